@@ -1,0 +1,1 @@
+"""Fuse and focus-stack microscope images of any size."""

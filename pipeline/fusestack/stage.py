@@ -1,0 +1,127 @@
+"""Stages: one step of a plan with outputs on one grid; picklable, and ignorant of what it computes."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from fusestack.geometry import Box
+    from fusestack.grid import Grid
+    from fusestack.image import ImageSpec
+
+
+class Compute(Protocol):
+    """The pixels of a stage: a picklable callable that reads storage and never writes."""
+
+    def __call__(self, box: Box) -> NDArray[Any]:
+        """Compute the pixels of a region, array order and axes as `box`."""
+        ...
+
+    def warm_up(self) -> None:
+        """Compile what the calls need, before the clock runs."""
+        ...
+
+
+class ImageWriter(Protocol):
+    """Pixels out: one image of one format; resolved from ``Target.writer``, opened where it is used."""
+
+    def create(self) -> None:
+        """Make the container and its metadata; does nothing where they are already there."""
+        ...
+
+    def write(self, level: int, box: Box, pixels: NDArray[Any]) -> int:
+        """Store one whole block; returns the bytes handed to the store. Safe to repeat."""
+        ...
+
+    def read(self, level: int, box: Box) -> NDArray[Any]:
+        """Read back any region of a level, also before `finish`."""
+        ...
+
+    def finish(self, options: Mapping[str, Any]) -> None:
+        """Complete the image once every block of every level is written; safe to repeat."""
+        ...
+
+    def remove(self) -> None:
+        """Delete what this writer made."""
+        ...
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where a stage writes: ``"module:Class"`` of the writer, the image, the level, and room for its own files.
+
+    Parameters
+    ----------
+    writer : str
+        Called as ``Class(spec, work)``; resolved when a block is written.
+    image : ImageSpec
+    level : int
+    work : str
+        Folder for files that are not the product (ledgers, unfinished HDF5 blocks).
+    """
+
+    writer: str
+    image: ImageSpec
+    level: int
+    work: str
+
+    def open(self) -> ImageWriter:
+        """Resolve and construct the writer."""
+        made: ImageWriter = resolve(self.writer)(self.image, self.work)
+        return made
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of a plan.
+
+    Parameters
+    ----------
+    name : str
+        ``fuse`` or ``pyramid/1``; unique together with the target's path.
+    grid : Grid
+        Blocks of the target level, t, c, z, y, x.
+    compute : Compute
+    target : Target
+    fingerprint : str
+        Hash of options, algorithm version, inputs and the stages before it.
+    peak_bytes : int
+        Memory that one block needs at most: inputs, work, output and encoded output.
+    """
+
+    name: str
+    grid: Grid
+    compute: Compute
+    target: Target
+    fingerprint: str
+    peak_bytes: int
+
+    @property
+    def key(self) -> str:
+        """Name of the stage for ledgers and logs, safe as a file name."""
+        return f"{self.name.replace('/', '-')}-{self.fingerprint[:12]}"
+
+
+@dataclass(frozen=True)
+class BlockResult:
+    """What became of one block; a failure is a value here, not an exception that crosses machines."""
+
+    block: int
+    seconds: float
+    pixels: int
+    bytes_written: int
+    error: str | None = None
+    details: str = field(default="", repr=False)
+
+
+def resolve(name: str) -> Any:
+    """Import the object that ``"module:attribute"`` names."""
+    module, _, attribute = name.partition(":")
+    return getattr(importlib.import_module(module), attribute)
