@@ -1,0 +1,122 @@
+"""Projects: the views of an acquisition, what is known of them, and which of them do not exist."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fusestack.view import View, ViewId
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from fusestack.geometry import Affine, Box, Float3, Int3
+    from fusestack.view import SourceRef
+
+ATTRIBUTES = ("illumination", "channel", "tile", "angle")
+"""Kinds of attributes that a setup has, in the order of project files."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What the views of one setup have in common at all timepoints.
+
+    Parameters
+    ----------
+    id : int
+    name : str
+        For people.
+    shape : (int, int, int) or None
+        Pixels along z, y, x at full resolution; None where the project does not say.
+    voxel_size : (float, float, float) or None
+        Physical size of a pixel along z, y, x in `unit`.
+    unit : str or None
+        As written in the project.
+    channel, illumination, angle, tile : int
+        Ids of the attributes.
+    channel_name : str
+        For people.
+    """
+
+    id: int
+    name: str = ""
+    shape: Int3 | None = None
+    voxel_size: Float3 | None = None
+    unit: str | None = None
+    channel: int = 0
+    illumination: int = 0
+    angle: int = 0
+    tile: int = 0
+    channel_name: str = ""
+
+    def view(self, timepoint: int, pixel_to_world: Affine, source: SourceRef) -> View:
+        """View of this setup at a timepoint."""
+        return View(
+            id=ViewId(timepoint, self.id),
+            shape=self.shape,
+            pixel_to_world=pixel_to_world,
+            source=source,
+            channel=self.channel,
+            illumination=self.illumination,
+            angle=self.angle,
+            tile=self.tile,
+            name=self.name,
+            channel_name=self.channel_name,
+            voxel_size=self.voxel_size,
+            unit=self.unit,
+        )
+
+
+@dataclass(frozen=True)
+class Project:
+    """An acquisition before any pixel is read.
+
+    Every pair of a timepoint and a setup is in exactly one of `views`, `missing` and `unregistered`;
+    only a project of placed files may leave pairs out.
+
+    Parameters
+    ----------
+    path : str
+        Absolute path of the project XML, or of the folder that placed files are relative to.
+    loader : str
+        ``format`` of the image loader such as ``bdv.hdf5``; ``files`` for placed files.
+    views : tuple of View
+        Views that exist and have a registration, ordered by timepoint, then setup.
+    timepoints : tuple of int
+        Ids, ascending.
+    setups : mapping of int to Setup
+        Ascending.
+    missing : frozenset of ViewId
+        Views that were never acquired.
+    unregistered : frozenset of ViewId
+        Views that exist but have no ``ViewRegistration``: their place is unknown, so they cannot be fused.
+    bounding_boxes : mapping of str to Box
+        Named boxes in world pixels, z, y, x, in the order of the file.
+    """
+
+    path: str
+    loader: str
+    views: tuple[View, ...]
+    timepoints: tuple[int, ...]
+    setups: Mapping[int, Setup]
+    missing: frozenset[ViewId] = frozenset()
+    unregistered: frozenset[ViewId] = frozenset()
+    bounding_boxes: Mapping[str, Box] = field(default_factory=dict)
+
+
+def check_registration(pixel_to_world: Affine) -> None:
+    """Make sure that a view has one place and one place only.
+
+    Raises
+    ------
+    ValueError
+        If the affine is singular, NaN or infinite.
+    """
+    if not pixel_to_world.is_finite:
+        raise ValueError("its registration has numbers that are NaN or infinite")
+    with np.errstate(all="ignore"):
+        flat = pixel_to_world.is_singular
+    if flat:
+        raise ValueError("its registration is singular: it flattens the image onto a plane, a line or a point")

@@ -1,0 +1,137 @@
+"""Files with their placement: views without a project."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fusestack.errors import InputError
+from fusestack.project.model import Project, Setup, check_registration
+from fusestack.view import SourceRef
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fusestack.geometry import Affine, Float3
+    from fusestack.view import View
+
+READERS = {
+    ".tif": "fusestack.sources.tiff:TiffSource",
+    ".tiff": "fusestack.sources.tiff:TiffSource",
+    ".zarr": "fusestack.sources.ome_zarr:OmeZarrSource",
+}
+"""Last suffix of a file -> its pixel source, so ``.ome.tif`` is read as ``.tif``."""
+
+
+@dataclass(frozen=True)
+class Placement:
+    """A file and where its pixels are.
+
+    Parameters
+    ----------
+    path : str
+        Absolute, or relative to the folder of the configuration.
+    pixel_to_world : Affine
+        Pixel index to world pixels.
+    voxel_size : (float, float, float) or None
+        Physical size of a pixel along z, y, x in `unit`.
+    unit : str or None
+    timepoint, channel, illumination, angle, tile : int
+        `timepoint` and `channel` are also the indices in files that hold several.
+    """
+
+    path: str
+    pixel_to_world: Affine
+    voxel_size: Float3 | None = None
+    unit: str | None = None
+    timepoint: int = 0
+    channel: int = 0
+    illumination: int = 0
+    angle: int = 0
+    tile: int = 0
+
+
+def views_from_placements(entries: Sequence[Placement], folder: str | Path) -> Project:
+    """Project of files with their placement; opens none of them.
+
+    Setups are numbered from 0 in the order in which a combination of channel, illumination, angle and tile appears
+    first. Entries of one timepoint that share all four are told apart by their order, as if they were further tiles;
+    with a single timepoint, the setup is the position in the list.
+
+    Parameters
+    ----------
+    entries : sequence of Placement
+    folder : str or Path
+        Where relative paths begin.
+
+    Returns
+    -------
+    Project
+        Views of unknown shape (the sources know it); no view is missing.
+
+    Raises
+    ------
+    InputError
+        If there is no entry, a file is missing or of unknown suffix, or a placement cannot be; all problems at once.
+    """
+    if not entries:
+        raise InputError("input.views: the list is empty; name at least one file")
+    problems: list[str] = []
+    views: list[View] = []
+    setups: dict[int, Setup] = {}
+    numbers: dict[tuple[int, ...], int] = {}
+    repeats: dict[tuple[int, ...], int] = {}
+    for position, entry in enumerate(entries):
+        attributes = (entry.channel, entry.illumination, entry.angle, entry.tile)
+        repeat = repeats[entry.timepoint, *attributes] = repeats.get((entry.timepoint, *attributes), -1) + 1
+        number = numbers.setdefault((*attributes, repeat), len(numbers))
+        setup = _setup(entry, number)
+        setups.setdefault(number, setup)
+        try:
+            _check_affine(entry.pixel_to_world)
+            views.append(setup.view(entry.timepoint, entry.pixel_to_world, _source(entry, Path(folder).absolute())))
+        except ValueError as error:
+            problems.append(f"input.views.{position}: {entry.path}: {error}")
+    if problems:
+        raise InputError(*problems)
+    return Project(
+        path=str(Path(folder).absolute()),
+        loader="files",
+        views=tuple(sorted(views, key=lambda view: view.id)),
+        timepoints=tuple(sorted({entry.timepoint for entry in entries})),
+        setups=setups,
+    )
+
+
+def _check_affine(pixel_to_world: Affine) -> None:
+    try:
+        check_registration(pixel_to_world)
+    except ValueError as error:
+        raise ValueError(f"{error}; correct its affine") from None
+
+
+def _setup(entry: Placement, number: int) -> Setup:
+    return Setup(
+        id=number,
+        name=Path(entry.path).name.split(".")[0],
+        voxel_size=entry.voxel_size,
+        unit=entry.unit,
+        channel=entry.channel,
+        illumination=entry.illumination,
+        angle=entry.angle,
+        tile=entry.tile,
+        channel_name=str(entry.channel),
+    )
+
+
+def _source(entry: Placement, folder: Path) -> SourceRef:
+    if "://" in entry.path:
+        raise ValueError("addresses are not read yet (they come in a later version); copy the file to a local disk")
+    path = folder / entry.path
+    reader = READERS.get(path.suffix.lower())
+    if reader is None:
+        raise ValueError(f"files of suffix '{path.suffix}' are not read; known are {', '.join(READERS)}")
+    if not path.exists():
+        raise ValueError(f"no such file ({path}); check the path, which begins at the folder of the configuration")
+    return SourceRef(reader, str(path), (("timepoint", entry.timepoint), ("channel", entry.channel)))

@@ -1,0 +1,125 @@
+"""Selection: the views of a project that a run is about."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fusestack.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from fusestack.project.model import Project, Setup
+    from fusestack.view import View, ViewId
+
+SHOWN = 10
+"""Most ids that a message lists."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which views; None stands for all, several conditions must hold together.
+
+    Parameters
+    ----------
+    timepoints, channels, illuminations, angles, tiles, setups : frozenset of int or None
+        Ids.
+    views : frozenset of ViewId or None
+        Single views.
+    """
+
+    timepoints: frozenset[int] | None = None
+    channels: frozenset[int] | None = None
+    illuminations: frozenset[int] | None = None
+    angles: frozenset[int] | None = None
+    tiles: frozenset[int] | None = None
+    setups: frozenset[int] | None = None
+    views: frozenset[ViewId] | None = None
+
+
+ALL = Selection()
+
+
+def select_views(project: Project, selection: Selection = ALL) -> tuple[View, ...]:
+    """Present views that a selection names, ordered by timepoint, then setup.
+
+    Missing views are left out silently, unless `selection` names them one by one.
+
+    Raises
+    ------
+    InputError
+        If an id does not exist, a view named one by one is missing, a selected view has no registration,
+        or nothing is left.
+    """
+    problems = _unknown_ids(project, selection) + _unknown_views(project, selection)
+    unplaced = [view for view in project.unregistered if _selects(selection, view, project.setups[view.setup])]
+    if unplaced:
+        problems.append(
+            f"{project.path}: view {_listed(sorted(unplaced))} has no ViewRegistration, so its place is unknown; "
+            "leave it out with input.select or register it in BigStitcher"
+        )
+    if problems:
+        raise InputError(*problems)
+    chosen = tuple(view for view in project.views if _selects(selection, view.id, project.setups[view.id.setup]))
+    if not chosen:
+        raise InputError(
+            f"{project.path}: no view is left ({len(project.views)} are present, {len(project.missing)} missing); "
+            "widen input.select"
+        )
+    return chosen
+
+
+def _selects(selection: Selection, view: ViewId, setup: Setup) -> bool:
+    return (
+        (selection.views is None or view in selection.views)
+        and (selection.timepoints is None or view.timepoint in selection.timepoints)
+        and all(wanted is None or getattr(setup, field) in wanted for _, field, wanted in _conditions(selection))
+    )
+
+
+def _conditions(selection: Selection) -> tuple[tuple[str, str, frozenset[int] | None], ...]:
+    """Key of the configuration, field of a setup, wanted values."""
+    return (
+        ("channels", "channel", selection.channels),
+        ("illuminations", "illumination", selection.illuminations),
+        ("angles", "angle", selection.angles),
+        ("tiles", "tile", selection.tiles),
+        ("setups", "id", selection.setups),
+    )
+
+
+def _unknown_ids(project: Project, selection: Selection) -> list[str]:
+    rows = [("timepoints", selection.timepoints, set(project.timepoints))]
+    for key, field, wanted in _conditions(selection):
+        rows.append((key, wanted, {getattr(setup, field) for setup in project.setups.values()}))
+    return [
+        f"{project.path}: input.select.{key}: {_listed(sorted(wanted - known))} does not exist; "
+        f"there are {_listed(sorted(known))}"
+        for key, wanted, known in rows
+        if wanted is not None and wanted - known
+    ]
+
+
+def _unknown_views(project: Project, selection: Selection) -> list[str]:
+    named = selection.views or frozenset()
+    missing = named & project.missing
+    existing = {view.id for view in project.views} | project.missing | project.unregistered if named else set()
+    problems = []
+    if named - existing:
+        problems.append(
+            f"{project.path}: input.select.views: {_listed(sorted(named - existing))} does not exist; "
+            f"there are timepoints {_listed(project.timepoints)} and setups {_listed(project.setups)}"
+        )
+    if missing:
+        problems.append(
+            f"{project.path}: input.select.views: {_listed(sorted(missing))} is a missing view, it was never acquired; "
+            "leave it out"
+        )
+    return problems
+
+
+def _listed(ids: Iterable[object]) -> str:
+    words = [str(i) for i in ids]
+    more = [f"and {len(words) - SHOWN} more"] if len(words) > SHOWN else []
+    return ", ".join(words[:SHOWN] + more)

@@ -1,0 +1,159 @@
+"""Projects of fused images: XML that BigDataViewer, BigStitcher and npy2bdv open."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from xml.etree.ElementTree import Element, ElementTree, SubElement, indent
+
+from fusestack.geometry import flip3
+from fusestack.project.document import write_tree
+from fusestack.project.model import ATTRIBUTES, Setup, check_registration
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fusestack.geometry import Affine
+
+_NO_XML_CHARACTER = re.compile("[^\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+@dataclass(frozen=True)
+class FusedImage:
+    """A fused image of one setup, in the same place at all its timepoints.
+
+    Parameters
+    ----------
+    setup : Setup
+        With its shape. A setup without voxel size is written as 1 x 1 x 1 px.
+    timepoints : tuple of int
+        Where the image exists; at the other timepoints of the project it is a missing view.
+    pixel_to_world : Affine
+        Pixel index of the fused image to world pixels (reference, formula 2.1).
+    """
+
+    setup: Setup
+    timepoints: tuple[int, ...]
+    pixel_to_world: Affine
+
+
+def write_project(path: str | Path, h5_path: str | Path, images: Sequence[FusedImage]) -> None:
+    """Write the project XML of fused images in a BDV-HDF5 file, in one step.
+
+    Does not touch the HDF5 file. A project that is there already with other content is kept as backup ``~1``.
+    Same arguments, same bytes.
+
+    Parameters
+    ----------
+    path : str or Path
+        XML file.
+    h5_path : str or Path
+        Image file, named in the XML relative to the XML's folder.
+    images : sequence of FusedImage
+        One per setup, in any order.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    ValueError
+        If there is no image, two share a setup, or one has no shape, no timepoint or no valid place.
+
+    Notes
+    -----
+    BigStitcher reference, sections 1.1, 1.2 and 5.5.
+    """
+    for image in images:
+        if image.setup.shape is None or not image.timepoints:
+            raise ValueError(f"fused image of setup {image.setup.id} has no shape or no timepoint")
+        check_registration(image.pixel_to_world)
+    ordered = sorted(images, key=lambda image: image.setup.id)
+    if not ordered or len({image.setup.id for image in ordered}) < len(ordered):
+        raise ValueError("a project needs at least one fused image, and one setup for each")
+    root = Element("SpimData", version="0.2")
+    _text(root, "BasePath", ".").set("type", "relative")
+    timepoints = sorted({timepoint for image in ordered for timepoint in image.timepoints})
+    _append_sequence(root, _relative(h5_path, path), ordered, timepoints)
+    _append_registrations(root, ordered, timepoints)
+    for block in ("ViewInterestPoints", "BoundingBoxes", "PointSpreadFunctions", "StitchingResults"):
+        SubElement(root, block)
+    SubElement(root, "IntensityAdjustments")
+    indent(root)
+    write_tree(ElementTree(root), path)
+
+
+def _relative(target: str | Path, path: str | Path) -> str:
+    return Path(os.path.relpath(Path(target).absolute(), Path(path).absolute().parent)).as_posix()
+
+
+def _text(parent: Element, tag: str, text: object) -> Element:
+    element = SubElement(parent, tag)
+    element.text = _NO_XML_CHARACTER.sub("\ufffd", str(text))
+    return element
+
+
+def _append_sequence(root: Element, h5: str, images: Sequence[FusedImage], timepoints: Sequence[int]) -> None:
+    sequence = SubElement(root, "SequenceDescription")
+    _text(SubElement(sequence, "ImageLoader", format="bdv.hdf5"), "hdf5", h5).set("type", "relative")
+    setups = SubElement(sequence, "ViewSetups")
+    for image in images:
+        _append_setup(setups, image.setup)
+    for kind in ATTRIBUTES:
+        attributes = SubElement(setups, "Attributes", name=kind)
+        names = {getattr(image.setup, kind): _attribute_name(image.setup, kind) for image in reversed(images)}
+        for number, name in sorted(names.items()):
+            entry = SubElement(attributes, kind.capitalize())
+            _text(entry, "id", number)
+            _text(entry, "name", name)
+    _append_timepoints(sequence, timepoints)
+    missing = SubElement(sequence, "MissingViews")
+    for timepoint in timepoints:
+        for image in images:
+            if timepoint not in image.timepoints:
+                SubElement(missing, "MissingView", timepoint=str(timepoint), setup=str(image.setup.id))
+
+
+def _append_setup(parent: Element, setup: Setup) -> None:
+    element = SubElement(parent, "ViewSetup")
+    _text(element, "id", setup.id)
+    _text(element, "name", setup.name or setup.id)
+    _text(element, "size", " ".join(map(str, reversed(setup.shape or ()))))
+    voxel = SubElement(element, "voxelSize")
+    _text(voxel, "unit", setup.unit or "px")
+    _text(voxel, "size", " ".join(map(repr, flip3(setup.voxel_size or (1.0, 1.0, 1.0)))))
+    attributes = SubElement(element, "attributes")
+    for kind in ATTRIBUTES:
+        _text(attributes, kind, getattr(setup, kind))
+
+
+def _attribute_name(setup: Setup, kind: str) -> str:
+    number = str(getattr(setup, kind))
+    return setup.channel_name or number if kind == "channel" else number
+
+
+def _append_timepoints(sequence: Element, timepoints: Sequence[int]) -> None:
+    first, last = timepoints[0], timepoints[-1]
+    if len(timepoints) == last - first + 1:
+        element = SubElement(sequence, "Timepoints", type="range")
+        _text(element, "first", first)
+        _text(element, "last", last)
+        return
+    element = SubElement(sequence, "Timepoints", type="list")
+    for timepoint in timepoints:
+        _text(SubElement(element, "Timepoint"), "id", timepoint)
+
+
+def _append_registrations(root: Element, images: Sequence[FusedImage], timepoints: Sequence[int]) -> None:
+    registrations = SubElement(root, "ViewRegistrations")
+    for timepoint in timepoints:
+        for image in images:
+            if timepoint in image.timepoints:
+                view = SubElement(
+                    registrations, "ViewRegistration", timepoint=str(timepoint), setup=str(image.setup.id)
+                )
+                transform = SubElement(view, "ViewTransform", type="affine")
+                _text(transform, "Name", "fusion bounding box")
+                _text(transform, "affine", " ".join(map(repr, image.pixel_to_world.to_xyz())))

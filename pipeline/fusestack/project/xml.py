@@ -1,0 +1,204 @@
+"""BigDataViewer and BigStitcher projects, read from their XML."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fusestack.errors import InputError
+from fusestack.project import elements
+from fusestack.project.document import read_tree
+from fusestack.project.loaders import base_folder, sources_of
+from fusestack.project.model import Project, Setup
+from fusestack.view import ViewId
+
+if TYPE_CHECKING:
+    from collections.abc import Set
+    from types import TracebackType
+    from xml.etree.ElementTree import Element
+
+    from fusestack.geometry import Affine, Box
+    from fusestack.project.loaders import SourceOf
+
+MAX_VIEWS = 1_000_000
+"""Most views (setups times timepoints) of a project."""
+
+MAX_PROBLEMS = 100
+"""Most problems of one file that are spelled out."""
+
+_REPAIR = "correct it in the file or save the project again from BigStitcher"
+_RESAVE = "re-save the project as HDF5 in BigStitcher"
+
+
+def read_project(path: str | Path) -> Project:
+    """Read the project XML; opens no image and does not look whether the image files exist.
+
+    Parameters
+    ----------
+    path : str or Path
+        Local XML file.
+
+    Returns
+    -------
+    Project
+        Views with their registrations, z, y, x.
+
+    Raises
+    ------
+    InputError
+        If the file is not a project, is damaged, contradicts itself or uses an image loader that this version
+        does not read; all problems found in one pass.
+
+    Notes
+    -----
+    BigStitcher reference, sections 1.1 to 1.4.
+    """
+    file = Path(path).absolute()
+    root = read_tree(path).getroot()
+    if root.tag != "SpimData":
+        raise InputError(
+            f"{path}: its root is <{root.tag}>, not <SpimData>; give the XML of a BigDataViewer or BigStitcher project"
+        )
+    found = _Problems(str(path))
+    setups = _setups(root, found)
+    timepoints = _timepoints(root, found)
+    source_of = _source_of(root, file.parent, found)
+    bounding_boxes = _bounding_boxes(root, found)
+    every = _view_ids(timepoints, setups, found)
+    missing = _missing(root, found) & every
+    registrations = _registrations(root, every - missing, found)
+    if found.problems or source_of is None:
+        raise found.error()
+    return Project(
+        path=str(file),
+        loader=_required(root, "SequenceDescription/ImageLoader").get("format", ""),
+        views=tuple(
+            setups[view.setup].view(view.timepoint, pixel_to_world, source_of(view))
+            for view, pixel_to_world in sorted(registrations.items(), key=lambda item: item[0])
+        ),
+        timepoints=timepoints,
+        setups=setups,
+        missing=missing,
+        unregistered=every - missing - registrations.keys(),
+        bounding_boxes=bounding_boxes,
+    )
+
+
+class _Problems:
+    """Collects what is wrong with a file, so that all of it is told at once."""
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self.problems: list[str] = []
+
+    def at(self, where: str, way_out: str = _REPAIR) -> _Attempt:
+        """Block whose ValueErrors are collected."""
+        return _Attempt(self, where, way_out)
+
+    def error(self) -> InputError:
+        surplus = len(self.problems) - MAX_PROBLEMS
+        more = [f"{self.file}: {surplus} more problems of these kinds"] if surplus > 0 else []
+        return InputError(*self.problems[:MAX_PROBLEMS], *more)
+
+
+class _Attempt:
+    def __init__(self, found: _Problems, where: str, way_out: str) -> None:
+        self.found, self.where, self.way_out = found, where, way_out
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        if not isinstance(error, ValueError):
+            return False
+        self.found.problems.append(f"{self.found.file}: {self.where}: {error}; {self.way_out}")
+        return True
+
+
+def _required(root: Element, path: str) -> Element:
+    element = root.find(path)
+    if element is None:
+        raise ValueError("the element is missing")
+    return element
+
+
+def _setups(root: Element, found: _Problems) -> dict[int, Setup]:
+    names: elements.Names = {}
+    for element in root.findall("SequenceDescription/ViewSetups/Attributes"):
+        with found.at(f"Attributes '{element.get('name', '')}'"):
+            kind, entries = elements.attribute_names(element)
+            names.setdefault(kind, {}).update(entries)
+    setups: dict[int, Setup] = {}
+    entries_of_setups = root.findall("SequenceDescription/ViewSetups/ViewSetup")
+    for element in entries_of_setups:
+        with found.at(f"ViewSetup {(element.findtext('id') or '').strip()}"):
+            setup = elements.setup(element, names)
+            if setup.id in setups:
+                raise ValueError("there are two setups of this id")
+            setups[setup.id] = setup
+    if not entries_of_setups:
+        with found.at("SequenceDescription/ViewSetups"):
+            raise ValueError("there is no ViewSetup")
+    return dict(sorted(setups.items()))
+
+
+def _timepoints(root: Element, found: _Problems) -> tuple[int, ...]:
+    with found.at("SequenceDescription/Timepoints"):
+        return elements.timepoints(_required(root, "SequenceDescription/Timepoints"))
+    return ()
+
+
+def _source_of(root: Element, folder: Path, found: _Problems) -> SourceOf | None:
+    with found.at("BasePath"):
+        folder = base_folder(root.find("BasePath"), folder)
+    with found.at("SequenceDescription/ImageLoader", _RESAVE):
+        return sources_of(_required(root, "SequenceDescription/ImageLoader"), folder)
+    return None
+
+
+def _view_ids(timepoints: tuple[int, ...], setups: dict[int, Setup], found: _Problems) -> frozenset[ViewId]:
+    count = len(timepoints) * len(setups)
+    if count > MAX_VIEWS:
+        with found.at("SequenceDescription"):
+            raise ValueError(f"{len(timepoints)} timepoints of {len(setups)} setups are more than {MAX_VIEWS:,} views")
+        raise found.error()
+    return frozenset(itertools.starmap(ViewId, itertools.product(timepoints, setups)))
+
+
+def _missing(root: Element, found: _Problems) -> frozenset[ViewId]:
+    missing = set()
+    for element in root.findall("SequenceDescription/MissingViews/MissingView"):
+        with found.at("MissingViews"):
+            missing.add(elements.view_id(element))
+    return frozenset(missing)
+
+
+def _registrations(root: Element, present: Set[ViewId], found: _Problems) -> dict[ViewId, Affine]:
+    registrations: dict[ViewId, Affine] = {}
+    seen = set()
+    for element in root.findall("ViewRegistrations/ViewRegistration"):
+        view = None
+        with found.at("ViewRegistrations"):
+            view = elements.view_id(element)
+        if view is None or view not in present:
+            continue
+        with found.at(f"view {view}"):
+            if view in seen:
+                raise ValueError("has two ViewRegistrations")
+            seen.add(view)
+            registrations[view] = elements.registration(element)
+    return registrations
+
+
+def _bounding_boxes(root: Element, found: _Problems) -> dict[str, Box]:
+    boxes: dict[str, Box] = {}
+    for element in root.findall("BoundingBoxes/BoundingBoxDefinition"):
+        name = element.get("name", "").strip()
+        with found.at(f"bounding box '{name}'"):
+            box = elements.bounding_box(element)
+            if boxes.setdefault(name, box) != box:
+                raise ValueError("there are two different boxes of this name")
+    return boxes
