@@ -1,1 +1,9 @@
-"""TODO."""
+"""Pixels out: one file per format."""
+
+from __future__ import annotations
+
+WRITERS: dict[str, str] = {
+    "ome-zarr": "fusestack.writers.ome_zarr:OmeZarrWriter",
+    "bdv-hdf5": "fusestack.writers.bdv_hdf5:BdvHdf5Writer",
+}
+"""``output.format`` to ``"module:Class"`` of the `fusestack.stage.ImageWriter` that writes it."""

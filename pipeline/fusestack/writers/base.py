@@ -1,0 +1,94 @@
+"""What the writers share: errors with a way out, padded chunks of a block, checks of alignment."""
+
+from __future__ import annotations
+
+import errno
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fusestack.errors import FusestackError, OutputError
+from fusestack.grid import Grid
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from fusestack.geometry import Box
+    from fusestack.image import ImageSpec
+
+_WAY_OUT = {
+    errno.ENOSPC: "free some space and run again: finished blocks are kept",
+    errno.EDQUOT: "free some space and run again: finished blocks are kept",
+    errno.EACCES: "give write permission or choose another output.path",
+    errno.EPERM: "give write permission or choose another output.path",
+    errno.EROFS: "choose an output.path on a file system that can be written",
+    errno.ENOTDIR: "a file stands where a folder is needed: choose another output.path",
+    errno.EEXIST: "a file stands where a folder is needed: choose another output.path",
+    errno.EISDIR: "a folder stands where a file is needed: choose another output.path",
+}
+
+
+@contextmanager
+def output_errors(path: object, doing: str = "cannot be written") -> Iterator[None]:
+    """Turn errors of the operating system, also those that HDF5 wraps, into `OutputError` with path and way out."""
+    try:
+        yield
+    except FusestackError:
+        raise
+    except (OSError, RuntimeError) as error:
+        way_out = _WAY_OUT.get(getattr(error, "errno", None) or 0, "check the path and run again")
+        cause = getattr(error, "strerror", None) or error
+        raise OutputError(f"{path}: {doing}: {cause}; {way_out}") from error
+
+
+def settings_differ(path: object, what: str) -> OutputError:
+    """Error for an output that exists and was made with other settings."""
+    return OutputError(
+        f"{path}: exists with another {what}: set output.overwrite to true or choose another output.path"
+    )
+
+
+def check_block(spec: ImageSpec, level: int, box: Box, pixels: NDArray[Any]) -> None:
+    """Refuse pixels that are not whole shards (or chunks): two tasks would then write the same file.
+
+    Raises
+    ------
+    ValueError
+        If the box is not aligned, or the pixels do not have its shape and the type of the image.
+    """
+    grid = spec.levels[level]
+    unit = grid.shards or grid.chunks
+    for start, stop, step, size in zip(box.start, box.stop, unit, grid.shape, strict=True):
+        if start % step or not (stop % step == 0 or stop == size) or not 0 <= start < stop <= size:
+            raise ValueError(f"{spec.path}: level {level}: {box} is not made of whole shards {unit} of {grid.shape}")
+    if pixels.shape != box.shape or pixels.dtype != np.dtype(spec.dtype):
+        raise ValueError(
+            f"{spec.path}: level {level}: got {pixels.dtype}{pixels.shape}, expected {spec.dtype}{box.shape}"
+        )
+
+
+def padded_chunks(pixels: NDArray[Any], chunk: Sequence[int], fill: float) -> Iterator[NDArray[Any] | None]:
+    """Cut pixels into chunks, the last axis fastest.
+
+    Yields
+    ------
+    array[chunk] or None
+        Contiguous, little-endian, padded with `fill` at the far edges; None where every bit is that of `fill`.
+    """
+    dtype = pixels.dtype.newbyteorder("<")
+    blank = np.full(1, fill, dtype)
+    bits = f"<u{dtype.itemsize}"
+    grid = Grid(pixels.shape, tuple(chunk))
+    for number in range(grid.count):
+        part = pixels[grid.box(number).slices]
+        if part.shape == grid.block:
+            padded = np.ascontiguousarray(part, dtype=dtype)
+        else:
+            padded = np.full(grid.block, fill, dtype)
+            padded[tuple(slice(n) for n in part.shape)] = part
+        # Bits, not values: -0.0 and 0.0 must not depend on what else is in the chunk.
+        same = padded.flat[0].tobytes() == blank.tobytes() and bool((padded.view(bits) == blank.view(bits)).all())
+        yield None if same else padded

@@ -1,0 +1,322 @@
+"""BigDataViewer HDF5 out: workers compress chunks into block files, one process assembles the HDF5 file."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fusestack.errors import OutputError
+from fusestack.geometry import Box
+from fusestack.grid import Grid
+from fusestack.writers.base import check_block, output_errors, padded_chunks, settings_differ
+from fusestack.writers.block_file import block_parts, compress, decompress, read_payloads
+from fusestack.writers.folder import LocalFolder, is_url
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from fusestack.image import ImageSpec
+
+DTYPES = ("uint8", "uint16", "int16", "float32")
+CODECS = ("gzip", "none")
+
+
+class BdvHdf5Writer:
+    """One image, t, c, z, y, x, as a BigDataViewer HDF5 file (reference 1.4); the project XML is not written here.
+
+    The setup of a pixel is its index along c, its timepoint the id in ``spec.timepoints``. An HDF5 file does not
+    survive a kill while it is written, and only one process may write it. So `write` makes one file per block in
+    `work`, which appears by a rename, and `finish` copies their chunks, already compressed, into the HDF5 file.
+    Where both exist, a block file counts more than the HDF5 file. A block that nobody wrote holds the fill value.
+
+    Parameters
+    ----------
+    spec : ImageSpec
+        `path` is a local file; codec ``gzip`` (with byte shuffle) or ``none``.
+    work : str
+        Local folder that all workers see.
+
+    Raises
+    ------
+    OutputError
+        If the path is a URL, or the format does not know the dtype or the codec.
+    """
+
+    def __init__(self, spec: ImageSpec, work: str) -> None:
+        problems = []
+        if is_url(spec.path) or is_url(work):
+            problems.append(f"{spec.path}: HDF5 needs a local path; choose output.format ome-zarr for URLs")
+        if spec.dtype not in DTYPES:
+            problems.append(
+                f"{spec.path}: BigDataViewer HDF5 has no {spec.dtype}; set fusion.dtype to uint16 or float32"
+            )
+        if spec.codec.name not in CODECS:
+            problems.append(f"{spec.path}: HDF5 has no codec {spec.codec.name!r}; set output.compression.codec to gzip")
+        if problems:
+            raise OutputError(*problems)
+        self.spec = spec
+        self.path = Path(spec.path)
+        self._blocks = LocalFolder(Path(work) / f"{self.path.name}.blocks")
+        self._dtype = np.dtype(spec.dtype).newbyteorder("<")
+        self._gzip = spec.codec.level if spec.codec.name == "gzip" else None
+
+    def exists(self) -> bool:
+        """Whether the HDF5 file, or the folder of block files that `create` has made, is still there."""
+        return self.path.is_file() or self._blocks.root.is_dir()
+
+    def create(self) -> None:
+        """Make the folder of the block files and see that the HDF5 file can be written beside its final place.
+
+        Raises
+        ------
+        OutputError
+            If the place cannot be written, or a file with other settings is there.
+        """
+        if self.path.exists():
+            self._check_same()
+            return
+        with output_errors(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.path.parent):
+                pass
+        with output_errors(self._blocks.root):
+            self._blocks.root.mkdir(parents=True, exist_ok=True)
+
+    def write(self, level: int, box: Box, pixels: NDArray[Any]) -> int:
+        """Compress one whole block into its file; returns the bytes written. Safe to repeat.
+
+        Parameters
+        ----------
+        level : int
+        box : Box
+            t, c, z, y, x; a block of ``spec.levels[level].block``.
+        pixels : array[t, c, z, y, x]
+
+        Raises
+        ------
+        OutputError
+            If the disk is full or refuses; nothing half-written is left.
+        ValueError
+            If `box` is not a block of the level, or `pixels` do not fit it.
+        """
+        check_block(self.spec, level, box, pixels)
+        grid = self._grid(level)
+        number = grid.number([a // b for a, b in zip(box.start, grid.block, strict=True)])
+        if grid.box(number) != box:
+            raise ValueError(f"{self.path}: level {level}: {box} is not a block; expected {grid.box(number)}")
+        payloads = [
+            b"" if chunk is None else compress(chunk, self._gzip)
+            for chunk in padded_chunks(pixels, self._chunk(level), self.spec.fill)
+        ]
+        return self._blocks.put(_key(level, number), block_parts(payloads))
+
+    def read(self, level: int, box: Box) -> NDArray[Any]:
+        """Read any region of a level, t, c, z, y, x, from block files or from the finished HDF5 file.
+
+        Raises
+        ------
+        OutputError
+            If a file is damaged or cannot be read.
+        """
+        out = np.full(box.shape, self.spec.fill, dtype=self.spec.dtype)
+        grid = self._grid(level)
+        with contextlib.ExitStack() as stack:
+            product: Any = None
+            if self.path.exists():
+                product = stack.enter_context(self._open_product())
+            for number in _overlapping(grid, box):
+                chunks = _overlapping_chunks(grid.box(number), self._chunk(level), box)
+                for chunk_box, payload in self._payloads(level, number, chunks, product):
+                    if payload:
+                        self._place(out, box, chunk_box, payload)
+        return out
+
+    def _place(self, out: NDArray[Any], box: Box, chunk: Box, payload: bytes) -> None:
+        pixels = decompress(payload, self._dtype, chunk.shape, self._gzip)
+        common = chunk.intersect(box)
+        out[common.shift([-a for a in box.start]).slices] = pixels[common.shift([-a for a in chunk.start]).slices]
+
+    def _payloads(
+        self, level: int, number: int, chunks: Sequence[int] | None, product: Any
+    ) -> Iterator[tuple[Box, bytes]]:
+        """Unpadded start, padded shape and bytes of chunks of a block, b"" for fill values; all chunks for None."""
+        block = self._grid(level).box(number)
+        chunk = self._chunk(level)
+        cut = Grid(block.shape, chunk)
+        numbers = range(cut.count) if chunks is None else chunks
+        starts = [tuple(a + i * n for a, i, n in zip(block.start, cut.index(k), chunk, strict=True)) for k in numbers]
+        boxes = [Box(start, tuple(a + n for a, n in zip(start, chunk, strict=True))) for start in starts]
+        path = self._blocks.root / _key(level, number)
+        with output_errors(path, "cannot be read"):
+            try:
+                yield from zip(boxes, read_payloads(path, cut.count, numbers), strict=True)
+            except FileNotFoundError:
+                yield from ((box, self._stored(product, level, box)) for box in boxes)
+
+    def _stored(self, product: Any, level: int, chunk: Box) -> bytes:
+        """Bytes of a chunk in the HDF5 file; b"" if it is not stored or there is no file."""
+        if product is None:
+            return b""
+        t, c, *start = chunk.start
+        data = product[self._dataset(t, c, level)].id
+        if data.get_chunk_info_by_coord(tuple(start)).byte_offset is None:
+            return b""
+        return bytes(data.read_direct_chunk(tuple(start))[1])
+
+    def finish(self, options: Mapping[str, Any]) -> None:
+        """Assemble the HDF5 file from the block files and delete them; does nothing where that is done.
+
+        Parameters
+        ----------
+        options : mapping
+            JSON values; stored as the attribute ``fusestack`` unless it is empty.
+
+        Raises
+        ------
+        OutputError
+            If the disk is full or refuses; the block files stay, and finishing can be repeated.
+        """
+        if not self.exists():
+            raise OutputError(f"{self.path}: both the file and its blocks in {self._blocks.root} are gone; run again")
+        if not self.path.exists() or self._blocks.entries():
+            partial = self.path.with_name(f".{self.path.name}.partial")
+            with output_errors(self.path):
+                self._assemble(partial, options)
+                with partial.open("r+b") as file:
+                    os.fsync(file.fileno())
+                partial.replace(self.path)
+        self._discard_blocks()
+
+    def _assemble(self, partial: Path, options: Mapping[str, Any]) -> None:
+        import h5py
+
+        with contextlib.ExitStack() as stack:
+            product: Any = None
+            if self.path.exists():
+                product = stack.enter_context(self._open_product())
+            file = stack.enter_context(h5py.File(partial, "w"))
+            self._write_setups(file, options)
+            for level in range(len(self.spec.levels)):
+                self._create_datasets(file, level)
+                for number in range(self._grid(level).count):
+                    for chunk, payload in self._payloads(level, number, None, product):
+                        if payload:
+                            t, c, *start = chunk.start
+                            file[self._dataset(t, c, level)].id.write_direct_chunk(tuple(start), payload)
+
+    def _write_setups(self, file: Any, options: Mapping[str, Any]) -> None:
+        factors = np.array([level.factors[::-1] for level in self.spec.levels], dtype=np.float64)
+        chunks = np.array([self._chunk(n)[:1:-1] for n in range(len(self.spec.levels))], dtype=np.int32)
+        if options:
+            file.attrs["fusestack"] = json.dumps(dict(options), sort_keys=True, default=str)
+        for setup in range(self.spec.shape[1]):
+            group = file.create_group(f"s{setup:02d}")
+            group.attrs["dataType"] = np.bytes_(self.spec.dtype)
+            group.create_dataset("resolutions", data=factors)
+            group.create_dataset("subdivisions", data=chunks)
+
+    def _create_datasets(self, file: Any, level: int) -> None:
+        shape = self.spec.levels[level].shape
+        filters: dict[str, Any] = {}
+        if self._gzip is not None:
+            filters = {"compression": "gzip", "compression_opts": self._gzip, "shuffle": True}
+        for t in range(shape[0]):
+            for c in range(shape[1]):
+                file.create_dataset(
+                    self._dataset(t, c, level),
+                    shape=shape[2:],
+                    dtype=self._dtype,
+                    chunks=self._chunk(level)[2:],
+                    fillvalue=self._dtype.type(self.spec.fill),
+                    track_times=False,
+                    **filters,
+                )
+
+    def remove(self) -> None:
+        """Delete the HDF5 file and the block files.
+
+        Raises
+        ------
+        OutputError
+            If the file is not a BigDataViewer HDF5 file; nothing is deleted then.
+        """
+        if self.path.exists():
+            with self._open_product() as file:
+                if "s00/resolutions" not in file:
+                    raise OutputError(
+                        f"{self.path}: is not a BigDataViewer file, and is left alone: choose another output.path"
+                    )
+            with output_errors(self.path, "cannot be deleted"):
+                self.path.unlink()
+        with output_errors(self.path, "cannot be deleted"):
+            self.path.with_name(f".{self.path.name}.partial").unlink(missing_ok=True)
+        self._discard_blocks()
+
+    def _discard_blocks(self) -> None:
+        """Delete the block files; the rename keeps a kill from leaving some of them to be taken for all."""
+        root = self._blocks.root
+        discarded = root.with_name(f"{root.name}.discarded")
+        with output_errors(root, "cannot be deleted"):
+            for _ in range(2):  # what a kill left, then what is there now
+                if discarded.exists():
+                    shutil.rmtree(discarded)
+                if root.exists():
+                    root.rename(discarded)
+
+    def _check_same(self) -> None:
+        with self._open_product() as file:
+            factors = [list(level.factors[::-1]) for level in self.spec.levels]
+            if "s00/resolutions" not in file or file["s00/resolutions"][()].tolist() != factors:
+                raise settings_differ(self.path, "pyramid")
+            for level, target in enumerate(self.spec.levels):
+                for t in range(target.shape[0]):
+                    for c in range(target.shape[1]):
+                        data = file.get(self._dataset(t, c, level))
+                        if data is None or (data.shape, data.chunks, data.dtype, data.compression_opts) != (
+                            target.shape[2:],
+                            self._chunk(level)[2:],
+                            self._dtype,
+                            self._gzip,
+                        ):
+                            raise settings_differ(self.path, "shape, dtype, chunks or codec")
+
+    def _open_product(self) -> Any:
+        import h5py
+
+        with output_errors(self.path, "cannot be read"):
+            return h5py.File(self.path, "r", locking=False)
+
+    def _grid(self, level: int) -> Grid:
+        return Grid(self.spec.levels[level].shape, self.spec.levels[level].block)
+
+    def _chunk(self, level: int) -> tuple[int, ...]:
+        target = self.spec.levels[level]
+        return (1, 1, *map(min, target.chunks[2:], target.shape[2:]))
+
+    def _dataset(self, t: int, c: int, level: int) -> str:
+        return f"t{self.spec.timepoints[t]:05d}/s{c:02d}/{level}/cells"
+
+
+def _key(level: int, number: int) -> str:
+    return f"{level}/{number // 1000}/{number}"
+
+
+def _overlapping(grid: Grid, box: Box) -> Iterator[int]:
+    first = [a // n for a, n in zip(box.start, grid.block, strict=True)]
+    counts = [-(-b // n) - i for i, b, n in zip(first, box.stop, grid.block, strict=True)]
+    for step in np.ndindex(*(max(0, n) for n in counts)):
+        yield grid.number([i + s for i, s in zip(first, step, strict=True)])
+
+
+def _overlapping_chunks(block: Box, chunk: tuple[int, ...], box: Box) -> list[int]:
+    part = block.intersect(box).shift([-a for a in block.start])
+    return list(_overlapping(Grid(block.shape, chunk), part))

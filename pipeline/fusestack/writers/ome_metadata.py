@@ -1,0 +1,145 @@
+"""OME-Zarr 0.4 and 0.5: the attributes of an image and the metadata of its arrays."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fusestack.image import AXES
+from fusestack.writers.zarr_codec import declared
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fusestack.image import ImageSpec, Level
+
+VERSIONS = ("0.4", "0.5")
+
+
+def arrays(spec: ImageSpec) -> dict[str, bytes]:
+    """Metadata files of all levels, as zarr-python writes them: key to content."""
+    import zarr
+
+    files: dict[str, Any] = {}
+    store = zarr.storage.MemoryStore(files)
+    for number, level in enumerate(spec.levels):
+        zarr.create_array(store, name=str(number), **_array_options(spec, level))
+    return {key: files[key].to_bytes() for key in sorted(files) if "/" in key and not key.endswith(".zattrs")}
+
+
+def _array_options(spec: ImageSpec, level: Level) -> dict[str, Any]:
+    dtype = np.dtype(spec.dtype).newbyteorder("<")
+    fill = float(spec.fill) if dtype.kind == "f" else int(spec.fill)
+    options = {"shape": level.shape, "chunks": level.chunks, "dtype": dtype, "fill_value": fill}
+    if spec.ome_zarr_version == "0.4":
+        separator = {"name": "v2", "separator": "/"}
+        compressors = declared(spec.codec, spec.itemsize, zarr_format=2)
+        return options | {"zarr_format": 2, "chunk_key_encoding": separator, "compressors": compressors}
+    compressors = declared(spec.codec, spec.itemsize, zarr_format=3)
+    return options | {
+        "zarr_format": 3,
+        "shards": level.shards,
+        "dimension_names": AXES,
+        "compressors": compressors,
+    }
+
+
+def group_files(version: str, attributes: dict[str, Any]) -> dict[str, bytes]:
+    """Metadata files of the group that is the image: key to content."""
+    if version == "0.4":
+        return {".zgroup": _json({"zarr_format": 2}), ".zattrs": _json(attributes)}
+    return {"zarr.json": _json({"zarr_format": 3, "node_type": "group", "attributes": attributes})}
+
+
+def group_attributes(version: str, files: dict[str, bytes]) -> dict[str, Any]:
+    """Attributes in the metadata files of a group; the reverse of `group_files`.
+
+    Raises
+    ------
+    ValueError
+        If the files are not JSON or not those of a group.
+    """
+    document = json.loads(files[".zattrs" if version == "0.4" else "zarr.json"])
+    if version != "0.4":
+        if not isinstance(document, dict) or document.get("node_type") != "group":
+            raise ValueError("not a Zarr group")
+        document = document.get("attributes", {})
+    if not isinstance(document, dict):
+        raise ValueError("attributes are not a mapping")
+    return document
+
+
+def image_attributes(spec: ImageSpec, windows: Sequence[dict[str, float]]) -> dict[str, Any]:
+    """Attributes that make a group an image: multiscales and omero.
+
+    Parameters
+    ----------
+    spec : ImageSpec
+    windows : sequence of dict
+        Contrast of every channel: min, max, start, end.
+    """
+    multiscales = {"name": spec.name, "axes": _axes(spec.unit), "datasets": _datasets(spec)}
+    omero = {
+        "channels": [
+            {"label": channel.name, "color": channel.color, "active": True, "window": dict(window)}
+            for channel, window in zip(spec.channels, windows, strict=True)
+        ],
+        "rdefs": {"model": "color", "defaultT": 0, "defaultZ": spec.shape[2] // 2},
+    }
+    if spec.ome_zarr_version == "0.4":
+        return {"multiscales": [{"version": "0.4", **multiscales}], "omero": {"version": "0.4", **omero}}
+    return {"ome": {"version": "0.5", "multiscales": [multiscales], "omero": omero}}
+
+
+def _axes(unit: str | None) -> list[dict[str, str]]:
+    space = {"type": "space"} | ({"unit": unit} if unit else {})
+    return [{"name": "t", "type": "time"}, {"name": "c", "type": "channel"}, *({"name": n, **space} for n in AXES[2:])]
+
+
+def _datasets(spec: ImageSpec) -> list[dict[str, Any]]:
+    return [
+        {
+            "path": str(level),
+            "coordinateTransformations": [
+                {"type": "scale", "scale": [1.0, 1.0, *map(float, spec.level_scale(level))]},
+                {"type": "translation", "translation": [0.0, 0.0, *map(float, spec.level_origin(level))]},
+            ],
+        }
+        for level in range(len(spec.levels))
+    ]
+
+
+def full_window(dtype: str) -> dict[str, float]:
+    """Contrast of a channel whose pixels are not known yet: the range of the type, 0..1 for floating point."""
+    kind = np.dtype(dtype)
+    low, high = (0, 1) if kind.kind == "f" else (int(np.iinfo(kind).min), int(np.iinfo(kind).max))
+    return {"min": low, "max": high, "start": low, "end": high}
+
+
+def data_window(dtype: str, low: float, high: float, start: float, end: float) -> dict[str, float]:
+    """Contrast of a channel from its pixels.
+
+    Parameters
+    ----------
+    dtype : str
+        An integer type gives min and max itself.
+    low, high : float
+        Smallest and largest pixel.
+    start, end : float
+        What is shown black and white; pulled apart where they are equal, since viewers divide by the difference.
+    """
+    window = full_window(dtype)
+    if np.dtype(dtype).kind == "f":
+        window |= {"min": float(low), "max": float(high) if high > low else float(low) + 1}
+    whole = int if np.dtype(dtype).kind != "f" else float
+    start, end = whole(start), whole(end)
+    if end <= start:
+        start = min(start, window["max"] - 1)
+        end = start + 1
+    return window | {"start": start, "end": end}
+
+
+def _json(document: dict[str, Any]) -> bytes:
+    return json.dumps(document, indent=2, default=str).encode()

@@ -1,0 +1,261 @@
+"""OME-Zarr 0.5 (Zarr 3, sharded) and 0.4 (Zarr 2) out."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fusestack.errors import OutputError
+from fusestack.geometry import Box
+from fusestack.grid import Grid
+from fusestack.writers.base import check_block, padded_chunks, settings_differ
+from fusestack.writers.folder import SCRATCH, is_url, open_folder
+from fusestack.writers.ome_metadata import (
+    VERSIONS,
+    arrays,
+    data_window,
+    full_window,
+    group_attributes,
+    group_files,
+    image_attributes,
+)
+from fusestack.writers.zarr_codec import encode_shard, encoder
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from fusestack.image import ImageSpec
+
+_ARRAY_FILES = frozenset({"zarr.json", ".zarray", ".zgroup", SCRATCH})
+_GROUP_FILES = frozenset({"zarr.json", ".zgroup", ".zattrs", ".zmetadata"})
+_SAMPLE_PIXELS = 16 * 1024**2
+
+
+class OmeZarrWriter:
+    """One image, t, c, z, y, x, as a multiscale OME-Zarr; level L is the array ``"L"``.
+
+    A chunk (or shard) is one file that appears by a rename, so that a kill leaves no half of it. Chunks whose pixels
+    all are the fill value are not stored.
+
+    Parameters
+    ----------
+    spec : ImageSpec
+        `path` is a local folder or a URL.
+    work : str
+        Not used.
+    """
+
+    def __init__(self, spec: ImageSpec, work: str) -> None:
+        if spec.ome_zarr_version not in VERSIONS:
+            raise OutputError(f"output.ome_zarr_version: {spec.ome_zarr_version!r} is none of {', '.join(VERSIONS)}")
+        self.spec = spec
+        # Unfinished files live inside an array, where readers of the group do not look.
+        self._scratch = f"0/{SCRATCH}"
+        self._folder = open_folder(spec.path, self._scratch)
+        self._encode = encoder(spec.codec)
+        self._open: dict[int, Any] = {}
+
+    def exists(self) -> bool:
+        """Whether `create` has made a container that is still there."""
+        return any(self._folder.get(key) is not None for version in VERSIONS for key in group_files(version, {}))
+
+    def create(self) -> None:
+        """Make the metadata of the image and of its levels, so that viewers can open it from now on.
+
+        Raises
+        ------
+        OutputError
+            If something else is there, or an image with other settings, or the place cannot be written.
+        """
+        files = self._array_files()
+        windows = [full_window(self.spec.dtype)] * len(self.spec.channels)
+        attributes = image_attributes(self.spec, windows)
+        found = self._group()
+        if found is None:
+            self._refuse_foreign()
+            for key, data in group_files(self.spec.ome_zarr_version, attributes).items():
+                self._folder.put(key, [data])
+        elif _multiscales(found) != _multiscales(attributes):
+            raise settings_differ(self.spec.path, "name, place or number of levels")
+        for key, data in files.items():
+            there = self._folder.get(key)
+            if there is None:
+                self._folder.put(key, [data])
+            elif not _same_json(there, data):
+                raise settings_differ(f"{self.spec.path}/{key}", "shape, dtype, chunks, shards or codec")
+
+    def write(self, level: int, box: Box, pixels: NDArray[Any]) -> int:
+        """Store whole shards (chunks where there are none); returns the bytes written. Safe to repeat.
+
+        Parameters
+        ----------
+        level : int
+        box : Box
+            t, c, z, y, x; starts and ends at borders of shards or of the image.
+        pixels : array[t, c, z, y, x]
+
+        Raises
+        ------
+        OutputError
+            If the disk is full or refuses; nothing half-written is left.
+        ValueError
+            If `box` cuts a shard, or `pixels` do not fit it.
+        """
+        check_block(self.spec, level, box, pixels)
+        target = self.spec.levels[level]
+        unit = target.shards or target.chunks
+        cut = Grid(box.shape, unit)
+        written = 0
+        for number in range(cut.count):
+            part = cut.box(number)
+            place = [(a + b) // n for a, b, n in zip(box.start, part.start, unit, strict=True)]
+            prefix = f"{level}/" if self.spec.ome_zarr_version == "0.4" else f"{level}/c/"
+            key = prefix + "/".join(map(str, place))
+            data = self._encoded(level, pixels[part.slices])
+            if data:
+                written += self._folder.put(key, data)
+            else:
+                self._folder.delete(key)
+        return written
+
+    def _encoded(self, level: int, pixels: NDArray[Any]) -> list[bytes]:
+        target = self.spec.levels[level]
+        if target.shards:
+            return encode_shard(pixels, target.chunks, target.shards, self.spec.fill, self._encode)
+        (chunk,) = padded_chunks(pixels, target.chunks, self.spec.fill)
+        return [] if chunk is None else [self._encode(chunk)]
+
+    def read(self, level: int, box: Box) -> NDArray[Any]:
+        """Read any region of a level, t, c, z, y, x; pixels that nobody wrote are the fill value.
+
+        Raises
+        ------
+        OutputError
+            If the store is not there or damaged.
+        """
+        try:
+            array = self._open.get(level)
+            if array is None:
+                array = self._open[level] = self._open_array(level)
+            return np.asarray(array[box.slices], dtype=self.spec.dtype)
+        except Exception as error:  # each codec and store has exceptions of its own
+            raise OutputError(
+                f"{self.spec.path}: level {level} cannot be read back: {error}; delete the output and run again"
+            ) from error
+
+    def _open_array(self, level: int) -> Any:
+        import zarr
+
+        version = 2 if self.spec.ome_zarr_version == "0.4" else 3
+        return zarr.open_array(self.spec.path, path=str(level), mode="r", zarr_format=version)
+
+    def finish(self, options: Mapping[str, Any]) -> None:
+        """Take the contrast limits of the channels from the pixels and record how the image was made.
+
+        Parameters
+        ----------
+        options : mapping
+            JSON values; stored as the attribute ``fusestack`` unless it is empty.
+        """
+        windows = [self._window(channel) for channel in range(self.spec.shape[1])]
+        attributes = (self._group() or {}) | image_attributes(self.spec, windows)
+        if options:
+            attributes["fusestack"] = dict(options)
+        for key, data in group_files(self.spec.ome_zarr_version, attributes).items():
+            if self._folder.get(key) != data:
+                self._folder.put(key, [data])
+        if not is_url(self.spec.path):
+            self._folder.delete_tree(self._scratch)
+
+    def _window(self, channel: int) -> dict[str, float]:
+        """0.1 and 99.9 percentile of chunks of the coarsest level, spread evenly over space and time."""
+        last = len(self.spec.levels) - 1
+        level = self.spec.levels[last]
+        grid = Grid((level.shape[0], *level.shape[2:]), (1, *level.chunks[2:]))
+        count = max(1, min(grid.count, _SAMPLE_PIXELS // Box.of_shape(grid.block).size))
+        samples = []
+        for number in np.unique(np.linspace(0, grid.count - 1, count).astype(np.int64)):
+            box = grid.box(int(number))
+            start, stop = box.start, box.stop
+            region = Box((start[0], channel, *start[1:]), (stop[0], channel + 1, *stop[1:]))
+            pixels = self.read(last, region).ravel()
+            samples.append(pixels[np.isfinite(pixels) & (pixels != self.spec.fill)])
+        values = np.concatenate(samples)
+        if not values.size:
+            return full_window(self.spec.dtype)
+        start_end = np.percentile(values, (0.1, 99.9), method="nearest")
+        return data_window(self.spec.dtype, values.min(), values.max(), *start_end)
+
+    def remove(self) -> None:
+        """Delete the image.
+
+        Raises
+        ------
+        OutputError
+            If the folder is not a Zarr group or holds anything that is not Zarr; nothing is deleted then.
+        """
+        self._open.clear()
+        self._refuse_foreign()
+        entries = self._folder.entries()
+        # The group's own files go last: after a kill the rest is still recognised and can be removed.
+        for name in sorted(entries, key=lambda name: name in _GROUP_FILES):
+            self._folder.delete_tree(name)
+        self._folder.delete_tree("")
+
+    def _refuse_foreign(self) -> None:
+        """Refuse a folder that is neither empty nor a Zarr group with nothing but Zarr in it."""
+        entries = self._folder.entries()
+        if not entries or (entries == ["0"] and self._folder.entries("0") == [SCRATCH]):
+            return  # nothing, or what a kill before the first file has left
+        foreign = [name for name in entries if not self._is_zarr(name)]
+        if foreign or _GROUP_FILES.isdisjoint(entries):
+            what = f"holds {foreign[0]!r}, which is no part of a Zarr image" if foreign else "is not a Zarr image"
+            raise OutputError(f"{self.spec.path}: {what}, and is left alone: choose another output.path")
+
+    def _is_zarr(self, name: str) -> bool:
+        if name in _GROUP_FILES or name.endswith(SCRATCH):
+            return True
+        return not _ARRAY_FILES.isdisjoint(self._folder.entries(name))
+
+    def _group(self) -> dict[str, Any] | None:
+        """Attributes of the group; None if there is no group yet."""
+        version = self.spec.ome_zarr_version
+        files = {key: self._folder.get(key) for key in group_files(version, {})}
+        there = {key: data for key, data in files.items() if data is not None}
+        other = [v for v in VERSIONS if v != version and any(self._folder.get(key) for key in group_files(v, {}))]
+        if other:
+            raise settings_differ(self.spec.path, f"OME-Zarr version, {other[0]},")
+        if len(there) < len(files):
+            return None
+        try:
+            return group_attributes(version, there)
+        except ValueError as error:
+            raise OutputError(
+                f"{self.spec.path}: is not an OME-Zarr {version} image ({error}): choose another output.path"
+            ) from error
+
+    def _array_files(self) -> dict[str, bytes]:
+        try:
+            return arrays(self.spec)
+        except OutputError:
+            raise
+        except (ValueError, TypeError) as error:
+            raise OutputError(
+                f"{self.spec.path}: {error}; change output.chunks, output.shards or compression"
+            ) from error
+
+
+def _multiscales(attributes: dict[str, Any]) -> Any:
+    found = attributes.get("ome", attributes)
+    return found.get("multiscales") if isinstance(found, dict) else None
+
+
+def _same_json(one: bytes, other: bytes) -> bool:
+    try:
+        return bool(json.loads(one) == json.loads(other))
+    except ValueError:
+        return False

@@ -1,0 +1,119 @@
+"""Encoded chunks and shards of Zarr arrays, made in the calling thread.
+
+zarr-python encodes behind one event loop per process (1.8 times the processor time of the codec, and threads share
+one loop) and its gzip writes the time of day. Here the codecs run directly, release the interpreter lock, and give the
+same bytes for the same pixels. The result is plain Zarr; the arrays' own metadata is made by zarr-python.
+"""
+
+from __future__ import annotations
+
+import gzip
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fusestack.errors import OutputError
+from fusestack.writers.base import padded_chunks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from fusestack.image import Codec
+
+CODECS = ("blosc", "zstd", "lz4", "gzip", "none")
+_NO_CHUNK = np.iinfo(np.uint64).max
+
+
+def encoder(codec: Codec) -> Callable[[NDArray[Any]], bytes]:
+    """Make the function that compresses a contiguous little-endian chunk."""
+    if codec.name == "none":
+        return lambda chunk: chunk.tobytes()
+    if codec.name == "gzip":
+        return lambda chunk: gzip.compress(chunk.data, codec.level, mtime=0)
+    from numcodecs import Zstd, blosc
+
+    if codec.name == "zstd":
+        compress: Callable[[NDArray[Any]], bytes] = Zstd(codec.level).encode
+        return compress
+    blosc.use_threads = False  # its threads write their parts in the order in which they finish
+    compressor = blosc.Blosc(_blosc_library(codec), codec.level, blosc.BITSHUFFLE)
+    return lambda chunk: bytes(compressor.encode(chunk))
+
+
+def declared(codec: Codec, itemsize: int, *, zarr_format: int) -> Any:
+    """Codec as zarr-python writes it into the metadata of an array of Zarr format 2 or 3; None for ``none``.
+
+    Raises
+    ------
+    OutputError
+        If the codec is unknown.
+    """
+    if codec.name not in CODECS:
+        raise OutputError(f"output.compression.codec: {codec.name!r} is none of {', '.join(CODECS)}")
+    if codec.name == "none":
+        return None
+    if zarr_format == 2:
+        import numcodecs
+
+        if codec.name == "zstd":
+            return numcodecs.Zstd(codec.level)
+        if codec.name == "gzip":
+            return numcodecs.GZip(codec.level)
+        return numcodecs.Blosc(_blosc_library(codec), codec.level, numcodecs.Blosc.BITSHUFFLE)
+    from zarr import codecs
+
+    if codec.name == "zstd":
+        return codecs.ZstdCodec(level=codec.level)
+    if codec.name == "gzip":
+        return codecs.GzipCodec(level=codec.level)
+    return codecs.BloscCodec(cname=_blosc_library(codec), clevel=codec.level, shuffle="bitshuffle", typesize=itemsize)
+
+
+def _blosc_library(codec: Codec) -> str:
+    return "lz4" if codec.name == "lz4" else "zstd"
+
+
+def encode_shard(
+    pixels: NDArray[Any],
+    chunk: Sequence[int],
+    shard: Sequence[int],
+    fill: float,
+    encode: Callable[[NDArray[Any]], bytes],
+) -> list[bytes]:
+    """Encode a shard: its chunks, then the index, then a CRC-32C of the index (Zarr sharding codec 1.0).
+
+    Parameters
+    ----------
+    pixels : array
+        The part of the shard inside the image.
+    chunk, shard : sequence of int
+        Pixels along each axis.
+    fill : float
+        Chunks that hold only this are left out.
+    encode : callable
+        From `encoder`.
+
+    Returns
+    -------
+    list of bytes
+        Parts of the file, in order; empty if every chunk is left out.
+    """
+    import google_crc32c
+
+    counts = tuple(s // c for s, c in zip(shard, chunk, strict=True))
+    inside = tuple(-(-n // c) for n, c in zip(pixels.shape, chunk, strict=True))
+    index = np.full((*counts, 2), _NO_CHUNK, dtype="<u8")
+    parts: list[bytes] = []
+    offset = 0
+    for position, padded in zip(np.ndindex(inside), padded_chunks(pixels, chunk, fill), strict=True):
+        if padded is None:
+            continue
+        parts.append(encode(padded))
+        index[position] = offset, len(parts[-1])
+        offset += len(parts[-1])
+    if not parts:
+        return []
+    table = index.tobytes()
+    return [*parts, table, google_crc32c.value(table).to_bytes(4, "little")]
