@@ -140,6 +140,26 @@ def test_there_is_no_file_until_it_is_whole(tmp_path, monkeypatch):
     assert [p.name for p in writer.path.parent.iterdir()] == ["image.h5"]
 
 
+def test_blocks_stay_when_the_file_does_not_fit(tmp_path):
+    resource = pytest.importorskip("resource")
+    target = CONTRACT.target_in(tmp_path)
+    arrays = random_levels(target.image)
+    writer = CONTRACT.make(target, arrays)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        with pytest.raises(
+            OutputError, match=r"image\.h5: cannot be written: .*; the file system holds no files of this"
+        ):
+            writer.finish({})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not list(writer.path.parent.iterdir())
+    CONTRACT.check(target, arrays)
+    writer.finish({})
+    check_file(target.image, arrays)
+
+
 def test_a_kill_between_publishing_and_cleaning_changes_nothing(tmp_path, monkeypatch):
     target = CONTRACT.target_in(tmp_path)
     arrays = random_levels(target.image)

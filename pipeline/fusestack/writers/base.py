@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 _WAY_OUT = {
     errno.ENOSPC: "free some space and run again: finished blocks are kept",
+    errno.EFBIG: "the file system holds no files of this size: choose another output.path",
     errno.EDQUOT: "free some space and run again: finished blocks are kept",
     errno.EACCES: "give write permission or choose another output.path",
     errno.EPERM: "give write permission or choose another output.path",
@@ -39,7 +41,9 @@ def output_errors(path: object, doing: str = "cannot be written") -> Iterator[No
     except FusestackError:
         raise
     except (OSError, RuntimeError) as error:
-        way_out = _WAY_OUT.get(getattr(error, "errno", None) or 0, "check the path and run again")
+        wrapped = re.search(r"errno = (\d+)", str(error))  # HDF5 has it only in its text
+        number = getattr(error, "errno", None) or (int(wrapped[1]) if wrapped else 0)
+        way_out = _WAY_OUT.get(number, "check the path and run again")
         cause = getattr(error, "strerror", None) or error
         raise OutputError(f"{path}: {doing}: {cause}; {way_out}") from error
 

@@ -190,10 +190,14 @@ class BdvHdf5Writer:
         if not self.path.exists() or self._blocks.entries():
             partial = self.path.with_name(f".{self.path.name}.partial")
             with output_errors(self.path):
-                self._assemble(partial, options)
-                with partial.open("r+b") as file:
-                    os.fsync(file.fileno())
-                partial.replace(self.path)
+                try:
+                    self._assemble(partial, options)
+                    with partial.open("r+b") as file:
+                        os.fsync(file.fileno())
+                    partial.replace(self.path)
+                except (OSError, RuntimeError):
+                    partial.unlink(missing_ok=True)
+                    raise
         self._discard_blocks()
 
     def _assemble(self, partial: Path, options: Mapping[str, Any]) -> None:
