@@ -1,0 +1,389 @@
+"""The configuration, version 1: every section, key, default and limit in one place."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+
+from fusestack.config.focus import Focus  # noqa: TC001 - pydantic reads it
+from fusestack.config.values import (
+    Bytes,
+    Count,
+    CountPerAxis,
+    Id,
+    Model,
+    NotNegative,
+    Number,
+    NumberPerAxis,
+    Numbers,
+    Pairs,
+    Positive,
+    PositivePerAxis,
+    Switch,
+    Text,
+    Whole,
+    WholePerAxis,
+    not_allowed,
+    switch,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Format = Literal["ome-zarr", "bdv-hdf5", "bdv-n5", "tiff", "bdv-tiff"]
+CodecName = Literal["blosc", "zstd", "lz4", "gzip", "none"]
+
+_SUFFIXES: dict[str, Format] = {
+    ".zarr": "ome-zarr",
+    ".h5": "bdv-hdf5",
+    ".hdf5": "bdv-hdf5",
+    ".n5": "bdv-n5",
+    ".tif": "tiff",
+    ".tiff": "tiff",
+}
+_CODEC_LEVELS: dict[CodecName, tuple[int, int, int]] = {  # default, least, most
+    "blosc": (1, 0, 9),
+    "zstd": (3, 1, 22),
+    "lz4": (1, 1, 9),
+    "gzip": (1, 0, 9),
+    "none": (0, 0, 0),
+}
+
+
+class ViewInput(Model):
+    """A file and where its pixels are."""
+
+    path: Text = Field(description="TIFF, OME-TIFF or OME-Zarr")
+    affine: Annotated[tuple[Number, ...], Field(min_length=12, max_length=12)] | None = Field(
+        default=None, description="3x4 matrix, row-major, x, y, z: pixel index to world pixels; default: identity"
+    )
+    translation: NumberPerAxis | None = Field(default=None, description="world pixels; instead of affine")
+    voxel_size: PositivePerAxis | None = Field(default=None, description="physical size of a pixel")
+    unit: Text | None = Field(default=None, description="unit of voxel_size, such as micrometer")
+    timepoint: Id = Field(default=0, description="timepoint; also the index along t in files that hold several")
+    channel: Id = Field(default=0, description="channel; also the index along c in files that hold several")
+    illumination: Id = Field(default=0, description="illumination direction")
+    angle: Id = Field(default=0, description="angle")
+    tile: Id = Field(default=0, description="tile")
+
+    def contradictions(self) -> Iterator[tuple[str, str]]:
+        """Refuse two placements."""
+        if self.affine is not None and self.translation is not None:
+            yield "translation", "the view has an affine already; use one of both"
+
+
+class Select(Model):
+    """Which views take part; all conditions must hold. None stands for all."""
+
+    timepoints: Numbers = Field(default=None, description="all, a list, or a pattern such as 0-3,5 or 0-6:3")
+    channels: Numbers = Field(default=None, description="all, a list, or a pattern")
+    illuminations: Numbers = Field(default=None, description="all, a list, or a pattern")
+    angles: Numbers = Field(default=None, description="all, a list, or a pattern")
+    tiles: Numbers = Field(default=None, description="all, a list, or a pattern")
+    setups: Numbers = Field(default=None, description="all, a list, or a pattern")
+    views: Pairs = Field(default=None, description="all, or pairs [timepoint, setup]")
+
+
+class Input(Model):
+    """What is read: exactly one of project, views, images."""
+
+    project: Text | None = Field(default=None, description="BigDataViewer or BigStitcher project (XML)")
+    views: Annotated[tuple[ViewInput, ...], Field(min_length=1)] | None = Field(
+        default=None, description="files with their placement"
+    )
+    images: Text | Annotated[tuple[Text, ...], Field(min_length=1)] | None = Field(
+        default=None,
+        description="focus stack of plain images, natural order, front to back: pattern such as *.jpg, or list",
+    )
+    reverse: Switch = Field(default=False, description="images are ordered from back to front")
+    select: Select = Field(default=Select(), description="which views take part")
+
+    def contradictions(self) -> Iterator[tuple[str, str]]:
+        """Refuse none or several sources, and options of another source."""
+        given = [key for key in ("project", "views", "images") if getattr(self, key) is not None]
+        if not given:
+            yield "", "names no source; give one of project, views, images"
+        for key in given[1:]:
+            yield key, f"there is input.{given[0]} already; give exactly one of project, views, images"
+        if self.reverse and self.images is None:
+            yield "reverse", "only for images; remove it"
+        if self.select != Select() and self.images is not None:
+            yield "select", "images have no views to select; remove it"
+
+
+class Corners(Model):
+    """A box of world pixels; the maximum is included."""
+
+    min: WholePerAxis = Field(description="first pixel")
+    max: WholePerAxis = Field(description="last pixel")
+
+    def contradictions(self) -> Iterator[tuple[str, str]]:
+        """Refuse empty boxes."""
+        for axis, low, high in zip("xyz", self.min.xyz, self.max.xyz, strict=True):
+            if high < low:
+                yield "max", f"{axis}: {high} is below the minimum {low}; the box would be empty"
+
+
+class Blending(Model):
+    """Fade of a view towards its borders, in pixels of the fused image."""
+
+    range: Positive = Field(default=40.0, description="width of the fade")
+    border: NotNegative = Field(default=0.0, description="width of the dark rim outside the fade")
+
+
+class ContentBased(Model):
+    """Weights by local contrast, in pixels of the input."""
+
+    sigma1: Positive = Field(default=20.0, description="sigma of the local mean")
+    sigma2: Positive = Field(default=40.0, description="sigma of the smoothed weight")
+
+
+class IntensityAdjustment(Model):
+    """Linear correction of the intensities of every view."""
+
+    coefficients: Text | None = Field(default=None, description="coefficient maps; default: the models of the project")
+
+
+class Fusion(Model):
+    """How views become one image."""
+
+    bounding_box: Text | Corners = Field(
+        default="all_views",
+        description="all_views, selected_views, a name in the project, or {min, max} in world pixels",
+    )
+    group_by: Literal["timepoint_channel", "timepoint_channel_illumination", "all", "view"] = Field(
+        default="timepoint_channel", description="produce one fused image for each"
+    )
+    method: Literal["average", "max", "lowest_view", "highest_view", "closest_pixel", "mask"] = Field(
+        default="average", description="what is made of the views that cover a pixel"
+    )
+    mask_offset: NumberPerAxis = Field(
+        default=NumberPerAxis(x=0.0, y=0.0, z=0.0),
+        description="method mask: by how many input pixels views are widened",
+    )
+    background: Annotated[float, Field(strict=True, allow_inf_nan=True)] = Field(
+        default=0.0, description="value where no view covers; .nan with dtype float32"
+    )
+    blending: Annotated[
+        Blending | None,
+        BeforeValidator(switch("{range: 40, border: 0}"), json_schema_input_type=bool | Blending | None),
+    ] = Field(default=Blending(), description="fade views towards their borders: false, true, or options")
+    content_based: Annotated[
+        ContentBased | None,
+        BeforeValidator(switch("{sigma1: 20, sigma2: 40}"), json_schema_input_type=bool | ContentBased | None),
+    ] = Field(default=None, description="prefer the sharper view: false, true, or options")
+    interpolation: Literal["linear", "nearest"] = Field(default="linear", description="between the pixels of a view")
+    downsampling: Annotated[float, Field(strict=True, ge=1)] = Field(
+        default=1.0, description="world pixels in one pixel of the fused image, along every axis"
+    )
+    preserve_anisotropy: Switch | Positive = Field(
+        default=False, description="keep z coarser than x and y: false, true (factor from the voxel sizes), or a factor"
+    )
+    dtype: Literal["input", "uint8", "uint16", "float32"] = Field(
+        default="input", description="pixel type of the output"
+    )
+    intensity_range: Literal["auto"] | tuple[Number, Number] = Field(
+        default="auto", description="auto, or [min, max] that is mapped to the whole range of an integer dtype"
+    )
+    intensity_adjustment: Annotated[
+        IntensityAdjustment | None,
+        BeforeValidator(switch("{coefficients: PATH}"), json_schema_input_type=bool | IntensityAdjustment | None),
+    ] = Field(
+        default=None, description="correct the intensity of every view: false, true (models of the project), or options"
+    )
+    numerics: Literal["exact", "bigstitcher"] = Field(
+        default="exact", description="exact, or equal numbers to BigStitcher's"
+    )
+
+    def contradictions(self) -> Iterator[tuple[str, str]]:
+        """Refuse values that the pixel type or the method cannot have."""
+        if self.background != self.background and self.dtype != "float32":
+            yield "background", f".nan needs fusion.dtype float32, it is {self.dtype}; use a number or that dtype"
+        if abs(self.background) == float("inf"):
+            yield "background", "is infinite; use a finite number, or .nan with dtype float32"
+        if self.intensity_range != "auto" and self.intensity_range[0] >= self.intensity_range[1]:
+            yield "intensity_range", "its maximum must be greater than its minimum"
+        if self.method != "mask" and any(self.mask_offset.xyz):
+            yield "mask_offset", f"only for method mask, the method is {self.method}; remove it"
+        if self.method != "average" and self.content_based is not None:
+            yield "content_based", f"only for method average, the method is {self.method}; remove it"
+
+
+class Compression(Model):
+    """How chunks are compressed."""
+
+    codec: CodecName = Field(default="blosc", description="blosc is zstd with bit shuffle")
+    level: Whole = Field(
+        default_factory=lambda data: _CODEC_LEVELS[data["codec"]][0],
+        description="effort: blosc and gzip 0..9, lz4 1..9, zstd 1..22; default: 3 for zstd, 1 for the others",
+    )
+
+    def contradictions(self) -> Iterator[tuple[str, str]]:
+        """Refuse levels that the codec does not have."""
+        _, least, most = _CODEC_LEVELS[self.codec]
+        if not least <= self.level <= most:
+            allowed = f"{least} to {most}" if most else "nothing, it has no levels"
+            yield "level", f"{self.level} is not allowed for codec {self.codec}; use {allowed}"
+
+
+class Output(Model):
+    """What is written."""
+
+    path: Text = Field(description="local path or URL")
+    format: Format = Field(
+        default=cast("Format", None), validate_default=True, description="default: guessed from the suffix of path"
+    )
+    project: Text | None = Field(default=None, description="also write (or extend) this BigDataViewer project")
+    append: Switch = Field(default=False, description="add the fused images to the input project")
+    ome_zarr_version: Annotated[
+        Literal["0.5", "0.4"], BeforeValidator(lambda v: str(v) if isinstance(v, float) else v)
+    ] = Field(default="0.5", description="version of the OME-Zarr specification")
+    chunks: CountPerAxis = Field(
+        default_factory=lambda data: _default_chunks(data["format"]),
+        description="smallest compressed unit; default: x 128, y 128, z 64; bdv-hdf5: x 64, y 64, z 32",
+    )
+    shards: Literal["auto", "none"] | CountPerAxis = Field(
+        default="auto", description="smallest unit that is written (Zarr 0.5): auto, none, or multiples of chunks"
+    )
+    compression: Compression = Field(
+        default_factory=lambda data: _default_compression(data["format"]),
+        description="default: blosc, level 1; bdv-hdf5: gzip, level 1",
+    )
+    pyramid: Literal["auto", "none"] | Annotated[tuple[CountPerAxis, ...], Field(min_length=1)] = Field(
+        default="auto", description="resolution levels: auto, none, or a list of factors that begins with 1"
+    )
+    overwrite: Switch = Field(default=False, description="replace an output that was made with other settings")
+
+    @field_validator("format", mode="before")
+    @classmethod
+    def _guess(cls, value: Any, info: ValidationInfo) -> Any:
+        path = info.data.get("path")
+        if value is not None or path is None:
+            return value
+        guess = _format_of(path)
+        if guess is None:
+            text = f"cannot be guessed from '{path}'; set it to ome-zarr, bdv-hdf5, bdv-n5, tiff or bdv-tiff"
+            raise PydanticCustomError("unguessable", "{text}", {"text": text})
+        return guess
+
+    @property
+    def resolved_chunks(self) -> CountPerAxis:
+        """Chunks that are written; equal to `chunks`, whose default depends on the format."""
+        return self.chunks
+
+    @property
+    def resolved_codec(self) -> Compression:
+        """Codec and level that are used; equal to `compression`, whose default depends on the format."""
+        return self.compression
+
+    def contradictions(self) -> Iterator[tuple[str, str]]:
+        """Refuse what the format cannot do."""
+        guess = _format_of(self.path)
+        if guess is not None and guess != self.format and self.format != "bdv-tiff":
+            yield "format", f"{self.format} does not fit the suffix of '{self.path}', which means {guess}; change one"
+        if self.format == "bdv-hdf5" and self.compression.codec not in ("gzip", "none"):
+            yield "compression.codec", f"'{self.compression.codec}' is not allowed in bdv-hdf5; use gzip or none"
+        yield from self._shards_contradictions()
+        yield from self._pyramid_contradictions()
+
+    def _shards_contradictions(self) -> Iterator[tuple[str, str]]:
+        if isinstance(self.shards, str):
+            return
+        if self.format != "ome-zarr":
+            yield "shards", f"{self.format} has no shards; remove it"
+        elif self.ome_zarr_version == "0.4":
+            yield "shards", 'OME-Zarr 0.4 has no shards; remove it, or use ome_zarr_version "0.5"'
+        if not _is_multiple(self.shards, self.chunks):
+            yield "shards", f"{self.shards} is not a multiple of the chunks, {self.chunks}; use multiples on every axis"
+
+    def _pyramid_contradictions(self) -> Iterator[tuple[str, str]]:
+        if isinstance(self.pyramid, str):
+            return
+        if self.pyramid[0].xyz != (1, 1, 1):
+            yield "pyramid.0", "the first level must be {x: 1, y: 1, z: 1}"
+        for number, (before, level) in enumerate(itertools.pairwise(self.pyramid), 1):
+            if not _is_multiple(level, before):
+                yield f"pyramid.{number}", f"{level} is not a multiple of {before}, the level before, on every axis"
+            if level == before:
+                yield f"pyramid.{number}", "is the same as the level before; remove it"
+
+
+def _format_of(path: str) -> Format | None:
+    name = path.lower().rstrip("/")
+    return next((kind for suffix, kind in _SUFFIXES.items() if name.endswith(suffix)), None)
+
+
+def _is_multiple(larger: CountPerAxis, smaller: CountPerAxis) -> bool:
+    return all(a % b == 0 for a, b in zip(larger.xyz, smaller.xyz, strict=True))
+
+
+def _default_chunks(kind: Format) -> CountPerAxis:
+    return CountPerAxis(x=64, y=64, z=32) if kind == "bdv-hdf5" else CountPerAxis(x=128, y=128, z=64)
+
+
+def _default_compression(kind: Format) -> Compression:
+    return Compression(codec="gzip") if kind == "bdv-hdf5" else Compression()
+
+
+Scheduler = Literal["threads", "processes", "distributed", "slurm", "pbs", "sge", "lsf", "htcondor"]
+_ADDRESS = r"^tcp://[^\s/]+:[0-9]+$"
+
+
+def _address(value: str) -> str:
+    if not re.match(_ADDRESS, value):
+        raise not_allowed("the address of a dask scheduler such as tcp://host:8786")
+    return value
+
+
+Address = Annotated[str, AfterValidator(_address), Field(json_schema_extra={"pattern": _ADDRESS})]
+
+
+class Execution(Model):
+    """Who computes."""
+
+    scheduler: Scheduler | Address = Field(
+        default="threads", description="on this machine, a job system, or the address of a dask scheduler"
+    )
+    workers: Literal["auto"] | Count = Field(default="auto", description="auto, or a number")
+    threads_per_worker: Count = Field(default=1, description="threads of one worker")
+    memory: Literal["auto"] | Bytes = Field(
+        default="auto", description='per worker: auto, bytes, or a size such as "4GiB"'
+    )
+    retries: Id = Field(default=3, description="how often a failed block is tried again")
+    profile: Text | None = Field(default=None, description="cluster profile: a name in configs/profiles, or a path")
+
+
+class Cache(Model):
+    """Where the results of stages are kept."""
+
+    path: Text | None = Field(default=None, description="folder; default: beside the output")
+    limit: Bytes | None = Field(default=None, description='most bytes, or a size such as "500GB"; default: no limit')
+
+
+class Config(Model):
+    """A fusestack configuration."""
+
+    version: Literal[1] = Field(default=1, description="version of this format")
+    input: Input = Field(description="what is read")
+    fusion: Fusion = Field(default=Fusion(), description="how views become one image")
+    output: Output | None = Field(default=None, description="what is written")
+    focus: Focus | None = Field(default=None, description="focus stacking of the fused image, or of images")
+    execution: Execution = Field(default=Execution(), description="who computes")
+    cache: Cache = Field(default=Cache(), description="where the results of stages are kept")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _skip_empty_sections(cls, value: Any) -> Any:
+        """Take a section all of whose keys are commented out as left out."""
+        if not isinstance(value, dict):
+            return value
+        return {key: section for key, section in value.items() if section is not None or key == "input"}
+
+    def contradictions(self) -> Iterator[tuple[str, str]]:
+        """Refuse sections that need one another."""
+        if self.output is not None and self.output.append and self.input.project is None:
+            yield "output.append", "there is no input.project to add the images to; use output.project"

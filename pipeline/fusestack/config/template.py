@@ -1,0 +1,209 @@
+"""Texts for ``fusestack init``: commented configurations from plain facts."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from fusestack.geometry import Float3
+
+_PLAIN = re.compile(r"[A-Za-z_/][A-Za-z0-9_/+-]*(\.[A-Za-z0-9_/+-]+)*")
+_WORDS = frozenset({"true", "false", "null", "yes", "no", "on", "off", "y", "n", "nan", "inf"})
+
+_HEAD = """\
+# A fusestack configuration. Keys behind a '#' show what holds without them, or an example.
+#   fusestack plan CONFIG      what will be made, how large, how long
+#   fusestack run CONFIG       makes it; run again to continue or after a change
+version: 1
+"""
+
+_FUSION = """\
+  # group_by: timepoint_channel     # or: timepoint_channel_illumination | all | view
+  # background: 0                   # value where no view covers; .nan with dtype float32
+  # blending: true                  # fade views towards their borders: false | true | {range: 40, border: 0}
+  # interpolation: linear           # linear | nearest
+  # downsampling: 1                 # try 4 first: a quick look at everything
+"""
+
+_FUSION_END = """\
+  # dtype: input                    # input | uint8 | uint16 | float32
+  # intensity_range: auto           # auto | [min, max] that is mapped to the whole range of an integer dtype
+  # numerics: exact                 # exact | bigstitcher (equal numbers to BigStitcher's)
+"""
+
+_OUTPUT_END = """\
+  # chunks: {x: 128, y: 128, z: 64}
+  # compression: {codec: blosc, level: 1}    # blosc | zstd | lz4 | gzip | none
+  # pyramid: auto                   # auto | none | [{x: 1, y: 1, z: 1}, {x: 2, y: 2, z: 1}]
+  # overwrite: false                # true replaces an output that was made with other settings
+"""
+
+_EXECUTION = """\
+# execution:
+#   scheduler: threads              # threads | processes | distributed | slurm | pbs | sge | lsf | htcondor | tcp://host:8786
+#   workers: auto
+#   memory: auto                    # per worker, such as 4GiB; blocks are sized to stay below it
+#   retries: 3
+"""
+
+
+def project_template(
+    project: str,
+    *,
+    channels: Mapping[int, str],
+    timepoints: Sequence[int] = (0,),
+    bounding_boxes: Sequence[str] = (),
+    anisotropy: float = 1.0,
+    output: str = "fused.ome.zarr",
+) -> str:
+    """Configuration for a BigDataViewer or BigStitcher project.
+
+    Parameters
+    ----------
+    project : str
+        Path of the XML as it should stand in the file.
+    channels : mapping of int to str
+        Names of the channels by id.
+    timepoints : sequence of int
+        Ids.
+    bounding_boxes : sequence of str
+        Names of the boxes of the project; the first one is proposed.
+    anisotropy : float
+        Mean of z size over x, y size of the voxels.
+    output : str
+        Path of the fused image.
+    """
+    names = ", ".join(f"{number} = {_quoted(name)}" for number, name in channels.items())
+    boxes = [*map(_quoted, bounding_boxes), "all_views", "selected_views"]
+    lines = [
+        _HEAD,
+        "input:",
+        f"  project: {_quoted(project)}",
+        "  # Every view takes part unless something is named here: all, a list [0, 2], or a pattern 0-3.",
+        f"  # The project has {len(timepoints)} timepoint(s), and the channels {names}.",
+        f"  # select: {{timepoints: all, channels: {_listed(channels)}, angles: all, tiles: all}}",
+        "",
+        "fusion:",
+        f"  bounding_box: {boxes[0]}",
+        f"  # there are also: {', '.join(boxes[1:])},",
+        "  # or world pixels, the maximum included: {min: {x: 0, y: 0, z: 0}, max: {x: 511, y: 511, z: 99}}",
+        _FUSION.rstrip(),
+        *_anisotropy_lines(anisotropy),
+        _FUSION_END,
+        *_output_lines(output),
+        _EXECUTION.rstrip(),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def views_template(
+    views: Sequence[tuple[str, Float3]],
+    *,
+    voxel_size: Float3 | None = None,
+    unit: str | None = None,
+    output: str = "fused.ome.zarr",
+) -> str:
+    """Configuration for a folder of tiles.
+
+    Parameters
+    ----------
+    views : sequence of (str, (float, float, float))
+        Path and guessed translation of every file, in world pixels, **z, y, x**.
+    voxel_size : (float, float, float), optional
+        Physical size of a pixel, z, y, x.
+    unit : str, optional
+    output : str
+        Path of the fused image.
+    """
+    physical = ""
+    if voxel_size is not None:
+        physical = f", voxel_size: {_axes(voxel_size)}" + (f", unit: {_quoted(unit)}" if unit else "")
+    entries = [
+        f"    - {{path: {_quoted(path)}, translation: {_axes(translation)}{physical}, tile: {number}}}"
+        for number, (path, translation) in enumerate(views)
+    ]
+    lines = [
+        _HEAD,
+        "input:",
+        "  # The translations are guesses: correct them (world pixels), or give an affine instead,",
+        "  # 12 numbers row by row, x, y, z: affine: [1,0,0,0, 0,1,0,0, 0,0,1,0]. Further keys: voxel_size, unit,",
+        "  # timepoint, channel, illumination, angle.",
+        "  views:",
+        *entries,
+        "",
+        "fusion:",
+        "  bounding_box: all_views           # all_views | selected_views | {min: {x:, y:, z:}, max: {x:, y:, z:}}",
+        _FUSION.rstrip(),
+        *_anisotropy_lines(1.0),
+        _FUSION_END,
+        *_output_lines(output),
+        _EXECUTION.rstrip(),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def stack_template(images: str | Sequence[str], *, output: str = "sharp.tif") -> str:
+    """Configuration for a focus stack of plain images.
+
+    Parameters
+    ----------
+    images : str or sequence of str
+        Pattern such as ``stack/*.jpg``, or the files, front to back.
+    output : str
+        Path of the sharp image.
+    """
+    given = [_quoted(images)] if isinstance(images, str) else ["", *(f"    - {_quoted(path)}" for path in images)]
+    lines = [
+        _HEAD,
+        "input:",
+        f"  images: {given[0]}".rstrip(),
+        *given[1:],
+        "  # reverse: false                  # true: the images are ordered from back to front",
+        "",
+        "focus:",
+        "  # align: false                    # true: bring the slices over one another first",
+        '  options: "--fft --darkness=w10 --maskfft --cutwave --cutbg --cutalpha=p-25,P150"',
+        "  # or the same spelled out in the lists masks, merge, cut and final",
+        "  output:",
+        f"    path: {_quoted(output)}",
+        "    # mask: mask.tif",
+        "    # depth: depth.tif",
+        "",
+        _EXECUTION.rstrip(),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _anisotropy_lines(factor: float) -> list[str]:
+    note = f"voxels are {factor:.3g} times as long along z" if abs(factor - 1) > 0.01 else "factor from the voxel sizes"
+    return [f"  # preserve_anisotropy: false      # false | true ({note}) | a factor"]
+
+
+def _output_lines(path: str) -> list[str]:
+    return [
+        "output:",
+        f"  path: {_quoted(path)}",
+        "  # The suffix chooses the format: .ome.zarr = ome-zarr, .h5 = bdv-hdf5 (with a project XML beside it).",
+        _OUTPUT_END,
+    ]
+
+
+def _listed(numbers: Mapping[int, str]) -> str:
+    return f"[{', '.join(map(str, numbers))}]"
+
+
+def _axes(zyx: Float3) -> str:
+    """``{x: 1, y: 2, z: 3}`` of z, y, x."""
+    z, y, x = (repr(float(v)).removesuffix(".0") for v in zyx)
+    return f"{{x: {x}, y: {y}, z: {z}}}"
+
+
+def _quoted(text: str) -> str:
+    """Write a text so that YAML reads it back, also inside ``{}`` and in comments."""
+    if _PLAIN.fullmatch(text) and text.lower() not in _WORDS:
+        return text
+    escaped = (f"\\{c}" if c in '"\\' else c if c.isprintable() else f"\\U{ord(c):08x}" for c in text)
+    return '"' + "".join(escaped) + '"'

@@ -1,0 +1,470 @@
+"""Defaults, the forms a value may take, and one bad value per key."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fusestack.config.document import read_document
+from fusestack.config.load import from_mapping
+from fusestack.config.models import Config
+from fusestack.errors import ConfigError
+
+
+def load(text_free: dict[str, Any]) -> Config:
+    return from_mapping({"input": {"project": "a.xml"}, **text_free}).config
+
+
+def fusion(**options: Any) -> Any:
+    return load({"fusion": options}).fusion
+
+
+def output(**options: Any) -> Any:
+    return load({"output": {"path": "a.ome.zarr", **options}}).output
+
+
+DEFAULTS = {
+    "version": 1,
+    "input": {
+        "project": "a.xml",
+        "views": None,
+        "images": None,
+        "reverse": False,
+        "select": dict.fromkeys(
+            ["timepoints", "channels", "illuminations", "angles", "tiles", "setups", "views"], None
+        ),
+    },
+    "fusion": {
+        "bounding_box": "all_views",
+        "group_by": "timepoint_channel",
+        "method": "average",
+        "mask_offset": {"x": 0.0, "y": 0.0, "z": 0.0},
+        "background": 0.0,
+        "blending": {"range": 40.0, "border": 0.0},
+        "content_based": None,
+        "interpolation": "linear",
+        "downsampling": 1.0,
+        "preserve_anisotropy": False,
+        "dtype": "input",
+        "intensity_range": "auto",
+        "intensity_adjustment": None,
+        "numerics": "exact",
+    },
+    "output": {
+        "path": "a.ome.zarr",
+        "format": "ome-zarr",
+        "project": None,
+        "append": False,
+        "ome_zarr_version": "0.5",
+        "chunks": {"x": 128, "y": 128, "z": 64},
+        "shards": "auto",
+        "compression": {"codec": "blosc", "level": 1},
+        "pyramid": "auto",
+        "overwrite": False,
+    },
+    "focus": {
+        "input": "fused",
+        "axis": "z",
+        "reference_channel": None,
+        "align": None,
+        "prepare": (),
+        "options": None,
+        "masks": (),
+        "merge": (),
+        "cut": (),
+        "final": (),
+        "background": None,
+        "substacks": None,
+        "statistics": {"save": None, "use": None},
+        "output": {"path": "sharp.tif", "mask": None, "depth": None, "pyramid": "auto"},
+    },
+    "execution": {
+        "scheduler": "threads",
+        "workers": "auto",
+        "threads_per_worker": 1,
+        "memory": "auto",
+        "retries": 3,
+        "profile": None,
+    },
+    "cache": {"path": None, "limit": None},
+}
+
+
+def test_defaults() -> None:
+    config = load({"output": {"path": "a.ome.zarr"}, "focus": {"output": {"path": "sharp.tif"}}})
+    assert config.model_dump() == DEFAULTS
+
+
+def test_sections_are_optional_and_may_be_empty() -> None:
+    assert load({"fusion": None, "execution": None, "output": None, "focus": None, "cache": None}) == load({})
+    assert load({}).focus is None
+    assert load({}).output is None
+
+
+def test_defaults_of_a_view() -> None:
+    view = from_mapping({"input": {"views": [{"path": "t.tif"}]}}).config.input.views[0]
+    assert view.model_dump() == {
+        "path": "t.tif",
+        "affine": None,
+        "translation": None,
+        "voxel_size": None,
+        "unit": None,
+        "timepoint": 0,
+        "channel": 0,
+        "illumination": 0,
+        "angle": 0,
+        "tile": 0,
+    }
+
+
+def test_models_are_immutable() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        load({}).fusion.downsampling = 2.0
+
+
+class TestForms:
+    def test_one_number_or_one_per_axis(self) -> None:
+        assert output(chunks=32).chunks.zyx == (32, 32, 32)
+        assert output(chunks={"x": 1, "y": 2, "z": 3}).chunks.zyx == (3, 2, 1)
+        assert output(chunks={"x": 1, "y": 2, "z": 3}).chunks.xyz == (1, 2, 3)
+
+    @pytest.mark.parametrize(
+        ("given", "resolved"),
+        [(False, None), (True, (40, 0)), ({"range": 7}, (7, 0)), ({"border": 2}, (40, 2)), ({}, (40, 0))],
+    )
+    def test_blending(self, given: Any, resolved: Any) -> None:
+        blending = fusion(blending=given).blending
+        assert (blending and (blending.range, blending.border)) == resolved
+
+    def test_switches_with_options(self) -> None:
+        chosen = fusion(content_based=True, intensity_adjustment={"coefficients": "c.n5"})
+        assert (chosen.content_based.sigma1, chosen.content_based.sigma2) == (20, 40)
+        assert chosen.intensity_adjustment.coefficients == "c.n5"
+        align = load({"focus": {"align": True}}).focus.align
+        assert align.model_dump() == {"model": "affine", "reference": "middle", "crop": True, "exposure": False}
+
+    @pytest.mark.parametrize(
+        ("given", "resolved"),
+        [("all", None), ([0, 2], (0, 2)), ("0-3,5", (0, 1, 2, 3, 5)), ("0-6:3", (0, 3, 6)), (4, (4,)), ("7", (7,))],
+    )
+    def test_selections(self, given: Any, resolved: Any) -> None:
+        config = from_mapping({"input": {"project": "a.xml", "select": {"tiles": given}}}).config
+        assert config.input.select.tiles == resolved
+
+    def test_selected_views(self) -> None:
+        config = from_mapping({"input": {"project": "a.xml", "select": {"views": [[0, 3], [1, 4]]}}}).config
+        assert config.input.select.views == ((0, 3), (1, 4))
+
+    def test_bounding_boxes(self) -> None:
+        assert fusion(bounding_box="My Box").bounding_box == "My Box"
+        box = fusion(bounding_box={"min": 0, "max": {"x": 9, "y": 8, "z": 7}}).bounding_box
+        assert (box.min.xyz, box.max.xyz) == ((0, 0, 0), (9, 8, 7))
+
+    def test_anisotropy(self) -> None:
+        assert fusion(preserve_anisotropy=True).preserve_anisotropy is True
+        assert fusion(preserve_anisotropy=False).preserve_anisotropy is False
+        factor = fusion(preserve_anisotropy=3).preserve_anisotropy
+        assert isinstance(factor, float)
+        assert factor == 3
+
+    def test_background(self) -> None:
+        assert math.isnan(fusion(background=math.nan, dtype="float32").background)
+        assert fusion(background=7).background == 7
+
+    @pytest.mark.parametrize(
+        ("path", "kind"),
+        [
+            ("a.ome.zarr", "ome-zarr"),
+            ("A.ZARR/", "ome-zarr"),
+            ("s3://b/a.zarr", "ome-zarr"),
+            ("a.h5", "bdv-hdf5"),
+            ("a.hdf5", "bdv-hdf5"),
+            ("a.n5", "bdv-n5"),
+            ("a.tif", "tiff"),
+            ("a.ome.tiff", "tiff"),
+        ],
+    )
+    def test_format_of_the_suffix(self, path: str, kind: str) -> None:
+        assert load({"output": {"path": path}}).output.format == kind
+
+    def test_defaults_of_hdf5(self) -> None:
+        hdf5 = load({"output": {"path": "a.h5"}}).output
+        assert hdf5.resolved_chunks.zyx == (32, 64, 64)
+        assert (hdf5.resolved_codec.codec, hdf5.resolved_codec.level) == ("gzip", 1)
+        assert load({"output": {"path": "a.h5", "chunks": 16}}).output.resolved_chunks.zyx == (16, 16, 16)
+        assert load({"output": {"path": "container", "format": "bdv-hdf5"}}).output.chunks.zyx == (32, 64, 64)
+
+    @pytest.mark.parametrize(("codec", "level"), [("blosc", 1), ("zstd", 3), ("lz4", 1), ("gzip", 1), ("none", 0)])
+    def test_default_levels(self, codec: str, level: int) -> None:
+        assert output(compression={"codec": codec}).compression.level == level
+
+    def test_ome_zarr_version_without_quotes(self) -> None:
+        assert output(ome_zarr_version=0.4).ome_zarr_version == "0.4"
+
+    @pytest.mark.parametrize(
+        ("given", "size"),
+        [
+            ("auto", "auto"),
+            (2**30, 2**30),
+            ("4GiB", 4 * 2**30),
+            ("500 MB", 500_000_000),
+            ("1.5gib", 3 * 2**29),
+            ("2000kB", 2_000_000),
+            ("1048576B", 2**20),
+        ],
+    )
+    def test_memory(self, given: Any, size: Any) -> None:
+        assert load({"execution": {"memory": given}}).execution.memory == size
+
+    def test_schedulers(self) -> None:
+        assert load({"execution": {"scheduler": "tcp://10.0.0.1:8786"}}).execution.scheduler == "tcp://10.0.0.1:8786"
+        assert load({"execution": {"scheduler": "slurm", "workers": 4}}).execution.workers == 4
+
+    def test_pyramid_and_shards(self) -> None:
+        levels = [1, {"x": 2, "y": 2, "z": 1}, {"x": 4, "y": 4, "z": 3}]
+        assert [level.zyx for level in output(pyramid=levels).pyramid] == [(1, 1, 1), (1, 2, 2), (3, 4, 4)]
+        assert output(shards={"x": 256, "y": 128, "z": 64}).shards.zyx == (64, 128, 256)
+
+    def test_focus(self) -> None:
+        focus = load(
+            {
+                "focus": {
+                    "masks": [{"fft": {}}, {"darkness": {"weight": 10}}],
+                    "cut": [{"wave": {"percent": 100}}, {"background": None}],
+                    "background": ["black", {"wave": {}}],
+                    "substacks": {"percent": 14},
+                    "statistics": {"save": "s.json"},
+                    "output": {"path": "sharp.tif", "depth": "d.tif"},
+                }
+            }
+        ).focus
+        assert focus.masks == ({"fft": {}}, {"darkness": {"weight": 10}})
+        assert focus.cut[1] == {"background": {}}
+        assert focus.background == ("black", {"wave": {}})
+
+    def test_focus_stack_of_images(self) -> None:
+        assert from_mapping({"input": {"images": "*.jpg", "reverse": True}}).config.input.images == "*.jpg"
+        assert from_mapping({"input": {"images": ["a", "b"]}}).config.input.images == ("a", "b")
+
+
+BAD = [
+    ("version", 2, "2 is not allowed; use 1"),
+    ("version", "1", "'1' is not allowed; use 1"),
+    ("input", None, "nothing (null) is not allowed; use a mapping with keys such as project, views, images"),
+    ("input.project", 3, '3 is not allowed; use text, such as "3"'),
+    ("input.project", "", "'' is not allowed; use text that is not empty"),
+    ("input.views", {}, "a mapping is not allowed; use a list"),
+    ("input.views", [], "an empty list is not allowed; use at least 1 entry"),
+    ("input.images", 1, '1 is not allowed; use text, such as "1" or a list'),
+    ("input.reverse", "yes", "'yes' is not allowed; use true or false"),
+    ("input.select", [], "an empty list is not allowed; use a mapping with keys such as timepoints, channels"),
+    ("input.select.timepoints", "some", "'some' is not allowed; use all, a list of numbers, or a pattern such as"),
+    ("input.select.channels", "0-", "'0-' is not allowed; use all, a list"),
+    ("input.select.illuminations", True, "true is not allowed; use all, a list"),
+    ("input.select.angles", [-1], "angles.0: -1 is not allowed; use at least 0"),
+    ("input.select.tiles", ["a"], "tiles.0: 'a' is not allowed; use a whole number"),
+    ("input.select.setups", [], "an empty list is not allowed; use at least 1 entry"),
+    ("input.select.views", [[0]], "views.0: a list of 1 is not allowed; use a list with 2 entries"),
+    ("fusion", 3, "3 is not allowed; use a mapping with keys such as bounding_box"),
+    ("fusion.bounding_box", {"min": 0}, "fusion.bounding_box.max: is missing, but needed here"),
+    ("fusion.bounding_box", {"min": 0.5, "max": 3}, "bounding_box.min: 0.5 is not allowed; use a whole number"),
+    ("fusion.bounding_box", {"min": 5, "max": {"x": 9, "y": 4, "z": 9}}, "max: y: 4 is below the minimum 5"),
+    ("fusion.group_by", "chanel", "use timepoint_channel, timepoint_channel_illumination, all or view"),
+    ("fusion.method", "maxx", "closest_pixel or mask (did you mean 'max'?)"),
+    ("fusion.mask_offset", 2, "only for method mask, the method is average"),
+    ("fusion.background", "black", "'black' is not allowed; use a number"),
+    ("fusion.background", math.nan, ".nan needs fusion.dtype float32, it is input"),
+    ("fusion.background", math.inf, "is infinite"),
+    ("fusion.blending", "yes", "'yes' is not allowed; use true, false, or a mapping such as {range: 40, border: 0}"),
+    ("fusion.blending", {"range": 0}, "fusion.blending.range: 0 is not allowed; use a number greater than 0"),
+    ("fusion.blending", {"border": -1}, "fusion.blending.border: -1 is not allowed; use at least 0"),
+    ("fusion.blending", {"rnge": 4}, "fusion.blending.rnge: unknown key (did you mean 'range'?)"),
+    ("fusion.content_based", 20, "20 is not allowed; use true, false, or a mapping such as {sigma1: 20, sigma2: 40}"),
+    ("fusion.content_based", {"sigma2": "a"}, "content_based.sigma2: 'a' is not allowed; use a number"),
+    ("fusion.interpolation", "linaer", "'linaer' is not allowed; use linear or nearest (did you mean 'linear'?)"),
+    ("fusion.downsampling", 0.5, "0.5 is not allowed; use at least 1"),
+    ("fusion.downsampling", math.inf, ".inf is not allowed; use a finite number"),
+    ("fusion.preserve_anisotropy", "auto", "'auto' is not allowed; use true, false or a number"),
+    ("fusion.preserve_anisotropy", 0, "0 is not allowed; use true, false or a number greater than 0"),
+    ("fusion.dtype", "int16", "'int16' is not allowed; use input, uint8, uint16 or float32 (did you mean 'uint16'?)"),
+    ("fusion.intensity_range", [1], "a list of 1 is not allowed; use auto or a list with 2 entries"),
+    ("fusion.intensity_range", [1, 1], "its maximum must be greater than its minimum"),
+    ("fusion.intensity_range", [1, 2, 3], "a list of 3 is not allowed; use auto or at most 2 entries"),
+    ("fusion.intensity_adjustment", 1, "1 is not allowed; use true, false, or a mapping such as {coefficients: PATH}"),
+    ("fusion.numerics", "fast", "'fast' is not allowed; use exact or bigstitcher"),
+    ("output.path", None, "nothing (null) is not allowed; use text"),
+    ("output.path", "a.foo", "output.format: cannot be guessed from 'a.foo'; set it to ome-zarr, bdv-hdf5"),
+    ("output.format", "omezarr", "'omezarr' is not allowed; use ome-zarr, bdv-hdf5, bdv-n5, tiff or bdv-tiff (did you"),
+    ("output.format", "bdv-hdf5", "bdv-hdf5 does not fit the suffix of 'a.ome.zarr', which means ome-zarr"),
+    ("output.project", True, "true is not allowed; use text"),
+    ("output.append", 1, "1 is not allowed; use true or false"),
+    ("output.ome_zarr_version", "0.3", "'0.3' is not allowed; use 0.5 or 0.4"),
+    ("output.chunks", 0, "0 is not allowed; use at least 1"),
+    ("output.chunks", "big", "'big' is not allowed; use one number for all axes, or {x: ..., y: ..., z: ...}"),
+    ("output.chunks", {"x": 1, "y": 1}, "output.chunks.z: is missing"),
+    ("output.chunks", {"x": 1, "y": 1, "z": 1, "t": 1}, "chunks.t: unknown key; allowed are x, y, z"),
+    ("output.shards", 100, "{x: 100, y: 100, z: 100} is not a multiple of the chunks, {x: 128, y: 128, z: 64}"),
+    ("output.shards", "no", "'no' is not allowed; use auto, none or one number for all axes, or {x:"),
+    ("output.compression", "zstd", "'zstd' is not allowed; use a mapping with keys such as codec, level"),
+    ("output.compression", {"codec": "zst"}, "compression.codec: 'zst' is not allowed; use blosc, zstd, lz4, gzip"),
+    ("output.compression", {"codec": "zstd", "level": 23}, "level: 23 is not allowed for codec zstd; use 1 to 22"),
+    ("output.compression", {"codec": "none", "level": 3}, "codec none; use nothing, it has no levels"),
+    ("output.pyramid", "atuo", "'atuo' is not allowed; use auto, none or a list (did you mean 'auto'?)"),
+    ("output.pyramid", [], "an empty list is not allowed; use auto, none or at least 1 entry"),
+    ("output.pyramid", [2], "output.pyramid.0: the first level must be {x: 1, y: 1, z: 1}"),
+    ("output.pyramid", [1, {"x": 1, "y": 1}], "output.pyramid.1.z: is missing"),
+    (
+        "output.pyramid",
+        [1, 2, 3],
+        "output.pyramid.2: {x: 3, y: 3, z: 3} is not a multiple of {x: 2, y: 2, z: 2}, the level before",
+    ),
+    ("output.pyramid", [1, 1], "output.pyramid.1: is the same as the level before"),
+    ("output.overwrite", "no", "'no' is not allowed; use true or false"),
+    ("focus", True, "true is not allowed; use a mapping with keys such as input, axis"),
+    ("focus.input", 1, "1 is not allowed; use text"),
+    ("focus.axis", "t", "'t' is not allowed; use x, y or z"),
+    ("focus.reference_channel", -1, "-1 is not allowed; use at least 0"),
+    ("focus.align", "affine", "'affine' is not allowed; use true, false, or a mapping such as {model: affine}"),
+    ("focus.align", {"model": "afine"}, "focus.align.model: 'afine' is not allowed; use translation, rigid"),
+    ("focus.align", {"reference": "front"}, "'front' is not allowed; use first, middle, last or a whole number"),
+    ("focus.align", {"crop": 1}, "focus.align.crop: 1 is not allowed"),
+    ("focus.align", {"exposure": 1}, "focus.align.exposure: 1 is not allowed"),
+    ("focus.prepare", ["crop"], "focus.prepare.0: 'crop' is not allowed; use an operator, a mapping with one key"),
+    ("focus.options", ["--fft"], "a list of 1 is not allowed; use text"),
+    ("focus.masks", [{"fft": {}, "sobel": {}}], "focus.masks.0: a mapping is not allowed; use an operator"),
+    ("focus.merge", [{"fft": 3}], "focus.merge.0: a mapping is not allowed; use an operator"),
+    ("focus.cut", {"wave": {}}, "a mapping is not allowed; use a list"),
+    ("focus.final", "sharpen", "'sharpen' is not allowed; use a list"),
+    ("focus.background", 3, "3 is not allowed"),
+    ("focus.substacks", "all", "'all' is not allowed; use a mapping or a list"),
+    ("focus.statistics", {"save": 1}, "focus.statistics.save: 1 is not allowed"),
+    ("focus.statistics", {"use": 1}, "focus.statistics.use: 1 is not allowed"),
+    ("focus.output", {"mask": "m.tif"}, "focus.output.path: is missing"),
+    ("focus.output", {"path": "a", "depth": 1}, "focus.output.depth: 1 is not allowed"),
+    ("focus.output", {"path": "a", "mask": 1}, "focus.output.mask: 1 is not allowed"),
+    ("focus.output", {"path": "a", "pyramid": 1}, "focus.output.pyramid: 1 is not allowed; use auto, none or a list"),
+    ("execution.scheduler", "slrm", "(did you mean 'slurm'?)"),
+    ("execution.scheduler", "tcp://host", "or the address of a dask scheduler such as tcp://host:8786"),
+    ("execution.workers", 0, "0 is not allowed; use auto or at least 1"),
+    ("execution.workers", "four", "'four' is not allowed; use auto or a whole number"),
+    ("execution.threads_per_worker", 1.5, "1.5 is not allowed; use a whole number"),
+    ("execution.memory", "4Gi", 'use auto or a number of bytes, or a size such as "4GiB" or "500 MB"'),
+    ("execution.memory", 4, "4 is not allowed; use auto or at least 1,048,576"),
+    ("execution.retries", -1, "-1 is not allowed; use at least 0"),
+    ("execution.profile", {}, "a mapping is not allowed; use text"),
+    ("cache.path", 1, "1 is not allowed; use text"),
+    ("cache.limit", "much", "'much' is not allowed; use a number of bytes"),
+]
+
+
+def placed(key: str, value: Any) -> dict[str, Any]:
+    base: dict[str, Any] = {"input": {"project": "a.xml"}, "output": {"path": "a.ome.zarr"}}
+    *sections, last = key.split(".")
+    here = base
+    for section in sections:
+        here = here.setdefault(section, {})
+    here[last] = value
+    return base
+
+
+@pytest.mark.parametrize(("key", "value", "message"), BAD, ids=[f"{key}={value!r}" for key, value, _ in BAD])
+def test_a_bad_value_is_named(key: str, value: Any, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        from_mapping(placed(key, value))
+    [problem] = caught.value.problems
+    assert problem.startswith(key.rsplit(".", 1)[0])
+    assert message in problem
+
+
+def keys_of(section: dict[str, Any], prefix: str = "") -> set[str]:
+    found = set()
+    for key, value in section.items():
+        found |= keys_of(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}"}
+    return found
+
+
+def test_every_key_has_a_bad_value() -> None:
+    tried = set()
+    for key, value, _ in BAD:
+        tried |= {key, *(f"{key}.{inner}" for inner in value)} if isinstance(value, dict) else {key}
+    axes = {f"{key}.{axis}" for key in ("fusion.mask_offset", "output.chunks") for axis in "xyz"}
+    assert keys_of(DEFAULTS) - axes - {"fusion.content_based.sigma1"} <= tried
+
+
+VIEW = [
+    ({}, "input.views.0.path: is missing"),
+    ({"path": "t.tif", "affine": [1, 2]}, "affine: a list of 2 is not allowed; use at least 12 entries"),
+    ({"path": "t.tif", "affine": [0] * 13}, "affine: a list of 13 is not allowed; use at most 12 entries"),
+    ({"path": "t.tif", "affine": ["a"] + [0] * 11}, "affine.0: 'a' is not allowed; use a number"),
+    ({"path": "t.tif", "affine": [math.nan] + [0] * 11}, "affine.0: .nan is not allowed; use a finite number"),
+    ({"path": "t.tif", "affine": [0] * 12, "translation": 1}, "translation: the view has an affine already"),
+    ({"path": "t.tif", "translation": [1, 2, 3]}, "translation: a list of 3 is not allowed; use one number for all"),
+    ({"path": "t.tif", "voxel_size": 0}, "voxel_size: 0 is not allowed; use a number greater than 0"),
+    ({"path": "t.tif", "unit": 1}, "unit: 1 is not allowed; use text"),
+    ({"path": "t.tif", "tile": "a"}, "tile: 'a' is not allowed; use a whole number"),
+    ({"path": "t.tif", "chanel": 1}, "input.views.0.chanel: unknown key (did you mean 'channel'?)"),
+]
+
+
+@pytest.mark.parametrize(("view", "message"), VIEW)
+def test_a_bad_view_is_named(view: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        from_mapping({"input": {"views": [view]}})
+    [problem] = caught.value.problems
+    assert message in problem
+
+
+COMBINATIONS = [
+    ({"input": {}}, "input: names no source; give one of project, views, images"),
+    ({"input": {"project": "a", "images": "b"}}, "input.images: there is input.project already; give exactly one"),
+    ({"input": {"project": "a", "reverse": True}}, "input.reverse: only for images"),
+    ({"input": {"images": "a", "select": {"tiles": 1}}}, "input.select: images have no views to select"),
+    ({"fusion": {"method": "max", "content_based": True}}, "fusion.content_based: only for method average"),
+    ({"output": {"path": "a.h5", "compression": {"codec": "zstd"}}}, "'zstd' is not allowed in bdv-hdf5; use gzip"),
+    ({"output": {"path": "a.h5", "shards": 128}}, "output.shards: bdv-hdf5 has no shards"),
+    ({"output": {"path": "a.zarr", "shards": 128, "ome_zarr_version": "0.4"}}, "OME-Zarr 0.4 has no shards"),
+    ({"input": {"images": "a"}, "output": {"path": "a.zarr", "append": True}}, "output.append: there is no input.proj"),
+    ({"focus": {"options": "--fft", "masks": [{"fft": {}}]}}, "focus.options: says the same as masks"),
+]
+
+
+@pytest.mark.parametrize(("sections", "message"), COMBINATIONS)
+def test_impossible_combinations(sections: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(sections)
+    [problem] = caught.value.problems
+    assert message in problem
+
+
+def test_all_contradictions_of_a_section_are_told() -> None:
+    with pytest.raises(ConfigError) as caught:
+        output(shards=100, pyramid=[2, 3])
+    assert len(caught.value.problems) == 3
+
+
+def test_validation_of_a_dump_gives_the_same() -> None:
+    config = load({"fusion": {"blending": False}, "output": {"path": "a.h5"}, "focus": {"align": True}})
+    assert Config.model_validate(config.model_dump()) == config
+    assert Config.model_validate_json(config.model_dump_json()) == config
+
+
+CONTRACT = Path(__file__).parents[3] / "shared" / "design" / "contract.md"
+
+
+@pytest.mark.skipif(not CONTRACT.exists(), reason="the contract is not part of the repository")
+@pytest.mark.parametrize("source", ["project", "views", "images"])
+def test_the_contract_is_valid(source: str) -> None:
+    text = CONTRACT.read_text(encoding="utf-8").split("```yaml\n")[1].split("```")[0]
+    data, _ = read_document(text, "contract")
+    kept = {source, *(["reverse"] if source == "images" else ["select"])}
+    data["input"] = {key: value for key, value in data["input"].items() if key in kept}
+    for key in ("masks", "merge", "cut") if source == "images" else ("options",):
+        del data["focus"][key]
+    config = from_mapping(data).config
+    assert {key: value for key, value in config.model_dump().items() if key in ("execution", "cache")} == {
+        key: DEFAULTS[key] for key in ("execution", "cache")
+    }
+    assert config.fusion == load({}).fusion
