@@ -182,7 +182,7 @@ class Affine:
         """
         if not self.is_finite or self.is_singular:
             raise ValueError("the affine is singular or not finite and has no inverse")
-        linear = np.linalg.inv(self.linear)
+        linear = np.linalg.inv(self.linear).astype(np.float64)
         return Affine(linear, -linear @ self.offset)
 
     def apply(self, points: ArrayLike) -> NDArray[np.float64]:
@@ -199,7 +199,8 @@ class Affine:
     @property
     def column_lengths(self) -> NDArray[np.float64]:
         """Length of one input pixel step along z, y, x after the map."""
-        return np.linalg.norm(self.linear, axis=0)
+        lengths: NDArray[np.float64] = np.linalg.norm(self.linear, axis=0)
+        return lengths
 
 
 def corners(shape: Sequence[int]) -> NDArray[np.float64]:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 class Compute(Protocol):
     """The pixels of a stage: a picklable callable that reads storage and never writes."""
 
-    def __call__(self, box: Box) -> NDArray[Any]:
-        """Compute the pixels of a region, array order and axes as `box`."""
+    def __call__(self, box: Box) -> NDArray[Any] | None:
+        """Compute the pixels of a region t, c, z, y, x; None where there is nothing but the fill value."""
         ...
 
     def warm_up(self) -> None:
@@ -50,6 +50,10 @@ class ImageWriter(Protocol):
 
     def remove(self) -> None:
         """Delete what this writer made."""
+        ...
+
+    def exists(self) -> bool:
+        """Whether anything is there of what this writer makes, finished or not."""
         ...
 
 

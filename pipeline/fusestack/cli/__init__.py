@@ -1,1 +1,1 @@
-"""TODO."""
+"""The command line: one file per command, each parses, calls one function and prints."""

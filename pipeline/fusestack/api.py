@@ -1,0 +1,184 @@
+"""The Python interface: thin functions over the rooms that do the work."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fusestack.geometry import Box
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import xarray
+    from numpy.typing import NDArray
+
+    from fusestack.config.load import LoadedConfig
+    from fusestack.fusion.blocks import FuseBlocks
+    from fusestack.fusion.design import FusedImage
+    from fusestack.planner import Plan
+    from fusestack.project.model import Project
+    from fusestack.runner import RunReport
+    from fusestack.view import View
+
+_CHUNKS = (64, 256, 256)
+
+
+def open_project(path: str | Path) -> Project:
+    """Read a BigDataViewer or BigStitcher project; metadata only.
+
+    Parameters
+    ----------
+    path : str or Path
+        Project XML.
+
+    Raises
+    ------
+    InputError
+        If it is missing, not a project, or contradicts itself; all problems are named.
+    """
+    from fusestack.project.xml import read_project
+
+    return read_project(path)
+
+
+def plan(config: str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) -> Plan:
+    """Plan a configuration; reads metadata only and writes nothing.
+
+    Parameters
+    ----------
+    config : str, Path or mapping
+        Configuration file, or what it would hold; paths in a mapping begin at the current folder.
+    overrides : sequence of str
+        ``key.path=value`` as for ``--set``.
+
+    Raises
+    ------
+    ConfigError, InputError
+    """
+    from fusestack.planner import make_plan
+
+    return make_plan(_loaded(config, overrides))
+
+
+def run(
+    config: str | Path | Mapping[str, Any] | Plan, overrides: Sequence[str] = (), *, force: bool = False
+) -> RunReport:
+    """Make everything a configuration asks for; a rerun skips what is already done.
+
+    Parameters
+    ----------
+    config : str, Path, mapping or Plan
+    overrides : sequence of str
+        ``key.path=value`` as for ``--set``.
+    force : bool
+        Start over.
+
+    Raises
+    ------
+    ConfigError, InputError, BlockError, OutputError
+    """
+    from fusestack.planner import Plan
+    from fusestack.runner import run_plan
+
+    return run_plan(config if isinstance(config, Plan) else plan(config, overrides), force=force)
+
+
+def fuse(project: Project | str | Path | Sequence[View], **options: Any) -> xarray.DataArray:
+    """Fuse lazily: a dask-backed image whose pixels are computed when they are asked for.
+
+    Parameters
+    ----------
+    project : Project, path of a project XML, or sequence of View
+    **options
+        Keys of the configuration's ``fusion`` section (``downsampling=2``, ``blending=False`` ...), and ``select``, a
+        mapping as in ``input.select``.
+
+    Returns
+    -------
+    xarray.DataArray
+        ``[t, c, z, y, x]``; coordinates t and c are timepoint ids and channel names, z, y, x are in world units:
+        ``attrs["unit"]``, or world pixels where the project has no voxel size.
+
+    Raises
+    ------
+    ConfigError, InputError
+    """
+    import dask.array
+    import xarray
+
+    image = design(project, **options)
+    chunks = ((1,) * image.shape[0], (1,) * image.shape[1], *_CHUNKS)
+    pixels = dask.array.map_blocks(
+        _compute_chunk,
+        compute=image.compute,
+        chunks=dask.array.core.normalize_chunks(chunks, image.shape, dtype=image.dtype),
+        dtype=image.dtype,
+        meta=np.empty((0,) * 5, dtype=image.dtype),
+    )
+    axes = {
+        axis: origin + size * np.arange(n)
+        for axis, origin, size, n in zip("zyx", image.origin, image.pixel_size, image.shape[2:], strict=True)
+    }
+    return xarray.DataArray(
+        pixels,
+        dims=("t", "c", "z", "y", "x"),
+        coords={"t": list(image.timepoints), "c": [channel.name for channel in image.channels], **axes},
+        name=image.title,
+        attrs={"unit": image.unit or "world pixel", "pixel_size": dict(zip("zyx", image.pixel_size, strict=True))},
+    )
+
+
+def design(project: Project | str | Path | Sequence[View], **options: Any) -> FusedImage:
+    """Design the one fused image of `fuse`; metadata only.
+
+    Raises
+    ------
+    ConfigError
+        If an option is wrong, not available yet, or makes more than one image.
+    """
+    from fusestack.config.load import from_mapping, unsupported
+    from fusestack.errors import ConfigError
+    from fusestack.fusion.design import design_images
+    from fusestack.inputs import selection_of
+    from fusestack.project.model import Project
+    from fusestack.project.select import select_views
+
+    select = options.pop("select", None)
+    section = {"project": "."} if select is None else {"project": ".", "select": select}
+    loaded = from_mapping({"version": 1, "input": section, "fusion": options})
+    if problems := unsupported(loaded):
+        raise ConfigError(*problems)
+    fusion, select = loaded.config.fusion, loaded.config.input.select
+    if isinstance(project, (str, Path)):
+        project = open_project(project)
+    if isinstance(project, Project):
+        views, everything, boxes = select_views(project, selection_of(select)), project.views, project.bounding_boxes
+    else:
+        views = everything = tuple(sorted(project, key=lambda view: view.id))
+        boxes = {}
+    found = design_images(views, everything, boxes, fusion)
+    if len(found.images) > 1:
+        titles = ", ".join(image.title for image in found.images[:3])
+        raise ConfigError(
+            f"group_by: {fusion.group_by} makes {len(found.images)} images ({titles} ...); "
+            "select the views of one of them, or use timepoint_channel"
+        )
+    return found.images[0]
+
+
+def _compute_chunk(compute: FuseBlocks, block_info: Any = None) -> NDArray[Any]:
+    location = block_info[None]["array-location"]
+    box = Box(tuple(a for a, _ in location), tuple(b for _, b in location))
+    pixels = compute(box)
+    return np.full(box.shape, compute.rule.fill, dtype=compute.rule.dtype) if pixels is None else pixels
+
+
+def _loaded(config: str | Path | Mapping[str, Any], overrides: Sequence[str]) -> LoadedConfig:
+    from fusestack.config.load import from_mapping, load_config
+
+    if isinstance(config, (str, Path)):
+        return load_config(config, overrides)
+    return from_mapping(dict(config), Path.cwd(), overrides)

@@ -1,0 +1,118 @@
+"""``fusestack init``: write a commented configuration for what is there."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fusestack.errors import InputError, OutputError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from fusestack.geometry import Float3
+
+_PHOTOGRAPHS = (".jpg", ".jpeg", ".png")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("source", metavar="PROJECT_OR_IMAGES", type=Path, help="a project XML, or a folder of images")
+    parser.add_argument(
+        "-o", "--output", metavar="CONFIG", type=Path, help="configuration to write (default: fuse.yaml)"
+    )
+    parser.add_argument(
+        "--as",
+        dest="kind",
+        choices=("tiles", "stack"),
+        help="what a folder of TIFFs is: tiles side by side (default), or a focus stack",
+    )
+    parser.add_argument("--force", action="store_true", help="replace an existing configuration")
+
+
+def run(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Look at the source, write the configuration, say what comes next."""
+    config = arguments.output or Path("fuse.yaml")
+    if config.exists() and not arguments.force:
+        raise OutputError(f"{config}: exists; name another one with -o, or replace it with --force")
+    text = describe(arguments.source, config.absolute().parent, arguments.kind)
+    try:
+        config.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"{config}: cannot be written: {error.strerror or error}; choose another place") from error
+    if not arguments.quiet:
+        print(f"{config}: written; look at it, then: fusestack plan {config}")
+    return {"config": str(config)}
+
+
+def describe(source: Path, folder: Path, kind: str | None = None) -> str:
+    """Text of a configuration in `folder` for a project or a folder of images.
+
+    Raises
+    ------
+    InputError
+        If the source is missing or holds nothing that can be fused.
+    """
+    if not source.exists():
+        raise InputError(f"{source}: does not exist; give a project XML or a folder of images")
+    if source.suffix.lower() == ".xml":
+        return _for_project(source, folder)
+    if not source.is_dir() or source.suffix.lower() == ".zarr":
+        raise InputError(f"{source}: is neither a project XML nor a folder of images")
+    from fusestack.sources import READERS
+
+    files = sorted(source.iterdir(), key=_natural)
+    photographs = [path for path in files if path.suffix.lower() in _PHOTOGRAPHS]
+    images = [path for path in files if path.suffix.lower() in READERS]
+    if kind == "stack" or (photographs and not images):
+        return _for_stack(photographs or images, folder)
+    if not images:
+        raise InputError(f"{source}: holds no image; known are {', '.join([*READERS, *_PHOTOGRAPHS])}")
+    return _for_tiles(images, folder)
+
+
+def _for_project(source: Path, folder: Path) -> str:
+    from fusestack.config.template import project_template
+    from fusestack.fusion.frame import average_anisotropy
+    from fusestack.project.xml import read_project
+
+    project = read_project(source)
+    return project_template(
+        _relative(source, folder),
+        channels={view.channel: view.channel_name or str(view.channel) for view in project.views},
+        timepoints=project.timepoints,
+        bounding_boxes=list(project.bounding_boxes),
+        anisotropy=average_anisotropy(project.views),
+    )
+
+
+def _for_tiles(images: list[Path], folder: Path) -> str:
+    """Tiles in a row, one beside the other: a guess that the user corrects."""
+    from fusestack.config.template import views_template
+    from fusestack.sources import READERS
+    from fusestack.sources.base import open_source
+    from fusestack.view import SourceRef
+
+    views: list[tuple[str, Float3]] = []
+    x = 0.0
+    for path in images:
+        level = open_source(SourceRef(READERS[path.suffix.lower()], str(path.absolute()))).levels[0]
+        views.append((_relative(path, folder), (0.0, 0.0, x)))
+        x += level.shape[2]
+    return views_template(views)
+
+
+def _for_stack(images: list[Path], folder: Path) -> str:
+    from fusestack.config.template import stack_template
+
+    return stack_template([_relative(path, folder) for path in images])
+
+
+def _relative(path: Path, folder: Path) -> str:
+    return Path(os.path.relpath(path.absolute(), folder)).as_posix()
+
+
+def _natural(path: Path) -> list[Any]:
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", path.name.lower())]

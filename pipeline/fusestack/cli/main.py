@@ -1,0 +1,111 @@
+"""``fusestack``: finds the command, runs it, and is the only place that exits."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+import sys
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from fusestack.errors import FusestackError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# name: one line for --help; the module fusestack.cli.<name> has add_arguments(parser) and run(arguments)
+COMMANDS = {
+    "run": "make everything a configuration asks for; a rerun skips what is already done",
+    "plan": "show what a run would make, and how; reads metadata only",
+    "validate": "check a configuration, and that its inputs exist and open",
+    "init": "write a commented configuration for a project, a folder of tiles or a focus stack",
+    "preview": "draw a still picture: middle planes and maximum projections",
+    "status": "show how far a run is, also while it runs and from another machine",
+    "schema": "print the JSON Schema of the configuration",
+    "demo": "simulate an acquisition with known truth, fuse it, and report how close it came",
+}
+INTERRUPTED = 130
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong with the command line in one sentence, and where help is."""
+        print(f"fusestack: {message}; see '{self.prog} --help'", file=sys.stderr)
+        raise SystemExit(2)
+
+
+def _global_options() -> _Parser:
+    """Options that every command takes, before or after its name."""
+    options = _Parser(add_help=False, argument_default=argparse.SUPPRESS)
+    options.add_argument("--quiet", action="store_true", help="print results and errors only")
+    options.add_argument("--verbose", action="store_true", help="say more, and show where an unexpected error arose")
+    options.add_argument("--json", action="store_true", help="end standard output with one line for machines")
+    return options
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Make the parser of all commands; loads no library that computes."""
+    shared = _global_options()
+    parser = _Parser(
+        prog="fusestack",
+        description="Fuse microscope images of any size: a YAML configuration in, multiscale OME-Zarr or HDF5 out.",
+        epilog="exit codes: 0 done; 2 wrong command line or configuration; 3 input missing, unreadable or "
+        "contradictory; 4 blocks failed after all retries; 5 output cannot be written; 130 interrupted (resumable)",
+        parents=[shared],
+    )
+    parser.add_argument("--version", action="store_true", help="print the version and exit")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    for name, line in COMMANDS.items():
+        command = commands.add_parser(name, help=line, description=line[0].upper() + line[1:] + ".", parents=[shared])
+        importlib.import_module(f"fusestack.cli.{name}").add_arguments(command)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> NoReturn:
+    """Run one command and exit with the code of its outcome."""
+    code = run(sys.argv[1:] if argv is None else argv)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    raise SystemExit(code)
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run one command; returns the exit code."""
+    parser = build_parser()
+    arguments = parser.parse_args(argv)
+    for name in ("quiet", "verbose", "json"):
+        setattr(arguments, name, getattr(arguments, name, False))
+    if arguments.version:
+        from fusestack import __version__
+
+        print(f"fusestack {__version__}")
+        return 0
+    if arguments.command is None:
+        parser.print_help()
+        return 2
+    try:
+        summary = importlib.import_module(f"fusestack.cli.{arguments.command}").run(arguments)
+    except FusestackError as error:
+        if arguments.verbose:
+            import traceback
+
+            traceback.print_exc()
+        return _failed(arguments, error.problems, error.exit_code)
+    except KeyboardInterrupt:
+        return _failed(arguments, ("interrupted; run again to continue",), INTERRUPTED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    if arguments.json:
+        print(json.dumps({"ok": True, "command": arguments.command, **(summary or {})}, default=str))
+    return 0
+
+
+def _failed(arguments: argparse.Namespace, problems: Sequence[str], code: int) -> int:
+    for problem in problems:
+        print(f"fusestack: {problem}", file=sys.stderr)
+    if arguments.json:
+        outcome: dict[str, Any] = {"ok": False, "command": arguments.command, "exit_code": code}
+        print(json.dumps({**outcome, "errors": list(problems)}))
+    return code

@@ -1,0 +1,148 @@
+"""Progress for people: a bar on a terminal, a plain line every few seconds elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from fusestack.execution.events import BlocksEnded, Event, RunEnded, RunStarted, StageEnded, StageStarted
+
+if TYPE_CHECKING:
+    from fusestack.execution.events import Listener
+
+_INTERVAL = 5.0
+
+
+def progress_listener(*, quiet: bool) -> Listener:
+    """Listener that fits where standard error goes."""
+    if quiet:
+        return lambda event: None
+    return _Bar() if sys.stderr.isatty() else _Lines()
+
+
+def duration(seconds: float) -> str:
+    """Time for people: ``8 s``, ``3 min 20 s``, ``2 h 5 min``."""
+    if seconds < 60:
+        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min"
+
+
+def size(count: float) -> str:
+    """Bytes for people, in MiB, GiB or TiB."""
+    for unit, scale in (("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20)):
+        if count >= scale:
+            return f"{count / scale:,.1f} {unit}"
+    return f"{count / 2**10:,.0f} KiB"
+
+
+class _Rate:
+    """Speed and time left of the current stage, without the blocks of earlier runs."""
+
+    def __init__(self, event: StageStarted) -> None:
+        self.stage = event
+        self.start = time.perf_counter()
+        self.done = event.done
+        self.bytes = 0
+        self.failed = 0
+
+    def add(self, event: BlocksEnded) -> None:
+        self.done += sum(r.error is None for r in event.results)
+        self.failed += sum(r.error is not None for r in event.results)
+        self.bytes += event.bytes
+
+    @property
+    def megabytes_per_second(self) -> float:
+        return self.bytes / 1e6 / max(1e-9, time.perf_counter() - self.start)
+
+    @property
+    def seconds_left(self) -> float | None:
+        new = self.done - self.stage.done
+        if not new:
+            return None
+        return (time.perf_counter() - self.start) / new * (self.stage.blocks - self.done)
+
+
+class _Lines:
+    """A line at the start and end of every stage, and every few seconds between."""
+
+    def __init__(self) -> None:
+        self._rate: _Rate | None = None
+        self._last = 0.0
+
+    def __call__(self, event: Event) -> None:
+        match event:
+            case RunStarted() if event.done:
+                print(f"continuing: {event.done:,} of {event.blocks:,} blocks are already done", file=sys.stderr)
+            case StageStarted():
+                self._rate, self._last = _Rate(event), time.perf_counter()
+                print(f"{event.stage}: {event.title}", file=sys.stderr)
+            case BlocksEnded() if self._rate is not None:
+                self._rate.add(event)
+                if time.perf_counter() - self._last > _INTERVAL:
+                    self._last = time.perf_counter()
+                    print(self._line(self._rate), file=sys.stderr, flush=True)
+            case StageEnded() if self._rate is not None:
+                rate = self._rate.megabytes_per_second
+                failed = f", {event.failed:,} blocks failed" if event.failed else ""
+                print(f"{event.stage}: {duration(event.seconds)}, {rate:,.0f} MB/s{failed}", file=sys.stderr)
+            case _:
+                pass
+
+    @staticmethod
+    def _line(rate: _Rate) -> str:
+        stage = rate.stage
+        left = f", {duration(rate.seconds_left)} left" if rate.seconds_left is not None else ""
+        failed = f", {rate.failed:,} tries failed" if rate.failed else ""
+        return (
+            f"{stage.stage}: {rate.done:,} of {stage.blocks:,} blocks, "
+            f"{rate.megabytes_per_second:,.0f} MB/s{left}{failed}"
+        )
+
+
+class _Bar:
+    """A bar of rich, one line per stage."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self._progress = Progress(
+            TextColumn("{task.description:<12}"),
+            BarColumn(bar_width=None),
+            MofNCompleteColumn(),
+            TextColumn("blocks"),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(elapsed_when_finished=True),
+            TextColumn("{task.fields[note]}"),
+            console=Console(stderr=True),
+        )
+        self._task: Any = None
+        self._rate: _Rate | None = None
+
+    def __call__(self, event: Event) -> None:
+        match event:
+            case RunStarted():
+                self._progress.start()
+            case StageStarted():
+                self._rate = _Rate(event)
+                self._task = self._progress.add_task(
+                    event.stage, total=event.blocks, completed=event.done, rate="", note=""
+                )
+            case BlocksEnded() if self._rate is not None:
+                self._rate.add(event)
+                note = f"[yellow]{self._rate.failed} tries failed[/]" if self._rate.failed else ""
+                rate = f"{self._rate.megabytes_per_second:,.0f} MB/s"
+                self._progress.update(self._task, completed=self._rate.done, rate=rate, note=note)
+            case StageEnded():
+                if event.failed:
+                    self._progress.update(self._task, note=f"[red]{event.failed} blocks failed[/]")
+                self._progress.stop_task(self._task)
+            case RunEnded():
+                self._progress.stop()
+            case _:
+                pass

@@ -1,0 +1,54 @@
+"""``fusestack run``: make everything a configuration asks for."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from fusestack.cli.arguments import add_configuration, load
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    add_configuration(parser)
+    parser.add_argument("--force", action="store_true", help="start over: replace what is already done or in the way")
+    parser.add_argument("--dry-run", action="store_true", help="show the plan and stop")
+
+
+def run(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Plan, run, and say what was made."""
+    from fusestack.cli.plan import print_plan, summary_of_plan
+    from fusestack.cli.progress import duration, progress_listener, size
+    from fusestack.planner import make_plan
+    from fusestack.runner import check_outputs, run_plan
+
+    plan = make_plan(load(arguments))
+    for warning in plan.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    if arguments.dry_run:
+        check_outputs(plan, force=arguments.force)
+        if not arguments.quiet:
+            print_plan(plan, force=arguments.force)
+        return summary_of_plan(plan, force=arguments.force)
+    report = run_plan(plan, force=arguments.force, listener=progress_listener(quiet=arguments.quiet))
+    if not arguments.quiet:
+        if report.reused_all:
+            print("nothing to do, everything is already made:")
+        else:
+            written = sum(stage.bytes_written for stage in report.stages)
+            print(f"done in {duration(report.seconds)}, {size(written)} compressed:")
+        for path in report.outputs:
+            print(f"  {path}")
+        print(f"look at it: fusestack preview {report.outputs[0]} -o preview.png")
+    return {
+        "outputs": list(report.outputs),
+        "seconds": round(report.seconds, 3),
+        "stages": [
+            {"image": s.image, "stage": s.stage, "action": s.action, "blocks": s.blocks, "computed": s.computed}
+            for s in report.stages
+        ],
+        "run_json": f"{plan.output}.run.json",
+    }

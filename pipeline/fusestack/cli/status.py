@@ -1,0 +1,73 @@
+"""``fusestack status``: progress and outcome of a run."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fusestack.errors import InputError
+
+if TYPE_CHECKING:
+    import argparse
+
+_SILENCE = 120
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("output", metavar="OUTPUT", type=Path, help="output path of the run")
+
+
+def run(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Print the state of the last run on an output."""
+    from fusestack.execution.lock import is_locked
+    from fusestack.execution.status import read_status
+
+    output = Path(str(arguments.output).rstrip("/"))
+    work = output.with_name(f"{output.name}.fusestack")
+    state = read_status(work)
+    if state is None:
+        raise InputError(f"{output}: no run of fusestack is known here; give the output.path of a configuration")
+    silent = time.time() - state["updated"]
+    if state["state"] == "running" and not is_locked(work / "lock") and silent > 5:
+        # the lock of another machine cannot always be seen from here
+        state["state"] = "stopped" if silent > _SILENCE or _same_machine(state) else "running"
+    if not arguments.quiet:
+        _print(state, silent)
+    return {"status": state}
+
+
+def _same_machine(state: dict[str, Any]) -> bool:
+    import platform
+
+    return bool(state.get("machine") == platform.node())
+
+
+def _print(state: dict[str, Any], silent: float) -> None:
+    from fusestack.cli.progress import duration
+
+    words = {
+        "running": "running",
+        "done": "done",
+        "failed": "failed",
+        "interrupted": "interrupted; run again to continue",
+        "stopped": f"stopped without a word {duration(silent)} ago; run again to continue",
+    }
+    print(f"{state['output']}: {words[state['state']]}")
+    seconds = state["seconds"] if "seconds" in state else state["updated"] - state["started"]
+    percent = 100 * state["done"] / max(1, state["blocks"])
+    print(f"  {state['done']:,} of {state['blocks']:,} blocks ({percent:.1f} %) in {duration(seconds)}", end="")
+    new = state["done"] - state["done_before"]
+    if state["state"] == "running" and new:
+        left = seconds / new * (state["blocks"] - state["done"])
+        print(f", {state['bytes'] / 1e6 / max(seconds, 1e-9):,.0f} MB/s, about {duration(left)} left", end="")
+    print(f"; process {state['process']} on {state['machine']}, {state['workers']} workers")
+    for name, stage in state["stages"].items():
+        failed = f", {stage['failed']:,} failed" if stage["failed"] else ""
+        retries = f", {stage['retries']:,} retries" if stage["retries"] else ""
+        print(f"  {name}: {stage['done']:,} of {stage['blocks']:,} blocks{failed}{retries}")
+    for error in state["errors"][-3:]:
+        print(f"  last errors: {error['stage']} block {error['block']}: {error['error']}")
+    if state.get("message"):
+        print(f"  {state['message']}")

@@ -1,0 +1,120 @@
+"""Small volumes for pictures: from an image file at a coarse level, or of a configuration, fused on the fly."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fusestack.display.still import Volume
+from fusestack.errors import InputError
+from fusestack.geometry import Box
+from fusestack.sources import READERS
+from fusestack.sources.base import open_source
+from fusestack.view import SourceRef
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from fusestack.config.load import LoadedConfig
+
+_MOST_PIXELS = 2**24
+_COLORS = ("00FF00", "FF00FF", "00FFFF", "FFFF00", "FF0000", "0000FF")
+
+
+def volume_of_config(loaded: LoadedConfig) -> Volume:
+    """Fuse what a configuration asks for on the fly, coarse enough to be quick; first image, first timepoint."""
+    from fusestack.config.load import unsupported
+    from fusestack.errors import ConfigError
+    from fusestack.fusion.design import design_images
+    from fusestack.inputs import read_inputs
+
+    if problems := unsupported(loaded):
+        raise ConfigError(*problems)
+    inputs = read_inputs(loaded)
+    options = loaded.config.fusion
+    image = design_images(inputs.views, inputs.project.views, inputs.project.bounding_boxes, options).images[0]
+    pixels = math.prod(image.shape[2:])
+    if pixels > _MOST_PIXELS:
+        coarser = max(1.0, math.ceil((pixels / _MOST_PIXELS) ** (1 / 3) * options.downsampling))
+        options = options.model_copy(update={"downsampling": coarser})
+        image = design_images(inputs.views, inputs.project.views, inputs.project.bounding_boxes, options).images[0]
+    channels = []
+    for c in range(image.shape[1]):
+        box = Box((0, c, 0, 0, 0), (1, c + 1, *image.shape[2:]))
+        found = image.compute(box)
+        channels.append(np.zeros(image.shape[2:], image.dtype) if found is None else found[0, 0])
+    return Volume(
+        tuple(channels),
+        tuple(channel.color for channel in image.channels),
+        image.pixel_size,
+        image.unit or "world pixels",
+        f"{loaded.name}: {image.title}, fused at downsampling {options.downsampling:g}",
+    )
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """What an image says of itself, for a picture."""
+
+    colors: tuple[str, ...] = ("FFFFFF",)
+    pixel_size: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    unit: str = "pixels"
+
+
+def volume_of_image(path: Path) -> Volume:
+    """Read an OME-Zarr or TIFF image at the finest level that is small enough; first timepoint.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or of an unknown format.
+    """
+    reader = next((name for suffix, name in READERS.items() if path.name.lower().endswith(suffix)), None)
+    if reader is None:
+        raise InputError(
+            f"{path}: no picture can be made of this format; known are {', '.join(READERS)} and configurations (.yaml)"
+        )
+    first = open_source(SourceRef(reader, str(path), (("timepoint", 0), ("channel", 0))))
+    facts = _facts_of_zarr(path) if path.is_dir() else _Facts()
+    number = next(
+        (i for i, level in enumerate(first.levels) if math.prod(level.shape) <= _MOST_PIXELS), len(first.levels) - 1
+    )
+    level = first.levels[number]
+    channels = []
+    for c in range(len(facts.colors)):
+        source = open_source(SourceRef(reader, str(path), (("timepoint", 0), ("channel", c))))
+        channels.append(source.read(number, Box.of_shape(level.shape)))
+    z, y, x = (s * f for s, f in zip(facts.pixel_size, level.factors, strict=True))
+    shape = " x ".join(str(n) for n in reversed(first.levels[0].shape))
+    title = f"{path.name}: {shape} pixels (xyz), drawn from level {number}"
+    return Volume(tuple(channels), facts.colors, (z, y, x), facts.unit, title)
+
+
+def _facts_of_zarr(path: Path) -> _Facts:
+    """Channels, pixel size and unit of an OME-Zarr; guesses where the metadata are silent."""
+    import zarr
+
+    attributes: dict[str, Any] = dict(zarr.open_group(path, mode="r").attrs)
+    attributes = attributes.get("ome", attributes)
+    image = attributes.get("multiscales", [{}])[0]
+    axes = image.get("axes", [])
+    units = [axis.get("unit") for axis in axes if axis.get("type") == "space"]
+    scale = next(
+        (
+            transform["scale"]
+            for transform in image.get("datasets", [{}])[0].get("coordinateTransformations", [])
+            if transform.get("type") == "scale"
+        ),
+        [1.0],
+    )
+    size = [float(v) for v in scale[-len(units) :]] if units else []
+    z, y, x = [1.0] * (3 - len(size[-3:])) + size[-3:]
+    channels = attributes.get("omero", {}).get("channels", [])[: len(_COLORS)]
+    if len(channels) > 1:
+        colors = tuple(channel.get("color", _COLORS[i]) for i, channel in enumerate(channels))
+    else:
+        colors = ("FFFFFF",)
+    return _Facts(colors, (z, y, x), next((unit for unit in units if unit), "pixels"))

@@ -1,0 +1,138 @@
+"""The pixels of a fused image: any region, from any thread, process or machine, always the same."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fusestack import kernels
+from fusestack.geometry import Box
+from fusestack.sources.base import open_source
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from fusestack.fusion.placement import ViewTable
+    from fusestack.kernels.fuse import Interpolation
+    from fusestack.kernels.views import Numerics
+
+VERSION = 1
+_CHUNKS_IN_FLIGHT = 8
+_SMALLEST_PART = 32
+
+
+@dataclass(frozen=True)
+class PixelRule:
+    """How the values of several views become one pixel.
+
+    Parameters
+    ----------
+    interpolation : {"linear", "nearest"}
+    numerics : {"exact", "bigstitcher"}
+    dtype : str
+        Pixel type of the output.
+    intensity_range : (float, float) or None
+        Minimum and maximum that become 0 and the greatest integer of the output; None keeps grey values as they are.
+    fill : float
+        Output value where no view covers.
+    """
+
+    interpolation: Interpolation
+    numerics: Numerics
+    dtype: str
+    intensity_range: tuple[float, float] | None
+    fill: float
+
+
+@dataclass(frozen=True)
+class FuseBlocks:
+    """Pixels of a fused image ``[t, c, z, y, x]``; a `fusestack.stage.Compute`.
+
+    Parameters
+    ----------
+    tables : mapping of (int, int) to ViewTable
+        Views of every place (t, c) of the image; a place without views is empty.
+    rule : PixelRule
+    input_dtype : str
+        Pixel type of all sources.
+    part_bytes : int
+        Input that may be in memory at once; a larger region is computed in parts, which changes no pixel.
+    """
+
+    tables: Mapping[tuple[int, int], ViewTable]
+    rule: PixelRule
+    input_dtype: str
+    part_bytes: int = 2**28
+
+    def __call__(self, box: Box) -> NDArray[Any] | None:
+        """Compute a region t, c, z, y, x; None where no view reaches it."""
+        volume = Box(box.start[2:], box.stop[2:])
+        out: NDArray[Any] | None = None
+        for t in range(box.start[0], box.stop[0]):
+            for c in range(box.start[1], box.stop[1]):
+                table = self.tables.get((t, c))
+                if table is None or not table.touching(volume).size:
+                    continue
+                if out is None:
+                    out = np.full(box.shape, self.rule.fill, dtype=self.rule.dtype)
+                self._fuse(table, volume, out[t - box.start[0], c - box.start[1]])
+        return out
+
+    def _fuse(self, table: ViewTable, box: Box, out: NDArray[Any]) -> None:
+        """Fuse a region z, y, x into `out`, in parts where its input would not fit."""
+        rows = table.touching(box)
+        if not rows.size:
+            return
+        views = table.views[rows]
+        boxes = kernels.views.source_boxes(views, box.start, box.shape)
+        longest = int(np.argmax(box.shape))
+        if box.shape[longest] > _SMALLEST_PART and self._input_bytes(table, rows, boxes) > self.part_bytes:
+            for part in _halves(box, longest):
+                piece = np.full(part.shape, self.rule.fill, dtype=out.dtype)
+                self._fuse(table, part, piece)
+                out[part.shift([-v for v in box.start]).slices] = piece
+            return
+        placed, length = kernels.views.place_views(views, boxes)
+        pixels = np.empty(length, dtype=self.input_dtype)
+        read = (boxes[:, 1] > boxes[:, 0]).all(axis=1)
+        for row, source_box, view in zip(rows[read], boxes[read], placed, strict=True):
+            source = open_source(table.sources[row])
+            region = Box(tuple(source_box[0].tolist()), tuple(source_box[1].tolist()))
+            kernels.views.source_part(pixels, view)[...] = source.read(int(table.levels[row]), region)
+        rule = self.rule
+        kernels.fuse.fuse_block(
+            pixels,
+            placed,
+            box.start,
+            out,
+            fill=rule.fill,
+            intensity_range=rule.intensity_range,
+            interpolation=rule.interpolation,
+            numerics=rule.numerics,
+        )
+
+    def _input_bytes(self, table: ViewTable, rows: NDArray[np.int64], boxes: NDArray[np.int64]) -> int:
+        """Memory for the input of a region: all source boxes, and the one that is being read a second time."""
+        sizes = (boxes[:, 1] - boxes[:, 0]).prod(axis=1) * np.dtype(self.input_dtype).itemsize
+        decoding = sizes + _CHUNKS_IN_FLIGHT * table.chunk_bytes[rows]
+        return int(sizes.sum() + decoding.max())
+
+    def most_bytes(self, most_input: int) -> int:
+        """Memory for the input of the fullest block, whose source boxes are `most_input` bytes at most."""
+        chunk = max((int(table.chunk_bytes.max()) for table in self.tables.values() if len(table)), default=0)
+        return 2 * most_input + _CHUNKS_IN_FLIGHT * chunk
+
+    def warm_up(self) -> None:
+        """Compile the kernel for the pixel types of input and output."""
+        kernels.fuse.warm_up(self.input_dtype, self.rule.dtype)
+
+
+def _halves(box: Box, axis: int) -> tuple[Box, Box]:
+    middle = box.start[axis] + box.shape[axis] // 2
+    stop, start = list(box.stop), list(box.start)
+    stop[axis] = start[axis] = middle
+    return Box(box.start, tuple(stop)), Box(tuple(start), box.stop)

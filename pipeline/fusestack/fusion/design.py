@@ -1,0 +1,347 @@
+"""From views and options to fused images: their grid, groups, pixel rule and place; metadata only."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fusestack.errors import ConfigError, InputError
+from fusestack.fusion.blocks import FuseBlocks, PixelRule
+from fusestack.fusion.frame import (
+    Frame,
+    average_anisotropy,
+    average_calibration,
+    box_of_views,
+    couples_z,
+    flattened,
+    frame_of_bounds,
+    frame_of_box,
+    is_flat,
+    whole_pixels,
+)
+from fusestack.fusion.groups import Group, group_views
+from fusestack.fusion.placement import OpenedView, place_views
+from fusestack.geometry import Box
+from fusestack.image import Channel
+from fusestack.sources.base import open_source
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from fusestack.config.models import Fusion
+    from fusestack.geometry import Affine, Float3, Int3
+    from fusestack.view import View, ViewId
+
+_UNITS = {
+    "nanometer": ("nm", "nanometer", "nanometre", "nanometers"),
+    "micrometer": ("um", "µm", "μm", "micron", "microns", "micrometer", "micrometre", "micrometers"),
+    "millimeter": ("mm", "millimeter", "millimetre", "millimeters"),
+    "centimeter": ("cm", "centimeter", "centimetre"),
+    "meter": ("m", "meter", "metre"),
+    "angstrom": ("å", "angstrom"),
+    "inch": ("inch", "inches"),
+}
+_UDUNITS = {written: unit for unit, spellings in _UNITS.items() for written in spellings}
+_COLORS = ("00FF00", "FF00FF", "00FFFF", "FFFF00", "FF0000", "0000FF")
+_PROBLEMS_SHOWN = 20
+
+
+@dataclass(frozen=True)
+class FusedImage:
+    """A fused image before it has a format: what it shows, how large it is, where it lies.
+
+    Parameters
+    ----------
+    title : str
+    compute : FuseBlocks
+    shape : tuple of int
+        t, c, z, y, x.
+    dtype : str
+    frame : Frame
+    pixel_size, origin : (float, float, float)
+        Physical, z, y, x, in `unit` (world pixels where the project has no voxel size).
+    unit : str or None
+        UDUNITS name.
+    timepoints : tuple of int
+    channels : tuple of Channel
+    groups : tuple of Group
+    """
+
+    title: str
+    compute: FuseBlocks
+    shape: tuple[int, ...]
+    dtype: str
+    frame: Frame
+    pixel_size: Float3
+    origin: Float3
+    unit: str | None
+    timepoints: tuple[int, ...]
+    channels: tuple[Channel, ...]
+    groups: tuple[Group, ...]
+
+
+@dataclass(frozen=True)
+class Design:
+    """All fused images of a configuration, on one frame, and what the user should know about them."""
+
+    images: tuple[FusedImage, ...]
+    frame: Frame
+    anisotropy: float
+    input_dtype: str
+    opened: Mapping[ViewId, OpenedView]
+    warnings: tuple[str, ...]
+
+
+def open_views(views: Sequence[View]) -> dict[ViewId, OpenedView]:
+    """Open the pixel sources of views; reads metadata only.
+
+    Raises
+    ------
+    InputError
+        Names every view whose source cannot be opened or has another size than the project says.
+    """
+    opened: dict[ViewId, OpenedView] = {}
+    problems: list[str] = []
+    for view in views:
+        try:
+            source = open_source(view.source)
+        except InputError as error:
+            problems += [f"view {view.id}: {problem}" for problem in error.problems]
+            continue
+        found = OpenedView(view, source.dtype, source.levels)
+        if view.shape is not None and view.shape != found.shape:
+            given, real = (" x ".join(str(n) for n in reversed(shape)) for shape in (view.shape, found.shape))
+            problems.append(
+                f"view {view.id}: the project says {given} pixels (xyz), {view.source.path} holds {real}; "
+                "re-save the project, or exclude the view with input.select"
+            )
+        opened[view.id] = found
+    if problems:
+        more = [f"... and {len(problems) - _PROBLEMS_SHOWN} more"] if len(problems) > _PROBLEMS_SHOWN else []
+        raise InputError(*problems[:_PROBLEMS_SHOWN], *more)
+    return opened
+
+
+def design_images(
+    views: Sequence[View],
+    all_views: Sequence[View],
+    boxes: Mapping[str, Box],
+    options: Fusion,
+) -> Design:
+    """Design the fused images of selected views.
+
+    Parameters
+    ----------
+    views : sequence of View
+        Selected views.
+    all_views : sequence of View
+        Present views of the project, for the box ``all_views``.
+    boxes : mapping of str to Box
+        Named boxes of the project, world pixels.
+    options : Fusion
+
+    Raises
+    ------
+    InputError, ConfigError
+    """
+    opened = open_views(views)
+    warnings: list[str] = []
+    flat = is_flat(o.shape for o in opened.values())
+    registrations = _registrations(views, flat=flat, warnings=warnings)
+    anisotropy = _anisotropy(views, options, flat=flat, warnings=warnings)
+    frame = _frame(opened, registrations, all_views, boxes, options, anisotropy=anisotropy, flat=flat)
+    input_dtype = _input_dtype(opened)
+    rule = _pixel_rule(opened, input_dtype, options, warnings)
+    calibration, unit = _calibration(views, warnings)
+    groups = group_views(views, options.group_by)
+    blending = options.blending
+    tables = {
+        group.title: place_views(
+            [opened[v.id] for v in group.views],
+            [registrations[v.id] for v in group.views],
+            frame,
+            (blending.range, blending.border) if blending else (0.0, 0.0),
+            options.numerics,
+        )
+        for group in groups
+    }
+    for group in groups:
+        if not tables[group.title].touching(frame.box.shift([-v for v in frame.box.start])).size:
+            warnings.append(f"{group.title}: no view reaches the bounding box, the image will be empty")
+    if all(not t.touching(frame.box.shift([-v for v in frame.box.start])).size for t in tables.values()):
+        low, high = frame.box.inclusive()
+        raise ConfigError(
+            f"fusion.bounding_box: no selected view reaches it (pixels of the fused image {low} to {high}, xyz); "
+            "check the box, or use all_views"
+        )
+    pixel_size = _float3(s * c for s, c in zip(frame.spacing, calibration, strict=True))
+    origin = _float3(p * o for p, o in zip(pixel_size, frame.box.start, strict=True))
+
+    def image(
+        title: str, members: Sequence[Group], times: tuple[int, ...], channels: tuple[Channel, ...]
+    ) -> FusedImage:
+        place = {channel.id: i for i, channel in enumerate(channels)}
+        compute = FuseBlocks(
+            {(times.index(g.timepoint), place[g.views[0].channel]): tables[g.title] for g in members},
+            rule,
+            input_dtype,
+        )
+        shape = (len(times), len(channels), *frame.shape)
+        return FusedImage(
+            title, compute, shape, rule.dtype, frame, pixel_size, origin, unit, times, channels, tuple(members)
+        )
+
+    if options.group_by == "timepoint_channel":
+        times = tuple(sorted({v.id.timepoint for v in views}))
+        images = [image("fused", groups, times, _channels(views))]
+    else:
+        images = [image(group.title, (group,), (group.timepoint,), _channels(group.views)[:1]) for group in groups]
+    return Design(tuple(images), frame, anisotropy, input_dtype, opened, tuple(warnings))
+
+
+def _float3(values: Iterable[float]) -> Float3:
+    z, y, x = values
+    return (z, y, x)
+
+
+def _channels(views: Sequence[View]) -> tuple[Channel, ...]:
+    names = {view.channel: view.channel_name or f"channel {view.channel}" for view in views}
+    if len(names) == 1:
+        return tuple(Channel(i, name) for i, name in names.items())
+    return tuple(Channel(i, names[i], _COLORS[n % len(_COLORS)]) for n, i in enumerate(sorted(names)))
+
+
+def _registrations(views: Sequence[View], *, flat: bool, warnings: list[str]) -> dict[ViewId, Affine]:
+    if not flat:
+        return {view.id: view.pixel_to_world for view in views}
+    coupled = [view.id for view in views if couples_z(view.pixel_to_world)]
+    if coupled:
+        warnings.append(
+            f"the views have one plane, but the registrations of {len(coupled)} of them (first: {coupled[0]}) "
+            "tilt it; only their x, y part is used"
+        )
+    return {view.id: flattened(view.pixel_to_world) for view in views}
+
+
+def _anisotropy(views: Sequence[View], options: Fusion, *, flat: bool, warnings: list[str]) -> float:
+    wanted = options.preserve_anisotropy
+    if wanted is False or flat:
+        return 1.0
+    factor = average_anisotropy(views) if wanted is True else float(wanted)
+    if wanted is True and not any(v.voxel_size for v in views):
+        warnings.append("fusion.preserve_anisotropy: the views have no voxel size, factor 1 is used; give a number")
+    if factor != 1.0 and len({v.angle for v in views}) > 1:
+        warnings.append(
+            "fusion.preserve_anisotropy: the views have several angles; "
+            "one anisotropic grid does not follow each of them, an isotropic one is usual"
+        )
+    return factor
+
+
+def _frame(
+    opened: Mapping[ViewId, OpenedView],
+    registrations: Mapping[ViewId, Affine],
+    all_views: Sequence[View],
+    boxes: Mapping[str, Box],
+    options: Fusion,
+    *,
+    anisotropy: float,
+    flat: bool,
+) -> Frame:
+    wanted = options.bounding_box
+    grid: dict[str, Any] = {"anisotropy": anisotropy, "downsampling": options.downsampling, "flat": flat}
+    if not isinstance(wanted, str):
+        return frame_of_box(Box.from_inclusive(wanted.min.xyz, wanted.max.xyz), **grid)
+    if wanted in boxes:
+        return frame_of_box(boxes[wanted], **grid)
+    if wanted == "all_views":
+        placed = [_placed(view, opened, registrations) for view in all_views]
+    elif wanted == "selected_views":
+        placed = [(registrations[i], o.shape) for i, o in opened.items()]
+    else:
+        names = ", ".join([*boxes, "all_views", "selected_views"])
+        raise ConfigError(f"fusion.bounding_box: the project has no box '{wanted}'; there are: {names}")
+    low, high = box_of_views(placed)
+    if options.numerics == "bigstitcher":
+        return frame_of_box(whole_pixels(low, high), **grid)
+    return frame_of_bounds(low, high, **grid)
+
+
+def _placed(
+    view: View, opened: Mapping[ViewId, OpenedView], registrations: Mapping[ViewId, Affine]
+) -> tuple[Affine, Int3]:
+    if view.id in opened:
+        return registrations[view.id], opened[view.id].shape
+    return view.pixel_to_world, view.shape or open_source(view.source).levels[0].shape
+
+
+def _input_dtype(opened: Mapping[ViewId, OpenedView]) -> str:
+    return np.result_type(*{o.dtype for o in opened.values()}).name
+
+
+def _pixel_rule(
+    opened: Mapping[ViewId, OpenedView], input_dtype: str, options: Fusion, warnings: list[str]
+) -> PixelRule:
+    kinds = Counter(o.dtype.name for o in opened.values())
+    if options.dtype == "input" and len(kinds) > 1:
+        found = ", ".join(f"{count} of {name}" for name, count in kinds.items())
+        raise ConfigError(f"fusion.dtype: 'input' is ambiguous, the views have several pixel types ({found}); name one")
+    dtype = np.dtype(input_dtype if options.dtype == "input" else options.dtype)
+    intensity_range = _intensity_range(np.dtype(input_dtype), dtype, options, warnings)
+    fill = float(options.background)
+    if dtype.kind in "ui":
+        limits = np.iinfo(dtype)
+        if not limits.min <= fill <= limits.max:
+            raise ConfigError(
+                f"fusion.background: {fill:g} does not fit {dtype.name} ({limits.min} to {limits.max}); "
+                "choose a value inside, or fusion.dtype: float32"
+            )
+        fill = float(np.floor(fill + 0.5))
+    return PixelRule(
+        interpolation=options.interpolation,
+        numerics=options.numerics,
+        dtype=dtype.name,
+        intensity_range=intensity_range,
+        fill=fill,
+    )
+
+
+def _intensity_range(
+    source: np.dtype[Any], target: np.dtype[Any], options: Fusion, warnings: list[str]
+) -> tuple[float, float] | None:
+    """Range of input values that is mapped to the whole range of the output; None keeps values (reference 3.8)."""
+    wanted = options.intensity_range
+    if target.kind == "f":
+        if wanted != "auto":
+            warnings.append("fusion.intensity_range: float32 output keeps its values, the range is not used")
+        return None
+    if wanted != "auto":
+        return wanted
+    if source == target:
+        return None
+    if source in (np.uint8, np.uint16):
+        return 0.0, float(np.iinfo(source).max)
+    warnings.append(
+        f"fusion.intensity_range: auto keeps the values of {source.name} input and clips them to the range of "
+        f"{target.name}; give [min, max] to map another range"
+    )
+    return None
+
+
+def _calibration(views: Sequence[View], warnings: list[str]) -> tuple[Float3, str | None]:
+    """Physical size of a world pixel (z, y, x), and its unit."""
+    sizes = average_calibration(views)
+    if sizes is None:
+        return (1.0, 1.0, 1.0), None
+    written = {(v.unit or "").strip() for v in views if v.voxel_size}
+    units = {_UDUNITS.get(unit.lower()) for unit in written}
+    if len(units) > 1:
+        warnings.append(f"the views have different units ({', '.join(sorted(written))}); the output has none")
+        return sizes, None
+    unit = units.pop()
+    if unit is None and written - {"", "px", "pixel", "pixels"}:
+        warnings.append(f"unknown unit '{written.pop()}'; the output has none")
+    return sizes, unit

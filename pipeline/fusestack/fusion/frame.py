@@ -1,0 +1,152 @@
+"""The grid of the fused image and its place in the world (reference, section 2)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fusestack.geometry import Affine, Box, Float3, Int3, round_half_up
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
+
+    from fusestack.view import View
+
+# Registrations are products of rounded decimals: 31.000000000000004 planes are 31 planes.
+_TOLERANCE = 1e-6
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The fused image's pixels in the world.
+
+    Output pixel ``p`` (from 0) lies at the world point ``spacing * (p + box.start)`` (reference 2.1).
+
+    Parameters
+    ----------
+    box : Box
+        Region that is fused, z, y, x, in pixels of the fused image.
+    spacing : (float, float, float)
+        World pixels in one pixel of the fused image, z, y, x: downsampling, times the anisotropy factor along z.
+    flat : bool
+        All views have one plane: z is ignored throughout (reference 2.5).
+    """
+
+    box: Box
+    spacing: Float3
+    flat: bool = False
+
+    @property
+    def shape(self) -> Int3:
+        """Pixels of the fused image, z, y, x."""
+        z, y, x = self.box.shape
+        return (z, y, x)
+
+    @property
+    def output_to_world(self) -> Affine:
+        """Pixel of the fused image to world pixels (reference 2.1)."""
+        spacing = np.array(self.spacing)
+        return Affine.scaling(spacing) @ Affine.translation(self.box.start)
+
+    @property
+    def world_to_output(self) -> Affine:
+        """World pixels to pixel of the fused image."""
+        return Affine.translation([-v for v in self.box.start]) @ Affine.scaling(1 / np.array(self.spacing))
+
+
+def world_bounds(pixel_to_world: Affine, shape: Int3) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Real bounds of a view in world pixels: of its pixel centres, z, y, x (reference 2.2)."""
+    return pixel_to_world.bounds((0, 0, 0), np.array(shape) - 1)
+
+
+def box_of_views(placed: Iterable[tuple[Affine, Int3]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Real bounds of all views together, z, y, x.
+
+    Parameters
+    ----------
+    placed : iterable of (pixel_to_world, shape)
+    """
+    bounds = [world_bounds(affine, shape) for affine, shape in placed]
+    return np.min([low for low, _ in bounds], axis=0), np.max([high for _, high in bounds], axis=0)
+
+
+def frame_of_bounds(
+    low: NDArray[np.float64], high: NDArray[np.float64], *, anisotropy: float, downsampling: float, flat: bool
+) -> Frame:
+    """Frame that holds real bounds: scaled first, rounded outwards once.
+
+    BigStitcher rounds outwards before and after it divides by the anisotropy, which can add an empty plane; the
+    frame here is the tight one. `frame_of_box` is BigStitcher's rule.
+    """
+    scale = np.array([1.0 if flat else anisotropy, 1.0, 1.0])
+    return _downsampled(_outwards(low / scale, high / scale), scale, downsampling, flat)
+
+
+def frame_of_box(box: Box, *, anisotropy: float, downsampling: float, flat: bool) -> Frame:
+    """Frame of a box of whole world pixels, by BigStitcher's rounding (reference 2.3 and 2.4)."""
+    scale = np.array([1.0 if flat else anisotropy, 1.0, 1.0])
+    low, high = np.array(box.start, dtype=float), np.array(box.stop, dtype=float) - 1
+    return _downsampled(_outwards(low / scale, high / scale), scale, downsampling, flat)
+
+
+def whole_pixels(low: NDArray[np.float64], high: NDArray[np.float64]) -> Box:
+    """Smallest box of whole world pixels that holds real bounds (reference 2.2)."""
+    return _outwards(low, high)
+
+
+def _outwards(low: NDArray[np.float64], high: NDArray[np.float64]) -> Box:
+    start = tuple(math.floor(v + _TOLERANCE) for v in low)
+    return Box(start, tuple(max(a, math.ceil(v - _TOLERANCE)) + 1 for a, v in zip(start, high, strict=True)))
+
+
+def _downsampled(box: Box, scale: NDArray[np.float64], downsampling: float, flat: bool) -> Frame:
+    inverse = 1 / downsampling
+    start = [round_half_up(v * inverse) for v in box.start]
+    last = [round_half_up((v - 1) * inverse) for v in box.stop]
+    if flat:
+        start[0] = last[0] = 0
+    z, y, x = (float(v) for v in downsampling * scale)
+    return Frame(
+        Box(tuple(start), tuple(v + 1 for v in last)),
+        # one plane has no step along z
+        (1.0 if flat else z, y, x),
+        flat,
+    )
+
+
+def is_flat(shapes: Iterable[Int3]) -> bool:
+    """Whether all views have a single plane (reference 2.5)."""
+    return all(shape[0] == 1 for shape in shapes)
+
+
+def couples_z(affine: Affine) -> bool:
+    """Whether an affine mixes z with x or y."""
+    return bool(np.any(affine.linear[0, 1:]) or np.any(affine.linear[1:, 0]))
+
+
+def flattened(affine: Affine) -> Affine:
+    """The x, y part of an affine; z stays what it is (reference 2.5)."""
+    linear = affine.linear.copy()
+    linear[0] = (1, 0, 0)
+    linear[1:, 0] = 0
+    return Affine(linear, np.array([0.0, *affine.offset[1:]]))
+
+
+def average_anisotropy(views: Iterable[View]) -> float:
+    """Mean of z size over mean x, y size of the voxels; 1 where no view has a voxel size (reference 2.3)."""
+    factors = [v.voxel_size[0] / ((v.voxel_size[1] + v.voxel_size[2]) / 2) for v in views if v.voxel_size]
+    return float(np.mean(factors)) if factors else 1.0
+
+
+def average_calibration(views: Iterable[View]) -> Float3 | None:
+    """Physical size of a world pixel, z, y, x; None where no view has a voxel size (reference 5)."""
+    sizes = [np.array(v.voxel_size) / v.pixel_to_world.column_lengths for v in views if v.voxel_size]
+    if not sizes:
+        return None
+    z, y, x = (float(v) for v in np.mean(sizes, axis=0))
+    return (z, y, x)

@@ -1,0 +1,47 @@
+"""Which views make one fused image, and where it stands in t and c (reference, section 4)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Sequence
+
+    from fusestack.view import View
+
+
+@dataclass(frozen=True)
+class Group:
+    """Views that are fused into one 3-D image, ordered by view id."""
+
+    title: str
+    views: tuple[View, ...]
+
+    @property
+    def timepoint(self) -> int:
+        """Timepoint of the first view."""
+        return self.views[0].id.timepoint
+
+
+_RULES: dict[str, tuple[Callable[[View], Hashable], Callable[[View], str]]] = {
+    "timepoint_channel": (
+        lambda v: (v.id.timepoint, v.channel),
+        lambda v: f"fused_tp_{v.id.timepoint}_ch_{v.channel}",
+    ),
+    "timepoint_channel_illumination": (
+        lambda v: (v.id.timepoint, v.channel, v.illumination),
+        lambda v: f"fused_tp_{v.id.timepoint}_ch_{v.channel}_illum_{v.illumination}",
+    ),
+    "all": (lambda _: (), lambda _: "fused"),
+    "view": (lambda v: v.id, lambda v: f"fused_tp_{v.id.timepoint}_vs_{v.id.setup}"),
+}
+
+
+def group_views(views: Sequence[View], group_by: str) -> tuple[Group, ...]:
+    """Group views by a rule of the configuration; groups are ordered by their smallest view id."""
+    key_of, title_of = _RULES[group_by]
+    members: dict[Hashable, list[View]] = {}
+    for view in sorted(views, key=lambda v: v.id):
+        members.setdefault(key_of(view), []).append(view)
+    return tuple(Group(title_of(group[0]), tuple(group)) for group in members.values())

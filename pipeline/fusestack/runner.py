@@ -1,0 +1,360 @@
+"""Plan + ledger + executor -> outputs."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fusestack.errors import BlockError, OutputError
+from fusestack.execution.driver import StageOutcome, run_stage
+from fusestack.execution.events import RunEnded, RunStarted, StageStarted
+from fusestack.execution.executor import Executor, ProcessExecutor, ThreadExecutor
+from fusestack.execution.ledger import Ledger
+from fusestack.execution.lock import output_lock
+from fusestack.execution.status import StatusFile
+from fusestack.project.write import write_project
+from fusestack.provenance import project_of, run_record
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from fusestack.execution.events import Event, Listener
+    from fusestack.planner import Plan, PlannedImage
+    from fusestack.resources import Resources
+    from fusestack.stage import Stage
+
+_RECORD = "made.json"
+_BLOCKS_NAMED = 5
+
+
+@dataclass(frozen=True)
+class StageState:
+    """What a run would do with a stage: ``reuse`` it, ``continue`` it or ``run`` it, and why."""
+
+    stage: Stage
+    action: str
+    done: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class StageReport:
+    """What a run did with a stage."""
+
+    image: str
+    stage: str
+    action: str
+    blocks: int
+    computed: int
+    seconds: float
+    retries: int
+    bytes_written: int
+    failed: dict[int, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """What a run made: paths of its images, what became of every stage, seconds."""
+
+    outputs: tuple[str, ...]
+    stages: tuple[StageReport, ...]
+    seconds: float
+
+    @property
+    def reused_all(self) -> bool:
+        """Whether nothing had to be computed."""
+        return all(stage.computed == 0 for stage in self.stages)
+
+
+def run_plan(plan: Plan, *, force: bool = False, listener: Listener | None = None) -> RunReport:
+    """Make everything a plan promises; what is already done stays.
+
+    Parameters
+    ----------
+    plan : Plan
+    force : bool
+        Start over: what is already done and what stands in the way is replaced.
+    listener : callable, optional
+        Takes the events of the run.
+
+    Raises
+    ------
+    OutputError
+        If an output exists that this plan did not make, or cannot be written.
+    BlockError
+        If blocks failed after all retries; everything else is kept, and running again continues.
+    """
+    start = time.perf_counter()
+    work = Path(plan.work)
+    check_outputs(plan, force=force)
+    with output_lock(work / "lock", plan.output):
+        check_outputs(plan, force=force)
+        status = StatusFile(work)
+
+        def tell(event: Event) -> None:
+            status(event)
+            if listener is not None:
+                listener(event)
+
+        outcome, message = "failed", ""
+        try:
+            reports = _make(plan, force=force, listener=tell)
+            outcome = "done"
+        except KeyboardInterrupt:
+            outcome, message = "interrupted", "run again to continue"
+            raise
+        except Exception as error:
+            message = str(error)
+            raise
+        finally:
+            if status.state:
+                tell(RunEnded(outcome, time.perf_counter() - start, message))
+    return RunReport(tuple(i.target.image.path for i in plan.images), reports, time.perf_counter() - start)
+
+
+def inspect(plan: Plan, *, force: bool = False) -> list[StageState]:
+    """What a run would do with every stage, and why; reads records, changes nothing."""
+    record = _read_record(plan)
+    states = []
+    for image in plan.images:
+        valid = not force and _is_started(image, record)
+        reason = _reason(image, record, force=force)
+        for stage in image.stages:
+            done = Ledger(_ledger_path(plan, stage.key), stage.grid.count).finished if valid else 0
+            if done == stage.grid.count:
+                states.append(StageState(stage, "reuse", done, "complete, nothing it depends on has changed"))
+            elif done:
+                states.append(StageState(stage, "continue", done, f"{done:,} of {stage.grid.count:,} blocks are done"))
+            else:
+                states.append(StageState(stage, "run", 0, "not begun yet" if valid else reason))
+    return states
+
+
+def check_outputs(plan: Plan, *, force: bool = False) -> None:
+    """Refuse outputs that exist and are not what this plan makes, unless they may be overwritten.
+
+    Raises
+    ------
+    OutputError
+        Names every such output, and what differs.
+    """
+    if force or plan.overwrite:
+        return
+    record = _read_record(plan)
+    problems = []
+    for image in plan.images:
+        path = image.target.image.path
+        if not Path(path).exists() and not _is_started(image, record):
+            continue
+        if path not in record:
+            problems.append(
+                f"{path}: exists, and this configuration did not make it; "
+                "choose another output.path, or replace it with output.overwrite: true (or --force)"
+            )
+        elif record[path]["fingerprint"] != image.fingerprint:
+            differences = "; ".join(differing(record[path]["components"], image.components)) or "other settings"
+            problems.append(
+                f"{path}: exists, made with other settings ({differences}); "
+                "choose another output.path, or replace it with output.overwrite: true (or --force)"
+            )
+    if problems:
+        raise OutputError(*problems)
+
+
+def differing(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Name what differs between two nested mappings: ``fusion.blending.range: 40 -> 20``."""
+    found = []
+    for key in sorted({*old, *new}):
+        before, after = old.get(key), new.get(key)
+        if before == after:
+            continue
+        if isinstance(before, dict) and isinstance(after, dict):
+            found += differing(before, after, f"{prefix}{key}.")
+        else:
+            found.append(f"{prefix}{key}: {_shown(before)} -> {_shown(after)}")
+    return found
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "none"
+    text = str(value)
+    return text if len(text) < 60 else text[:57] + "..."
+
+
+def _make(plan: Plan, *, force: bool, listener: Listener) -> tuple[StageReport, ...]:
+    record = _read_record(plan)
+    for image in plan.images:
+        _prepare(plan, image, record, force=force)
+    ledgers = {id(s): Ledger(_ledger_path(plan, s.key), s.grid.count) for i in plan.images for s in i.stages}
+    listener(
+        RunStarted(
+            plan.output,
+            tuple(stage.name for image in plan.images for stage in image.stages),
+            sum(stage.grid.count for image in plan.images for stage in image.stages),
+            sum(ledger.finished for ledger in ledgers.values()),
+            plan.resources.workers,
+        )
+    )
+    reports: list[StageReport] = []
+    executor: Executor | None = None
+    try:
+        for image in plan.images:
+            for stage in image.stages:
+                with ledgers[id(stage)] as ledger:
+                    done = ledger.finished
+                    outcome = StageOutcome(0.0, 0, 0)
+                    if not ledger.complete:
+                        stage.compute.warm_up()
+                        executor = executor or open_executor(plan.resources)
+                        _announce(image, stage, done, listener)
+                        outcome = run_stage(stage, executor, ledger, retries=plan.resources.retries, listener=listener)
+                reports.append(_report(image, stage, done, outcome))
+                if outcome.failed:
+                    raise _block_error(stage, outcome)
+            _finish(image)
+    finally:
+        if executor is not None:
+            executor.close()
+        _write_run_json(plan, reports)
+    return tuple(reports)
+
+
+def _finish(image: PlannedImage) -> None:
+    """Complete an image whose pixels are all there, and write its project."""
+    image.target.open().finish({"setup_names": [channel.name for channel in image.target.image.channels]})
+    if image.project is not None:
+        write_project(image.project, image.target.image.path, project_of(image))
+
+
+def _announce(image: PlannedImage, stage: Stage, done: int, listener: Listener) -> None:
+    shape = " x ".join(str(n) for n in reversed(stage.grid.shape[2:]))
+    title = f"{image.title}, {shape} (xyz), {stage.grid.count:,} blocks"
+    level = image.target.image.levels[stage.target.level]
+    size = image.target.image.itemsize
+    for n in level.shape:
+        size *= n
+    listener(StageStarted(stage.name, title, stage.grid.count, done, size))
+
+
+def open_executor(resources: Resources) -> Executor:
+    """Start or reach the workers that a configuration asks for."""
+    match resources.scheduler:
+        case "threads":
+            return ThreadExecutor(resources.workers)
+        case "processes":
+            return ProcessExecutor(resources.workers)
+        case "distributed":
+            from fusestack.execution.cluster import local_cluster
+
+            return local_cluster(resources.workers, resources.threads_per_worker, resources.memory)
+        case address if "://" in address:
+            from fusestack.execution.cluster import at_address
+
+            return at_address(address)
+        case system:
+            from fusestack.execution.cluster import job_cluster
+
+            return job_cluster(system, resources.workers, resources.profile)
+
+
+def _prepare(plan: Plan, image: PlannedImage, record: dict[str, Any], *, force: bool) -> None:
+    """Make the container; what an earlier run left there and this one does not make goes first.
+
+    In an order that a kill cannot turn into a lie: ledgers are forgotten before pixels are removed, and no ledger
+    is begun before the record says whose it is.
+    """
+    path = image.target.image.path
+    writer = image.target.open()
+    if force or not _is_started(image, record):
+        old = record.get(path, {}).get("stages", [])
+        for key in {*old, *(stage.key for stage in image.stages)}:
+            _ledger_path(plan, key).unlink(missing_ok=True)
+        writer.remove()
+        record[path] = {
+            "fingerprint": image.fingerprint,
+            "stages": [stage.key for stage in image.stages],
+            "components": image.components,
+        }
+        _write_json(Path(plan.work) / _RECORD, record)
+    writer.create()
+
+
+def _is_started(image: PlannedImage, record: Mapping[str, Any]) -> bool:
+    known = record.get(image.target.image.path)
+    return known is not None and known["fingerprint"] == image.fingerprint and image.target.open().exists()
+
+
+def _reason(image: PlannedImage, record: Mapping[str, Any], *, force: bool) -> str:
+    if force:
+        return "--force"
+    known = record.get(image.target.image.path)
+    if not known:
+        return "not made yet"
+    changes = differing(known["components"], image.components)
+    return "; ".join(changes) if changes else "its output is gone"
+
+
+def _ledger_path(plan: Plan, key: str) -> Path:
+    return Path(plan.work) / "ledger" / f"{key}.txt"
+
+
+def _read_record(plan: Plan) -> dict[str, Any]:
+    try:
+        record: dict[str, Any] = json.loads((Path(plan.work) / _RECORD).read_text())
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise OutputError(
+            f"{Path(plan.work) / _RECORD}: cannot be read ({error}); remove the folder to start over"
+        ) from error
+    return record
+
+
+def _report(image: PlannedImage, stage: Stage, done: int, outcome: StageOutcome) -> StageReport:
+    count = stage.grid.count
+    action = "reused" if done == count else "continued" if done else "computed"
+    failed = {block: result.error or "" for block, result in outcome.failed.items()}
+    return StageReport(
+        image.target.image.path,
+        stage.name,
+        action,
+        count,
+        count - done - len(failed),
+        outcome.seconds,
+        outcome.retries,
+        outcome.bytes_written,
+        failed,
+    )
+
+
+def _block_error(stage: Stage, outcome: StageOutcome) -> BlockError:
+    named = []
+    for block, result in sorted(outcome.failed.items())[:_BLOCKS_NAMED]:
+        low, high = stage.grid.box(block).inclusive()
+        place = ", ".join(f"{axis} {a}..{b}" for axis, a, b in zip("xyzct", low, high, strict=True))
+        named.append(f"stage {stage.name}, block {block} ({place}): {result.error}")
+    count = len(outcome.failed)
+    more = [f"... and {count - len(named)} more blocks"] if count > len(named) else []
+    blocks = "1 block" if count == 1 else f"{count:,} blocks"
+    return BlockError(
+        f"{blocks} of {stage.grid.count:,} failed after all retries; the others are kept, running again continues",
+        *named,
+        *more,
+    )
+
+
+def _write_run_json(plan: Plan, reports: list[StageReport]) -> None:
+    _write_json(Path(f"{plan.output}.run.json"), run_record(plan, reports))
+
+
+def _write_json(path: Path, content: Any) -> None:
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        temporary.write_text(json.dumps(content, indent=1, default=str))
+        temporary.replace(path)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error

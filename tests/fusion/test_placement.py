@@ -1,0 +1,109 @@
+"""Levels, scales and the index of views (reference 3.4, 3.5, 11.5, 11.8)."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fusestack.fusion.frame import frame_of_box
+from fusestack.fusion.placement import (
+    OpenedView,
+    ViewTable,
+    choose_level,
+    diagonal_scale,
+    level_to_pixel,
+    place_views,
+)
+from fusestack.fusion.statistics import block_statistics
+from fusestack.geometry import Affine, Box
+from fusestack.grid import Grid
+from fusestack.sources.base import SourceLevel
+from fusestack.view import SourceRef, View, ViewId
+
+
+def level(*factors_xyz: float) -> SourceLevel:
+    x, y, z = factors_xyz
+    return SourceLevel((8, 8, 8), (z, y, x), (8, 8, 8))
+
+
+ISOTROPIC = [level(1, 1, 1), level(2, 2, 2), level(4, 4, 4), level(8, 8, 8)]
+ANISOTROPIC = [level(1, 1, 1), level(2, 2, 1), level(4, 4, 2), level(8, 8, 4)]
+
+
+@pytest.mark.parametrize(("d", "factor"), [(1, 1), (1.5, 1), (2, 2), (3, 2), (4, 4), (8, 8), (16, 8)])
+def test_level_of_an_isotropic_pyramid(d: float, factor: float) -> None:
+    chosen = choose_level(Affine.scaling(1 / d), ISOTROPIC)
+    assert ISOTROPIC[chosen].factors == (factor,) * 3
+
+
+@pytest.mark.parametrize(("d", "number"), [(1, 0), (2, 1), (3, 1), (4, 1), (8, 2), (16, 3)])
+def test_level_of_an_anisotropic_pyramid(d: float, number: int) -> None:
+    assert choose_level(Affine.scaling(np.array([3, 1, 1]) / d), ANISOTROPIC) == number
+
+
+def test_level_pixels_lie_half_a_pixel_further() -> None:
+    model = Affine.scaling(0.5) @ level_to_pixel(level(2, 2, 2))
+    np.testing.assert_allclose(model.apply((4, 4, 4)), (4.25, 4.25, 4.25))
+
+
+def rotation(axis: str, degrees: float) -> Affine:
+    c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    rows = {"z": [c, -s, 0, 0, s, c, 0, 0, 0, 0, 1, 0], "y": [c, 0, s, 0, 0, 1, 0, 0, -s, 0, c, 0]}
+    return Affine.from_xyz(rows[axis])
+
+
+def xyz(*factors: float) -> Affine:
+    return Affine.scaling(factors[::-1])
+
+
+@pytest.mark.parametrize(  # 11.8
+    ("model", "scale_xyz"),
+    [
+        (xyz(0.5, 0.5, 1.5), (0.5, 0.5, 1.5)),
+        (rotation("z", 30) @ xyz(1, 1, 3), (1, 1, 3)),
+        (xyz(0.5, 0.5, 0.5) @ rotation("y", 60) @ xyz(1, 1, 3), (0.5, 0.5, 1.5)),
+        (xyz(1 / 2, 1 / 2, 1 / 6) @ rotation("y", 60) @ xyz(1, 1, 3), (0.28867513, 0.5, 0.8660254)),
+        (Affine.from_xyz([1, 0.1, 0, 0, 0, 1, 0.2, 0, 0, 0, 3, 0]), (0.99923942, 1.00313889, 3)),
+    ],
+)
+def test_diagonal_scale(model: Affine, scale_xyz: tuple[float, float, float]) -> None:
+    np.testing.assert_allclose(diagonal_scale(model, (50, 80, 100))[::-1], scale_xyz, rtol=1e-7)
+
+
+def table_of(registrations: list[Affine], shape: tuple[int, int, int], box: Box) -> ViewTable:
+    opened = [
+        OpenedView(
+            View(ViewId(0, i), shape, registration, SourceRef("none:None", f"{i}")),
+            np.dtype(np.uint16),
+            (SourceLevel(shape, (1, 1, 1), shape),),
+        )
+        for i, registration in enumerate(registrations)
+    ]
+    frame = frame_of_box(box, anisotropy=1, downsampling=1, flat=False)
+    return place_views(opened, registrations, frame, (40, 0), "exact")
+
+
+placements = st.lists(st.tuples(*[st.floats(-30, 90, allow_nan=False)] * 3), min_size=1, max_size=30)
+
+
+@settings(max_examples=25, deadline=None)
+@given(placements, st.tuples(*[st.integers(9, 40)] * 3), st.floats(0, 90))
+def test_index_and_statistics_count_what_a_plain_search_finds(
+    places: list[tuple[float, float, float]], block: tuple[int, int, int], degrees: float
+) -> None:
+    shape = (60, 70, 80)
+    turned = rotation("y", degrees)
+    table = table_of([Affine.translation(p) @ turned for p in places], (10, 20, 15), Box.of_shape(shape))
+    grid = Grid(shape, block)
+    pairs = touched = most = 0
+    for number in range(grid.count):
+        box = grid.box(number)
+        plain = [i for i, (low, high) in enumerate(table.bounds) if (low < box.stop).all() and (high > box.start).all()]
+        assert table.touching(box).tolist() == plain
+        pairs += len(plain)
+        touched += bool(plain)
+        most = max(most, len(plain))
+    found = block_statistics([table], shape, block, 2)
+    assert (found.blocks, found.touched, found.pairs, found.most_views) == (grid.count, touched, pairs, most)
