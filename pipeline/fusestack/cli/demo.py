@@ -19,7 +19,28 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Run the demo and print its score."""
     from fusestack.cli.progress import progress_listener
     from fusestack.demo import run_demo
+    from fusestack.display.still import save
+    from fusestack.display.volumes import volume_of_image
 
-    say = (lambda text: None) if arguments.quiet else print
-    result = run_demo(arguments.folder, seed=arguments.seed, listener=progress_listener(quiet=arguments.quiet), say=say)
-    return result
+    if not arguments.quiet:
+        print("simulating a light-sheet acquisition: 2 x 2 tiles, 2 channels ...", flush=True)
+    result = run_demo(arguments.folder, seed=arguments.seed, listener=progress_listener(quiet=arguments.quiet))
+    picture = result.output.with_name("fused.png")
+    save(volume_of_image(result.output), picture)
+    if not arguments.quiet:
+        found = result.score
+        print(
+            f"\nHow close the fused image came to the truth (PSNR, higher is better)\n"
+            f"  the raw tiles, for comparison   {found.raw_psnr_db:5.1f} dB\n"
+            f"  fused image                     {found.psnr_db:5.1f} dB\n"
+            f"    where one tile covers         {found.single_psnr_db:5.1f} dB\n"
+            f"    where tiles overlap           {found.overlap_psnr_db:5.1f} dB\n"
+            f"  correlation {found.correlation:.4f}, mean difference {found.bias:+.2f} grey values\n"
+            f"\nWhere to look\n"
+            f"  picture        {picture}\n"
+            f"  fused image    {result.output}   (napari, neuroglancer, Fiji)\n"
+            f"  record         {result.output}.run.json\n"
+            f"  configuration  {result.config}   (change a value, then: fusestack run {result.config})\n"
+            f"  acquisition    {result.project}   (opens in BigDataViewer and BigStitcher)"
+        )
+    return {**result.facts(), "picture": str(picture)}
