@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fusestack.config.load import LoadedConfig
+    from fusestack.execution.events import Listener
     from fusestack.fusion.blocks import FuseBlocks
     from fusestack.fusion.design import FusedImage
     from fusestack.planner import Plan
@@ -64,7 +65,11 @@ def plan(config: str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) 
 
 
 def run(
-    config: str | Path | Mapping[str, Any] | Plan, overrides: Sequence[str] = (), *, force: bool = False
+    config: str | Path | Mapping[str, Any] | Plan,
+    overrides: Sequence[str] = (),
+    *,
+    force: bool = False,
+    listener: Listener | None = None,
 ) -> RunReport:
     """Make everything a configuration asks for; a rerun skips what is already done.
 
@@ -75,15 +80,22 @@ def run(
         ``key.path=value`` as for ``--set``.
     force : bool
         Start over.
+    listener : callable, optional
+        Takes the events of the run (`fusestack.execution.events`), for progress.
 
     Raises
     ------
     ConfigError, InputError, BlockError, OutputError
     """
+    from fusestack.display.report import report_path, write_report
     from fusestack.planner import Plan
     from fusestack.runner import run_plan
 
-    return run_plan(config if isinstance(config, Plan) else plan(config, overrides), force=force)
+    planned = config if isinstance(config, Plan) else plan(config, overrides)
+    report = run_plan(planned, force=force, listener=listener)
+    if not report.reused_all or not report_path(planned).exists():
+        write_report(planned, report)
+    return report
 
 
 def fuse(project: Project | str | Path | Sequence[View], **options: Any) -> xarray.DataArray:

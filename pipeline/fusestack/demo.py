@@ -6,10 +6,10 @@ import math
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from fusestack import api
 from fusestack.errors import OutputError
 from fusestack.geometry import Box
 from fusestack.planner import make_plan
-from fusestack.runner import run_plan
 from fusestack.simulate import Score, score, simulate_acquisition
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def run_demo(folder: Path, *, seed: int, listener: Listener | None = None) -> De
     except OSError as error:
         raise OutputError(f"{config}: cannot be written: {error.strerror or error}; choose another folder") from error
     plan = make_plan(load_config(config))
-    run_plan(plan, listener=listener)
+    api.run(plan, listener=listener)
     (image,) = plan.images
     fused = image.target.open().read(0, Box.of_shape(image.target.image.shape))
     return DemoResult(simulation.project, config, folder / "fused.ome.zarr", score(fused, simulation.truth))

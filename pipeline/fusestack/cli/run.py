@@ -20,10 +20,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Plan, run, and say what was made."""
+    from fusestack import api
     from fusestack.cli.plan import print_plan, summary_of_plan
     from fusestack.cli.progress import duration, progress_listener, size
     from fusestack.planner import make_plan
-    from fusestack.runner import check_outputs, run_plan
+    from fusestack.runner import check_outputs
 
     plan = make_plan(load(arguments))
     for warning in plan.warnings:
@@ -33,7 +34,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         if not arguments.quiet:
             print_plan(plan, force=arguments.force)
         return summary_of_plan(plan, force=arguments.force)
-    report = run_plan(plan, force=arguments.force, listener=progress_listener(quiet=arguments.quiet))
+    report = api.run(plan, force=arguments.force, listener=progress_listener(quiet=arguments.quiet))
     if not arguments.quiet:
         if report.reused_all:
             print("nothing to do, everything is already made:")
@@ -42,7 +43,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
             print(f"done in {duration(report.seconds)}, {size(written)} compressed:")
         for path in report.outputs:
             print(f"  {path}")
-        print(f"look at it: fusestack preview {report.outputs[0]} -o preview.png")
+        print(f"pictures, timings and settings: {plan.output}.report.html")
     return {
         "outputs": list(report.outputs),
         "seconds": round(report.seconds, 3),
@@ -51,4 +52,5 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
             for s in report.stages
         ],
         "run_json": f"{plan.output}.run.json",
+        "report": f"{plan.output}.report.html",
     }

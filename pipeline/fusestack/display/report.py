@@ -1,0 +1,157 @@
+"""``<output>.report.html``: one self-contained page with pictures, histogram, timings and configuration."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import math
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fusestack.display.still import Volume, draw
+from fusestack.errors import OutputError
+from fusestack.geometry import Box
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from fusestack.planner import Plan, PlannedImage
+    from fusestack.runner import RunReport
+
+_MOST_PIXELS = 2**23
+_MOST_IMAGES = 12
+_BINS = 128
+_STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 72rem; padding: 0 1rem; color: #222; }
+h1 { font-size: 1.4rem; } h2 { font-size: 1.1rem; margin-top: 2rem; } img { max-width: 100%; border-radius: 4px; }
+table { border-collapse: collapse; } td, th { padding: .2rem .9rem .2rem 0; text-align: left; }
+pre { background: #f4f4f6; padding: 1rem; overflow: auto; }
+svg { background: #18181c; border-radius: 4px; width: 100%; height: 160px; }
+"""
+
+
+def write_report(plan: Plan, report: RunReport) -> Path:
+    """Write the report of a run beside its output.
+
+    Raises
+    ------
+    OutputError
+        If the page cannot be written.
+    """
+    parts = [f"<h1>{escape(Path(plan.output).name)}</h1>", _facts(plan, report)]
+    for image in plan.images[:_MOST_IMAGES]:
+        volume = _volume(image)
+        parts += [f"<h2>{escape(image.title)}</h2>", _picture(volume), "<h2>Histogram</h2>", _histogram(volume)]
+    if len(plan.images) > _MOST_IMAGES:
+        parts.append(f"<p>... and {len(plan.images) - _MOST_IMAGES} more images</p>")
+    parts += ["<h2>Stages</h2>", _stages(report), "<h2>Configuration</h2>"]
+    parts.append(f"<pre>{escape(json.dumps(plan.config, indent=2, default=str))}</pre>")
+    path = report_path(plan)
+    page = (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(Path(plan.output).name)}</title>'
+        f"<style>{_STYLE}</style><body>{''.join(parts)}</body></html>"
+    )
+    try:
+        path.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written: {error.strerror or error}; free some space") from error
+    return path
+
+
+def report_path(plan: Plan) -> Path:
+    """Where the report of a plan's run is."""
+    return Path(f"{plan.output}.report.html")
+
+
+def _volume(image: PlannedImage) -> Volume:
+    """First timepoint of an image, at the finest level that is small enough."""
+    spec = image.target.image
+    small = (i for i, level in enumerate(spec.levels) if math.prod(level.shape[2:]) <= _MOST_PIXELS)
+    number = next(small, len(spec.levels) - 1)
+    writer = image.target.open()
+    _, _, *shape = spec.levels[number].shape
+    channels = tuple(
+        writer.read(number, Box((0, c, 0, 0, 0), (1, c + 1, *shape)))[0, 0] for c in range(len(spec.channels))
+    )
+    colors = tuple(channel.color for channel in spec.channels)
+    return Volume(channels, colors, spec.level_scale(number), spec.unit or "world pixels", f"level {number}")
+
+
+def _picture(volume: Volume) -> str:
+    stream = io.BytesIO()
+    draw(volume).save(stream, format="PNG")
+    return f'<img alt="middle planes and maximum projections" src="data:image/png;base64,{_text(stream)}">'
+
+
+def _text(stream: io.BytesIO) -> str:
+    return base64.b64encode(stream.getvalue()).decode()
+
+
+def _histogram(volume: Volume) -> str:
+    """Grey values of the drawn level, logarithmic counts, one line per channel; pixels of value 0 are left out."""
+    data = [channel[np.isfinite(channel) & (channel != 0)] for channel in volume.channels]
+    if not any(values.size for values in data):
+        return "<p>no pixel differs from 0</p>"
+    low = min(float(values.min()) for values in data if values.size)
+    high = max(float(values.max()) for values in data if values.size)
+    lines = "".join(
+        f'<polyline fill="none" stroke="#{color}" points="{_line(values, low, high)}"/>'
+        for values, color in zip(data, volume.colors, strict=True)
+    )
+    return (
+        f'<svg viewBox="0 0 {_BINS} 100" preserveAspectRatio="none" stroke-width="0.6">{lines}</svg>'
+        f"<p>{low:g} to {high:g} grey values; counts are logarithmic, pixels of value 0 are left out</p>"
+    )
+
+
+def _line(values: NDArray[Any], low: float, high: float) -> str:
+    counts, _ = np.histogram(values, bins=_BINS, range=(low, high if high > low else low + 1))
+    heights = np.log1p(counts) / max(1e-9, np.log1p(counts.max()))
+    return " ".join(f"{x},{100 - 95 * height:.1f}" for x, height in enumerate(heights))
+
+
+def _facts(plan: Plan, report: RunReport) -> str:
+    spec = plan.images[0].target.image
+    shape = " x ".join(f"{n:,}" for n in reversed(spec.shape[2:]))
+    rows = [
+        ("input", plan.inputs.project.path),
+        ("views", f"{len(plan.inputs.views):,}"),
+        ("output", plan.output),
+        (
+            "pixels (x, y, z)",
+            f"{shape}, {len(spec.channels)} channels, {len(spec.timepoints)} timepoints, {spec.dtype}",
+        ),
+        ("pixel size (x, y, z)", " x ".join(f"{v:.6g}" for v in reversed(spec.pixel_size)) + f" {spec.unit or ''}"),
+        ("origin (x, y, z)", " x ".join(f"{v:.6g}" for v in reversed(spec.origin)) + f" {spec.unit or ''}"),
+        ("time", f"{report.seconds:,.1f} s"),
+        *(("warning", warning) for warning in plan.warnings),
+    ]
+    return f"<table>{''.join(_row(row) for row in rows)}</table>"
+
+
+def _stages(report: RunReport) -> str:
+    names = ("stage", "image", "", "blocks", "seconds", "MiB written", "retries")
+    rows = [
+        (
+            stage.stage,
+            Path(stage.image).name,
+            stage.action,
+            f"{stage.blocks:,}",
+            f"{stage.seconds:.1f}",
+            f"{stage.bytes_written / 2**20:,.1f}",
+            stage.retries,
+        )
+        for stage in report.stages
+    ]
+    head = "".join(f"<th>{name}</th>" for name in names)
+    return f"<table><tr>{head}</tr>{''.join(_row(row) for row in rows)}</table>"
+
+
+def _row(cells: Sequence[object]) -> str:
+    return f"<tr>{''.join(f'<td>{escape(str(cell))}</td>' for cell in cells)}</tr>"
