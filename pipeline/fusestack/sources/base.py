@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
+
+from fusestack.errors import FusestackError, InputError
 from fusestack.stage import resolve
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    from collections.abc import Iterator
+
+    from numpy.typing import DTypeLike, NDArray
 
     from fusestack.geometry import Box, Int3
     from fusestack.view import SourceRef
+
+PIXEL_TYPES = ("uint8", "uint16", "int16", "uint32", "float32")
+"""Pixel types that are read; others are refused when a source is opened."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +67,93 @@ class PixelSource(Protocol):
             If the pixels cannot be read; names the file and the dataset.
         """
         ...
+
+
+def pixel_dtype(dtype: DTypeLike, where: str) -> np.dtype[Any]:
+    """Pixel type of a source in native byte order.
+
+    Parameters
+    ----------
+    dtype : dtype or str
+        As stored, in any byte order.
+    where : str
+        File and dataset, for the message.
+
+    Raises
+    ------
+    InputError
+        If it is none of `PIXEL_TYPES`.
+    """
+    try:
+        name = np.dtype(dtype).name
+    except TypeError:
+        name = str(dtype)
+    if name not in PIXEL_TYPES:
+        raise InputError(
+            f"{where}: pixels of type {name} are not read; convert them to one of {', '.join(PIXEL_TYPES)}"
+        )
+    return np.dtype(name)
+
+
+def existing_path(path: str) -> Path:
+    """Local file or folder of a source.
+
+    Raises
+    ------
+    InputError
+        If nothing is there, or `path` is an address.
+    """
+    if "://" in path:
+        raise InputError(f"{path}: addresses are not read yet (they come in a later version); copy it to a local disk")
+    found = Path(path)
+    if not found.exists():
+        raise InputError(f"{path}: no such file or folder; check the path, or restore what was moved")
+    return found
+
+
+def select_index(where: str, axis: str, length: int, index: int) -> int:
+    """Index along an axis of a file that may hold one image only: 0 where it does, whatever was asked for.
+
+    Raises
+    ------
+    InputError
+        If the file holds several images along `axis` and `index` is none of them.
+    """
+    if length == 1:
+        return 0
+    if not 0 <= index < length:
+        raise InputError(f"{where}: has {length} {axis}s, 0 to {length - 1}, and no {axis} {index}; correct the {axis}")
+    return index
+
+
+def check_box(where: str, levels: tuple[SourceLevel, ...], level: int, box: Box) -> None:
+    """Refuse a read that does not lie inside the level.
+
+    Raises
+    ------
+    ValueError
+        It is a mistake of the caller, not of the file.
+    """
+    if not 0 <= level < len(levels):
+        raise ValueError(f"{where}: level {level} of {len(levels)}")
+    shape = levels[level].shape
+    if len(box.start) != 3 or any(not 0 <= a <= b <= n for a, b, n in zip(box.start, box.stop, shape, strict=True)):
+        raise ValueError(f"{where}: {box} is not inside level {level} of shape {shape}")
+
+
+@contextmanager
+def input_errors(where: str, what: str, way_out: str) -> Iterator[None]:
+    """Turn whatever a library raises on damaged data into `InputError` with place, cause and way out.
+
+    Libraries of formats raise nearly every class there is on a torn file; only lack of memory is passed on.
+    """
+    try:
+        yield
+    except (FusestackError, MemoryError):
+        raise
+    except Exception as error:
+        cause = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise InputError(f"{where}: {what} ({' '.join(cause.split())}); {way_out}") from error
 
 
 _OPEN: OrderedDict[SourceRef, PixelSource] = OrderedDict()

@@ -1,0 +1,273 @@
+"""Stacks in TIFF, BigTIFF, OME-TIFF and ImageJ hyperstacks, read strip by strip or tile by tile."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
+
+import numpy as np
+
+from fusestack.errors import InputError
+from fusestack.geometry import Box
+from fusestack.sources.base import SourceLevel, check_box, existing_path, input_errors, pixel_dtype, select_index
+from fusestack.sources.tiff_structure import check_structure
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+_NAMES = {"T": "t", "C": "c", "Z": "z", "Q": "z", "I": "z"}
+"""Our axes by tifffile's letters; Q and I are axes without a name."""
+
+_RESTORE = "restore it from its source, or write the image again"
+
+
+@dataclass(frozen=True)
+class _Plane:
+    """Where one plane is: the strips or tiles ``first, first + 1, ...`` of a page."""
+
+    path: str
+    offsets: NDArray[np.int64]
+    bytecounts: NDArray[np.int64]
+    first: int = 0
+    jpegtables: bytes | None = None
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """One resolution: its planes front to back, and how strips or tiles of `piece` (y, x) pixels are decoded.
+
+    `decode` is None where planes are stored as they are, each in one piece at the first offset.
+    """
+
+    shape: tuple[int, int]
+    stored: np.dtype[Any]
+    planes: tuple[_Plane, ...]
+    piece: tuple[int, int]
+    decode: Callable[..., Any] | None
+    nodata: float
+
+    @property
+    def plane_bytes(self) -> int:
+        return math.prod(self.shape) * self.stored.itemsize
+
+
+class TiffSource:
+    """Pixels of one timepoint and channel of the first image in a TIFF file.
+
+    Axes come from the OME or ImageJ description; planes without a description are z. Planes that are stored
+    uncompressed in one piece are mapped into memory, of others only the strips or tiles that a box touches are
+    read. The file is opened for each read, so that thousands of tiles keep no file open.
+
+    Parameters
+    ----------
+    path : str
+    timepoint, channel : int
+        Indices along t and c; not looked at where the file has only one.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, truncated, no TIFF file, or has colours or axes that cannot be fused.
+    """
+
+    def __init__(self, path: str, *, timepoint: int = 0, channel: int = 0) -> None:
+        import tifffile
+
+        self._path = path
+        file = existing_path(path)
+        with input_errors(path, "is not a TIFF file that can be read", _RESTORE):
+            check_structure(file)
+            with tifffile.TiffFile(file) as tiff:
+                if not tiff.series:
+                    raise InputError(f"{path}: holds no image; {_RESTORE}")
+                series = tiff.series[0]
+                if series.kind in ("generic", "uniform") and (tiff.is_ome or tiff.is_imagej):
+                    raise InputError(
+                        f"{path}: its OME or ImageJ description does not fit its planes, as if it were truncated; "
+                        f"{_RESTORE}"
+                    )
+                self._dtype = pixel_dtype(series.dtype, path)
+                chosen = _chosen_planes(_lengths(series, path), timepoint, channel, path)
+                # Other resolutions are levels only if they hold the same planes.
+                self._layouts = tuple(
+                    _layout(level, chosen, path)
+                    for level in series.levels
+                    if _lengths(level, path) == _lengths(series, path)
+                )
+            _check_extent(self._layouts)
+        height, width = self._layouts[0].shape
+        self._levels = tuple(
+            SourceLevel(
+                (len(layout.planes), *layout.shape),
+                (1.0, _factor(height, layout.shape[0]), _factor(width, layout.shape[1])),
+                (1, *layout.piece),
+            )
+            for layout in self._layouts
+        )
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Pixel type, native byte order."""
+        return self._dtype
+
+    @property
+    def levels(self) -> tuple[SourceLevel, ...]:
+        """Resolutions, full resolution first."""
+        return self._levels
+
+    def read(self, level: int, box: Box) -> NDArray[Any]:
+        """Read a region (z, y, x) of a level.
+
+        Raises
+        ------
+        InputError
+            If strips or tiles are damaged or not all there.
+        """
+        check_box(self._path, self._levels, level, box)
+        layout = self._layouts[level]
+        out = np.empty(box.shape, self._dtype)
+        if box.is_empty:
+            return out
+        with input_errors(f"{self._path}: level {level}", "the pixels cannot be read", _RESTORE):
+            copy = _copy_mapped if layout.decode is None else _copy_decoded
+            planes = zip(layout.planes[box.slices[0]], out, strict=True)
+            for path, group in itertools.groupby(planes, key=lambda pair: pair[0].path):
+                copy(layout, path, list(group), Box(box.start[1:], box.stop[1:]))
+        return out
+
+
+def _lengths(series: Any, path: str) -> dict[str, int]:
+    """Lengths of the axes t, c, z of a series in the order of the file; axes of length 1 are left out."""
+    found = zip(series.get_axes(squeeze=False), series.get_shape(squeeze=False), strict=True)
+    axes = [(axis, int(length)) for axis, length in found if length > 1 or axis in "YX"]
+    names = [_NAMES.get(axis, axis) for axis, _ in axes]
+    if "S" in names:
+        raise InputError(
+            f"{path}: holds colours; split them into channels, or, if they are planes that were not named, "
+            "write the image again with axes"
+        )
+    if names[-2:] != ["Y", "X"] or not set(names[:-2]) <= set("tcz") or len(set(names)) != len(names):
+        raise InputError(
+            f"{path}: its axes are {', '.join(f'{axis} ({length})' for axis, length in axes)}, not t, c, z, y, x; "
+            "write the image again as OME-TIFF or ImageJ hyperstack with such axes"
+        )
+    return {name: length for name, (_, length) in zip(names[:-2], axes[:-2], strict=True)}
+
+
+def _chosen_planes(lengths: dict[str, int], timepoint: int, channel: int, path: str) -> list[int]:
+    """Numbers of the planes of one timepoint and channel, front to back."""
+    chosen: dict[str, Any] = {
+        "t": select_index(path, "timepoint", lengths.get("t", 1), timepoint),
+        "c": select_index(path, "channel", lengths.get("c", 1), channel),
+    }
+    numbers = np.arange(math.prod(lengths.values())).reshape(tuple(lengths.values()))
+    picked = numbers[tuple(chosen.get(axis, slice(None)) for axis in lengths)]
+    return [int(number) for number in np.atleast_1d(picked)]
+
+
+def _layout(series: Any, chosen: Sequence[int], path: str) -> _Layout:
+    page = series.keyframe
+    if page.imagedepth != 1:
+        raise InputError(f"{path}: is stored in volumetric tiles, which are not read; write it again plane by plane")
+    samples = page.samplesperpixel if page.planarconfig == 2 else 1
+    if page.samplesperpixel != samples:
+        raise InputError(f"{path}: holds colours ({page.samplesperpixel} samples per pixel); split them into channels")
+    shape = (int(page.imagelength), int(page.imagewidth))
+    stored = np.dtype(page.parent.byteorder + page.dtype.char)
+    piece = (page.tilelength, page.tilewidth) if page.is_tiled else (min(page.rowsperstrip, shape[0]), shape[1])
+    layout = _Layout(shape, stored, (), (int(piece[0]), int(piece[1])), page.decode, page.nodata)
+    if series.dataoffset is not None and not series.is_multifile:
+        # One run of planes, of which ImageJ describes only the first where the file is large.
+        size = np.array([layout.plane_bytes], np.int64)
+        planes = [_Plane(path, series.dataoffset + k * size, size) for k in chosen]
+    else:
+        planes = [_plane(series[k // samples], k % samples, samples, path) for k in chosen]
+        if not page.is_final or not all(_is_one_piece(plane, layout.plane_bytes) for plane in planes):
+            return replace(layout, planes=tuple(planes))
+    return replace(layout, planes=tuple(planes), piece=(1, shape[1]), decode=None)
+
+
+def _plane(page: Any, sample: int, samples: int, path: str) -> _Plane:
+    if page is None:
+        raise InputError(f"{path}: planes of the image are in files that are missing; restore them beside it")
+    count = len(page.dataoffsets) // samples
+    pieces = slice(sample * count, (sample + 1) * count)
+    return _Plane(
+        str(page.parent.filehandle.path),
+        np.asarray(page.dataoffsets[pieces], dtype=np.int64),
+        np.asarray(page.databytecounts[pieces], dtype=np.int64),
+        sample * count,
+        page.jpegtables,
+    )
+
+
+def _is_one_piece(plane: _Plane, nbytes: int) -> bool:
+    ends = plane.offsets + plane.bytecounts
+    return bool((ends[:-1] == plane.offsets[1:]).all() and plane.bytecounts.sum() == nbytes)
+
+
+def _check_extent(layouts: Sequence[_Layout]) -> None:
+    """Refuse files that end before their last strip or tile."""
+    ends: dict[str, int] = {}
+    for layout in layouts:
+        pieces = math.prod(-(-n // p) for n, p in zip(layout.shape, layout.piece, strict=True))
+        for plane in layout.planes:
+            if layout.decode is not None and not len(plane.offsets) == len(plane.bytecounts) == pieces:
+                raise InputError(f"{plane.path}: a plane has {len(plane.offsets)} pieces of {pieces}; {_RESTORE}")
+            end = int((plane.offsets + plane.bytecounts).max())
+            ends[plane.path] = max(end, ends.get(plane.path, 0))
+    for path, end in ends.items():
+        size = Path(path).stat().st_size
+        if end > size:
+            raise InputError(f"{path}: is truncated: {size} bytes of at least {end}; {_RESTORE}")
+
+
+def _factor(full: int, reduced: int) -> float:
+    """Factor of a level along an axis: the integer that explains its size, rounded up or down, else the ratio."""
+    ratio = full / reduced
+    whole = round(ratio)
+    return float(whole) if abs(full / whole - reduced) < 1 else round(ratio, 4)
+
+
+_Work: TypeAlias = "Sequence[tuple[_Plane, NDArray[Any]]]"
+
+
+def _copy_mapped(layout: _Layout, path: str, work: _Work, region: Box) -> None:
+    mapped = np.memmap(path, np.uint8, mode="r")
+    for plane, target in work:
+        start = int(plane.offsets[0])
+        if start + layout.plane_bytes > mapped.size:
+            raise InputError(f"{path}: is truncated: {mapped.size} bytes; {_RESTORE}")
+        target[...] = np.ndarray(layout.shape, layout.stored, mapped, start)[region.slices]
+
+
+def _copy_decoded(layout: _Layout, path: str, work: _Work, region: Box) -> None:
+    rows, columns = (range(a // n, -(-b // n)) for a, b, n in zip(region.start, region.stop, layout.piece, strict=True))
+    across = -(-layout.shape[1] // layout.piece[1])
+    with Path(path).open("rb") as file:
+        for (plane, target), row, column in itertools.product(work, rows, columns):
+            _copy_piece(layout, file, plane, row * across + column, target, region)
+
+
+def _copy_piece(layout: _Layout, file: BinaryIO, plane: _Plane, number: int, target: NDArray[Any], region: Box) -> None:
+    """Copy what one strip or tile adds to a region of a plane."""
+    assert layout.decode is not None
+    encoded: bytes | None = None
+    count = int(plane.bytecounts[number])
+    if count:  # empty pieces are not stored
+        file.seek(int(plane.offsets[number]))
+        encoded = file.read(count)
+        if len(encoded) < count:
+            raise InputError(f"{plane.path}: ends within strip or tile {number}; {_RESTORE}")
+    tables = {} if plane.jpegtables is None else {"jpegtables": plane.jpegtables}
+    pixels, (_, _, *corner), (_, *size, _) = layout.decode(encoded, plane.first + number, **tables)
+    piece = Box((0, 0), tuple(size)).shift(corner[:2])
+    common = piece.intersect(region)
+    inside = common.shift([-v for v in piece.start]).slices
+    found = layout.nodata if pixels is None else pixels[0, :, :, 0][inside]
+    target[common.shift([-v for v in region.start]).slices] = found
