@@ -120,9 +120,10 @@ def inspect(plan: Plan, *, force: bool = False) -> list[StageState]:
     record = _read_record(plan)
     states = []
     for image in plan.images:
-        valid = not force and _is_started(image, record)
+        kept = _stages_kept(image, record, force=force)
         reason = _reason(image, record, force=force)
-        for stage in image.stages:
+        for number, stage in enumerate(image.stages):
+            valid = number < kept or (not force and _is_started(image, record))
             done = Ledger(_ledger_path(plan, stage.key), stage.grid.count).finished if valid else 0
             if done == stage.grid.count:
                 states.append(StageState(stage, "reuse", done, "complete, nothing it depends on has changed"))
@@ -214,7 +215,7 @@ def _make(plan: Plan, *, force: bool, listener: Listener) -> tuple[StageReport, 
                         outcome = run_stage(stage, executor, ledger, retries=plan.resources.retries, listener=listener)
                 reports.append(_report(image, stage, done, outcome))
                 if outcome.failed:
-                    raise _block_error(stage, outcome)
+                    raise _failure(stage, outcome)
             _finish(image)
     finally:
         if executor is not None:
@@ -270,10 +271,14 @@ def _prepare(plan: Plan, image: PlannedImage, record: dict[str, Any], *, force: 
     path = image.target.image.path
     writer = image.target.open()
     if force or not _is_started(image, record):
+        kept = _stages_kept(image, record, force=force)
         old = record.get(path, {}).get("stages", [])
-        for key in {*old, *(stage.key for stage in image.stages)}:
+        for key in {*old, *(stage.key for stage in image.stages)} - set(old[:kept]):
             _ledger_path(plan, key).unlink(missing_ok=True)
-        writer.remove()
+        if kept:
+            writer.keep(kept)
+        else:
+            writer.remove()
         record[path] = {
             "fingerprint": image.fingerprint,
             "stages": [stage.key for stage in image.stages],
@@ -281,6 +286,17 @@ def _prepare(plan: Plan, image: PlannedImage, record: dict[str, Any], *, force: 
         }
         _write_json(Path(plan.work) / _RECORD, record)
     writer.create()
+
+
+def _stages_kept(image: PlannedImage, record: Mapping[str, Any], *, force: bool) -> int:
+    """How many stages at the beginning are those of the image that is there; stage n makes level n."""
+    if force:
+        return 0
+    old = record.get(image.target.image.path, {}).get("stages", [])
+    same = 0
+    while same < min(len(old), len(image.stages)) and old[same] == image.stages[same].key:
+        same += 1
+    return image.target.open().levels_kept(same) if same else 0
 
 
 def _is_started(image: PlannedImage, record: Mapping[str, Any]) -> bool:
@@ -331,7 +347,10 @@ def _report(image: PlannedImage, stage: Stage, done: int, outcome: StageOutcome)
     )
 
 
-def _block_error(stage: Stage, outcome: StageOutcome) -> BlockError:
+def _failure(stage: Stage, outcome: StageOutcome) -> BlockError | OutputError:
+    refused = [result.error for result in outcome.failed.values() if result.hopeless]
+    if refused:
+        return OutputError(str(refused[0]))
     named = []
     for block, result in sorted(outcome.failed.items())[:_BLOCKS_NAMED]:
         low, high = stage.grid.box(block).inclusive()

@@ -51,6 +51,14 @@ class ImageWriter(Protocol):
         """Delete what this writer made."""
         ...
 
+    def keep(self, levels: int) -> None:
+        """Keep the first levels of an earlier image that `levels_kept` allows, and delete the rest."""
+        ...
+
+    def levels_kept(self, levels: int) -> int:
+        """How many of the first levels of an earlier image could be kept."""
+        ...
+
     def exists(self) -> bool:
         """Whether anything is there of what this writer makes, finished or not."""
         ...
@@ -114,7 +122,21 @@ class Stage:
 
 @dataclass(frozen=True)
 class BlockResult:
-    """What became of one block; a failure is a value here, not an exception that crosses machines."""
+    """What became of one block; a failure is a value here, not an exception that crosses machines.
+
+    Parameters
+    ----------
+    block : int
+    seconds : float
+    pixels : int
+    bytes_written : int
+    error : str or None
+        What went wrong, in one sentence.
+    details : str
+        Traceback of the error.
+    hopeless : bool
+        The store refuses (full disk, no permission): other blocks will fail alike.
+    """
 
     block: int
     seconds: float
@@ -122,6 +144,7 @@ class BlockResult:
     bytes_written: int
     error: str | None = None
     details: str = field(default="", repr=False)
+    hopeless: bool = False
 
 
 def resolve(name: str) -> Any:

@@ -80,3 +80,14 @@ def test_a_block_that_kills_its_worker_fails_alone(kind: str, tmp_path: Path, mo
     assert "the worker died" in str(outcome.failed[3].error)
     assert "execution.memory" in str(outcome.failed[3].error)
     assert written(tmp_path) == {b: b for b in range(8) if b != 3}
+
+
+def test_a_store_that_refuses_ends_the_stage_at_once(tmp_path: Path) -> None:
+    stage = toy_stage(tmp_path, 50, dict.fromkeys(range(10, 50), ("refuse",) * 9))
+    with ThreadExecutor(2) as executor:
+        outcome, _ = drive(stage, executor, tmp_path)
+    assert outcome.failed
+    assert all(result.hopeless for result in outcome.failed.values())
+    tried = sum(tries_of(str(tmp_path / "tries"), b) for b in range(10, 50))
+    assert tried == len(outcome.failed) < 20  # no retries, and few others were under way
+    assert Ledger(tmp_path / "ledger.txt", 50).finished == 10

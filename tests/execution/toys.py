@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from fusestack.errors import OutputError
 from fusestack.geometry import Box
 from fusestack.grid import Grid
 from fusestack.image import Codec, ImageSpec, Level
@@ -34,6 +35,8 @@ class ToyCompute:
         fate = dict(enumerate(self.faults.get(block, ()))).get(tries, "ok")
         if fate == "fail":
             raise ValueError(f"fault in block {block}")
+        if fate == "refuse":
+            raise OutputError("disk full")
         if fate == "die":
             os._exit(9)
         if fate == "empty":

@@ -80,7 +80,10 @@ class BlockQueue:
         self._again.appendleft(batch)
 
     def settle(self, results: Sequence[BlockResult], *, worker_died: bool = False) -> None:
-        """Learn from finished blocks; queue the failed ones again until their retries are used up."""
+        """Learn from finished blocks; queue the failed ones again until their retries are used up.
+
+        Where the store refuses, nothing more is handed out.
+        """
         seconds = sum(result.seconds for result in results)
         if results and not worker_died:
             wanted = int(self._batch_seconds * len(results) / max(seconds, 1e-6))
@@ -89,7 +92,10 @@ class BlockQueue:
             if result.error is None:
                 continue
             self._attempts[result.block] += 1
-            if self._attempts[result.block] > self._retries:
+            if result.hopeless:
+                self._again.clear()
+                self._runs.clear()
+            if result.hopeless or self._attempts[result.block] > self._retries:
                 self.failed[result.block] = result
             else:
                 self._again.append(Batch((result.block,), alone=worker_died))

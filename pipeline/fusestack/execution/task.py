@@ -6,6 +6,7 @@ import time
 import traceback
 from typing import TYPE_CHECKING
 
+from fusestack.errors import OutputError
 from fusestack.stage import BlockResult
 
 if TYPE_CHECKING:
@@ -17,10 +18,16 @@ if TYPE_CHECKING:
 def run_batch(stage: Stage, blocks: Sequence[int]) -> list[BlockResult]:
     """Compute and write blocks one after another; a failure becomes a value and the batch goes on.
 
-    A stage computes None for a block that holds nothing but the fill value; such a block is not written.
+    A stage computes None for a block that holds nothing but the fill value; such a block is not written. Where the
+    store refuses, the batch ends: the results are those of the blocks up to there.
     """
     writer = stage.target.open()
-    return [_run_block(stage, writer, block) for block in blocks]
+    results = []
+    for block in blocks:
+        results.append(_run_block(stage, writer, block))
+        if results[-1].hopeless:
+            break
+    return results
 
 
 def _run_block(stage: Stage, writer: ImageWriter, block: int) -> BlockResult:
@@ -37,7 +44,8 @@ def _run_block(stage: Stage, writer: ImageWriter, block: int) -> BlockResult:
             time.perf_counter() - start,
             box.size,
             written,
-            error=f"{type(error).__name__}: {error}" if not str(error) else str(error),
+            error=str(error) or type(error).__name__,
             details=traceback.format_exc(),
+            hopeless=isinstance(error, OutputError),
         )
     return BlockResult(block, time.perf_counter() - start, box.size, written)

@@ -245,6 +245,14 @@ class BdvHdf5Writer:
                     **filters,
                 )
 
+    def levels_kept(self, levels: int) -> int:
+        """Levels that could be kept: none, those of a finished HDF5 file cannot be exchanged."""
+        return 0
+
+    def keep(self, levels: int) -> None:
+        """Refuse: see `levels_kept`."""
+        raise ValueError(f"{self.path}: levels of a BigDataViewer file are not kept")
+
     def remove(self) -> None:
         """Delete the HDF5 file and the block files.
 

@@ -190,6 +190,27 @@ class OmeZarrWriter:
         start_end = np.percentile(values, (0.1, 99.9), method="nearest")
         return data_window(self.spec.dtype, values.min(), values.max(), *start_end)
 
+    def levels_kept(self, levels: int) -> int:
+        """Levels that could be kept: all of them, where the image is there."""
+        return levels if self.exists() else 0
+
+    def keep(self, levels: int) -> None:
+        """Keep the first levels of an image that had other ones; `create` makes the others.
+
+        Raises
+        ------
+        OutputError
+            As `remove`.
+        """
+        self._open.clear()
+        self._refuse_foreign()
+        for name in self._folder.entries():
+            if name.isdecimal() and int(name) >= levels:
+                self._folder.delete_tree(name)
+        windows = [full_window(self.spec.dtype)] * len(self.spec.channels)
+        for key, data in group_files(self.spec.ome_zarr_version, image_attributes(self.spec, windows)).items():
+            self._folder.put(key, [data])
+
     def remove(self) -> None:
         """Delete the image.
 
