@@ -13,17 +13,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fusestack.errors import InputError
-from fusestack.geometry import Box
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
+    from fusestack.geometry import Box
+
 _DEFLATE, _SHUFFLE = 1, 2  # numbers of the filters in the HDF5 registry
 
-_SMALL = 32768
-"""Chunks of fewer bytes cost more in Python than they wait in HDF5 (measured: 8 KiB loses, 64 KiB wins)."""
+_SMALL = 4096
+"""Chunks of fewer bytes are left to HDF5: they cost more in Python than they wait in there."""
 
 
 def read_region(dataset: Any, box: Box) -> NDArray[Any]:
@@ -46,19 +47,27 @@ def read_region(dataset: Any, box: Box) -> NDArray[Any]:
     InputError
         If a chunk is shorter than it has to be. Other damage raises what h5py and the codec raise.
     """
-    filters = own_filters(dataset)
-    if filters is None or math.prod(dataset.chunks) * dataset.dtype.itemsize < _SMALL:
+    filters, dtype, shape = own_filters(dataset), dataset.dtype, dataset.chunks
+    if filters is None or math.prod(shape) * dtype.itemsize < _SMALL:
         return np.ascontiguousarray(dataset[box.slices])
-    out = np.empty(box.shape, dataset.dtype)
-    for chunk in _chunks(box, dataset.chunks):
-        common = chunk.intersect(box)
-        target = common.shift([-v for v in box.start]).slices
-        if dataset.id.get_chunk_info_by_coord(chunk.start).byte_offset is None:
-            out[target] = dataset.fillvalue
+    size = math.prod(shape) * dtype.itemsize
+    out = np.empty(box.shape, dtype)
+    for cuts in itertools.product(*map(_cuts, box.start, box.stop, shape)):
+        origin, inside, target = zip(*cuts, strict=True)
+        try:
+            mask, payload = dataset.id.read_direct_chunk(origin)
+        except (OSError, RuntimeError, ValueError):
+            # Not stored, or damaged: HDF5 fills it or says so. (To ask it beforehand takes a walk over all chunks.)
+            where = tuple(slice(a + s.start, a + s.stop) for a, s in zip(origin, inside, strict=True))
+            out[target] = dataset[where]
             continue
-        mask, payload = dataset.id.read_direct_chunk(chunk.start)
-        pixels = _decode(payload, mask, filters, chunk, dataset)
-        out[target] = pixels[common.shift([-v for v in chunk.start]).slices]
+        payload = _decode(payload, mask, filters, dtype.itemsize, size)
+        if len(payload) != size:
+            raise InputError(
+                f"{dataset.file.filename}: {dataset.name}: the chunk at {origin} (zyx) holds {len(payload)} bytes, "
+                f"not {size}; restore the file from its source"
+            )
+        out[target] = np.frombuffer(payload, dtype).reshape(shape)[inside]
     return out
 
 
@@ -73,30 +82,26 @@ def own_filters(dataset: Any) -> tuple[int, ...] | None:
     return filters if set(filters) <= {_DEFLATE, _SHUFFLE} else None
 
 
-def _chunks(box: Box, shape: Sequence[int]) -> Iterator[Box]:
-    ranges = (range(a - a % n, b, n) for a, b, n in zip(box.start, box.stop, shape, strict=True))
-    for start in itertools.product(*ranges):
-        yield Box(start, tuple(a + n for a, n in zip(start, shape, strict=True)))
+def _cuts(start: int, stop: int, step: int) -> list[tuple[int, slice, slice]]:
+    """Chunks along an axis: first pixel, the part of the chunk that is asked for, and where it goes."""
+    return [
+        (a, slice(max(start - a, 0), min(stop - a, step)), slice(max(a - start, 0), min(a + step, stop) - start))
+        for a in range(start - start % step, stop, step)
+    ]
 
 
-def _decode(payload: Any, mask: int, filters: Sequence[int], chunk: Box, dataset: Any) -> NDArray[Any]:
+def _decode(payload: Any, mask: int, filters: Sequence[int], itemsize: int, size: int) -> Any:
+    """Undo the filters of a chunk of `size` bytes; bit i of `mask` says that HDF5 left out filter i for it."""
     import imagecodecs
 
-    dtype = dataset.dtype
-    size = chunk.size * dtype.itemsize
     for position in reversed(range(len(filters))):
-        if mask >> position & 1:  # HDF5 left this filter out for this chunk
+        if mask >> position & 1:
             continue
         if filters[position] == _DEFLATE:
             payload = imagecodecs.deflate_decode(payload, out=size)
         elif len(payload) == size:
-            payload = _unshuffle(payload, dtype.itemsize)
-    if len(payload) != size:
-        raise InputError(
-            f"{dataset.file.filename}: {dataset.name}: the chunk at {chunk.start} (zyx) holds {len(payload)} bytes, "
-            f"not {size}; restore the file from its source"
-        )
-    return np.frombuffer(payload, dtype).reshape(chunk.shape)
+            payload = _unshuffle(payload, itemsize)
+    return payload
 
 
 def _unshuffle(payload: Any, itemsize: int) -> NDArray[np.uint8]:
