@@ -43,7 +43,7 @@ def read_inputs(loaded: LoadedConfig) -> Inputs:
     if source.project is not None:
         project = read_project(loaded.resolve_path(source.project))
     elif source.views is not None:
-        project = views_from_placements([_placement(view) for view in source.views], loaded.folder)
+        project = views_from_placements([_placement(loaded, view) for view in source.views], loaded.folder)
     else:
         raise ConfigError("input: there are no views; give input.project or input.views")
     return Inputs(project, select_views(project, selection_of(source.select)))
@@ -61,7 +61,7 @@ def _set(ids: Sequence[int] | None) -> frozenset[int] | None:
     return None if ids is None else frozenset(ids)
 
 
-def _placement(view: ViewInput) -> Placement:
+def _placement(loaded: LoadedConfig, view: ViewInput) -> Placement:
     if view.affine is not None:
         pixel_to_world = Affine.from_xyz(view.affine)
     elif view.translation is not None:
@@ -69,7 +69,7 @@ def _placement(view: ViewInput) -> Placement:
     else:
         pixel_to_world = Affine.identity()
     return Placement(
-        path=view.path,
+        path=loaded.resolve_path(view.path),
         pixel_to_world=pixel_to_world,
         voxel_size=None if view.voxel_size is None else view.voxel_size.zyx,
         unit=view.unit,

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _RECORD = "made.json"
 _BLOCKS_NAMED = 5
+_DIFFERENCES_NAMED = 4
 
 
 @dataclass(frozen=True)
@@ -120,17 +121,18 @@ def inspect(plan: Plan, *, force: bool = False) -> list[StageState]:
     record = _read_record(plan)
     states = []
     for image in plan.images:
-        kept = _stages_kept(image, record, force=force)
-        reason = _reason(image, record, force=force)
+        kept = len(image.stages) if _is_started(image, record) and not force else _stages_kept(image, record, force)
+        reason = "not begun yet" if kept else _reason(image, record, force=force)
         for number, stage in enumerate(image.stages):
-            valid = number < kept or (not force and _is_started(image, record))
-            done = Ledger(_ledger_path(plan, stage.key), stage.grid.count).finished if valid else 0
+            done = Ledger(_ledger_path(plan, stage.key), stage.grid.count).finished if number < kept else 0
             if done == stage.grid.count:
                 states.append(StageState(stage, "reuse", done, "complete, nothing it depends on has changed"))
             elif done:
                 states.append(StageState(stage, "continue", done, f"{done:,} of {stage.grid.count:,} blocks are done"))
             else:
-                states.append(StageState(stage, "run", 0, "not begun yet" if valid else reason))
+                states.append(StageState(stage, "run", 0, reason))
+            if done < stage.grid.count:
+                reason = "after the stage before it"
     return states
 
 
@@ -156,7 +158,7 @@ def check_outputs(plan: Plan, *, force: bool = False) -> None:
                 "choose another output.path, or replace it with output.overwrite: true (or --force)"
             )
         elif record[path]["fingerprint"] != image.fingerprint:
-            differences = "; ".join(differing(record[path]["components"], image.components)) or "other settings"
+            differences = differing(record[path]["components"], image.components) or "other versions of the algorithms"
             problems.append(
                 f"{path}: exists, made with other settings ({differences}); "
                 "choose another output.path, or replace it with output.overwrite: true (or --force)"
@@ -165,25 +167,42 @@ def check_outputs(plan: Plan, *, force: bool = False) -> None:
         raise OutputError(*problems)
 
 
-def differing(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """Name what differs between two nested mappings: ``fusion.blending.range: 40 -> 20``."""
+def differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    """Say what differs between the components of two fingerprints, the user's own options first.
+
+    Returns
+    -------
+    str
+        ``fusion.blending.range: 40.0 -> 20.0; other views or registrations``; empty if nothing differs.
+    """
+    found = _differences(old["fusion"], new["fusion"], "fusion.")
+    changed = [path for path, identity in new["inputs"].items() if old["inputs"].get(path, identity) != identity]
+    found += [f"the input {path} has changed" for path in changed]
+    if old["inputs"].keys() != new["inputs"].keys():
+        found.append("other input files")
+    if old["views"] != new["views"]:
+        found.append("other views or registrations")
+    found += _differences(old["output"], new["output"], "output.")
+    found = found or _differences(old["grid"], new["grid"], "grid.")
+    more = len(found) - _DIFFERENCES_NAMED
+    return "; ".join(found[:_DIFFERENCES_NAMED] + ([f"and {more} more"] if more > 0 else []))
+
+
+def _differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str) -> list[str]:
     found = []
     for key in sorted({*old, *new}):
         before, after = old.get(key), new.get(key)
         if before == after:
             continue
         if isinstance(before, dict) and isinstance(after, dict):
-            found += differing(before, after, f"{prefix}{key}.")
+            found += _differences(before, after, f"{prefix}{key}.")
         else:
             found.append(f"{prefix}{key}: {_shown(before)} -> {_shown(after)}")
     return found
 
 
 def _shown(value: Any) -> str:
-    if value is None:
-        return "none"
-    text = str(value)
-    return text if len(text) < 60 else text[:57] + "..."
+    return "none" if value is None else str(value)
 
 
 def _make(plan: Plan, *, force: bool, listener: Listener) -> tuple[StageReport, ...]:
@@ -271,7 +290,7 @@ def _prepare(plan: Plan, image: PlannedImage, record: dict[str, Any], *, force: 
     path = image.target.image.path
     writer = image.target.open()
     if force or not _is_started(image, record):
-        kept = _stages_kept(image, record, force=force)
+        kept = _stages_kept(image, record, force)
         old = record.get(path, {}).get("stages", [])
         for key in {*old, *(stage.key for stage in image.stages)} - set(old[:kept]):
             _ledger_path(plan, key).unlink(missing_ok=True)
@@ -288,7 +307,7 @@ def _prepare(plan: Plan, image: PlannedImage, record: dict[str, Any], *, force: 
     writer.create()
 
 
-def _stages_kept(image: PlannedImage, record: Mapping[str, Any], *, force: bool) -> int:
+def _stages_kept(image: PlannedImage, record: Mapping[str, Any], force: bool) -> int:
     """How many stages at the beginning are those of the image that is there; stage n makes level n."""
     if force:
         return 0
@@ -310,8 +329,7 @@ def _reason(image: PlannedImage, record: Mapping[str, Any], *, force: bool) -> s
     known = record.get(image.target.image.path)
     if not known:
         return "not made yet"
-    changes = differing(known["components"], image.components)
-    return "; ".join(changes) if changes else "its output is gone"
+    return differing(known["components"], image.components) or "its output is gone"
 
 
 def _ledger_path(plan: Plan, key: str) -> Path:

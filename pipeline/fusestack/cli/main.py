@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import importlib
 import json
 import os
+import re
 import signal
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -32,6 +34,11 @@ INTERRUPTED = 130
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Say what is wrong with the command line in one sentence, and where help is."""
+        given = re.match(r"argument COMMAND: invalid choice: '(.*?)'", message)
+        if given:
+            near = difflib.get_close_matches(given[1], COMMANDS, 1)
+            hint = f" (did you mean '{near[0]}'?)" if near else ""
+            message = f"there is no command '{given[1]}'{hint}; there are {', '.join(COMMANDS)}"
         print(f"fusestack: {message}; see '{self.prog} --help'", file=sys.stderr)
         raise SystemExit(2)
 

@@ -26,11 +26,24 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     from fusestack.planner import make_plan
 
     plan = make_plan(load(arguments))
-    for warning in plan.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+    warn(plan)
     if not arguments.quiet:
         print_plan(plan)
     return summary_of_plan(plan)
+
+
+def warn(plan: Plan, *, force: bool = False) -> None:
+    """Print what is right but surprising, and what a run would refuse."""
+    from fusestack.errors import OutputError
+    from fusestack.runner import check_outputs
+
+    warnings = list(plan.warnings)
+    try:
+        check_outputs(plan, force=force)
+    except OutputError as error:
+        warnings += [f"a run would refuse: {problem}" for problem in error.problems]
+    for warning in warnings:
+        print(f"warning: {warning}", file=sys.stderr)
 
 
 def print_plan(plan: Plan, *, force: bool = False) -> None:

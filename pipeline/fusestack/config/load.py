@@ -55,7 +55,7 @@ class LoadedConfig:
         """Absolute path of a path of the configuration; URLs stay as they are."""
         if "://" in text:
             return text
-        return str(self.folder / Path(text).expanduser())
+        return os.path.normpath(self.folder / Path(text).expanduser())
 
 
 def load_config(path: str | os.PathLike[str], overrides: Iterable[str] = ()) -> LoadedConfig:
