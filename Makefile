@@ -1,0 +1,54 @@
+# Sets everything up in .venv on a machine that has Python >= 3.11, git and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check -q
+WORKERS ?= 2
+
+.PHONY: help setup demo test lint unit bench clean
+
+help:
+	@echo "make demo    set up, simulate an acquisition, fuse it, say how close it came"
+	@echo "make test    set up, lint, check types, run all tests"
+	@echo "make lint    linter and type checker only"
+	@echo "make unit    tests only"
+	@echo "make bench   benchmarks (minutes; peers are measured where they are installed)"
+	@echo "make clean   remove .venv, caches and the demo"
+
+# .installed: the program; .test-ready: the program with what its tests need
+$(VENV)/.python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+		{ echo "fusestack needs Python 3.11 or newer; name one: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.python pyproject.toml
+	@echo "installing fusestack into $(VENV) ..."
+	$(PIP) install -e .
+	@touch $@
+
+$(VENV)/.test-ready: $(VENV)/.python pyproject.toml
+	@echo "installing fusestack and its tests into $(VENV) ..."
+	$(PIP) install -e ".[test,dev]"
+	@touch $(VENV)/.installed $@
+
+setup: $(VENV)/.installed
+
+demo: $(VENV)/.installed
+	$(BIN)/fusestack demo demo
+
+test: lint unit
+
+lint: $(VENV)/.test-ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+unit: $(VENV)/.test-ready
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+
+bench: $(VENV)/.test-ready
+	$(BIN)/python benchmarks/kernels.py
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis demo
