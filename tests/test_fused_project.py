@@ -1,0 +1,82 @@
+"""The project beside a fused HDF5 shows the image exactly where the inputs were (reference 2.1, feature 19)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import h5py
+import npy2bdv
+import numpy as np
+import pytest
+import tifffile
+
+import fusestack
+
+TILE = (24, 40, 50)
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> dict[str, Any]:
+    rng = np.random.default_rng(3)
+    views = []
+    for c in range(2):
+        for i in range(2):
+            path = tmp_path / f"c{c}t{i}.tif"
+            tifffile.imwrite(path, rng.integers(1, 60000, TILE, dtype=np.uint16))
+            # z is three times as coarse; world pixels are those of x
+            affine = [1, 0, 0, 31 * i - 7, 0, 1, 0, 5, 0, 0, 3, -12]
+            place = {"affine": affine, "voxel_size": {"x": 0.5, "y": 0.5, "z": 1.5}, "unit": "um"}
+            views.append({"path": str(path), "channel": c, "tile": i, **place})
+    return {
+        "version": 1,
+        "input": {"views": views},
+        "fusion": {"preserve_anisotropy": True},
+        "output": {"path": str(tmp_path / "fused.h5")},
+    }
+
+
+def test_registration_and_voxel_size(config: dict[str, Any], tmp_path: Path) -> None:
+    fusestack.run(config, ["fusion.downsampling=2"])
+    project = fusestack.open_project(tmp_path / "fused.xml")
+    assert [(v.id.setup, v.channel) for v in project.views] == [(0, 0), (1, 1)]
+    view = project.views[0]
+    # box x: -7..73 -> round(-3.5) = -3; y: 5 -> round(2.5) = 3; z: -12/3 = -4 -> -2
+    assert view.pixel_to_world.to_xyz() == (2, 0, 0, -6, 0, 2, 0, 6, 0, 0, 6, -12)
+    assert view.voxel_size == (3.0, 1.0, 1.0)
+    assert view.unit == "micrometer"
+
+
+def test_fusing_the_fused_project_again_changes_nothing(config: dict[str, Any], tmp_path: Path) -> None:
+    fusestack.run(config)
+    again = {
+        "version": 1,
+        "input": {"project": str(tmp_path / "fused.xml")},
+        "fusion": {"preserve_anisotropy": 3},
+        "output": {"path": str(tmp_path / "again.h5"), "project": str(tmp_path / "second.xml")},
+    }
+    fusestack.run(again)
+    with h5py.File(tmp_path / "fused.h5") as first, h5py.File(tmp_path / "again.h5") as second:
+        for c in range(2):
+            pixels = first[f"t00000/s{c:02d}/0/cells"][:]
+            assert pixels.max() > 32767
+            np.testing.assert_array_equal(second[f"t00000/s{c:02d}/0/cells"][:], pixels)
+            assert first[f"s{c:02d}"].attrs["dataType"] == b"uint16"
+    first_place, second_place = (
+        fusestack.open_project(tmp_path / name).views[0].pixel_to_world for name in ("fused.xml", "second.xml")
+    )
+    assert first_place == second_place
+
+
+def test_another_reader_sees_the_same_pixels_and_place(config: dict[str, Any], tmp_path: Path) -> None:
+    fusestack.run(config)
+    expected = fusestack.fuse(fusestack.plan(config).inputs.views, preserve_anisotropy=True)
+    editor = npy2bdv.BdvEditor(str(tmp_path / "fused.h5"))
+    assert (editor.ntimes, editor.nchannels) == (1, 2)
+    for c in range(2):
+        pixels = editor.read_view(time=0, channel=c).view(np.uint16)
+        np.testing.assert_array_equal(pixels, expected.isel(t=0, c=c).compute())
+        np.testing.assert_allclose(editor.read_affine(time=0, channel=c), [[1, 0, 0, -7], [0, 1, 0, 5], [0, 0, 3, -12]])
+    editor.finalize()
+    np.testing.assert_allclose(expected.coords["x"][:2], [-3.5, -3.0])
+    np.testing.assert_allclose(expected.coords["z"][:2], [-6.0, -4.5])
