@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import zarr  # noqa: TID253
-from zarr.codecs import BytesCodec, GzipCodec  # noqa: TID253
+import zarr
+from zarr.codecs import BytesCodec, GzipCodec
 
 from fusestack.errors import InputError
 from fusestack.geometry import Box

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tifffile  # noqa: TID253
+import tifffile
 
 from fusestack.errors import InputError
 from fusestack.geometry import Box
