@@ -28,6 +28,8 @@ COMMANDS = {
     "schema": "print the JSON Schema of the configuration",
     "demo": "simulate an acquisition with known truth, fuse it, and report how close it came",
 }
+# of the product, but not of this version
+LATER = {"view": "the display", "submit": "cluster jobs", "tune": "focus stacking", "cache": "focus stacking"}
 INTERRUPTED = 130
 
 
@@ -39,6 +41,8 @@ class _Parser(argparse.ArgumentParser):
             near = difflib.get_close_matches(given[1], COMMANDS, 1)
             hint = f" (did you mean '{near[0]}'?)" if near else ""
             message = f"there is no command '{given[1]}'{hint}; there are {', '.join(COMMANDS)}"
+            if given[1] in LATER:
+                message = f"'{given[1]}' is not available yet in this version (it comes with {LATER[given[1]]})"
         print(f"fusestack: {message}; see '{self.prog} --help'", file=sys.stderr)
         raise SystemExit(2)
 

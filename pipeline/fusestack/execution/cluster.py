@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any, Self
 
-from fusestack.errors import ConfigError
+from fusestack.errors import BlockError, ConfigError
 from fusestack.execution.executor import NATIVE_THREADS, Outcome, results_of_dead_worker
 from fusestack.execution.task import run_batch
 
@@ -21,7 +22,11 @@ JOB_SYSTEMS = {
     "lsf": "LSFCluster",
     "htcondor": "HTCondorCluster",
 }
+_ANSWER_SECONDS = 15
 _START_SECONDS = 300
+_LONGEST_WITHOUT_WORKERS = 600
+_LOOK_SECONDS = 10
+_POLL_SECONDS = 0.02
 
 
 def _load(payload: bytes) -> Stage:
@@ -39,17 +44,21 @@ class DaskExecutor:
     client : distributed.Client
     owned : tuple of objects with ``close()``
         Closed together with the executor, in order.
+    expected : int
+        Workers that were asked for; they may still be on their way.
     """
 
     batch_seconds = 5.0
 
-    def __init__(self, client: Any, owned: tuple[Any, ...] = ()) -> None:
+    def __init__(self, client: Any, owned: tuple[Any, ...] = (), expected: int = 1) -> None:
         from distributed import as_completed
 
         self._client = client
         self._owned = owned
-        self.workers = max(1, sum(client.nthreads().values()))
-        self.window = 2 * self.workers
+        self._expected = expected
+        self._seen = self._looked = time.monotonic()
+        self.workers = self.window = expected
+        self._count_workers()
         self._finished = as_completed([], with_results=True, raise_errors=False)
         self._under_way: dict[str, Batch] = {}
         self._stage: Stage | None = None
@@ -82,7 +91,16 @@ class DaskExecutor:
         self._finished.add(future)
 
     def collect(self) -> Outcome:
-        """Wait for the next batch to come back."""
+        """Wait for the next batch to come back.
+
+        Raises
+        ------
+        BlockError
+            If the scheduler is lost, or has had no worker for ten minutes.
+        """
+        while not self._finished.has_ready():
+            self._look_after_cluster()
+            time.sleep(_POLL_SECONDS)
         future, result = next(self._finished)
         batch = self._under_way.pop(future.key)
         status = future.status
@@ -93,6 +111,29 @@ class DaskExecutor:
         # with raise_errors=False a failed future yields (type, exception, traceback)
         cause = result[1] if isinstance(result, tuple) else RuntimeError(str(result))
         return Outcome(batch, results_of_dead_worker(self._stage, batch, cause), worker_died=True)
+
+    def _look_after_cluster(self) -> None:
+        """See whether anybody is there: a lost scheduler answers no future, it stays silent."""
+        if self._client.status in ("closed", "closing"):
+            raise BlockError("the dask scheduler is lost; what is done is kept, running again continues")
+        now = time.monotonic()
+        if self._client.status != "running" or now - self._looked < _LOOK_SECONDS:
+            return
+        self._looked = now
+        self._count_workers()
+        if now - self._seen > _LONGEST_WITHOUT_WORKERS:
+            minutes = _LONGEST_WITHOUT_WORKERS // 60
+            raise BlockError(
+                f"the dask scheduler has had no worker for {minutes} minutes; "
+                "what is done is kept, start workers and run again to continue"
+            )
+
+    def _count_workers(self) -> None:
+        threads = sum(self._client.nthreads().values())
+        if threads:
+            self._seen = time.monotonic()
+        self.workers = max(self._expected, threads)
+        self.window = 2 * self.workers
 
     def close(self) -> None:
         """Let go of the workers."""
@@ -150,7 +191,7 @@ def at_address(address: str) -> DaskExecutor:
     from distributed import Client
 
     try:
-        client = Client(address, timeout=15)
+        client = Client(address, timeout=_ANSWER_SECONDS)
     except (OSError, ValueError) as error:
         raise ConfigError(
             f"execution.scheduler: no dask scheduler answers at {address} ({error}); "
@@ -205,4 +246,4 @@ def job_cluster(system: str, workers: int, profile: Mapping[str, Any]) -> DaskEx
                 f"execution.scheduler: no {system} worker started within {_START_SECONDS} s; "
                 f"look at the queue, and at the job that was submitted:\n{cluster.job_script()}"
             ) from error
-        return DaskExecutor(client, (cluster,))
+        return DaskExecutor(client, (cluster,), workers)
