@@ -11,7 +11,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "pipeline" / "fusestack"
 
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("kernels", "geometry", "grid", "view", "image", "stage", "errors"),
+    ("kernels", "geometry", "grid", "view", "image", "stage", "errors", "zarr_chunks"),
     ("project", "sources", "writers", "execution", "simulate"),
     ("config",),
     ("fusion", "pyramid", "layout", "inputs", "resources"),

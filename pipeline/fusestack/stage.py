@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
@@ -84,9 +85,8 @@ class Target:
     work: str
 
     def open(self) -> ImageWriter:
-        """Resolve and construct the writer."""
-        made: ImageWriter = resolve(self.writer)(self.image, self.work)
-        return made
+        """Resolve and construct the writer, once per process."""
+        return _open_writer(self.writer, self.image, self.work)
 
 
 @dataclass(frozen=True)
@@ -145,6 +145,12 @@ class BlockResult:
     error: str | None = None
     details: str = field(default="", repr=False)
     hopeless: bool = False
+
+
+@functools.lru_cache(maxsize=64)
+def _open_writer(writer: str, image: ImageSpec, work: str) -> ImageWriter:
+    made: ImageWriter = resolve(writer)(image, work)
+    return made
 
 
 def resolve(name: str) -> Any:

@@ -21,7 +21,7 @@ SERVE = """
 import sys
 from distributed import LocalCluster
 if __name__ == "__main__":
-    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None, processes=True) as cluster:
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address='127.0.0.1:0', processes=True) as cluster:
         print(cluster.scheduler_address, flush=True)
         sys.stdin.read()
 """

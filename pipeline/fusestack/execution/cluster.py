@@ -27,6 +27,7 @@ _START_SECONDS = 300
 _LONGEST_WITHOUT_WORKERS = 600
 _LOOK_SECONDS = 10
 _POLL_SECONDS = 0.02
+_LOST = "the dask scheduler is lost; what is done is kept, running again continues"
 
 
 def _load(payload: bytes) -> Stage:
@@ -86,7 +87,12 @@ class DaskExecutor:
         assert self._stage is not None
         self._count += 1
         key = f"{self._stage.key}-block-{batch.blocks[0]}-{batch.blocks[-1]}-{id(self):x}-{self._count}"
-        future = self._client.submit(run_batch, self._stage_future, batch.blocks, key=key, pure=False)
+        from distributed.client import ClosedClientError
+
+        try:
+            future = self._client.submit(run_batch, self._stage_future, batch.blocks, key=key, pure=False)
+        except ClosedClientError as error:
+            raise BlockError(_LOST) from error
         self._under_way[future.key] = batch
         self._finished.add(future)
 
@@ -115,7 +121,7 @@ class DaskExecutor:
     def _look_after_cluster(self) -> None:
         """See whether anybody is there: a lost scheduler answers no future, it stays silent."""
         if self._client.status in ("closed", "closing"):
-            raise BlockError("the dask scheduler is lost; what is done is kept, running again continues")
+            raise BlockError(_LOST)
         now = time.monotonic()
         if self._client.status != "running" or now - self._looked < _LOOK_SECONDS:
             return
@@ -174,7 +180,7 @@ def local_cluster(workers: int, threads_per_worker: int, memory: int) -> DaskExe
             n_workers=workers,
             threads_per_worker=threads_per_worker,
             memory_limit=memory,
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",  # a free port: another cluster may hold the usual one
             processes=True,
         )
         return DaskExecutor(Client(cluster), (cluster,))

@@ -7,7 +7,7 @@ import os
 import pickle
 import tempfile
 from abc import ABC, abstractmethod
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self
@@ -110,10 +110,6 @@ class _PoolExecutor(ABC):
     @abstractmethod
     def _submit(self, blocks: Sequence[int]) -> Future[list[BlockResult]]: ...
 
-    @abstractmethod
-    def _renew(self) -> None:
-        """Replace a pool that lost a worker."""
-
     def begin(self, stage: Stage) -> None:
         """Make a stage known to the workers."""
         self._stage = stage
@@ -135,8 +131,6 @@ class _PoolExecutor(ABC):
         if error is None:
             return Outcome(batch, finished.result())
         assert self._stage is not None
-        if not self._under_way:
-            self._renew()
         return Outcome(batch, results_of_dead_worker(self._stage, batch, error), worker_died=True)
 
     @abstractmethod
@@ -161,9 +155,6 @@ class ThreadExecutor(_PoolExecutor):
     def _submit(self, blocks: Sequence[int]) -> Future[list[BlockResult]]:
         assert self._stage is not None
         return self._pool.submit(run_batch, self._stage, blocks)
-
-    def _renew(self) -> None:
-        """Threads do not die by themselves."""
 
     def close(self) -> None:
         """Let go of the workers."""
@@ -195,11 +186,13 @@ class ProcessExecutor(_PoolExecutor):
         self._payload.write_bytes(pickle.dumps(stage))
 
     def _submit(self, blocks: Sequence[int]) -> Future[list[BlockResult]]:
-        return self._pool.submit(_run_payload, str(self._payload), blocks)
-
-    def _renew(self) -> None:
-        self._pool.shutdown(wait=False, cancel_futures=True)
-        self._pool = self._new_pool()
+        try:
+            return self._pool.submit(_run_payload, str(self._payload), blocks)
+        except BrokenExecutor:
+            # a worker died: what it and the others had under way comes back as failed, a new pool goes on
+            self._pool.shutdown(wait=False, cancel_futures=True)
+            self._pool = self._new_pool()
+            return self._pool.submit(_run_payload, str(self._payload), blocks)
 
     def close(self) -> None:
         """Let go of the workers."""

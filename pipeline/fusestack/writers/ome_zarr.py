@@ -22,6 +22,7 @@ from fusestack.writers.ome_metadata import (
     image_attributes,
 )
 from fusestack.writers.zarr_codec import encode_shard, encoder
+from fusestack.zarr_chunks import chunk_reader
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fusestack.image import ImageSpec
+    from fusestack.zarr_chunks import ChunkReader
 
 _ARRAY_FILES = frozenset({"zarr.json", ".zarray", ".zgroup", SCRATCH})
 _GROUP_FILES = frozenset({"zarr.json", ".zgroup", ".zattrs", ".zmetadata"})
@@ -57,7 +59,7 @@ class OmeZarrWriter:
         self._scratch = f"0/{SCRATCH}"
         self._folder = open_folder(spec.path, self._scratch)
         self._encode = encoder(spec.codec)
-        self._open: dict[int, Any] = {}
+        self._open: dict[int, tuple[Any, ChunkReader | None]] = {}
 
     def exists(self) -> bool:
         """Whether `create` has made a container that is still there."""
@@ -138,10 +140,12 @@ class OmeZarrWriter:
             If the store is not there or damaged.
         """
         try:
-            array = self._open.get(level)
-            if array is None:
-                array = self._open[level] = self._open_array(level)
-            return np.asarray(array[box.slices], dtype=self.spec.dtype)
+            if level not in self._open:
+                array = self._open_array(level)
+                self._open[level] = (array, chunk_reader(array))
+            array, reader = self._open[level]
+            pixels = array[box.slices] if reader is None else reader.read(box.start, box.stop)
+            return np.asarray(pixels, dtype=self.spec.dtype)
         except Exception as error:  # each codec and store has exceptions of its own
             raise OutputError(
                 f"{self.spec.path}: level {level} cannot be read back: {error}; delete the output and run again"
