@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# A dask cluster on this machine: a scheduler and workers of one thread each.
+#   deploy/local-cluster.sh            two workers on port 8786, until Ctrl-C
+#   PORT=0 WORKERS=4 MEMORY=8GiB deploy/local-cluster.sh
+set -euo pipefail
+
+here="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
+port="${PORT:-8786}"
+workers="${WORKERS:-2}"
+memory="${MEMORY:-4GiB}"
+dask="$here/.venv/bin/dask"
+[ -x "$dask" ] || dask="$(command -v dask)" || { echo "no dask here: run 'make demo' once, or pip install fusestack" >&2; exit 1; }
+
+# one native thread per worker: blocks are what runs in parallel
+export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 NUMBA_NUM_THREADS=1
+export DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES=0
+
+scratch="$(mktemp -d)"
+pids=()
+stop() {
+    trap - EXIT INT TERM
+    for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done
+    wait 2>/dev/null || true
+    rm -rf "$scratch"
+}
+trap stop EXIT
+trap 'exit 0' INT TERM
+
+"$dask" scheduler --host 127.0.0.1 --port "$port" --no-dashboard --scheduler-file "$scratch/scheduler.json" >"$scratch/log" 2>&1 &
+pids+=($!)
+for _ in $(seq 100); do
+    [ -s "$scratch/scheduler.json" ] && break
+    kill -0 "${pids[0]}" 2>/dev/null || { cat "$scratch/log" >&2; exit 1; }
+    sleep 0.2
+done
+address="$(sed -n 's/.*"address": "\(tcp:[^"]*\)".*/\1/p' "$scratch/scheduler.json")"
+
+for _ in $(seq "$workers"); do
+    "$dask" worker "$address" --nworkers 1 --nthreads 1 --memory-limit "$memory" --no-dashboard \
+        --local-directory "$scratch" --host 127.0.0.1 >>"$scratch/log" 2>&1 &
+    pids+=($!)
+done
+
+echo "dask scheduler at $address, $workers workers of one thread and $memory"
+echo "use it:  fusestack run CONFIG --set execution.scheduler=$address"
+echo "stop it: Ctrl-C"
+wait -n || true
+echo "a part of the cluster ended:" >&2
+tail -n 20 "$scratch/log" >&2
+exit 1
