@@ -339,7 +339,7 @@ def _ledger_path(plan: Plan, key: str) -> Path:
 def _read_record(plan: Plan) -> dict[str, Any]:
     try:
         record: dict[str, Any] = json.loads((Path(plan.work) / _RECORD).read_text())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, ValueError) as error:
         raise OutputError(

@@ -30,9 +30,10 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     if state is None:
         raise InputError(f"{output}: no run of fusestack is known here; give the output.path of a configuration")
     silent = time.time() - state["updated"]
-    if state["state"] == "running" and not is_locked(work / "lock") and silent > 5:
-        # the lock of another machine cannot always be seen from here
-        state["state"] = "stopped" if silent > _SILENCE or _same_machine(state) else "running"
+    # the lock of another machine cannot always be seen from here: there, silence tells
+    alive = is_locked(work / "lock") or (silent < _SILENCE and not _same_machine(state))
+    if state["state"] == "running" and not alive:
+        state["state"] = "stopped"
     if not arguments.quiet:
         _print(state, silent)
     return {"status": state}

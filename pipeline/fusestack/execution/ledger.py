@@ -90,7 +90,7 @@ class Ledger:
 def _read(path: Path) -> list[tuple[int, int]]:
     try:
         text = path.read_bytes()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
         raise OutputError(f"{path}: cannot read the record of finished blocks: {error.strerror or error}") from error
