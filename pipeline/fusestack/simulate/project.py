@@ -64,7 +64,10 @@ def write_project(folder: Path, tiles: Sequence[Placement], raw: Sequence[NDArra
     try:
         folder.mkdir(parents=True, exist_ok=True)
         project.unlink(missing_ok=True)
-        _write_pixels(folder / "dataset.h5", [image for channel in zip(*raw, strict=True) for image in channel])
+        # by a rename: a viewer or a notebook may hold the file of an earlier simulation open
+        partial = folder / ".dataset.h5.partial"
+        _write_pixels(partial, [image for channel in zip(*raw, strict=True) for image in channel])
+        partial.replace(folder / "dataset.h5")
         tree = _project_tree(tiles, len(raw[0]), raw[0].shape[1:], z_step)
         tree.write(project, encoding="UTF-8", xml_declaration=True)
     except OSError as error:

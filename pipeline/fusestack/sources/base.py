@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 
@@ -156,26 +156,41 @@ def input_errors(where: str, what: str, way_out: str) -> Iterator[None]:
         raise InputError(f"{where}: {what} ({' '.join(cause.split())}); {way_out}") from error
 
 
-_OPEN: OrderedDict[SourceRef, PixelSource] = OrderedDict()
+Identity: TypeAlias = tuple[int, int, int] | None
+
+_OPEN: OrderedDict[SourceRef, tuple[Identity, PixelSource]] = OrderedDict()
 _OPEN_LIMIT = 512
 _LOCK = Lock()
 
 
+def file_identity(path: str) -> Identity:
+    """Inode, size and time of change of a file or folder; None where there is none."""
+    try:
+        found = Path(path).stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
 def open_source(ref: SourceRef) -> PixelSource:
     """Open the pixel source of a reference, once per process; the least recently used ones are let go.
+
+    A file that was replaced since is opened again: processes of clusters and notebooks live long.
 
     Raises
     ------
     InputError
         If the file is missing, truncated or not what its name says.
     """
+    identity = file_identity(ref.path)
     with _LOCK:
-        if ref in _OPEN:
+        known, opened = _OPEN.get(ref, (None, None))
+        if opened is not None and known == identity:
             _OPEN.move_to_end(ref)
-            return _OPEN[ref]
+            return opened
     source: PixelSource = resolve(ref.reader)(ref.path, **dict(ref.options))
     with _LOCK:
-        _OPEN[ref] = source
+        _OPEN[ref] = (identity, source)
         while len(_OPEN) > _OPEN_LIMIT:
             _OPEN.popitem(last=False)
     return source

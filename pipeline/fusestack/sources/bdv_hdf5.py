@@ -12,7 +12,15 @@ import numpy as np
 
 from fusestack.errors import InputError
 from fusestack.geometry import flip3
-from fusestack.sources.base import SourceLevel, check_box, existing_path, input_errors, pixel_dtype
+from fusestack.sources.base import (
+    Identity,
+    SourceLevel,
+    check_box,
+    existing_path,
+    file_identity,
+    input_errors,
+    pixel_dtype,
+)
 from fusestack.sources.hdf5_chunks import read_region
 
 if TYPE_CHECKING:
@@ -153,20 +161,29 @@ def _why_missing(file: Any, path: str, name: str) -> str:
     return f"{path}: has no dataset {name}; exclude the view with input.select.views, or {_RESTORE}"
 
 
-_FILES: OrderedDict[tuple[int, str], Any] = OrderedDict()
+_FILES: OrderedDict[tuple[int, str], tuple[Identity, Any]] = OrderedDict()
 _FILES_LIMIT = 64
 _LOCK = Lock()
 
 
 def _open(path: str) -> Any:
-    """Open a file for reading, once per process (a fork must not share handles); the least recently used are let go."""
+    """Open a file for reading, once per process (a fork must not share handles); the least recently used are let go.
+
+    A file that was replaced or changed since is opened again.
+    """
     import h5py
 
     key = (os.getpid(), path)
+    identity = file_identity(path)
     with _LOCK:
-        if key in _FILES:
+        known, opened = _FILES.get(key, (None, None))
+        if opened is not None and known == identity:
             _FILES.move_to_end(key)
-            return _FILES[key]
+            return opened
+        if opened is not None:
+            # HDF5 would share what it remembers of the old content
+            del _FILES[key]
+            opened.close()
     existing_path(path)
     try:
         # Locks fail on many network file systems; where they work, a writer in another program is noticed.
@@ -181,7 +198,7 @@ def _open(path: str) -> Any:
         raise InputError(f"{path}: is truncated or not an HDF5 file ({error}); {_RESTORE}") from error
     with _LOCK:
         # Another thread may have been faster; handles that are pushed out close when their last reader is done.
-        file = _FILES.setdefault(key, file)
+        _, file = _FILES.setdefault(key, (identity, file))
         while len(_FILES) > _FILES_LIMIT:
             _FILES.popitem(last=False)
     return file

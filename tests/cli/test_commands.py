@@ -1,0 +1,188 @@
+"""Every command: what it prints, what it returns, what it leaves alone."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from fusestack.cli.main import COMMANDS, run
+from tests.small import config, tree
+
+
+@pytest.fixture
+def fuse(tmp_path: Path) -> Path:
+    path = tmp_path / "fuse.yaml"
+    path.write_text(json.dumps(config(tmp_path)))
+    return path
+
+
+def last_line(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    line = capsys.readouterr().out.splitlines()[-1]
+    found: dict[str, Any] = json.loads(line)
+    return found
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        run([command, "--help"])
+    assert caught.value.code == 0
+    words = " ".join(capsys.readouterr().out.split())
+    assert COMMANDS[command].split(",")[0].split(":")[0].lower() in words.lower()
+    assert "--json" in words
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["rnu", "x.yaml"], ["no command 'rnu'", "'run'"]),
+        (["run"], ["CONFIG"]),
+        (["run", "x.yaml", "--forse"], ["--forse"]),
+        (["view", "x.yaml"], ["'view' is not available yet"]),
+    ],
+)
+def test_wrong_command_lines(arguments: list[str], words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        run(arguments)
+    assert caught.value.code == 2
+    errors = capsys.readouterr().err
+    assert len(errors.splitlines()) == 1
+    assert all(word in errors for word in words)
+
+
+def test_plan_says_what_it_would_make_and_makes_nothing(fuse: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = tree(fuse.parent)
+    assert run(["plan", str(fuse)]) == 0
+    printed = capsys.readouterr().out
+    for word in (
+        "pixels (xyz)",
+        "uint16",
+        "level 1",
+        "chunks 8 x 8 x 8",
+        "views per block",
+        "a block needs at most",
+        "not made yet",
+    ):
+        assert word in printed, word
+    assert run(["plan", str(fuse), "--json", "--set", "fusion.downsampling=2"]) == 0
+    facts = last_line(capsys)
+    assert facts["ok"]
+    (image,) = facts["images"]
+    assert [stage["action"] for stage in image["stages"]] == ["run", "run"]
+    assert image["levels"][0]["block"] == [1, 1, 8, 16, 16]
+    assert tree(fuse.parent) == before
+
+
+def test_dry_run_makes_nothing(fuse: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = tree(fuse.parent)
+    assert run(["run", str(fuse), "--dry-run"]) == 0
+    assert "level 0" in capsys.readouterr().out
+    assert tree(fuse.parent) == before
+
+
+def test_run_reports_and_leaves_a_record(fuse: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--json", "run", str(fuse), "--set", "execution.workers=2"]) == 0
+    printed = capsys.readouterr()
+    facts = json.loads(printed.out.splitlines()[-1])
+    assert facts["outputs"] == [str(fuse.parent / "fused.ome.zarr")]
+    assert "fuse: fused" in printed.err
+    record = json.loads((fuse.parent / "fused.ome.zarr.run.json").read_text())
+    assert record["config"]["execution"]["workers"] == 2
+    assert record["versions"]["fusestack"]
+    assert [stage["stage"] for stage in record["stages"]] == ["fuse", "pyramid/1"]
+    assert all(stage["seconds"] > 0 and stage["bytes_written"] > 0 for stage in record["stages"])
+    assert set(record["images"][0]["fingerprints"]) == {"fuse", "pyramid/1"}
+    page = (fuse.parent / "fused.ome.zarr.report.html").read_text()
+    assert "data:image/png;base64," in page
+    assert "http" not in page.replace("http-equiv", ""), "the page needs nothing from elsewhere"
+    assert run(["status", str(fuse.parent / "fused.ome.zarr"), "--json"]) == 0
+    assert last_line(capsys)["status"]["state"] == "done"
+    assert run(["run", str(fuse)]) == 0
+    assert "nothing to do" in capsys.readouterr().out
+
+
+def test_quiet_prints_nothing(fuse: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["run", str(fuse), "--quiet"]) == 0
+    assert capsys.readouterr() == ("", "")
+
+
+def test_errors_for_machines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["plan", str(tmp_path / "none.yaml"), "--json"]) == 2
+    facts = last_line(capsys)
+    assert (facts["ok"], facts["exit_code"]) == (False, 2)
+    assert "none.yaml" in facts["errors"][0]
+
+
+def test_status_of_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["status", str(tmp_path / "none.ome.zarr")]) == 3
+    assert "no run of fusestack" in capsys.readouterr().err
+
+
+def test_previews(fuse: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first, second = fuse.parent / "config.png", fuse.parent / "image.png"
+    assert run(["preview", str(fuse), "-o", str(first), "--set", "fusion.downsampling=2"]) == 0
+    assert run(["run", str(fuse), "--quiet"]) == 0
+    assert run(["preview", str(fuse.parent / "fused.ome.zarr"), "-o", str(second)]) == 0
+    for path in (first, second):
+        with Image.open(path) as picture:
+            assert picture.size[0] > 500
+            assert len(picture.getcolors(2**24) or []) > 50
+    assert run(["preview", str(fuse.parent / "fused.h5"), "-o", str(second)]) == 3
+    assert run(["preview", str(fuse), "-o", str(fuse.parent / "picture.xyz")]) == 5
+
+
+def test_init_writes_a_configuration_that_works(fuse: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made = fuse.parent / "made.yaml"
+    assert run(["init", str(fuse.parent), "-o", str(made)]) == 0
+    assert run(["validate", str(made)]) == 0
+    assert run(["run", str(made), "--quiet"]) == 0
+    capsys.readouterr()
+    assert run(["init", str(fuse.parent), "-o", str(made)]) == 5
+    assert "--force" in capsys.readouterr().err
+    assert run(["init", str(fuse.parent / "nowhere"), "-o", str(made), "--force"]) == 3
+
+
+def test_schema(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["schema"]) == 0
+    schema = json.loads(capsys.readouterr().out)
+    assert {"input", "fusion", "output", "execution"} <= set(schema["properties"])
+
+
+def test_demo(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["demo", str(tmp_path / "demo"), "--json", "--quiet"]) == 0
+    facts = last_line(capsys)
+    assert facts["psnr_db"] > facts["raw_psnr_db"] + 2
+    assert facts["correlation"] > 0.99
+    assert Path(facts["picture"]).exists()
+    assert run(["demo", str(tmp_path / "demo"), "--quiet"]) == 0  # again, on top
+
+
+LIGHT = """
+import sys
+from fusestack.cli.main import run
+code = run(sys.argv[1:])
+heavy = sorted({name.partition(".")[0] for name in sys.modules} & set(sys.argv[0].split(",")))
+assert not heavy, heavy
+raise SystemExit(code)
+"""
+
+
+@pytest.mark.parametrize("command", [["validate"], ["plan"]])
+def test_metadata_commands_load_nothing_that_computes(command: list[str], tmp_path: Path) -> None:
+    from fusestack.simulate import simulate_acquisition
+
+    simulate_acquisition(tmp_path, tile_shape=(16, 24, 24), channels=1)
+    path = tmp_path / "fuse.yaml"
+    path.write_text("version: 1\ninput: {project: dataset.xml}\noutput: {path: fused.ome.zarr}\n")
+    heavy = "numba,dask,distributed,xarray,tifffile,scipy,PIL,rich" + (",zarr" if command == ["validate"] else "")
+    code = LIGHT.replace("sys.argv[0]", repr(heavy))
+    done = subprocess.run(
+        [sys.executable, "-c", code, *command, str(path)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
