@@ -17,7 +17,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("fusion", "pyramid", "layout", "inputs", "resources"),
     ("planner", "provenance"),
     ("runner",),
-    ("", "api", "cli", "display", "demo"),
+    ("", "__main__", "api", "cli", "display", "demo"),
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 
@@ -25,6 +25,7 @@ FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 SAME_FLOOR = {
     ("layout", "pyramid"),  # the size of a level
     ("api", "display"),  # the report of a run
+    ("__main__", "cli"),
     ("cli", "api"),
     ("cli", "demo"),
     ("cli", "display"),

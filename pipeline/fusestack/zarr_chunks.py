@@ -62,18 +62,20 @@ class ChunkReader:
         OSError, ValueError
             If a file cannot be read or is damaged; names it.
         """
-        out = np.full([b - a for a, b in zip(start, stop, strict=True)], self.fill, dtype=self.dtype)
+        out = np.empty([b - a for a, b in zip(start, stop, strict=True)], dtype=self.dtype)
         for index, low, high in _cells(start, stop, self.shard or self.chunk):
             path = self.root / self.key(index)
             try:
                 with path.open("rb") as file:
                     for first, last, chunk_start, data in self._stored(file, index, low, high):
-                        pixels = self._pixels(data)
-                        inside = tuple(slice(a - c, b - c) for a, b, c in zip(first, last, chunk_start, strict=True))
                         place = tuple(slice(a - s, b - s) for a, b, s in zip(first, last, start, strict=True))
-                        out[place] = pixels[inside]
+                        if not data:
+                            out[place] = self.fill
+                            continue
+                        inside = tuple(slice(a - c, b - c) for a, b, c in zip(first, last, chunk_start, strict=True))
+                        out[place] = self._pixels(data)[inside]
             except FileNotFoundError:
-                continue
+                out[tuple(slice(a - s, b - s) for a, b, s in zip(low, high, start, strict=True))] = self.fill
             except (ValueError, RuntimeError, zlib.error) as error:
                 raise ValueError(f"{path}: {error}") from error
         return out
@@ -81,20 +83,23 @@ class ChunkReader:
     def _stored(
         self, file: Any, index: tuple[int, ...], low: tuple[int, ...], high: tuple[int, ...]
     ) -> Iterator[tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], bytes]]:
-        """Yield the wanted part (first, last), the start and the bytes of every stored chunk of a file."""
+        """Yield wanted part (first, last), start and bytes of every chunk, no bytes for one that is not stored."""
         if self.shard is None:
-            yield low, high, tuple(i * c for i, c in zip(index, self.chunk, strict=True)), file.read()
+            data = file.read()
+            if not data:
+                raise ValueError("the file is empty")
+            yield low, high, tuple(i * c for i, c in zip(index, self.chunk, strict=True)), data
             return
         per_shard = tuple(s // c for s, c in zip(self.shard, self.chunk, strict=True))
         table = _shard_index(file, per_shard)
         for cell, first, last in _cells(low, high, self.chunk):
             offset, length = table[tuple(i % n for i, n in zip(cell, per_shard, strict=True))]
-            if offset == _NO_CHUNK:
-                continue
-            file.seek(int(offset))
-            data = file.read(int(length))
-            if len(data) < length:
-                raise ValueError("the file is cut")
+            data = b""
+            if offset != _NO_CHUNK:
+                file.seek(int(offset))
+                data = file.read(int(length))
+                if len(data) < length or not data:
+                    raise ValueError("the file is cut")
             yield first, last, tuple(i * c for i, c in zip(cell, self.chunk, strict=True)), data
 
     def _pixels(self, data: bytes) -> NDArray[Any]:

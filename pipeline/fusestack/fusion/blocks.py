@@ -97,12 +97,16 @@ class FuseBlocks:
                 out[part.shift([-v for v in box.start]).slices] = piece
             return
         placed, length = kernels.views.place_views(views, boxes)
-        pixels = np.empty(length, dtype=self.input_dtype)
+        pixels = np.empty(0 if len(placed) == 1 else length, dtype=self.input_dtype)
         read = (boxes[:, 1] > boxes[:, 0]).all(axis=1)
         for row, source_box, view in zip(rows[read], boxes[read], placed, strict=True):
             source = open_source(table.sources[row])
             region = Box(tuple(source_box[0].tolist()), tuple(source_box[1].tolist()))
-            kernels.views.source_part(pixels, view)[...] = source.read(int(table.levels[row]), region)
+            found = source.read(int(table.levels[row]), region)
+            if len(placed) == 1:
+                pixels = found.astype(self.input_dtype, copy=False).reshape(-1)
+            else:
+                kernels.views.source_part(pixels, view)[...] = found
         rule = self.rule
         kernels.fuse.fuse_block(
             pixels,
