@@ -19,7 +19,12 @@ scratch="$(mktemp -d)"
 pids=()
 stop() {
     trap - EXIT INT TERM
-    for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done
+    # workers first: one that has lost its scheduler waits for it instead of ending
+    for ((i = ${#pids[@]} - 1; i >= 0; i--)); do
+        kill "${pids[i]}" 2>/dev/null || true
+        for _ in $(seq 25); do kill -0 "${pids[i]}" 2>/dev/null || break; sleep 0.2; done
+        kill -9 "${pids[i]}" 2>/dev/null || true
+    done
     wait 2>/dev/null || true
     rm -rf "$scratch"
 }
@@ -39,6 +44,11 @@ for _ in $(seq "$workers"); do
     "$dask" worker "$address" --nworkers 1 --nthreads 1 --memory-limit "$memory" --no-dashboard \
         --local-directory "$scratch" --host 127.0.0.1 >>"$scratch/log" 2>&1 &
     pids+=($!)
+done
+
+for _ in $(seq 150); do
+    [ "$(grep -c 'Registered to' "$scratch/log")" -ge "$workers" ] && break
+    sleep 0.2
 done
 
 echo "dask scheduler at $address, $workers workers of one thread and $memory"

@@ -18,4 +18,4 @@ def test_toy_size(name: str) -> None:
         [sys.executable, str(FOLDER / name), "--toy"], capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert len(re.findall(r"\d", done.stdout)) > 10, "it prints figures"
+    assert len(re.findall(r"\d", done.stdout)) > 5, "it prints figures"

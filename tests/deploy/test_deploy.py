@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -33,9 +34,13 @@ def cluster() -> Iterator[str]:
         first = process.stdout.readline()
         found = re.search(r"tcp://127\.0\.0\.1:\d+", first)
         assert found, first
-        yield found[0]
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=30) == 0
+        try:
+            yield found[0]
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(timeout=40) == 0
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 def test_local_cluster_fuses_what_threads_fuse(cluster: str, tmp_path: Path) -> None:

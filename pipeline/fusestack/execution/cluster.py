@@ -203,9 +203,13 @@ def at_address(address: str) -> DaskExecutor:
             f"execution.scheduler: no dask scheduler answers at {address} ({error}); "
             "start one with 'dask scheduler' and workers with 'dask worker', or use scheduler: threads"
         ) from error
-    if not client.nthreads():
+    try:
+        client.wait_for_workers(1, timeout=_ANSWER_SECONDS)
+    except TimeoutError as error:
         client.close()
-        raise ConfigError(f"execution.scheduler: the dask scheduler at {address} has no workers; start 'dask worker'")
+        raise ConfigError(
+            f"execution.scheduler: the dask scheduler at {address} has no workers; start 'dask worker'"
+        ) from error
     return DaskExecutor(client)
 
 
