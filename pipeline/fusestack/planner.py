@@ -26,7 +26,7 @@ from fusestack.stage import Stage, Target
 from fusestack.writers import WRITERS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from fusestack.config.load import LoadedConfig
     from fusestack.config.models import Output
@@ -125,6 +125,7 @@ def make_plan(loaded: LoadedConfig) -> Plan:
     images = tuple(
         _plan_image(fused, design, config.output, path, options, identities, resources) for fused in design.images
     )
+    _refuse_inputs_as_outputs(images, inputs)
     return Plan(
         output=path,
         work=f"{path}.fusestack",
@@ -268,6 +269,20 @@ def _pyramid_stage(below: Stage, number: int, resources: Resources) -> Stage:
         fingerprint,
         peak,
     )
+
+
+def _refuse_inputs_as_outputs(images: Sequence[PlannedImage], inputs: Inputs) -> None:
+    """Never write over what is read, not even where overwriting is allowed."""
+    read = {os.path.realpath(view.source.path) for view in inputs.views} | {os.path.realpath(inputs.project.path)}
+    for image in images:
+        for key, written in (("output.path", image.target.image.path), ("output.project", image.project)):
+            if written is None:
+                continue
+            place = os.path.realpath(written)
+            if any(place == path or path.startswith(place + os.sep) for path in read if path != os.sep):
+                raise ConfigError(
+                    f"{key}: {written} is an input of this run, and would be replaced; choose another name"
+                )
 
 
 def input_identities(inputs: Inputs) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -91,7 +92,10 @@ def run_plan(plan: Plan, *, force: bool = False, listener: Listener | None = Non
     start = time.perf_counter()
     work = Path(plan.work)
     check_outputs(plan, force=force)
-    with output_lock(work / "lock", plan.output):
+    todo = any(state.action != "reuse" for state in inspect(plan, force=force))
+    # workers first: where none come, nothing has been created yet
+    workers = open_executor(plan.resources) if todo else nullcontext()
+    with workers as executor, output_lock(work / "lock", plan.output):
         check_outputs(plan, force=force)
         status = StatusFile(work)
 
@@ -102,7 +106,7 @@ def run_plan(plan: Plan, *, force: bool = False, listener: Listener | None = Non
 
         outcome, message = "failed", ""
         try:
-            reports = _make(plan, force=force, listener=tell)
+            reports = _make(plan, executor, force=force, listener=tell)
             outcome = "done"
         except KeyboardInterrupt:
             outcome, message = "interrupted", "run again to continue"
@@ -205,7 +209,7 @@ def _shown(value: Any) -> str:
     return "none" if value is None else str(value)
 
 
-def _make(plan: Plan, *, force: bool, listener: Listener) -> tuple[StageReport, ...]:
+def _make(plan: Plan, executor: Executor | None, *, force: bool, listener: Listener) -> tuple[StageReport, ...]:
     record = _read_record(plan)
     for image in plan.images:
         _prepare(plan, image, record, force=force)
@@ -220,7 +224,6 @@ def _make(plan: Plan, *, force: bool, listener: Listener) -> tuple[StageReport, 
         )
     )
     reports: list[StageReport] = []
-    executor: Executor | None = None
     try:
         for image in plan.images:
             for stage in image.stages:
@@ -228,8 +231,9 @@ def _make(plan: Plan, *, force: bool, listener: Listener) -> tuple[StageReport, 
                     done = ledger.finished
                     outcome = StageOutcome(0.0, 0, 0)
                     if not ledger.complete:
+                        if executor is None:
+                            raise OutputError(f"{image.target.image.path}: was changed meanwhile; run again")
                         stage.compute.warm_up()
-                        executor = executor or open_executor(plan.resources)
                         _announce(image, stage, done, listener)
                         outcome = run_stage(stage, executor, ledger, retries=plan.resources.retries, listener=listener)
                 reports.append(_report(image, stage, done, outcome))
@@ -237,8 +241,6 @@ def _make(plan: Plan, *, force: bool, listener: Listener) -> tuple[StageReport, 
                     raise _failure(stage, outcome)
             _finish(image)
     finally:
-        if executor is not None:
-            executor.close()
         _write_run_json(plan, reports)
     return tuple(reports)
 

@@ -153,6 +153,21 @@ CASES: dict[str, tuple[Change, int, list[str]]] = {
         ["a.zarr"],
     ),
     # output
+    "input as output": (
+        text("fuse.yaml", "out.ome.zarr}", "data.h5, overwrite: true}"),
+        2,
+        ["output.path", "data.h5", "is an input"],
+    ),
+    "input project as output": (
+        text("fuse.yaml", "out.ome.zarr}", "out.h5, project: data.xml, overwrite: true}"),
+        2,
+        ["output.project", "data.xml", "is an input"],
+    ),
+    "nobody at the address": (
+        text("fuse.yaml", "version: 1", "version: 1\nexecution: {scheduler: 'tcp://127.0.0.1:9'}"),
+        2,
+        ["execution.scheduler", "tcp://127.0.0.1:9"],
+    ),
     "foreign output": (content("out.ome.zarr", "mine"), 5, ["out.ome.zarr", "exists"]),
     "below a file": (text("fuse.yaml", "out.ome.zarr", "a.tif/out.ome.zarr"), 5, ["a.tif/out.ome.zarr"]),
 }
@@ -160,6 +175,7 @@ CASES: dict[str, tuple[Change, int, list[str]]] = {
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr("fusestack.execution.cluster._ANSWER_SECONDS", 1)
     pixels = np.arange(12 * 10 * 8, dtype=np.uint16).reshape(8, 10, 12)
     (tmp_path / "data.xml").write_text(XML)
     (tmp_path / "fuse.yaml").write_text(CONFIG)
