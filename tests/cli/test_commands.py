@@ -56,6 +56,11 @@ def test_wrong_command_lines(arguments: list[str], words: list[str], capsys: pyt
     assert all(word in errors for word in words)
 
 
+def test_a_project_is_not_a_configuration(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["run", str(tmp_path / "dataset.xml")]) == 2
+    assert "fusestack init" in capsys.readouterr().err
+
+
 def test_plan_says_what_it_would_make_and_makes_nothing(fuse: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = tree(fuse.parent)
     assert run(["plan", str(fuse)]) == 0

@@ -30,7 +30,20 @@ def add_set(parser: argparse.ArgumentParser) -> None:
 
 
 def load(arguments: argparse.Namespace) -> LoadedConfig:
-    """Load the configuration that the arguments name."""
+    """Load the configuration that the arguments name.
+
+    Raises
+    ------
+    ConfigError
+        If it is wrong, or a project instead of a configuration.
+    """
     from fusestack.config.load import load_config
+    from fusestack.errors import ConfigError
+
+    if arguments.config.suffix.lower() == ".xml":
+        raise ConfigError(
+            f"{arguments.config}: is a project, not a configuration; "
+            f"write one for it with: fusestack init {arguments.config} -o fuse.yaml"
+        )
 
     return load_config(arguments.config, arguments.overrides)
