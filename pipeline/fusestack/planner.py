@@ -23,6 +23,7 @@ from fusestack.inputs import Inputs, read_inputs
 from fusestack.layout import cut_levels
 from fusestack.resources import WORKER_BYTES, Resources, resolve_resources
 from fusestack.stage import Stage, Target
+from fusestack.view import SourceRef
 from fusestack.writers import WRITERS
 
 if TYPE_CHECKING:
@@ -273,7 +274,9 @@ def _pyramid_stage(below: Stage, number: int, resources: Resources) -> Stage:
 
 def _refuse_inputs_as_outputs(images: Sequence[PlannedImage], inputs: Inputs) -> None:
     """Never write over what is read, not even where overwriting is allowed."""
-    read = {os.path.realpath(view.source.path) for view in inputs.views} | {os.path.realpath(inputs.project.path)}
+    read = {os.path.realpath(path) for view in inputs.views for path in view.source.paths} | {
+        os.path.realpath(inputs.project.path)
+    }
     for image in images:
         for key, written in (("output.path", image.target.image.path), ("output.project", image.project)):
             if written is None:
@@ -287,7 +290,9 @@ def _refuse_inputs_as_outputs(images: Sequence[PlannedImage], inputs: Inputs) ->
 
 def input_identities(inputs: Inputs) -> dict[str, str]:
     """Size and time of change of every file that the selected views are read from, by path."""
-    return {path: _identity(Path(path)) for path in sorted({view.source.path for view in inputs.views})}
+    return {
+        path: _identity(Path(path)) for path in sorted({path for view in inputs.views for path in view.source.paths})
+    }
 
 
 def _identity(path: Path) -> str:
@@ -337,12 +342,17 @@ def _view_facts(group: Group) -> list[Any]:
     return [
         (
             *view.id,
-            Path(view.source.path).name,
-            view.source.options,
+            _source_facts(view.source),
             [f"{v:.9g}" for v in view.pixel_to_world.to_xyz()],
         )
         for view in group.views
     ]
+
+
+def _source_facts(source: SourceRef) -> list[Any]:
+    """Name and options of a source and of those it wraps; a folder may be moved."""
+    options = [[key, _source_facts(v) if isinstance(v, SourceRef) else v] for key, v in source.options]
+    return [Path(source.path).name, options]
 
 
 def _layout_facts(spec: ImageSpec, file_format: str) -> dict[str, Any]:

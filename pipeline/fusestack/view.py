@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable
+
     from fusestack.geometry import Affine, Float3, Int3
 
 
@@ -30,12 +33,19 @@ class SourceRef:
     path : str
         Absolute path or URL of the file or container.
     options : tuple of (str, value)
-        Further arguments of the reader, such as the dataset inside the container.
+        Further arguments of the reader, such as the dataset inside the container; hashable. A `SourceRef` among them
+        is a source that this one wraps.
     """
 
     reader: str
     path: str
-    options: tuple[tuple[str, str | int | bool | None], ...] = ()
+    options: tuple[tuple[str, Hashable], ...] = ()
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Every file and container that is read: its own, and those of the sources it wraps."""
+        wrapped = [ref.paths for _, ref in self.options if isinstance(ref, SourceRef)]
+        return tuple(dict.fromkeys((self.path, *itertools.chain.from_iterable(wrapped))))
 
 
 @dataclass(frozen=True)

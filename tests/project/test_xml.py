@@ -191,8 +191,6 @@ BAD = [
     pytest.param((HDF5, "<ImageLoader/>"), ["loader has no format"], id="loader without format"),
     pytest.param((HDF5, "<ImageLoader format='bdv.hdf5'/>"), ["no hdf5 element"], id="loader without file"),
     pytest.param(("dataset.h5", " "), ["hdf5 names no path"], id="empty path"),
-    pytest.param(("<hdf5 type='relative'>", "<hdf5>s3://b/"), ["'s3://b/dataset.h5' is a remote"], id="remote file"),
-    pytest.param(('type="relative">.<', ">gs://b/<"), ["BasePath", "remote"], id="remote base"),
     pytest.param((TIMEPOINTS, ""), ["Timepoints: the element is missing"], id="no timepoints"),
     pytest.param(("type='pattern'", "type='odd'"), ["type must be pattern, range or list, not 'odd'"], id="odd type"),
     pytest.param(("<integerpattern>0<", "<integerpattern>0-x<"), ["'0-x' is not a pattern"], id="bad pattern"),
@@ -331,3 +329,16 @@ def test_many_setups_keep_their_attributes(tmp_path: Path) -> None:
     )
     assert [setup.channel for setup in project.setups.values()] == [0, 0, 2, 0, 1, 2, 0, 1]
     assert [setup.channel_name for setup in project.setups.values()] == ["488", "488", "2", "488", "1", "2", "488", "1"]
+
+
+@pytest.mark.parametrize(
+    ("change", "path"),
+    [
+        (("<hdf5 type='relative'>", "<hdf5>s3://bucket/"), "s3://bucket/dataset.h5"),
+        (('type="relative">.<', ">gs://bucket/folder/<"), "gs://bucket/folder/dataset.h5"),
+    ],
+    ids=["file", "base path"],
+)
+def test_addresses_are_kept(tmp_path: Path, change: tuple[str, str], path: str) -> None:
+    project = read_project(write(tmp_path, change))
+    assert {view.source.path for view in project.views} == {path}

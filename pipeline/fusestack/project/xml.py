@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fusestack.errors import InputError
 from fusestack.project import elements
 from fusestack.project.document import read_tree
-from fusestack.project.loaders import base_folder, sources_of
+from fusestack.project.loaders import sources_of
+from fusestack.project.loaders.base import Description, base_folder
 from fusestack.project.model import Project, Setup
 from fusestack.view import ViewId
 
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
     from fusestack.geometry import Affine, Box
-    from fusestack.project.loaders import SourceOf
+    from fusestack.project.loaders.base import SourceOf
 
 MAX_VIEWS = 1_000_000
 """Most views (setups times timepoints) of a project."""
@@ -61,9 +63,10 @@ def read_project(path: str | Path) -> Project:
             f"{path}: its root is <{root.tag}>, not <SpimData>; give the XML of a BigDataViewer or BigStitcher project"
         )
     found = _Problems(str(path))
-    setups = _setups(root, found)
+    names = _names(root, found)
+    setups = _setups(root, names, found)
     timepoints = _timepoints(root, found)
-    source_of = _source_of(root, file.parent, found)
+    source_of = _source_of(root, Description(str(file.parent), timepoints, setups, names), found)
     bounding_boxes = _bounding_boxes(root, found)
     every = _view_ids(timepoints, setups, found)
     missing = _missing(root, found) & every
@@ -125,12 +128,16 @@ def _required(root: Element, path: str) -> Element:
     return element
 
 
-def _setups(root: Element, found: _Problems) -> dict[int, Setup]:
+def _names(root: Element, found: _Problems) -> elements.Names:
     names: elements.Names = {}
     for element in root.findall("SequenceDescription/ViewSetups/Attributes"):
         with found.at(f"Attributes '{element.get('name', '')}'"):
             kind, entries = elements.attribute_names(element)
             names.setdefault(kind, {}).update(entries)
+    return names
+
+
+def _setups(root: Element, names: elements.Names, found: _Problems) -> dict[int, Setup]:
     setups: dict[int, Setup] = {}
     entries_of_setups = root.findall("SequenceDescription/ViewSetups/ViewSetup")
     for element in entries_of_setups:
@@ -151,11 +158,11 @@ def _timepoints(root: Element, found: _Problems) -> tuple[int, ...]:
     return ()
 
 
-def _source_of(root: Element, folder: Path, found: _Problems) -> SourceOf | None:
+def _source_of(root: Element, description: Description, found: _Problems) -> SourceOf | None:
     with found.at("BasePath"):
-        folder = base_folder(root.find("BasePath"), folder)
+        description = replace(description, folder=base_folder(root.find("BasePath"), description.folder))
     with found.at("SequenceDescription/ImageLoader", _RESAVE):
-        return sources_of(_required(root, "SequenceDescription/ImageLoader"), folder)
+        return sources_of(_required(root, "SequenceDescription/ImageLoader"), description)
     return None
 
 

@@ -158,7 +158,7 @@ def input_errors(where: str, what: str, way_out: str) -> Iterator[None]:
 
 Identity: TypeAlias = tuple[int, int, int] | None
 
-_OPEN: OrderedDict[SourceRef, tuple[Identity, PixelSource]] = OrderedDict()
+_OPEN: OrderedDict[SourceRef, tuple[tuple[Identity, ...], PixelSource]] = OrderedDict()
 _OPEN_LIMIT = 512
 _LOCK = Lock()
 
@@ -182,9 +182,9 @@ def open_source(ref: SourceRef) -> PixelSource:
     InputError
         If the file is missing, truncated or not what its name says.
     """
-    identity = file_identity(ref.path)
+    identity = tuple(file_identity(path) for path in ref.paths)
     with _LOCK:
-        known, opened = _OPEN.get(ref, (None, None))
+        known, opened = _OPEN.get(ref, ((), None))
         if opened is not None and known == identity:
             _OPEN.move_to_end(ref)
             return opened

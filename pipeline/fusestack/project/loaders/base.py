@@ -1,0 +1,90 @@
+"""What every image loader is given, and how the paths of a project are read."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias
+from urllib.parse import unquote, urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from xml.etree.ElementTree import Element
+
+    from fusestack.project.elements import Names
+    from fusestack.project.model import Setup
+    from fusestack.view import SourceRef, ViewId
+
+SourceOf: TypeAlias = "Callable[[ViewId], SourceRef]"
+
+_DRIVE = re.compile(r"[A-Za-z]:/")
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a loader may need of its project besides its own element.
+
+    Parameters
+    ----------
+    folder : str
+        Absolute path or URL where relative paths begin.
+    timepoints : tuple of int
+        Ids, ascending.
+    setups : mapping of int to Setup
+    names : mapping
+        Kind of attribute (``illumination``, ``channel``, ``tile``, ``angle``) -> id -> name.
+    """
+
+    folder: str
+    timepoints: tuple[int, ...] = ()
+    setups: Mapping[int, Setup] = field(default_factory=dict)
+    names: Names = field(default_factory=dict)
+
+
+def base_folder(base_path: Element | None, folder: str) -> str:
+    """Where the relative paths of a project begin: its ``BasePath``, seen from the folder of the XML."""
+    if base_path is None or not (base_path.text or "").strip():
+        return folder
+    return resolve_path(base_path, folder)
+
+
+def resolve_path(element: Element, folder: str) -> str:
+    """Absolute path or URL that an element names.
+
+    Only ``type="relative"`` begins at `folder`, whatever the text begins with; other texts are absolute paths or
+    addresses, and those that are neither begin at `folder`, too. Backslashes count as slashes; ``file:`` addresses
+    become paths.
+
+    Raises
+    ------
+    ValueError
+        If the text is empty.
+
+    Notes
+    -----
+    BigStitcher reference, section 1.1 (paths).
+    """
+    text = (element.text or "").strip().replace("\\", "/")
+    if not text:
+        raise ValueError(f"{element.tag} names no path")
+    if element.get("type") == "relative":
+        return join(folder, text.lstrip("/"))
+    if _DRIVE.match(text):
+        return text
+    scheme = _SCHEME.match(text)
+    if scheme is None:
+        return join(folder, text)
+    if scheme[1].lower() != "file":
+        return text
+    local = unquote(urlsplit(text).path)
+    return local[1:] if _DRIVE.match(local[1:]) else local
+
+
+def join(folder: str, text: str) -> str:
+    """Path below a folder or a URL; a path that is absolute stays as it is."""
+    if "://" not in folder:
+        return os.path.normpath(os.path.join(folder, text))  # noqa: PTH118 - also for paths of other machines
+    parts = [part for part in text.split("/") if part not in ("", ".")]
+    return "/".join([folder.rstrip("/"), *parts])
