@@ -169,7 +169,6 @@ def test_paths(tmp_path: Path, base: str, file: str, expected: str) -> None:
 @pytest.mark.parametrize(
     ("loader", "says"),
     [
-        ("bdv.n5", "not supported yet"),
         ("bdv.multimg.zarr", "not supported yet"),
         ("spimreconstruction.filemap2", "not supported yet"),
         ("split.viewerimgloader", "not supported yet"),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from fusestack.errors import InputError
 from fusestack.project.model import Project, Setup, check_registration
+from fusestack.storage import is_address
 from fusestack.view import SourceRef
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class Placement:
     Parameters
     ----------
     path : str
-        Absolute, or relative to the folder of the configuration.
+        Absolute, relative to the folder of the configuration, or an address.
     pixel_to_world : Affine
         Pixel index to world pixels.
     voxel_size : (float, float, float) or None
@@ -126,12 +127,11 @@ def _setup(entry: Placement, number: int) -> Setup:
 
 
 def _source(entry: Placement, folder: Path) -> SourceRef:
-    if "://" in entry.path:
-        raise ValueError("addresses are not read yet (they come in a later version); copy the file to a local disk")
-    path = folder / entry.path
-    reader = READERS.get(path.suffix.lower())
+    path = entry.path if is_address(entry.path) else str(folder / entry.path)
+    suffix = Path(path.rstrip("/")).suffix
+    reader = READERS.get(suffix.lower())
     if reader is None:
-        raise ValueError(f"files of suffix '{path.suffix}' are not read; known are {', '.join(READERS)}")
-    if not path.exists():
+        raise ValueError(f"files of suffix '{suffix}' are not read; known are {', '.join(READERS)}")
+    if not is_address(path) and not Path(path).exists():
         raise ValueError(f"no such file ({path}); check the path, which begins at the folder of the configuration")
-    return SourceRef(reader, str(path), (("timepoint", entry.timepoint), ("channel", entry.channel)))
+    return SourceRef(reader, path, (("timepoint", entry.timepoint), ("channel", entry.channel)))

@@ -13,6 +13,7 @@ from fusestack.project.document import read_tree
 from fusestack.project.loaders import sources_of
 from fusestack.project.loaders.base import Description, base_folder
 from fusestack.project.model import Project, Setup
+from fusestack.storage import is_address
 from fusestack.view import ViewId
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def read_project(path: str | Path) -> Project:
     Parameters
     ----------
     path : str or Path
-        Local XML file.
+        XML file or address of one.
 
     Returns
     -------
@@ -56,7 +57,7 @@ def read_project(path: str | Path) -> Project:
     -----
     BigStitcher reference, sections 1.1 to 1.4.
     """
-    file = Path(path).absolute()
+    file = str(path) if is_address(str(path)) else str(Path(path).absolute())
     root = read_tree(path).getroot()
     if root.tag != "SpimData":
         raise InputError(
@@ -66,7 +67,7 @@ def read_project(path: str | Path) -> Project:
     names = _names(root, found)
     setups = _setups(root, names, found)
     timepoints = _timepoints(root, found)
-    source_of = _source_of(root, Description(str(file.parent), timepoints, setups, names), found)
+    source_of = _source_of(root, Description(file.rpartition("/")[0], timepoints, setups, names), found)
     bounding_boxes = _bounding_boxes(root, found)
     every = _view_ids(timepoints, setups, found)
     missing = _missing(root, found) & every
@@ -74,7 +75,7 @@ def read_project(path: str | Path) -> Project:
     if found.problems or source_of is None:
         raise found.error()
     return Project(
-        path=str(file),
+        path=file,
         loader=_required(root, "SequenceDescription/ImageLoader").get("format", ""),
         views=tuple(
             setups[view.setup].view(view.timepoint, pixel_to_world, source_of(view))

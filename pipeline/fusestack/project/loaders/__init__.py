@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fusestack.project.loaders.bdv import bdv_hdf5
+from fusestack.project.loaders.bdv import bdv_hdf5, bdv_n5
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,13 +43,15 @@ def sources_of(loader: Element, description: Description) -> SourceOf:
     return _READERS[name](loader, description)
 
 
-_READERS: dict[str, Callable[[Element, Description], SourceOf]] = {"bdv.hdf5": bdv_hdf5}
+_READERS: dict[str, Callable[[Element, Description], SourceOf]] = {
+    "bdv.hdf5": bdv_hdf5,
+    "bdv.n5": bdv_n5,
+    "bdv.n5.cloud": bdv_n5,
+}
 
 _STATUS = {
     **dict.fromkeys(
         (
-            "bdv.n5",
-            "bdv.n5.cloud",
             "bdv.multimg.zarr",
             "spimreconstruction.filemap2",
             "spimreconstruction.filelist",
