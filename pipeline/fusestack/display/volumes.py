@@ -11,7 +11,7 @@ import numpy as np
 from fusestack.display.still import Volume
 from fusestack.errors import InputError
 from fusestack.geometry import Box
-from fusestack.sources import READERS
+from fusestack.project.readers import READERS
 from fusestack.sources.base import open_source
 from fusestack.view import SourceRef
 

@@ -161,3 +161,9 @@ def bounding_box(element: Element) -> Box:
     if box.is_empty:
         raise ValueError(f"min {low} lies above max {high} (x, y, z)")
     return box
+
+
+def intensity_model(element: Element) -> tuple[float, float]:
+    """Factor and offset of a view's nested ``IntensityAdjustments``: ``I' = factor * I + offset`` (reference 3.9)."""
+    factor, offset = floats(element.findtext("model") or element.get("model"), "intensity model", 2)
+    return factor, offset

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from fusestack.errors import InputError
 from fusestack.project.model import Project, Setup, check_registration
+from fusestack.project.readers import reader_of
 from fusestack.storage import is_address
 from fusestack.view import SourceRef
 
@@ -16,13 +17,6 @@ if TYPE_CHECKING:
 
     from fusestack.geometry import Affine, Float3
     from fusestack.view import View
-
-READERS = {
-    ".tif": "fusestack.sources.tiff:TiffSource",
-    ".tiff": "fusestack.sources.tiff:TiffSource",
-    ".zarr": "fusestack.sources.ome_zarr:OmeZarrSource",
-}
-"""Last suffix of a file -> its pixel source, so ``.ome.tif`` is read as ``.tif``."""
 
 
 @dataclass(frozen=True)
@@ -128,10 +122,7 @@ def _setup(entry: Placement, number: int) -> Setup:
 
 def _source(entry: Placement, folder: Path) -> SourceRef:
     path = entry.path if is_address(entry.path) else str(folder / entry.path)
-    suffix = Path(path.rstrip("/")).suffix
-    reader = READERS.get(suffix.lower())
-    if reader is None:
-        raise ValueError(f"files of suffix '{suffix}' are not read; known are {', '.join(READERS)}")
+    reader = reader_of(path)
     if not is_address(path) and not Path(path).exists():
         raise ValueError(f"no such file ({path}); check the path, which begins at the folder of the configuration")
     return SourceRef(reader, path, (("timepoint", entry.timepoint), ("channel", entry.channel)))

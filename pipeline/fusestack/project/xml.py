@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from fusestack.geometry import Affine, Box
     from fusestack.project.loaders.base import SourceOf
+    from fusestack.view import SourceRef
 
 MAX_VIEWS = 1_000_000
 """Most views (setups times timepoints) of a project."""
@@ -72,20 +73,22 @@ def read_project(path: str | Path) -> Project:
     every = _view_ids(timepoints, setups, found)
     missing = _missing(root, found) & every
     registrations = _registrations(root, every - missing, found)
-    if found.problems or source_of is None:
+    intensity = _intensity(root, found)
+    sources = _sources(source_of, sorted(registrations), found)
+    if found.problems:
         raise found.error()
     return Project(
         path=file,
         loader=_required(root, "SequenceDescription/ImageLoader").get("format", ""),
         views=tuple(
-            setups[view.setup].view(view.timepoint, pixel_to_world, source_of(view))
-            for view, pixel_to_world in sorted(registrations.items(), key=lambda item: item[0])
+            setups[view.setup].view(view.timepoint, registrations[view], source) for view, source in sources.items()
         ),
         timepoints=timepoints,
         setups=setups,
         missing=missing,
         unregistered=every - missing - registrations.keys(),
         bounding_boxes=bounding_boxes,
+        intensity=intensity,
     )
 
 
@@ -165,6 +168,28 @@ def _source_of(root: Element, description: Description, found: _Problems) -> Sou
     with found.at("SequenceDescription/ImageLoader", _RESAVE):
         return sources_of(_required(root, "SequenceDescription/ImageLoader"), description)
     return None
+
+
+def _sources(source_of: SourceOf | None, views: list[ViewId], found: _Problems) -> dict[ViewId, SourceRef]:
+    sources: dict[ViewId, SourceRef] = {}
+    if source_of is None:
+        return sources
+    for view in views:
+        with found.at(f"view {view}"):
+            sources[view] = source_of(view)
+    return sources
+
+
+def _intensity(root: Element, found: _Problems) -> dict[ViewId, tuple[float, float]]:
+    models: dict[ViewId, tuple[float, float]] = {}
+    for element in root.findall("IntensityAdjustments/IntensityAdjustments"):
+        view = None
+        with found.at("IntensityAdjustments"):
+            view = elements.view_id(element)
+        if view is not None:
+            with found.at(f"view {view}"):
+                models[view] = elements.intensity_model(element)
+    return models
 
 
 def _view_ids(timepoints: tuple[int, ...], setups: dict[int, Setup], found: _Problems) -> frozenset[ViewId]:

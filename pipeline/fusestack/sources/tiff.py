@@ -65,7 +65,7 @@ class _Layout:
 
 
 class TiffSource:
-    """Pixels of one timepoint and channel of the first image in a TIFF file.
+    """Pixels of one timepoint and channel of an image in a TIFF file.
 
     Axes come from the OME or ImageJ description; planes without a description are z. Planes that are stored
     uncompressed in one piece are mapped into memory, of others only the strips or tiles that a box touches are
@@ -74,8 +74,10 @@ class TiffSource:
     Parameters
     ----------
     path : str
+    series : int
+        Number of the image in the file.
     timepoint, channel : int
-        Indices along t and c; not looked at where the file has only one.
+        Indices along t and c; not looked at where the image has only one.
 
     Raises
     ------
@@ -83,7 +85,7 @@ class TiffSource:
         If the file is missing, truncated, no TIFF file, or has colours or axes that cannot be fused.
     """
 
-    def __init__(self, path: str, *, timepoint: int = 0, channel: int = 0) -> None:
+    def __init__(self, path: str, *, series: int = 0, timepoint: int = 0, channel: int = 0) -> None:
         import tifffile
 
         self._path = path
@@ -93,19 +95,21 @@ class TiffSource:
             with tifffile.TiffFile(opened_file(path) if is_address(path) else path) as tiff:
                 if not tiff.series:
                     raise InputError(f"{path}: holds no image; {_RESTORE}")
-                series = tiff.series[0]
-                if series.kind in ("generic", "uniform") and (tiff.is_ome or tiff.is_imagej):
+                if not 0 <= series < len(tiff.series):
+                    raise InputError(f"{path}: has {len(tiff.series)} series, and no series {series}; correct it")
+                image = tiff.series[series]
+                if image.kind in ("generic", "uniform") and (tiff.is_ome or tiff.is_imagej):
                     raise InputError(
                         f"{path}: its OME or ImageJ description does not fit its planes, as if it were truncated; "
                         f"{_RESTORE}"
                     )
-                self._dtype = pixel_dtype(series.dtype, path)
-                chosen = _chosen_planes(_lengths(series, path), timepoint, channel, path)
+                self._dtype = pixel_dtype(image.dtype, path)
+                chosen = _chosen_planes(_lengths(image, path), timepoint, channel, path)
                 # Other resolutions are levels only if they hold the same planes.
                 self._layouts = tuple(
                     _layout(level, chosen, path)
-                    for level in series.levels
-                    if _lengths(level, path) == _lengths(series, path)
+                    for level in image.levels
+                    if _lengths(level, path) == _lengths(image, path)
                 )
             _check_extent(self._layouts)
         height, width = self._layouts[0].shape
