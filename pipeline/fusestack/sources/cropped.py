@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 class CroppedSource:
     """An interval of another source, moved to zero.
 
-    A level of factor f has the pixels ``floor(start / f)`` to ``floor((stop - 1.01) / f)`` of the level of the whole.
+    A level of factor f has the pixels ``floor(start / f)`` to ``floor((stop - 1.01) / f)`` of the level of the whole;
+    along an axis that is not coarser, all pixels of the interval.
 
     Parameters
     ----------
@@ -49,14 +50,10 @@ class CroppedSource:
         levels = []
         for level in self._whole.levels:
             low = tuple(math.floor(a / f) for a, f in zip(start, level.factors, strict=True))
-            ends = zip(stop, level.factors, level.shape, strict=True)
-            high = tuple(min(math.floor((b - 1 - 0.01) / f), n - 1) + 1 for b, f, n in ends)
-            shape = tuple(max(1, b - a) for a, b in zip(low, high, strict=True))
-            self._starts.append(tuple(min(a, n - m) for a, n, m in zip(low, level.shape, shape, strict=True)))
-            levels.append(SourceLevel(_int3(shape), level.factors, level.chunks))
-        # at full resolution floor(stop - 1.01) would lose a pixel
-        levels[0] = SourceLevel(_int3(Box(start, stop).shape), levels[0].factors, levels[0].chunks)
-        self._starts[0] = tuple(start)
+            ends = zip(low, stop, level.factors, level.shape, strict=True)
+            high = tuple(max(a + 1, min(_end(b, f), n)) for a, b, f, n in ends)
+            self._starts.append(low)
+            levels.append(SourceLevel(_int3(Box(low, high).shape), level.factors, level.chunks))
         self._levels = tuple(levels)
 
     @property
@@ -79,6 +76,11 @@ class CroppedSource:
         """
         check_box(self._path, self._levels, level, box)
         return self._whole.read(level, box.shift(self._starts[level]))
+
+
+def _end(stop: int, factor: float) -> int:
+    """One past the last pixel of a level in an interval."""
+    return stop if factor == 1 else math.floor((stop - 1.01) / factor) + 1
 
 
 def _int3(values: tuple[int, ...]) -> Int3:

@@ -88,13 +88,13 @@ class FlatFieldSource:
         if self.dtype.kind == "f":
             return np.asarray(values, dtype=self.dtype)
         limits = np.iinfo(self.dtype)
-        return np.clip(np.floor(values + 0.5), limits.min, limits.max).astype(self.dtype)
+        return np.asarray(np.clip(np.floor(values + 0.5), limits.min, limits.max), dtype=self.dtype)
 
 
 def _field(ref: SourceRef | None, default: float, plane: tuple[int, ...]) -> NDArray[np.float64]:
     if ref is None:
         return np.full(plane, default)
-    return open_source(ref).read(0, Box.of_shape((1, *plane)))[0].astype(np.float64)
+    return np.asarray(open_source(ref).read(0, Box.of_shape((1, *plane)))[0], dtype=np.float64)
 
 
 def _coarser(field: NDArray[np.float64], shape: tuple[int, ...], factors: tuple[float, ...]) -> NDArray[np.float64]:

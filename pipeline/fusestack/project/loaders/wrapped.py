@@ -26,7 +26,7 @@ def split(loader: Element, description: Description, inner: Inner) -> SourceOf:
     before = _described(sequence, description.folder)
     source_of = inner(wrapped, before)
     intervals: dict[int, tuple[int, Box]] = {}
-    for entry in loader.iter("SetupIdDefinition"):
+    for entry in (*loader.findall("SetupIds/SetupIdDefinition"), *loader.findall("SetupIdDefinition")):
         new, old = (elements.integer(_value(entry, key), key) for key in ("NewId", "OldId"))
         low, high = (elements.integers3(_value(entry, key), key, low=0) for key in ("min", "max"))
         box = Box.from_inclusive(low, high)
