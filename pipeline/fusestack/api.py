@@ -90,10 +90,11 @@ def run(
     from fusestack.display.report import report_path, write_report
     from fusestack.planner import Plan
     from fusestack.runner import run_plan
+    from fusestack.storage import identity_of
 
     planned = config if isinstance(config, Plan) else plan(config, overrides)
     report = run_plan(planned, force=force, listener=listener)
-    if not report.reused_all or not report_path(planned).exists():
+    if not report.reused_all or identity_of(report_path(planned)) is None:
         write_report(planned, report)
     return report
 

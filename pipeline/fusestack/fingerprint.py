@@ -7,12 +7,15 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fusestack.errors import InputError
+from fusestack.storage import identity_of, is_address, open_folder
 from fusestack.view import SourceRef
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 _DIFFERENCES_NAMED = 4
+_METADATA = ("zarr.json", ".zattrs", ".zgroup", ".zarray", "0/zarr.json", "0/.zarray", "attributes.json")
 
 
 def digest(facts: Any) -> str:
@@ -21,19 +24,27 @@ def digest(facts: Any) -> str:
 
 
 def identities(paths: Iterable[str]) -> dict[str, str]:
-    """Size and time of change of files, by path; of a folder (Zarr, N5) those of its metadata files."""
-    return {path: _identity(Path(path)) for path in sorted(set(paths))}
+    """Size and time of change (ETag) of files by path; of a folder (Zarr, N5) those of its metadata files.
+
+    Raises
+    ------
+    InputError
+        If an address cannot be reached.
+    """
+    return {path: _identity(path) for path in sorted(set(paths))}
 
 
-def _identity(path: Path) -> str:
-    if path.is_dir():
-        names = ("zarr.json", ".zattrs", ".zgroup", ".zarray", "0/zarr.json", "0/.zarray", "attributes.json")
-        return "; ".join(f"{name} {_identity(path / name)}" for name in names if (path / name).exists())
+def _identity(path: str) -> str:
+    if not is_address(path) and not Path(path).is_dir():
+        return identity_of(path) or "missing"
     try:
-        found = path.stat()
-    except OSError:
-        return "missing"
-    return f"{found.st_size} bytes, changed {found.st_mtime_ns}"
+        folder = open_folder(path)
+        found = {name: folder.identity(name) for name in _METADATA}
+        if is_address(path) and not any(found.values()):
+            return identity_of(path) or "missing"
+    except OSError as error:
+        raise InputError(f"{path}: cannot be reached ({error}); check the address and the credentials") from error
+    return "; ".join(f"{name} {identity}" for name, identity in found.items() if identity is not None)
 
 
 def source_facts(source: SourceRef) -> list[Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,12 +13,13 @@ from fusestack.errors import BlockError, OutputError
 from fusestack.execution.driver import StageOutcome, run_stage
 from fusestack.execution.events import RunEnded, RunStarted, StageStarted
 from fusestack.execution.executor import Executor, ProcessExecutor, ThreadExecutor
-from fusestack.execution.ledger import Ledger
+from fusestack.execution.ledger import Ledger, forget_ledger
 from fusestack.execution.lock import output_lock
 from fusestack.execution.status import StatusFile
 from fusestack.fingerprint import differing
 from fusestack.project.write import write_project
 from fusestack.provenance import project_of, run_record
+from fusestack.storage import folder_of, is_address, open_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -90,14 +91,13 @@ def run_plan(plan: Plan, *, force: bool = False, listener: Listener | None = Non
         If blocks failed after all retries; everything else is kept, and running again continues.
     """
     start = time.perf_counter()
-    work = Path(plan.work)
     check_outputs(plan, force=force)
     todo = any(state.action != "reuse" for state in inspect(plan, force=force))
     # workers first: where none come, nothing has been created yet
     workers = open_executor(plan.resources) if todo else nullcontext()
-    with workers as executor, output_lock(work / "lock", plan.output):
+    with workers as executor, output_lock(f"{plan.work}/lock", plan.output):
         check_outputs(plan, force=force)
-        status = StatusFile(work)
+        status = StatusFile(plan.work)
 
         def tell(event: Event) -> None:
             status(event)
@@ -169,7 +169,7 @@ def check_outputs(plan: Plan, *, force: bool = False) -> None:
     problems = []
     for image in plan.images:
         path = image.target.image.path
-        if not Path(path).exists() and not _is_started(image, record):
+        if not _exists(image) and not _is_started(image, record):
             continue
         if path not in record:
             problems.append(
@@ -218,8 +218,11 @@ def _make(plan: Plan, executor: Executor | None, *, force: bool, listener: Liste
                 raise _failure(stage, outcome)
             if stage is image.stages[-1]:
                 _finish(image)
-    finally:
-        _write_run_json(plan, reports)
+    except BaseException:
+        with suppress(OutputError):  # what went wrong is more than that it cannot be written down
+            _write_run_json(plan, reports)
+        raise
+    _write_run_json(plan, reports)
     return tuple(reports)
 
 
@@ -230,7 +233,7 @@ def _stages(plan: Plan, image: PlannedImage, *, force: bool) -> tuple[Stage, ...
     for stage in image.preparation:
         writer = stage.target.open()
         if force or not writer.exists():
-            _ledger_path(plan, stage.key).unlink(missing_ok=True)
+            forget_ledger(_ledger_path(plan, stage.key))
             writer.remove()
         writer.create()
     return (*image.preparation, *image.stages)
@@ -287,7 +290,7 @@ def _prepare(plan: Plan, image: PlannedImage, record: dict[str, Any], *, force: 
         kept = _stages_kept(image, record, force)
         old = record.get(path, {}).get("stages", [])
         for key in {*old, *(stage.key for stage in image.stages)} - set(old[:kept]):
-            _ledger_path(plan, key).unlink(missing_ok=True)
+            forget_ledger(_ledger_path(plan, key))
         if kept:
             writer.keep(kept)
         else:
@@ -297,7 +300,7 @@ def _prepare(plan: Plan, image: PlannedImage, record: dict[str, Any], *, force: 
             "stages": [stage.key for stage in image.stages],
             "components": image.components,
         }
-        _write_json(Path(plan.work) / _RECORD, record)
+        _write_json(f"{plan.work}/{_RECORD}", record)
     writer.create()
 
 
@@ -326,19 +329,23 @@ def _reason(image: PlannedImage, record: Mapping[str, Any], *, force: bool) -> s
     return differing(known["components"], image.components) or "its output is gone"
 
 
-def _ledger_path(plan: Plan, key: str) -> Path:
-    return Path(plan.work) / "ledger" / f"{key}.txt"
+def _exists(image: PlannedImage) -> bool:
+    """Whether anything is there where the image goes."""
+    path = image.target.image.path
+    return bool(open_folder(path).entries()) if is_address(path) else Path(path).exists()
+
+
+def _ledger_path(plan: Plan, key: str) -> str:
+    return f"{plan.work}/ledger/{key}.txt"
 
 
 def _read_record(plan: Plan) -> dict[str, Any]:
     try:
-        record: dict[str, Any] = json.loads((Path(plan.work) / _RECORD).read_text())
-    except (FileNotFoundError, NotADirectoryError):
-        return {}
+        found = open_folder(plan.work).get(_RECORD)
+        record: dict[str, Any] = {} if found is None else json.loads(found)
     except (OSError, ValueError) as error:
-        raise OutputError(
-            f"{Path(plan.work) / _RECORD}: cannot be read ({error}); remove the folder to start over"
-        ) from error
+        way_out = getattr(error, "way_out", "remove the folder to start over")
+        raise OutputError(f"{plan.work}/{_RECORD}: cannot be read ({error}); {way_out}") from error
     return record
 
 
@@ -379,13 +386,12 @@ def _failure(stage: Stage, outcome: StageOutcome) -> BlockError | OutputError:
 
 
 def _write_run_json(plan: Plan, reports: list[StageReport]) -> None:
-    _write_json(Path(f"{plan.output}.run.json"), run_record(plan, reports))
+    _write_json(f"{plan.output}.run.json", run_record(plan, reports))
 
 
-def _write_json(path: Path, content: Any) -> None:
-    temporary = path.with_name(f".{path.name}.tmp")
+def _write_json(path: str, content: Any) -> None:
+    folder, name = folder_of(path)
     try:
-        temporary.write_text(json.dumps(content, indent=1, default=str))
-        temporary.replace(path)
+        folder.put(name, [json.dumps(content, indent=1, default=str).encode()])
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error

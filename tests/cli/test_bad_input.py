@@ -140,7 +140,7 @@ CASES: dict[str, tuple[Change, int, list[str]]] = {
     "no tiff": (several(content("fuse.yaml", TIFF), gone("a.tif")), 3, ["a.tif"]),
     "truncated tiff": (several(content("fuse.yaml", TIFF), cut("a.tif", 0.5)), 3, ["a.tif"]),
     "not tiff": (several(content("fuse.yaml", TIFF), content("a.tif", "hello")), 3, ["a.tif"]),
-    "unknown image": (several(content("fuse.yaml", TIFF.replace("a.tif", "a.czi"))), 3, ["a.czi", ".tif"]),
+    "unknown image": (several(content("fuse.yaml", TIFF.replace("a.tif", "a.xyz"))), 3, ["a.xyz", ".tif"]),
     "flat affine": (
         content("fuse.yaml", TIFF.replace("a.tif", "a.tif, affine: [0,0,0,0, 0,1,0,0, 0,0,1,0]")),
         3,

@@ -272,32 +272,38 @@ class TestUnsupported:
         assert unsupported(loaded) == []
         ready = {
             "input": {"views": [{"path": "a.tif"}]},
-            "fusion": {"numerics": "bigstitcher", "group_by": "all", "intensity_range": [0, 9], "dtype": "uint8"},
+            "fusion": {
+                "numerics": "bigstitcher",
+                "content_based": True,
+                "intensity_adjustment": True,
+                "dtype": "uint8",
+            },
             "output": {"path": "a.h5", "project": "a.xml", "pyramid": "none"},
             "execution": {"scheduler": "slurm"},
         }
         assert unsupported(from_mapping(ready)) == []
+        ready |= {"fusion": {"method": "mask"}, "output": {"path": "s3://bucket/a.zarr"}}
+        assert unsupported(from_mapping(ready)) == []
+
+    def test_hdf5_is_not_written_to_an_address(self) -> None:
+        config = {"input": {"project": "a.xml"}, "output": {"path": "s3://bucket/a.h5"}}
+        (sentence,) = unsupported(from_mapping(config))
+        assert "HDF5 is written on a disk, not to an address; use a local path" in sentence
 
     def test_a_sentence_has_place_key_and_way_out(self, tmp_path: Path) -> None:
-        path = written(tmp_path, "input: {project: a.xml}\nfusion: {method: max}\noutput: {path: a.zarr}\n")
+        path = written(tmp_path, "input: {project: a.xml}\noutput: {path: a.tif}\n")
         assert unsupported(load_config(path)) == [
-            f"{path}:2:18: fusion.method: 'max' is not available yet in this version "
-            "(it comes with the other fusion methods); use 'average'"
+            f"{path}:2:1: output.format: 'tiff' is not available yet in this version "
+            "(it comes with more formats); use 'ome-zarr' or 'bdv-hdf5'"
         ]
 
     @pytest.mark.parametrize(
         ("sections", "keys"),
         [
             ({"input": {"images": "*.jpg"}, "focus": {}}, ["input.images", "focus"]),
-            (
-                {"fusion": {"content_based": True, "intensity_adjustment": True}},
-                ["fusion.content_based"] * 1 + ["fusion.intensity_adjustment"],
-            ),
             ({"output": {"path": "a.n5"}}, ["output.format"]),
             ({"output": {"path": "a.tif"}}, ["output.format"]),
             ({"output": {"path": "a", "format": "bdv-tiff"}}, ["output.format"]),
-            ({"output": {"path": "s3://bucket/a.zarr"}}, ["output.path"]),
-            ({"output": {"path": "memory://a.zarr"}}, ["output.path"]),
             ({"output": {"path": "a.zarr", "project": "a.xml", "append": True}}, ["output.project", "output.append"]),
             ({"cache": {"path": "c", "limit": "5GB"}}, ["cache.path", "cache.limit"]),
         ],

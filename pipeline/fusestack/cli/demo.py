@@ -26,7 +26,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         print("simulating a light-sheet acquisition: 2 x 2 tiles, 2 channels ...", flush=True)
     result = run_demo(arguments.folder, seed=arguments.seed, listener=progress_listener(quiet=arguments.quiet))
     picture = result.output.with_name("fused.png")
-    save(volume_of_image(result.output), picture)
+    save(volume_of_image(str(result.output)), picture)
     if not arguments.quiet:
         found = result.score
         print(

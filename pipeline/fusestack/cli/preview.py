@@ -16,7 +16,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "source",
         metavar="PATH_OR_CONFIG",
-        type=Path,
         help="an OME-Zarr or TIFF image, or a configuration (.yaml), which is fused on the fly at low resolution",
     )
     parser.add_argument("-o", "--output", metavar="PNG", type=Path, required=True, help="picture to write")
@@ -29,14 +28,14 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     from fusestack.display.volumes import volume_of_config, volume_of_image
     from fusestack.errors import ConfigError
 
-    if arguments.source.suffix.lower() in (".yaml", ".yml"):
+    if arguments.source.lower().endswith((".yaml", ".yml")):
         from fusestack.config.load import load_config
 
         volume = volume_of_config(load_config(arguments.source, arguments.overrides))
     elif arguments.overrides:
         raise ConfigError("--set: only for a configuration (.yaml)")
     else:
-        volume = volume_of_image(Path(str(arguments.source).rstrip("/")))
+        volume = volume_of_image(arguments.source.rstrip("/"))
     save(volume, arguments.output)
     if not arguments.quiet:
         print(arguments.output)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fusestack.errors import InputError
@@ -16,7 +15,7 @@ _SILENCE = 120
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("output", metavar="OUTPUT", type=Path, help="output path of the run")
+    parser.add_argument("output", metavar="OUTPUT", help="output path or address of the run")
 
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -24,14 +23,14 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     from fusestack.execution.lock import is_locked
     from fusestack.execution.status import read_status
 
-    output = Path(str(arguments.output).rstrip("/"))
-    work = output.with_name(f"{output.name}.fusestack")
+    output = arguments.output.rstrip("/")
+    work = f"{output}.fusestack"
     state = read_status(work)
     if state is None:
         raise InputError(f"{output}: no run of fusestack is known here; give the output.path of a configuration")
     silent = time.time() - state["updated"]
     # the lock of another machine cannot always be seen from here: there, silence tells
-    alive = is_locked(work / "lock") or (silent < _SILENCE and not _same_machine(state))
+    alive = is_locked(f"{work}/lock") or (silent < _SILENCE and not _same_machine(state))
     if state["state"] == "running" and not alive:
         state["state"] = "stopped"
     if not arguments.quiet:

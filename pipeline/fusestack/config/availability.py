@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fusestack.config.models import Cache
+from fusestack.storage import is_address
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,8 +36,8 @@ def _missing(config: Config) -> Iterator[tuple[str, str]]:
 
 
 def _missing_output(output: Output) -> Iterator[tuple[str, str]]:
-    if "://" in output.path:
-        yield "output.path", _later("writing to an address", "remote storage", "a local path")
+    if is_address(output.path) and output.format == "bdv-hdf5":
+        yield "output.path", "HDF5 is written on a disk, not to an address; use a local path, or format ome-zarr"
     if output.format not in _READY_FORMATS:
         yield "output.format", _later(f"'{output.format}'", "more formats", "'ome-zarr' or 'bdv-hdf5'")
     if output.project is not None and output.format != "bdv-hdf5":

@@ -7,7 +7,6 @@ import io
 import json
 import math
 from html import escape
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +14,7 @@ import numpy as np
 from fusestack.display.still import Volume, draw
 from fusestack.errors import OutputError
 from fusestack.geometry import Box
+from fusestack.storage import folder_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,7 +36,7 @@ svg { background: #18181c; border-radius: 4px; width: 100%; height: 160px; }
 """
 
 
-def write_report(plan: Plan, report: RunReport) -> Path:
+def write_report(plan: Plan, report: RunReport) -> str:
     """Write the report of a run beside its output.
 
     Raises
@@ -44,7 +44,8 @@ def write_report(plan: Plan, report: RunReport) -> Path:
     OutputError
         If the page cannot be written.
     """
-    parts = [f"<h1>{escape(Path(plan.output).name)}</h1>", _facts(plan, report)]
+    title = escape(plan.output.rpartition("/")[2])
+    parts = [f"<h1>{title}</h1>", _facts(plan, report)]
     for image in plan.images[:_MOST_IMAGES]:
         volume = _volume(image)
         parts += [f"<h2>{escape(image.title)}</h2>", _picture(volume), "<h2>Histogram</h2>", _histogram(volume)]
@@ -54,19 +55,20 @@ def write_report(plan: Plan, report: RunReport) -> Path:
     parts.append(f"<pre>{escape(json.dumps(plan.config, indent=2, default=str))}</pre>")
     path = report_path(plan)
     page = (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(Path(plan.output).name)}</title>'
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>'
         f"<style>{_STYLE}</style><body>{''.join(parts)}</body></html>"
     )
     try:
-        path.write_text(page, encoding="utf-8")
+        folder, name = folder_of(path)
+        folder.put(name, [page.encode()])
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {error.strerror or error}; free some space") from error
     return path
 
 
-def report_path(plan: Plan) -> Path:
-    """Where the report of a plan's run is."""
-    return Path(f"{plan.output}.report.html")
+def report_path(plan: Plan) -> str:
+    """Where the report of a plan's run is, a path or an address."""
+    return f"{plan.output}.report.html"
 
 
 def _volume(image: PlannedImage) -> Volume:
@@ -140,7 +142,7 @@ def _stages(report: RunReport) -> str:
     rows = [
         (
             stage.stage,
-            Path(stage.image).name,
+            stage.image.rpartition("/")[2],
             stage.action,
             f"{stage.blocks:,}",
             f"{stage.seconds:.1f}",

@@ -14,10 +14,9 @@ from fusestack.geometry import Box
 from fusestack.project.readers import READERS
 from fusestack.sources.base import open_source
 from fusestack.view import SourceRef
+from fusestack.zarr_chunks import open_zarr
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from fusestack.config.load import LoadedConfig
 
 _MOST_PIXELS = 2**24
@@ -63,7 +62,7 @@ class _Facts:
     unit: str = "pixels"
 
 
-def volume_of_image(path: Path) -> Volume:
+def volume_of_image(path: str) -> Volume:
     """Read an OME-Zarr or TIFF image at the finest level that is small enough; first timepoint.
 
     Raises
@@ -71,32 +70,31 @@ def volume_of_image(path: Path) -> Volume:
     InputError
         If the file is missing or of an unknown format.
     """
-    reader = next((name for suffix, name in READERS.items() if path.name.lower().endswith(suffix)), None)
+    name = path.rpartition("/")[2]
+    reader = next((reader for suffix, reader in READERS.items() if name.lower().endswith(suffix)), None)
     if reader is None:
         raise InputError(
             f"{path}: no picture can be made of this format; known are {', '.join(READERS)} and configurations (.yaml)"
         )
-    first = open_source(SourceRef(reader, str(path), (("timepoint", 0), ("channel", 0))))
-    facts = _facts_of_zarr(path) if path.is_dir() else _Facts()
+    first = open_source(SourceRef(reader, path, (("timepoint", 0), ("channel", 0))))
+    facts = _facts_of_zarr(path) if name.lower().endswith(".zarr") else _Facts()
     number = next(
         (i for i, level in enumerate(first.levels) if math.prod(level.shape) <= _MOST_PIXELS), len(first.levels) - 1
     )
     level = first.levels[number]
     channels = []
     for c in range(len(facts.colors)):
-        source = open_source(SourceRef(reader, str(path), (("timepoint", 0), ("channel", c))))
+        source = open_source(SourceRef(reader, path, (("timepoint", 0), ("channel", c))))
         channels.append(source.read(number, Box.of_shape(level.shape)))
     z, y, x = (s * f for s, f in zip(facts.pixel_size, level.factors, strict=True))
     shape = " x ".join(str(n) for n in reversed(first.levels[0].shape))
-    title = f"{path.name}: {shape} pixels (xyz), drawn from level {number}"
+    title = f"{name}: {shape} pixels (xyz), drawn from level {number}"
     return Volume(tuple(channels), facts.colors, (z, y, x), facts.unit, title)
 
 
-def _facts_of_zarr(path: Path) -> _Facts:
+def _facts_of_zarr(path: str) -> _Facts:
     """Channels, pixel size and unit of an OME-Zarr; guesses where the metadata are silent."""
-    import zarr
-
-    attributes: dict[str, Any] = dict(zarr.open_group(path, mode="r").attrs)
+    attributes: dict[str, Any] = dict(open_zarr(path).attrs)
     attributes = attributes.get("ome", attributes)
     image = attributes.get("multiscales", [{}])[0]
     axes = image.get("axes", [])

@@ -6,9 +6,11 @@ import json
 import os
 import platform
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from fusestack.execution.events import BlocksEnded, Event, RunEnded, RunStarted, StageEnded, StageStarted
+from fusestack.storage import is_address, open_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,16 +21,17 @@ _ERRORS_SHOWN = 20
 
 
 class StatusFile:
-    """Listener that keeps ``status.json`` true; written at most once a second, by temporary file and rename.
+    """Listener that keeps ``status.json`` true; written at most once a second (a store: every five), as a whole.
 
     Parameters
     ----------
-    folder : Path
+    folder : str or Path
         Work folder of the output.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._path = folder / FILE_NAME
+    def __init__(self, folder: str | Path) -> None:
+        self._folder = open_folder(folder, scratch="")
+        self._interval = _INTERVAL * (5 if is_address(str(folder)) else 1)
         self._written = 0.0
         self.state: dict[str, Any] = {}
 
@@ -71,21 +74,21 @@ class StatusFile:
                 }
             case RunEnded():
                 state |= {"state": event.outcome, "seconds": event.seconds, "message": event.message}
-        if not isinstance(event, BlocksEnded) or now - self._written > _INTERVAL:
+        if not isinstance(event, BlocksEnded) or now - self._written > self._interval:
             state["updated"] = now
             self._write()
             self._written = now
 
     def _write(self) -> None:
-        temporary = self._path.with_suffix(".tmp")
-        temporary.write_text(json.dumps(self.state, indent=1))
-        temporary.replace(self._path)
+        with suppress(OSError):  # a run goes on without it; where nothing can be written, its blocks say so
+            self._folder.put(FILE_NAME, [json.dumps(self.state, indent=1).encode()])
 
 
-def read_status(folder: Path) -> dict[str, Any] | None:
+def read_status(folder: str | Path) -> dict[str, Any] | None:
     """State of the last run on an output, or None where there was none."""
     try:
-        state: dict[str, Any] = json.loads((folder / FILE_NAME).read_text())
+        found = open_folder(folder).get(FILE_NAME)
+        state: dict[str, Any] | None = None if found is None else json.loads(found)
     except (OSError, ValueError):
         return None
     return state

@@ -20,7 +20,17 @@ if TYPE_CHECKING:
 
     from fusestack.storage.store import StoreFolder
 
-__all__ = ["SCRATCH", "Folder", "LocalFolder", "identity_of", "is_address", "open_file", "open_folder", "open_store"]
+__all__ = [
+    "SCRATCH",
+    "Folder",
+    "LocalFolder",
+    "folder_of",
+    "identity_of",
+    "is_address",
+    "open_file",
+    "open_folder",
+    "open_store",
+]
 
 _IDENTITY_LIVES = 5.0
 
@@ -41,6 +51,12 @@ def open_store(address: str) -> StoreFolder:
     from fusestack.storage.store import StoreFolder
 
     return StoreFolder(address)
+
+
+def folder_of(path: str) -> tuple[Folder, str]:
+    """Folder of a file or an object, and its name there."""
+    folder, _, name = path.rpartition("/")
+    return open_folder(folder, scratch="") if folder else LocalFolder(Path(), scratch=""), name
 
 
 def open_file(path: str) -> BinaryIO:

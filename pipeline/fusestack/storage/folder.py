@@ -61,7 +61,10 @@ class Folder(Protocol):
 
 
 class LocalFolder:
-    """Files below `root`; unfinished ones live in `root` / `scratch`, so that a rename is enough to publish them."""
+    """Files below `root`; unfinished ones live in `root` / `scratch`, so that a rename is enough to publish them.
+
+    Without a `scratch` they are hidden files of `root`.
+    """
 
     def __init__(self, root: Path, scratch: str = SCRATCH) -> None:
         self.root = root
@@ -112,7 +115,7 @@ class LocalFolder:
         return True
 
     def _partial(self, parts: Sequence[bytes]) -> Path:
-        partial = self.root / self.scratch / uuid.uuid4().hex
+        partial = self.root / (f"{self.scratch}/{uuid.uuid4().hex}" if self.scratch else f".{uuid.uuid4().hex}.tmp")
         partial.parent.mkdir(parents=True, exist_ok=True)
         try:
             with partial.open("xb") as file:
