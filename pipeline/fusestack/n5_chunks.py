@@ -1,7 +1,8 @@
 """N5 datasets, on a disk or behind an address, decoded in the calling thread.
 
-Blocks are read here and not by tensorstore, which does not know N5's lz4 and brings threads of its own; what a block
-holds is said by its header, and its codecs are those of libraries. See https://github.com/saalfeldlab/n5.
+Blocks are read here and not by tensorstore, which does not know N5's lz4, refuses attributes that n5-java writes and
+brings threads of its own; what a block holds is said by its header, and its codecs are those of libraries. See
+https://github.com/saalfeldlab/n5.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fusestack.storage import open_folder
-from fusestack.zarr_chunks import ChunkReader
+from fusestack.zarr_chunks import ChunkReader, decode_blosc
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 _LZ4_HEADER = struct.Struct("<8sBIII")  # of Java's LZ4 block stream: mark, token, bytes stored, bytes, checksum
 _LZ4_MARK, _LZ4_RAW = b"LZ4Block", 0x10
+_GZIP_MARK = b"\x1f\x8b"
+_DAMAGE = (struct.error, EOFError, OSError, SystemError, lzma.LZMAError)  # besides what ChunkReader expects
 
 
 def read_attributes(container: str, name: str) -> dict[str, Any]:
@@ -56,7 +59,7 @@ def n5_reader(container: str, name: str, attributes: dict[str, Any]) -> ChunkRea
     if decode is None:
         raise ValueError(f"its compression '{compression['type']}' is unknown; known are {', '.join(_CODECS)}")
     return ChunkReader(
-        folder=open_folder(f"{container}/{name}"),
+        folder=open_folder(f"{container.rstrip('/')}/{name}"),
         key=lambda index: "/".join(str(i) for i in reversed(index)),
         shape=shape,
         chunk=block,
@@ -68,7 +71,20 @@ def n5_reader(container: str, name: str, attributes: dict[str, Any]) -> ChunkRea
 
 
 def _block(data: bytes, decode: Callable[[bytes], Any], shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Pixels of a block; one that is smaller than the others is filled up with zeros."""
+    """Pixels of a block; one that is smaller than the others is filled up with zeros.
+
+    Raises
+    ------
+    ValueError, RuntimeError, zlib.error
+        If it is damaged.
+    """
+    try:
+        return _pixels(data, decode, shape, dtype)
+    except _DAMAGE as error:
+        raise ValueError(f"the block is cut or damaged: {error}") from error
+
+
+def _pixels(data: bytes, decode: Callable[[bytes], Any], shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
     mode, axes = struct.unpack_from(">HH", data)
     if mode not in (0, 1) or axes != len(shape):
         raise ValueError(f"a block of mode {mode} with {axes} axes")
@@ -98,15 +114,20 @@ def _lz4(data: bytes) -> bytes:
         payload = data[place : place + stored]
         if len(payload) < stored:
             raise ValueError("the stream of lz4 blocks is cut")
+        if size > 1 << 10 + (token & 0x0F):  # before memory is asked for
+            raise ValueError("the stream of lz4 blocks is damaged")
         parts.append(payload if token & 0xF0 == _LZ4_RAW else imagecodecs.lz4_decode(payload, out=size))
+        if len(parts[-1]) != size:
+            raise ValueError("the stream of lz4 blocks is damaged")
         place += stored
     return b"".join(parts)
 
 
-def _blosc(data: bytes) -> Any:
-    from numcodecs import blosc
+def _gzip(data: bytes) -> Any:
+    """Gzip or, with useZlib, zlib; imagecodecs needs half the time of Python's library for the first."""
+    import imagecodecs
 
-    return blosc.decompress(data)
+    return imagecodecs.gzip_decode(data) if data[:2] == _GZIP_MARK else zlib.decompress(data)
 
 
 def _zstd(data: bytes) -> Any:
@@ -117,10 +138,10 @@ def _zstd(data: bytes) -> Any:
 
 _CODECS: dict[str, Callable[[bytes], Any]] = {
     "raw": lambda data: data,
-    "gzip": lambda data: zlib.decompress(data, wbits=47),  # gzip or, with useZlib, zlib
+    "gzip": _gzip,
     "bzip2": bz2.decompress,
     "xz": lzma.decompress,
     "lz4": _lz4,
-    "blosc": _blosc,
+    "blosc": decode_blosc,
     "zstd": _zstd,
 }

@@ -8,6 +8,7 @@ reads all others.
 from __future__ import annotations
 
 import itertools
+import struct
 import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 _NO_CHUNK = np.iinfo(np.uint64).max
 _INDEX_ENTRY = 16
 _CHECKSUM = 4
+_BLOSC_HEADER = struct.Struct("<4sIII")  # versions and flags, bytes, bytes of a block, bytes stored
+_BLOSC_MOST = 2**31
 
 
 @dataclass(frozen=True)
@@ -69,41 +72,45 @@ class ChunkReader:
         for index, low, high in _cells(start, stop, self.shard or self.chunk):
             key = self.key(index)
             try:
-                with self.folder.open(key) as file:
-                    for first, last, chunk_start, data in self._stored(file, index, low, high):
-                        place = tuple(slice(a - s, b - s) for a, b, s in zip(first, last, start, strict=True))
-                        if not data:
-                            out[place] = self.fill
-                            continue
-                        inside = tuple(slice(a - c, b - c) for a, b, c in zip(first, last, chunk_start, strict=True))
-                        out[place] = self._pixels(data)[inside]
-            except FileNotFoundError:
-                out[tuple(slice(a - s, b - s) for a, b, s in zip(low, high, start, strict=True))] = self.fill
+                for first, last, chunk_start, data in self._stored(key, index, low, high):
+                    place = tuple(slice(a - s, b - s) for a, b, s in zip(first, last, start, strict=True))
+                    if data is None:
+                        out[place] = self.fill
+                        continue
+                    inside = tuple(slice(a - c, b - c) for a, b, c in zip(first, last, chunk_start, strict=True))
+                    out[place] = self._pixels(data)[inside]
             except (ValueError, RuntimeError, zlib.error) as error:
                 raise ValueError(f"{self.folder.where}/{key}: {error}") from error
         return out
 
     def _stored(
-        self, file: Any, index: tuple[int, ...], low: tuple[int, ...], high: tuple[int, ...]
-    ) -> Iterator[tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], bytes]]:
-        """Yield wanted part (first, last), start and bytes of every chunk, no bytes for one that is not stored."""
+        self, key: str, index: tuple[int, ...], low: tuple[int, ...], high: tuple[int, ...]
+    ) -> Iterator[tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], bytes | None]]:
+        """Yield wanted part (first, last), start and bytes of every chunk, None for one that is not stored."""
         if self.shard is None:
-            data = file.read()
-            if not data:
+            # in one piece: a store that is read like a file is asked for every few kilobytes
+            data = self.folder.get(key)
+            if data == b"":
                 raise ValueError("the file is empty")
             yield low, high, tuple(i * c for i, c in zip(index, self.chunk, strict=True)), data
             return
-        per_shard = tuple(s // c for s, c in zip(self.shard, self.chunk, strict=True))
-        table = _shard_index(file, per_shard)
-        for cell, first, last in _cells(low, high, self.chunk):
-            offset, length = table[tuple(i % n for i, n in zip(cell, per_shard, strict=True))]
-            data = b""
-            if offset != _NO_CHUNK:
-                file.seek(int(offset))
-                data = file.read(int(length))
-                if len(data) < length or not data:
-                    raise ValueError("the file is cut")
-            yield first, last, tuple(i * c for i, c in zip(cell, self.chunk, strict=True)), data
+        try:
+            file = self.folder.open(key)
+        except FileNotFoundError:
+            yield low, high, low, None
+            return
+        with file:
+            per_shard = tuple(s // c for s, c in zip(self.shard, self.chunk, strict=True))
+            table = _shard_index(file, per_shard)
+            for cell, first, last in _cells(low, high, self.chunk):
+                offset, length = table[tuple(i % n for i, n in zip(cell, per_shard, strict=True))]
+                data = None
+                if offset != _NO_CHUNK:
+                    file.seek(int(offset))
+                    data = file.read(int(length))
+                    if len(data) < length or not data:
+                        raise ValueError("the file is cut")
+                yield first, last, tuple(i * c for i, c in zip(cell, self.chunk, strict=True)), data
 
     def _pixels(self, data: bytes) -> NDArray[Any]:
         pixels: NDArray[Any] = np.frombuffer(self.decode(data), dtype=self.dtype)
@@ -140,12 +147,12 @@ def open_zarr(path: str, **options: Any) -> Any:
 def chunk_reader(array: Any, path: str) -> ChunkReader | None:
     """Reader of an opened `zarr.Array` at a local folder or an address, or None where zarr-python has to read it.
 
-    Arrays in C order and little-endian, chunks compressed by blosc, zstd or gzip or not at all, shards with their
-    index at the end; Zarr 2 and 3.
+    Arrays in C order, chunks compressed by blosc, zstd or gzip or not at all, shards with their index at the end;
+    Zarr 2 (of either byte order, which the pixels keep) and little-endian Zarr 3.
     """
     metadata = array.metadata
     codecs = _codecs_of_v2(metadata) if metadata.zarr_format == 2 else _codecs_of_v3(metadata)
-    if codecs is None or array.dtype.byteorder == ">" or array.fill_value is None:
+    if codecs is None or array.fill_value is None:
         return None
     chunk, shard, decode = codecs
     return ChunkReader(
@@ -193,15 +200,35 @@ def _decoder(name: str | None) -> Callable[[bytes], Any] | None:
     if name == "gzip":
         return lambda data: zlib.decompress(data, wbits=31)
     if name == "blosc":
-        from numcodecs import blosc
-
-        decompress: Callable[[bytes], Any] = blosc.decompress
-        return decompress
+        return decode_blosc
     if name == "zstd":
         from numcodecs import zstd
 
         return lambda data: zstd.decompress(data)
     return None
+
+
+def decode_blosc(data: bytes) -> Any:
+    """Bytes of a buffer that blosc compressed.
+
+    Blosc believes the lengths in the header of a buffer: of one that is cut it would decode whatever lies behind it in
+    memory, without a complaint.
+
+    Raises
+    ------
+    ValueError
+        If the buffer is cut.
+    RuntimeError
+        If it is damaged.
+    """
+    from numcodecs import blosc
+
+    if len(data) < _BLOSC_HEADER.size:
+        raise ValueError("the chunk is cut")
+    _, size, _, stored = _BLOSC_HEADER.unpack_from(data)
+    if stored > len(data) or size >= _BLOSC_MOST:
+        raise ValueError("the chunk is cut or damaged")
+    return blosc.decompress(data)
 
 
 def _shard_index(file: Any, per_shard: tuple[int, ...]) -> NDArray[np.uint64]:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import struct
+from xml.etree import ElementTree
 
 import imagecodecs
 import numpy as np
@@ -10,7 +12,9 @@ import tensorstore
 
 from fusestack.errors import InputError
 from fusestack.geometry import Box
-from fusestack.view import SourceRef
+from fusestack.project.loaders import sources_of
+from fusestack.project.loaders.base import Description
+from fusestack.view import SourceRef, ViewId
 from tests.contracts.source_contract import Example, SourceContract, assert_refused, levels_of, open_fresh, pixels
 
 FACTORS = ((1.0, 1.0, 1.0), (1.0, 2.0, 2.0), (2.0, 6.0, 4.0))
@@ -161,3 +165,136 @@ def test_streams_of_lz4_that_are_cut_are_noticed(tmp_path):
     file.write_bytes(data[:16] + b"NOTLZ4!!" + data[24:])
     with pytest.raises(InputError, match="lz4 blocks is damaged"):
         open_fresh(ref_of(tmp_path)).read(0, Box.of_shape(array.shape))
+
+
+PLAIN = {
+    "raw": {"type": "raw"},
+    "gzip": {"type": "gzip", "level": 6},
+    "zlib": {"type": "gzip", "level": 6, "useZlib": True},
+    "bzip2": {"type": "bzip2", "blockSize": 1},
+    "xz": {"type": "xz", "preset": 1},
+    "blosc": {"type": "blosc", "cname": "lz4", "clevel": 1, "shuffle": 0},
+    "zstd": {"type": "zstd", "level": 3},
+}
+
+
+def read_or_message(source):
+    try:
+        return source.read(0, Box.of_shape(BLOCK))
+    except InputError as error:
+        return str(error)
+
+
+@pytest.mark.parametrize("kind", [*PLAIN, "lz4"])
+def test_cut_blocks_are_noticed_and_named(tmp_path, kind):
+    """Pixels that nothing can compress, too: blosc then stores them as they are, without anything to check."""
+    for number, array in enumerate((pixels(BLOCK), np.full(BLOCK, 7, "u2"))):
+        write_setup(tmp_path, number, FACTORS[:1])
+        save = write_lz4 if kind == "lz4" else lambda path, a, **view: write_level(path, a, PLAIN[kind], **view)
+        block = save(tmp_path, array, setup=number) / "0" / "0" / "0"
+        whole = block.read_bytes()
+        source = open_fresh(ref_of(tmp_path, number))
+        size = len(whole)
+        for length in {*range(41), size // 2, size - 200, size - 30, size - 1} & {*range(size)}:
+            block.write_bytes(whole[:length])
+            found = read_or_message(source)
+            if isinstance(found, str):
+                assert str(block) in found
+                assert "restore" in found
+            else:  # only what ends a stream is missing
+                assert kind == "lz4"
+                assert length >= size - 21
+                assert np.array_equal(found, array)
+
+
+@pytest.mark.parametrize("place", range(16, 60))
+def test_blocks_with_a_wrong_byte_never_crash(tmp_path, place):
+    write_setup(tmp_path, 0, FACTORS[:1])
+    for kind in (*PLAIN, "lz4"):
+        array = pixels(BLOCK)
+        made = write_lz4(tmp_path, array) if kind == "lz4" else write_level(tmp_path, array, PLAIN[kind])
+        block = made / "0" / "0" / "0"
+        data = bytearray(block.read_bytes())
+        data[place] ^= 0xFF
+        block.write_bytes(data)
+        found = read_or_message(open_fresh(ref_of(tmp_path)))
+        assert str(block) in found if isinstance(found, str) else found.shape == BLOCK
+        shutil.rmtree(made)
+
+
+def test_lz4_blocks_that_lie_about_their_size(tmp_path):
+    write_setup(tmp_path, 0, FACTORS[:1])
+    block = write_lz4(tmp_path, np.zeros(BLOCK, "u2")) / "0" / "0" / "0"
+    data = bytearray(block.read_bytes())
+    for size in (2**31, 4097, 4095):
+        data[16 + 13 : 16 + 17] = struct.pack("<I", size)
+        block.write_bytes(data)
+        with pytest.raises(InputError, match="the pixels cannot be read"):
+            open_fresh(ref_of(tmp_path)).read(0, Box.of_shape(BLOCK))
+
+
+@pytest.mark.parametrize(
+    ("kind", "written"),
+    [
+        ("zstd", {"compression": {"type": "zstd", "level": 3, "nbWorkers": 0}}),
+        ("blosc", {"compression": {"type": "blosc", "cname": "lz4", "clevel": 1, "shuffle": 0, "nthreads": 1}}),
+        ("gzip", {"compressionType": "gzip"}),  # before version 2
+    ],
+)
+def test_attributes_as_other_versions_write_them(tmp_path, kind, written):
+    array = pixels((17, 45, 61))
+    write_setup(tmp_path, 0, FACTORS[:1])
+    attributes = write_level(tmp_path, array, PLAIN[kind]) / "attributes.json"
+    known = json.loads(attributes.read_text())
+    del known["compression"]
+    attributes.write_text(json.dumps(known | written))
+    np.testing.assert_array_equal(open_fresh(ref_of(tmp_path)).read(0, Box.of_shape(array.shape)), array)
+
+
+def test_views_of_many_timepoints_and_setups(tmp_path):
+    written = {}
+    for setup, dtype in enumerate(("uint16", "float32")):
+        write_setup(tmp_path, setup, FACTORS[:2], dtype)
+        for timepoint in (0, 3):
+            arrays = levels_of(pixels((9, 21, 33), dtype, seed=10 * setup + timepoint), FACTORS[:2])
+            written[setup, timepoint] = arrays
+            for level, array in enumerate(arrays):
+                write_level(tmp_path, array, {"type": "zstd"}, setup=setup, timepoint=timepoint, level=level)
+    for (setup, timepoint), arrays in written.items():
+        source = open_fresh(ref_of(tmp_path, setup, timepoint))
+        for level, array in enumerate(arrays):
+            np.testing.assert_array_equal(source.read(level, Box.of_shape(array.shape)), array, strict=True)
+
+
+def test_levels_that_do_not_fit(tmp_path):
+    write_setup(tmp_path, 0, FACTORS[:2])
+    write_level(tmp_path, pixels((9, 21, 33)), {"type": "raw"})
+    assert_refused(ref_of(tmp_path), "setup0/timepoint0/s1", "no such dataset")
+    write_level(tmp_path, pixels((9, 10, 16), "uint8"), {"type": "raw"}, level=1)
+    assert_refused(ref_of(tmp_path), "setup0/timepoint0/s1", "holds uint8, but level 0 uint16")
+    for rows in ([], [[1, 1]], [[1, 1, 0]], [["a", 1, 1]], 5, [[1, 1, None]]):
+        (tmp_path / "setup0" / "attributes.json").write_text(json.dumps({"downsamplingFactors": rows}))
+        assert_refused(ref_of(tmp_path), "setup0", "restore")
+
+
+@pytest.mark.parametrize("loader", ["bdv.n5", "bdv.n5.cloud"])
+@pytest.mark.parametrize(
+    ("element", "expected"),
+    [
+        ("<n5 type='relative'>dataset.n5</n5>", "/project/dataset.n5"),
+        ("<n5 type='relative'>a%20b/data.n5</n5>", "/project/a b/data.n5"),
+        ("<n5 type='absolute'>file:/d/a%20b.n5/</n5>", "/d/a b.n5"),
+        ("<n5>C:\\d\\x.n5</n5>", "C:/d/x.n5"),
+        ("<n5>s3://bucket/a%20b.n5</n5>", "s3://bucket/a b.n5"),
+        ("<n5 type='absolute'>gs://bucket/x.n5</n5>", "gs://bucket/x.n5"),
+        ("<n5>https://host/x.n5</n5>", "https://host/x.n5"),
+    ],
+)
+def test_loaders(loader, element, expected):
+    root = ElementTree.fromstring(f"<ImageLoader format='{loader}' version='1.0'>{element}</ImageLoader>")
+    assert sources_of(root, Description("/project"))(ViewId(4, 2)) == ref_of(expected, 2, 4)
+
+
+def test_loader_without_a_container():
+    with pytest.raises(ValueError, match=r"bdv\.n5.*has no n5 element"):
+        sources_of(ElementTree.fromstring("<ImageLoader format='bdv.n5'/>"), Description("/project"))

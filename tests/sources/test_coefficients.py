@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import h5py
 import numpy as np
 import pytest
@@ -67,3 +69,24 @@ def test_damage_is_told(tmp_path):
     (tmp_path / "broken.h5").write_text("no HDF5")
     with pytest.raises(InputError, match="cannot be read"):
         read_coefficients(str(tmp_path / "broken.h5"), 0, 0)
+
+
+@pytest.mark.parametrize("version", ["1.0", b"1.0", "1", 1, "2.0", b"10.0"])
+@pytest.mark.parametrize("save", [as_n5, as_zarr, as_zarr3, as_hdf5])
+def test_versions(tmp_path, save, version):
+    container = save(tmp_path, NAME)
+    if save is as_hdf5:
+        with h5py.File(container, "a") as file:
+            file[NAME].attrs["coefficients version"] = version
+    elif isinstance(version, bytes):
+        pytest.skip("JSON has no bytes")
+    elif save is as_n5:
+        attributes = container / NAME / "attributes.json"
+        attributes.write_text(json.dumps(json.loads(attributes.read_text()) | {"coefficients version": version}))
+    else:
+        zarr.open_array(container / NAME).attrs["coefficients version"] = version
+    if version in ("2.0", b"10.0"):
+        with pytest.raises(InputError, match=r"coefficients version is .* only 1 is read"):
+            read_coefficients(str(container), 7, 2)
+    else:
+        np.testing.assert_array_equal(read_coefficients(str(container), 7, 2), MAP)

@@ -4,6 +4,7 @@ import json
 import warnings
 from pathlib import Path
 
+import numcodecs
 import numpy as np
 import pytest
 import zarr
@@ -274,6 +275,27 @@ def test_cut_chunks(tmp_path, shards):
         file.write_bytes(whole[:length])
         with pytest.raises(InputError, match=r"a\.zarr.*(the pixels cannot be read|is empty)"):
             source.read(0, Box.of_shape(array.shape))
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_cut_chunks_that_blosc_could_not_compress(tmp_path, version):
+    """Blosc would take what lies behind them in memory for their pixels."""
+    array = np.random.default_rng(0).integers(0, 65536, (16, 16, 16)).astype(">u2" if version == 2 else "u2")
+    blosc = numcodecs.Blosc("lz4", 1, 0) if version == 2 else zarr.codecs.BloscCodec(cname="lz4", clevel=1)
+    write_image(tmp_path / "a.zarr", [array], version=version, compressors=blosc)
+    source = open_fresh(ref_of(tmp_path / "a.zarr"))
+    whole = Box.of_shape(array.shape)
+    assert np.array_equal(source.read(0, whole), array)
+    assert source.read(0, whole).dtype.isnative
+    (file,) = (f for f in (tmp_path / "a.zarr" / "s0").rglob("*0") if f.is_file())
+    data = file.read_bytes()
+    for length in (10, 16, 17, len(data) // 2, len(data) - 1):
+        file.write_bytes(data[:length])
+        with pytest.raises(InputError, match=r"the chunk is cut"):
+            source.read(0, whole)
+    file.write_bytes(data[:4] + b"\xff" * 4 + data[8:])
+    with pytest.raises(InputError, match=r"cut or damaged"):
+        source.read(0, whole)
 
 
 def test_only_the_chunks_of_the_box_are_read(tmp_path):

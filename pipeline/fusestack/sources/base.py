@@ -163,6 +163,7 @@ def input_errors(where: str, what: str, way_out: str) -> Iterator[None]:
         raise
     except Exception as error:
         cause = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        way_out = getattr(error, "way_out", way_out)  # of a store that refuses
         raise InputError(f"{where}: {what} ({' '.join(cause.split())}); {way_out}") from error
 
 

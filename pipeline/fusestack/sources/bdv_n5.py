@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fusestack.geometry import Box, Float3, Int3
+    from fusestack.zarr_chunks import ChunkReader
 
 _RESTORE = "restore it from its source, or save the project again"
 
@@ -44,7 +45,7 @@ class BdvN5Source:
         with input_errors(f"{path}: {where}", "cannot be read", _RESTORE):
             factors = _factors(read_attributes(path, where), f"{path}: {where}")
             self._names = tuple(f"{where}/timepoint{timepoint}/s{level}" for level in range(len(factors)))
-            self._readers = []
+            self._readers: list[ChunkReader] = []
             for name in self._names:
                 attributes = read_attributes(path, name)
                 if "dimensions" not in attributes:
@@ -52,6 +53,10 @@ class BdvN5Source:
                 reader = n5_reader(path, name, attributes)
                 if len(reader.shape) != 3:
                     raise InputError(f"{path}: {name}: has {len(reader.shape)} axes instead of 3; {_RESTORE}")
+                if self._readers and reader.dtype != self._readers[0].dtype:
+                    raise InputError(
+                        f"{path}: {name}: holds {reader.dtype}, but level 0 {self._readers[0].dtype}; {_RESTORE}"
+                    )
                 self._readers.append(reader)
         self._dtype = pixel_dtype(self._readers[0].dtype, f"{path}: {self._names[0]}")
         self._levels = tuple(
@@ -86,7 +91,7 @@ def _factors(attributes: dict[str, Any], where: str) -> tuple[Float3, ...]:
     """Factors of the levels, z, y, x; the setup is missing where it has none."""
     rows = attributes.get("downsamplingFactors")
     if rows is None:
-        raise InputError(f"{where}: there is no such setup (no downsamplingFactors); {_RESTORE}")
+        raise InputError(f"{where}: there is no such setup (no downsamplingFactors); check the path, or {_RESTORE}")
     factors = np.asarray(rows, dtype=np.float64)
     if factors.ndim != 2 or factors.shape[1] != 3 or not (factors >= 1).all():
         raise InputError(f"{where}: its downsamplingFactors are not rows of three numbers from 1 on; {_RESTORE}")

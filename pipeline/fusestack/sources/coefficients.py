@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,13 +12,16 @@ from fusestack.errors import InputError
 from fusestack.n5_chunks import n5_reader, read_attributes
 from fusestack.sources.base import check_exists, input_errors, opened_file
 from fusestack.storage import is_address
+from fusestack.view import ViewId
 from fusestack.zarr_chunks import open_zarr
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+_Found = tuple[Any, dict[str, Any]]  # values and attributes
 _WAY_OUT = "solve the intensities of this view too, or leave out fusion.intensity_adjustment"
 _HDF5 = (".h5", ".hdf5")
+_VERSION = "coefficients version"
 
 
 def read_coefficients(
@@ -42,7 +46,7 @@ def read_coefficients(
     Raises
     ------
     InputError
-        If there is no such map, or it is damaged.
+        If there is no such map, or it is damaged or of a later version.
     """
     name = f"{group}/setup{setup}/timepoint{timepoint}/{dataset}".lstrip("/")
     where = f"{container}: {name}"
@@ -52,14 +56,14 @@ def read_coefficients(
             found = _from_hdf5(container, name)
         elif (attributes := read_attributes(container, name)).get("dimensions"):
             reader = n5_reader(container, name, attributes)
-            found = reader.read([0] * len(reader.shape), reader.shape)
+            found = reader.read([0] * len(reader.shape), reader.shape), attributes
         else:
             found = _from_zarr(container, name)
     if found is None:
-        raise InputError(
-            f"{where}: there are no coefficients of view (timepoint {timepoint}, setup {setup}); {_WAY_OUT}"
-        )
-    values = np.asarray(found, dtype=np.float64)
+        raise InputError(f"{where}: there are no coefficients of view {ViewId(timepoint, setup)}; {_WAY_OUT}")
+    values, version = np.asarray(found[0], dtype=np.float64), found[1].get(_VERSION, "1.0")
+    if not re.match(r"\D*1\b", str(version)):  # a text, of HDF5 perhaps bytes
+        raise InputError(f"{where}: its {_VERSION} is {version}, and only 1 is read; {_WAY_OUT}")
     if values.ndim != 4 or values.shape[0] != 2 or not values.size or not np.isfinite(values).all():
         raise InputError(
             f"{where}: holds {' x '.join(str(n) for n in reversed(values.shape))} values (xyz and 2 are needed, "
@@ -68,15 +72,16 @@ def read_coefficients(
     return values
 
 
-def _from_hdf5(container: str, name: str) -> Any:
+def _from_hdf5(container: str, name: str) -> _Found | None:
     import h5py
 
     with h5py.File(opened_file(container) if is_address(container) else container, "r") as file:
-        return file[name][()] if name in file else None
+        return (file[name][()], dict(file[name].attrs)) if name in file else None
 
 
-def _from_zarr(container: str, name: str) -> Any:
+def _from_zarr(container: str, name: str) -> _Found | None:
     try:
-        return np.asarray(open_zarr(f"{container}/{name}")[...])
+        array = open_zarr(f"{container}/{name}")
     except FileNotFoundError:
         return None
+    return np.asarray(array[...]), array.attrs.asdict()

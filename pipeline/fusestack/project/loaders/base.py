@@ -7,10 +7,10 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import unquote, urlsplit
+from xml.etree.ElementTree import Element
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from xml.etree.ElementTree import Element
 
     from fusestack.project.elements import Names
     from fusestack.project.model import Setup
@@ -80,6 +80,19 @@ def resolve_path(element: Element, folder: str) -> str:
         return text
     local = unquote(urlsplit(text).path)
     return local[1:] if _DRIVE.match(local[1:]) else local
+
+
+def resolve_uri(element: Element, folder: str) -> str:
+    """Absolute path or URL that an element names as a URI, ``%20`` for a blank: the containers of N5 and Zarr.
+
+    Raises
+    ------
+    ValueError
+        If the text is empty.
+    """
+    path = Element(element.tag, element.attrib)
+    path.text = unquote(element.text or "").strip().rstrip("/")
+    return resolve_path(path, folder)
 
 
 def join(folder: str, text: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fusestack.project.loaders.base import resolve_path
+from fusestack.project.loaders.base import resolve_path, resolve_uri
 from fusestack.view import SourceRef
 
 if TYPE_CHECKING:
@@ -16,20 +16,24 @@ if TYPE_CHECKING:
 
 def bdv_hdf5(loader: Element, description: Description) -> SourceOf:
     """``bdv.hdf5``; partition files need no look, the main file links to their datasets (reference 1.4)."""
-    return _container(loader, "hdf5", "fusestack.sources.bdv_hdf5:BdvHdf5Source", description)
+    path = resolve_path(_named(loader, "hdf5"), description.folder)
+    return _views_in("fusestack.sources.bdv_hdf5:BdvHdf5Source", path)
 
 
 def bdv_n5(loader: Element, description: Description) -> SourceOf:
-    """``bdv.n5``, and ``bdv.n5.cloud``, whose path is an address (reference 1.4)."""
-    return _container(loader, "n5", "fusestack.sources.bdv_n5:BdvN5Source", description)
+    """``bdv.n5`` and ``bdv.n5.cloud``; both may name a folder or an address (reference 1.4)."""
+    path = resolve_uri(_named(loader, "n5"), description.folder)
+    return _views_in("fusestack.sources.bdv_n5:BdvN5Source", path)
 
 
-def _container(loader: Element, tag: str, reader: str, description: Description) -> SourceOf:
+def _named(loader: Element, tag: str) -> Element:
     element = loader.find(tag)
     if element is None:
         raise ValueError(f"the loader '{loader.get('format')}' has no {tag} element that names the file")
-    path = resolve_path(element, description.folder)
+    return element
 
+
+def _views_in(reader: str, path: str) -> SourceOf:
     def source(view: ViewId) -> SourceRef:
         return SourceRef(reader, path, (("setup", view.setup), ("timepoint", view.timepoint)))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fusestack.project.elements import integer
-from fusestack.project.loaders.base import join, resolve_path
+from fusestack.project.loaders.base import join, resolve_uri
 from fusestack.view import SourceRef, ViewId
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def multimg_zarr(loader: Element, description: Description) -> SourceOf:
     if bucket:
         container = join(f"s3://{bucket}", (element.text or "").strip())
     else:
-        container = resolve_path(element, description.folder)
+        container = resolve_uri(element, description.folder)
     sources: dict[ViewId, SourceRef] = {}
     for group in loader.findall("zgroups/zgroup"):
         view = ViewId(
