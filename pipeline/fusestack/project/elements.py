@@ -153,6 +153,12 @@ def registration(element: Element) -> Affine:
     return pixel_to_world
 
 
+def intensity_model(element: Element) -> tuple[float, float]:
+    """Numbers a, b of an ``IntensityAdjustments`` entry: intensities become ``a * I + b`` (reference 3.9)."""
+    a, b = floats(element.findtext("model"), "model", 2)
+    return a, b
+
+
 def bounding_box(element: Element) -> Box:
     """World pixels of a ``BoundingBoxDefinition``, z, y, x; the file includes the maximum."""
     low = integers3(element.findtext("min"), "min", low=-_LARGEST)

@@ -94,6 +94,8 @@ class Project:
         Views that exist but have no ``ViewRegistration``: their place is unknown, so they cannot be fused.
     bounding_boxes : mapping of str to Box
         Named boxes in world pixels, z, y, x, in the order of the file.
+    intensity : mapping of ViewId to (float, float)
+        Linear models a, b of views: intensities become ``a * I + b``. Views without a model are absent.
     """
 
     path: str
@@ -104,6 +106,7 @@ class Project:
     missing: frozenset[ViewId] = frozenset()
     unregistered: frozenset[ViewId] = frozenset()
     bounding_boxes: Mapping[str, Box] = field(default_factory=dict)
+    intensity: Mapping[ViewId, tuple[float, float]] = field(default_factory=dict)
 
 
 def check_registration(pixel_to_world: Affine) -> None:

@@ -71,6 +71,7 @@ def read_project(path: str | Path) -> Project:
     every = _view_ids(timepoints, setups, found)
     missing = _missing(root, found) & every
     registrations = _registrations(root, every - missing, found)
+    intensity = _intensity(root, every - missing, found)
     if found.problems or source_of is None:
         raise found.error()
     return Project(
@@ -85,6 +86,7 @@ def read_project(path: str | Path) -> Project:
         missing=missing,
         unregistered=every - missing - registrations.keys(),
         bounding_boxes=bounding_boxes,
+        intensity=intensity,
     )
 
 
@@ -198,6 +200,23 @@ def _registrations(root: Element, present: Set[ViewId], found: _Problems) -> dic
             seen.add(view)
             registrations[view] = elements.registration(element)
     return registrations
+
+
+def _intensity(root: Element, present: Set[ViewId], found: _Problems) -> dict[ViewId, tuple[float, float]]:
+    models: dict[ViewId, tuple[float, float]] = {}
+    seen = set()
+    for element in root.findall("IntensityAdjustments/IntensityAdjustments"):
+        view = None
+        with found.at("IntensityAdjustments"):
+            view = elements.view_id(element)
+        if view is None or view not in present:
+            continue
+        with found.at(f"intensity adjustment of view {view}"):
+            if view in seen:
+                raise ValueError("there are two models of this view")
+            seen.add(view)
+            models[view] = elements.intensity_model(element)
+    return models
 
 
 def _bounding_boxes(root: Element, found: _Problems) -> dict[str, Box]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fusestack.project.loaders.bdv import bdv_hdf5
+from fusestack.project.loaders.wrapped import flat_field, split
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,7 +44,14 @@ def sources_of(loader: Element, description: Description) -> SourceOf:
     return _READERS[name](loader, description)
 
 
-_READERS: dict[str, Callable[[Element, Description], SourceOf]] = {"bdv.hdf5": bdv_hdf5}
+_READERS: dict[str, Callable[[Element, Description], SourceOf]] = {
+    "bdv.hdf5": bdv_hdf5,
+    "split.viewerimgloader": split,
+    "split.imgloader": split,
+    "split.multiresolutionimgloader": split,
+    "spimreconstruction.wrapped.flatfield.default": flat_field,
+    "spimreconstruction.wrapped.flatfield.multiresolution": flat_field,
+}
 
 _STATUS = {
     **dict.fromkeys(
@@ -55,11 +63,6 @@ _STATUS = {
             "spimreconstruction.filelist",
             "spimreconstruction.stack.ij",
             "spimreconstruction.stack.loci",
-            "split.viewerimgloader",
-            "split.imgloader",
-            "split.multiresolutionimgloader",
-            "spimreconstruction.wrapped.flatfield.default",
-            "spimreconstruction.wrapped.flatfield.multiresolution",
         ),
         _LATER,
     ),

@@ -1,0 +1,96 @@
+"""A part of another source: the views of split projects (BigStitcher reference, section 1.4)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from fusestack.errors import InputError
+from fusestack.geometry import Box
+from fusestack.sources.base import SourceLevel, check_box, open_source
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from fusestack.view import SourceRef
+
+
+class CroppedSource:
+    """Pixels of a box of another source, moved to zero.
+
+    Only what is inside the box is seen: beyond it an image ends, although the source that is wrapped has more pixels.
+
+    Parameters
+    ----------
+    path : str
+        Of the source that is wrapped, for messages.
+    source : SourceRef
+        The source that is wrapped.
+    box : Box
+        Region of its level 0, z, y, x.
+
+    Raises
+    ------
+    InputError
+        If the source cannot be opened, or the box does not lie inside it.
+
+    Notes
+    -----
+    BigStitcher reference, section 1.4 (split): at factor f the pixels ``min // f`` to ``(max - 0.01) // f`` are kept,
+    and the level keeps its factors, so that it lies up to f - 1 pixels of level 0 off its place where ``min`` is no
+    multiple of f. BigStitcher cuts splits at multiples. Along an axis that a level does not reduce (f = 1) the box
+    itself is kept. Levels that have no pixel inside the box are left out, and all below them.
+    """
+
+    def __init__(self, path: str, *, source: SourceRef, box: Box) -> None:
+        self._path = path
+        self._source = open_source(source)
+        whole = self._source.levels[0].shape
+        if box.is_empty or box.intersect(Box.of_shape(whole)) != box:
+            low, high = box.inclusive()
+            raise InputError(
+                f"{path}: the split interval {low} to {high} (x, y, z) does not lie inside the image of "
+                f"{' x '.join(str(n) for n in reversed(whole))} pixels; correct the SetupIdDefinition of the project"
+            )
+        self._parts: tuple[Box, ...] = ()
+        self._levels: tuple[SourceLevel, ...] = ()
+        for level in self._source.levels:
+            part = _part_of_level(box, level)
+            if part.is_empty:
+                break
+            z, y, x = part.shape
+            self._parts += (part,)
+            self._levels += (replace(level, shape=(z, y, x)),)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Pixel type, native byte order."""
+        return self._source.dtype
+
+    @property
+    def levels(self) -> tuple[SourceLevel, ...]:
+        """Resolutions, full resolution first."""
+        return self._levels
+
+    def read(self, level: int, box: Box) -> NDArray[Any]:
+        """Read a region (z, y, x) of a level.
+
+        Raises
+        ------
+        InputError
+            If the source that is wrapped cannot be read.
+        """
+        check_box(self._path, self._levels, level, box)
+        return self._source.read(level, box.shift(self._parts[level].start))
+
+
+def _part_of_level(box: Box, level: SourceLevel) -> Box:
+    """Region of a level that shows a box of level 0."""
+    start, stop = [], []
+    for low, high, factor, size in zip(box.start, box.stop, level.factors, level.shape, strict=True):
+        last = high - 1 if factor == 1 else math.floor((high - 1 - 0.01) / factor)
+        start.append(math.floor(low / factor))
+        stop.append(min(last + 1, size))
+    return Box(tuple(start), tuple(stop))
