@@ -11,11 +11,11 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "pipeline" / "fusestack"
 
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("kernels", "geometry", "grid", "view", "image", "stage", "errors", "zarr_chunks"),
+    ("kernels", "geometry", "grid", "view", "image", "stage", "errors", "storage", "zarr_chunks", "n5_chunks"),
     ("project", "sources", "writers", "execution", "simulate"),
     ("config",),
-    ("fusion", "pyramid", "layout", "inputs", "resources"),
-    ("planner", "provenance"),
+    ("fusion", "pyramid", "layout", "inputs", "resources", "fingerprint"),
+    ("planner", "preparation", "provenance"),
     ("runner",),
     ("", "__main__", "api", "cli", "display", "demo"),
 )
@@ -24,6 +24,7 @@ FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 # Value types of one floor that its other rooms mention; each with its reason.
 SAME_FLOOR = {
     ("layout", "pyramid"),  # the size of a level
+    ("planner", "preparation"),  # the stages before the fusion
     ("api", "display"),  # the report of a run
     ("__main__", "cli"),
     ("cli", "api"),

@@ -167,11 +167,11 @@ def design(project: Project | str | Path | Sequence[View], **options: Any) -> Fu
     if isinstance(project, (str, Path)):
         project = open_project(project)
     if isinstance(project, Project):
-        views, everything, boxes = select_views(project, selection_of(select)), project.views, project.bounding_boxes
+        views, everything = select_views(project, selection_of(select)), project.views
+        found = design_images(views, everything, project.bounding_boxes, fusion, project.intensity)
     else:
-        views = everything = tuple(sorted(project, key=lambda view: view.id))
-        boxes = {}
-    found = design_images(views, everything, boxes, fusion)
+        views = tuple(sorted(project, key=lambda view: view.id))
+        found = design_images(views, views, {}, fusion)
     if len(found.images) > 1:
         titles = ", ".join(image.title for image in found.images[:3])
         raise ConfigError(

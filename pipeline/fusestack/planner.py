@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,16 +12,18 @@ import numpy as np
 from fusestack import pyramid
 from fusestack.config.load import unsupported
 from fusestack.errors import ConfigError
+from fusestack.fingerprint import digest, identities, source_facts
 from fusestack.fusion import blocks as fusion_blocks
 from fusestack.fusion.design import Design, FusedImage, design_images
+from fusestack.fusion.intensity import CoefficientMap
 from fusestack.fusion.statistics import BlockStatistics, block_statistics
 from fusestack.grid import Grid
 from fusestack.image import Codec, ImageSpec
 from fusestack.inputs import Inputs, read_inputs
 from fusestack.layout import cut_levels
+from fusestack.preparation import prepare_content
 from fusestack.resources import WORKER_BYTES, Resources, resolve_resources
 from fusestack.stage import Stage, Target
-from fusestack.view import SourceRef
 from fusestack.writers import WRITERS
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from fusestack.config.load import LoadedConfig
     from fusestack.config.models import Output
     from fusestack.fusion.groups import Group
+    from fusestack.fusion.intensity import Adjustment
     from fusestack.geometry import Int3
 
 # Output, its encoded copy, and what the codec needs beside them.
@@ -49,6 +50,8 @@ class PlannedImage:
     title : str
     target : Target
         Level 0.
+    preparation : tuple of Stage
+        What ``fuse`` reads besides the input, each with a target of its own; needed until ``fuse`` is complete.
     stages : tuple of Stage
         ``fuse``, then one per pyramid level.
     fused : FusedImage
@@ -63,6 +66,7 @@ class PlannedImage:
 
     title: str
     target: Target
+    preparation: tuple[Stage, ...]
     stages: tuple[Stage, ...]
     fused: FusedImage
     statistics: BlockStatistics
@@ -119,14 +123,12 @@ def make_plan(loaded: LoadedConfig) -> Plan:
         raise ConfigError(f"{loaded.name}: output.path is missing; say where the fused image goes")
     resources = resolve_resources(config.execution, loaded.folder)
     inputs = read_inputs(loaded)
-    design = design_images(inputs.views, inputs.project.views, inputs.project.bounding_boxes, config.fusion)
+    design = design_of(loaded, inputs)
     path = str(loaded.resolve_path(config.output.path))
-    identities = input_identities(inputs)
+    read = identities(_paths_read(inputs, design))
     options = config.fusion.model_dump(mode="json")
-    images = tuple(
-        _plan_image(fused, design, config.output, path, options, identities, resources) for fused in design.images
-    )
-    _refuse_inputs_as_outputs(images, inputs)
+    images = tuple(_plan_image(fused, design, config.output, path, options, read, resources) for fused in design.images)
+    _refuse_inputs_as_outputs(images, [*read, inputs.project.path])
     return Plan(
         output=path,
         work=f"{path}.fusestack",
@@ -140,13 +142,39 @@ def make_plan(loaded: LoadedConfig) -> Plan:
     )
 
 
+def design_of(loaded: LoadedConfig, inputs: Inputs, **changes: Any) -> Design:
+    """Design the fused images of a configuration.
+
+    Parameters
+    ----------
+    loaded : LoadedConfig
+    inputs : Inputs
+    **changes
+        Other values of options of the fusion.
+    """
+    options = loaded.config.fusion.model_copy(update=changes)
+    adjustment = options.intensity_adjustment
+    if adjustment is not None and adjustment.coefficients is not None:
+        container = loaded.resolve_path(adjustment.coefficients)
+        adjustment = adjustment.model_copy(update={"coefficients": container})
+        options = options.model_copy(update={"intensity_adjustment": adjustment})
+    project = inputs.project
+    return design_images(inputs.views, project.views, project.bounding_boxes, options, project.intensity)
+
+
+def _paths_read(inputs: Inputs, design: Design) -> list[str]:
+    paths = {path for view in inputs.views for path in view.source.paths}
+    paths |= {found.container for found in design.adjustments.values() if isinstance(found, CoefficientMap)}
+    return sorted(paths)
+
+
 def _plan_image(
     fused: FusedImage,
     design: Design,
     output: Output,
     path: str,
     options: Mapping[str, Any],
-    identities: Mapping[str, str],
+    read: Mapping[str, str],
     resources: Resources,
 ) -> PlannedImage:
     single = len(design.images) == 1
@@ -158,15 +186,17 @@ def _plan_image(
     statistics = block_statistics(
         fused.compute.tables.values(), _int3(shape), _int3(block), np.dtype(design.input_dtype).itemsize
     )
+    fused, preparation = prepare_content(fused, read, work, resources)
     compute, peak = _fit(fused, statistics, spec, resources)
     components = {
         "fusion": options,
         "grid": _grid_facts(fused, design.input_dtype),
-        "inputs": identities,
-        "views": _digest([_view_facts(group) for group in fused.groups]),
+        "inputs": read,
+        "views": digest([_view_facts(group, design) for group in fused.groups]),
         "output": _layout_facts(spec, output.format),
     }
-    first = _digest([fusion_blocks.VERSION, components, _level_facts(spec, 0)])
+    versions = [fusion_blocks.VERSION, *(stage.fingerprint for stage in preparation)]
+    first = digest([versions, components, _level_facts(spec, 0)])
     stages = [Stage("fuse", Grid(spec.shape, spec.levels[0].block), compute, target, first, peak)]
     for number in range(1, len(spec.levels)):
         stages.append(_pyramid_stage(stages[-1], number, resources))
@@ -177,11 +207,12 @@ def _plan_image(
     return PlannedImage(
         title=fused.title,
         target=target,
+        preparation=preparation,
         stages=tuple(stages),
         fused=fused,
         statistics=statistics,
         components=named,
-        fingerprint=_digest([stage.fingerprint for stage in stages]),
+        fingerprint=digest([stage.fingerprint for stage in stages]),
         project=project,
     )
 
@@ -261,7 +292,7 @@ def _pyramid_stage(below: Stage, number: int, resources: Resources) -> Stage:
             f"a block of pyramid level {number} needs {peak / 2**20:,.0f} MiB, a worker has "
             f"{resources.block_bytes / 2**20:,.0f} MiB: lower output.shards or output.chunks, or raise execution.memory"
         )
-    fingerprint = _digest([pyramid.VERSION, below.fingerprint, _level_facts(image, number)])
+    fingerprint = digest([pyramid.VERSION, below.fingerprint, _level_facts(image, number)])
     return Stage(
         f"pyramid/{number}",
         Grid(level.shape, level.block),
@@ -272,11 +303,9 @@ def _pyramid_stage(below: Stage, number: int, resources: Resources) -> Stage:
     )
 
 
-def _refuse_inputs_as_outputs(images: Sequence[PlannedImage], inputs: Inputs) -> None:
+def _refuse_inputs_as_outputs(images: Sequence[PlannedImage], paths: Sequence[str]) -> None:
     """Never write over what is read, not even where overwriting is allowed."""
-    read = {os.path.realpath(path) for view in inputs.views for path in view.source.paths} | {
-        os.path.realpath(inputs.project.path)
-    }
+    read = {os.path.realpath(path) for path in paths}
     for image in images:
         for key, written in (("output.path", image.target.image.path), ("output.project", image.project)):
             if written is None:
@@ -286,25 +315,6 @@ def _refuse_inputs_as_outputs(images: Sequence[PlannedImage], inputs: Inputs) ->
                 raise ConfigError(
                     f"{key}: {written} is an input of this run, and would be replaced; choose another name"
                 )
-
-
-def input_identities(inputs: Inputs) -> dict[str, str]:
-    """Size and time of change of every file that the selected views are read from, by path."""
-    return {
-        path: _identity(Path(path)) for path in sorted({path for view in inputs.views for path in view.source.paths})
-    }
-
-
-def _identity(path: Path) -> str:
-    """Size and time of change; of a folder (Zarr) those of its metadata files."""
-    if path.is_dir():
-        names = ("zarr.json", ".zattrs", ".zgroup", ".zarray", "0/zarr.json", "0/.zarray")
-        return "; ".join(f"{name} {_identity(path / name)}" for name in names if (path / name).exists())
-    try:
-        found = path.stat()
-    except OSError:
-        return "missing"
-    return f"{found.st_size} bytes, changed {found.st_mtime_ns}"
 
 
 def _titled(path: str, title: str) -> str:
@@ -337,22 +347,23 @@ def _grid_facts(fused: FusedImage, input_dtype: str) -> dict[str, Any]:
     }
 
 
-def _view_facts(group: Group) -> list[Any]:
+def _view_facts(group: Group, design: Design) -> list[Any]:
     """What the pixels of a group depend on besides the options; numbers rounded as they are written in projects."""
     return [
         (
             *view.id,
-            _source_facts(view.source),
+            source_facts(view.source),
             [f"{v:.9g}" for v in view.pixel_to_world.to_xyz()],
+            _adjustment_facts(design.adjustments.get(view.id)),
         )
         for view in group.views
     ]
 
 
-def _source_facts(source: SourceRef) -> list[Any]:
-    """Name and options of a source and of those it wraps; a folder may be moved."""
-    options = [[key, _source_facts(v) if isinstance(v, SourceRef) else v] for key, v in source.options]
-    return [Path(source.path).name, options]
+def _adjustment_facts(found: Adjustment | None) -> list[Any] | None:
+    if isinstance(found, CoefficientMap):
+        return [Path(found.container).name, found.group, found.dataset]
+    return None if found is None else [found.factor, found.offset]
 
 
 def _layout_facts(spec: ImageSpec, file_format: str) -> dict[str, Any]:
@@ -371,10 +382,6 @@ def _layout_facts(spec: ImageSpec, file_format: str) -> dict[str, Any]:
 def _level_facts(spec: ImageSpec, number: int) -> dict[str, Any]:
     level = spec.levels[number]
     return {"factors": level.factors, "chunks": level.chunks, "shards": level.shards, "block": level.block}
-
-
-def _digest(facts: Any) -> str:
-    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def _int3(values: Iterable[int]) -> Int3:

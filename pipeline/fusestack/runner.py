@@ -16,6 +16,7 @@ from fusestack.execution.executor import Executor, ProcessExecutor, ThreadExecut
 from fusestack.execution.ledger import Ledger
 from fusestack.execution.lock import output_lock
 from fusestack.execution.status import StatusFile
+from fusestack.fingerprint import differing
 from fusestack.project.write import write_project
 from fusestack.provenance import project_of, run_record
 
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 _RECORD = "made.json"
 _BLOCKS_NAMED = 5
-_DIFFERENCES_NAMED = 4
 
 
 @dataclass(frozen=True)
@@ -126,6 +126,7 @@ def inspect(plan: Plan, *, force: bool = False) -> list[StageState]:
     states = []
     for image in plan.images:
         kept = len(image.stages) if _is_started(image, record) and not force else _stages_kept(image, record, force)
+        states += _inspect_preparation(plan, image, kept, force=force)
         reason = "not begun yet" if kept else _reason(image, record, force=force)
         for number, stage in enumerate(image.stages):
             done = Ledger(_ledger_path(plan, stage.key), stage.grid.count).finished if number < kept else 0
@@ -137,6 +138,20 @@ def inspect(plan: Plan, *, force: bool = False) -> list[StageState]:
                 states.append(StageState(stage, "run", 0, reason))
             if done < stage.grid.count:
                 reason = "after the stage before it"
+    return states
+
+
+def _inspect_preparation(plan: Plan, image: PlannedImage, kept: int, *, force: bool) -> list[StageState]:
+    first = image.stages[0]
+    if kept and Ledger(_ledger_path(plan, first.key), first.grid.count).complete:
+        return [StageState(stage, "reuse", stage.grid.count, "not needed any more") for stage in image.preparation]
+    states = []
+    for stage in image.preparation:
+        there = stage.target.open().exists() and not force
+        done = Ledger(_ledger_path(plan, stage.key), stage.grid.count).finished if there else 0
+        action = "reuse" if done == stage.grid.count else "continue" if done else "run"
+        reason = f"{done:,} of {stage.grid.count:,} blocks are in the cache" if done else "not in the cache"
+        states.append(StageState(stage, action, done, reason))
     return states
 
 
@@ -171,78 +186,54 @@ def check_outputs(plan: Plan, *, force: bool = False) -> None:
         raise OutputError(*problems)
 
 
-def differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    """Say what differs between the components of two fingerprints, the user's own options first.
-
-    Returns
-    -------
-    str
-        ``fusion.blending.range: 40.0 -> 20.0; other views or registrations``; empty if nothing differs.
-    """
-    found = _differences(old["fusion"], new["fusion"], "fusion.")
-    changed = [path for path, identity in new["inputs"].items() if old["inputs"].get(path, identity) != identity]
-    found += [f"the input {path} has changed" for path in changed]
-    if old["inputs"].keys() != new["inputs"].keys():
-        found.append("other input files")
-    if old["views"] != new["views"]:
-        found.append("other views or registrations")
-    found += _differences(old["output"], new["output"], "output.")
-    found = found or _differences(old["grid"], new["grid"], "grid.")
-    more = len(found) - _DIFFERENCES_NAMED
-    return "; ".join(found[:_DIFFERENCES_NAMED] + ([f"and {more} more"] if more > 0 else []))
-
-
-def _differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str) -> list[str]:
-    found = []
-    for key in sorted({*old, *new}):
-        before, after = old.get(key), new.get(key)
-        if before == after:
-            continue
-        if isinstance(before, dict) and isinstance(after, dict):
-            found += _differences(before, after, f"{prefix}{key}.")
-        else:
-            found.append(f"{prefix}{key}: {_shown(before)} -> {_shown(after)}")
-    return found
-
-
-def _shown(value: Any) -> str:
-    return "none" if value is None else str(value)
-
-
 def _make(plan: Plan, executor: Executor | None, *, force: bool, listener: Listener) -> tuple[StageReport, ...]:
     record = _read_record(plan)
     for image in plan.images:
         _prepare(plan, image, record, force=force)
-    ledgers = {id(s): Ledger(_ledger_path(plan, s.key), s.grid.count) for i in plan.images for s in i.stages}
+    stages = [(image, stage) for image in plan.images for stage in _stages(plan, image, force=force)]
+    ledgers = {id(stage): Ledger(_ledger_path(plan, stage.key), stage.grid.count) for _, stage in stages}
     listener(
         RunStarted(
             plan.output,
-            tuple(stage.name for image in plan.images for stage in image.stages),
-            sum(stage.grid.count for image in plan.images for stage in image.stages),
+            tuple(stage.name for _, stage in stages),
+            sum(stage.grid.count for _, stage in stages),
             sum(ledger.finished for ledger in ledgers.values()),
             plan.resources.workers,
         )
     )
     reports: list[StageReport] = []
     try:
-        for image in plan.images:
-            for stage in image.stages:
-                with ledgers[id(stage)] as ledger:
-                    done = ledger.finished
-                    outcome = StageOutcome(0.0, 0, 0)
-                    if not ledger.complete:
-                        if executor is None:
-                            raise OutputError(f"{image.target.image.path}: was changed meanwhile; run again")
-                        stage.compute.warm_up()
-                        _announce(image, stage, done, listener)
-                        outcome = run_stage(stage, executor, ledger, retries=plan.resources.retries, listener=listener)
-                reports.append(_report(image, stage, done, outcome))
-                if outcome.failed:
-                    raise _failure(stage, outcome)
-            _finish(image)
+        for image, stage in stages:
+            with ledgers[id(stage)] as ledger:
+                done = ledger.finished
+                outcome = StageOutcome(0.0, 0, 0)
+                if not ledger.complete:
+                    if executor is None:
+                        raise OutputError(f"{image.target.image.path}: was changed meanwhile; run again")
+                    stage.compute.warm_up()
+                    _announce(image, stage, done, listener)
+                    outcome = run_stage(stage, executor, ledger, retries=plan.resources.retries, listener=listener)
+            reports.append(_report(image, stage, done, outcome))
+            if outcome.failed:
+                raise _failure(stage, outcome)
+            if stage is image.stages[-1]:
+                _finish(image)
     finally:
         _write_run_json(plan, reports)
     return tuple(reports)
+
+
+def _stages(plan: Plan, image: PlannedImage, *, force: bool) -> tuple[Stage, ...]:
+    """All stages of an image, with its preparation where the fusion is not complete; that has its places made."""
+    if not image.preparation or Ledger(_ledger_path(plan, image.stages[0].key), image.stages[0].grid.count).complete:
+        return image.stages
+    for stage in image.preparation:
+        writer = stage.target.open()
+        if force or not writer.exists():
+            _ledger_path(plan, stage.key).unlink(missing_ok=True)
+            writer.remove()
+        writer.create()
+    return (*image.preparation, *image.stages)
 
 
 def _finish(image: PlannedImage) -> None:
@@ -254,9 +245,10 @@ def _finish(image: PlannedImage) -> None:
 
 def _announce(image: PlannedImage, stage: Stage, done: int, listener: Listener) -> None:
     shape = " x ".join(str(n) for n in reversed(stage.grid.shape[2:]))
-    title = f"{image.title}, {shape} (xyz), {stage.grid.count:,} blocks"
-    level = image.target.image.levels[stage.target.level]
-    size = image.target.image.itemsize
+    made = stage.target.image
+    title = f"{image.title if stage in image.stages else made.name}, {shape} (xyz), {stage.grid.count:,} blocks"
+    level = made.levels[stage.target.level]
+    size = made.itemsize
     for n in level.shape:
         size *= n
     listener(StageStarted(stage.name, title, stage.grid.count, done, size))

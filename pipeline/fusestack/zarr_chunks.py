@@ -1,4 +1,4 @@
-"""Regions of local Zarr arrays, decoded in the calling thread.
+"""Regions of Zarr arrays, on a disk or behind an address, decoded in the calling thread.
 
 zarr-python decodes behind one event loop per process, which costs up to 1.5 times the processor time of the codec and
 makes threads wait for one another. Arrays of the usual layouts are read here directly; zarr-python still opens them and
@@ -10,15 +10,18 @@ from __future__ import annotations
 import itertools
 import zlib
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from fusestack.storage import is_address, open_folder, open_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
+
+    from fusestack.storage import Folder
 
 _NO_CHUNK = np.iinfo(np.uint64).max
 _INDEX_ENTRY = 16
@@ -31,10 +34,10 @@ class ChunkReader:
 
     Parameters
     ----------
-    root : Path
-        Folder of the array.
+    folder : Folder
+        Of the array.
     key : callable
-        File of a chunk (a shard where there are shards) below `root`, by its index.
+        File of a chunk (a shard where there are shards) in the folder, by its index.
     shape, chunk : tuple of int
         Of the array, and of what is compressed in one piece.
     shard : tuple of int or None
@@ -45,7 +48,7 @@ class ChunkReader:
         Bytes of a chunk to its pixels' bytes.
     """
 
-    root: Path
+    folder: Folder
     key: Callable[[tuple[int, ...]], str]
     shape: tuple[int, ...]
     chunk: tuple[int, ...]
@@ -64,9 +67,9 @@ class ChunkReader:
         """
         out = np.empty([b - a for a, b in zip(start, stop, strict=True)], dtype=self.dtype)
         for index, low, high in _cells(start, stop, self.shard or self.chunk):
-            path = self.root / self.key(index)
+            key = self.key(index)
             try:
-                with path.open("rb") as file:
+                with self.folder.open(key) as file:
                     for first, last, chunk_start, data in self._stored(file, index, low, high):
                         place = tuple(slice(a - s, b - s) for a, b, s in zip(first, last, start, strict=True))
                         if not data:
@@ -77,7 +80,7 @@ class ChunkReader:
             except FileNotFoundError:
                 out[tuple(slice(a - s, b - s) for a, b, s in zip(low, high, start, strict=True))] = self.fill
             except (ValueError, RuntimeError, zlib.error) as error:
-                raise ValueError(f"{path}: {error}") from error
+                raise ValueError(f"{self.folder.where}/{key}: {error}") from error
         return out
 
     def _stored(
@@ -109,24 +112,44 @@ class ChunkReader:
         return pixels.reshape(self.chunk)
 
 
-def chunk_reader(array: Any) -> ChunkReader | None:
-    """Reader of an opened `zarr.Array`, or None where zarr-python has to read it.
+def open_zarr(path: str, **options: Any) -> Any:
+    """Open a group or an array, to be read.
 
-    Local arrays in C order and little-endian, chunks compressed by blosc, zstd or gzip or not at all, shards with their
+    Parameters
+    ----------
+    path : str
+        Local folder or address.
+    **options
+        Of `zarr.open`.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is neither.
+    """
+    import zarr
+
+    if not is_address(path):
+        return zarr.open(path, mode="r", **options)
+    from zarr.storage import ObjectStore
+
+    folder = open_store(path)
+    return zarr.open(ObjectStore(folder.store, read_only=True), path=folder.prefix, mode="r", **options)
+
+
+def chunk_reader(array: Any, path: str) -> ChunkReader | None:
+    """Reader of an opened `zarr.Array` at a local folder or an address, or None where zarr-python has to read it.
+
+    Arrays in C order and little-endian, chunks compressed by blosc, zstd or gzip or not at all, shards with their
     index at the end; Zarr 2 and 3.
     """
-    from zarr.storage import LocalStore
-
-    if not isinstance(array.store, LocalStore):
-        return None
     metadata = array.metadata
     codecs = _codecs_of_v2(metadata) if metadata.zarr_format == 2 else _codecs_of_v3(metadata)
     if codecs is None or array.dtype.byteorder == ">" or array.fill_value is None:
         return None
     chunk, shard, decode = codecs
-    root = Path(array.store.root) / array.path
     return ChunkReader(
-        root, metadata.encode_chunk_key, array.shape, chunk, shard, array.dtype, array.fill_value, decode
+        open_folder(path), metadata.encode_chunk_key, array.shape, chunk, shard, array.dtype, array.fill_value, decode
     )
 
 

@@ -199,6 +199,3 @@ class SourceContract:
 
     def test_missing(self, example):
         assert_refused(replace(example.ref, path=example.ref.path + "-gone"), "no such file")
-
-    def test_address(self, example):
-        assert_refused(replace(example.ref, path="s3://bucket/image.zarr"), "later version")

@@ -19,8 +19,6 @@ def moved(ref, path):
 class WrappedContract(SourceContract):
     """Subclass it with a fixture `example`."""
 
-    test_address = None  # the wrapped source's matter
-
     def test_missing(self, example):
         assert_refused(moved(example.ref, example.ref.path + "-gone"), "no such file")
 

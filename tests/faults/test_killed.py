@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 import signal
@@ -167,7 +168,7 @@ def test_a_damaged_input_fails_its_blocks_and_is_continued_when_it_is_mended(
 
 
 def test_a_full_disk_ends_the_run_with_the_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from fusestack.writers.folder import LocalFolder
+    from fusestack.storage import LocalFolder
 
     settings = config(tmp_path)
     put = LocalFolder.put
@@ -176,7 +177,7 @@ def test_a_full_disk_ends_the_run_with_the_way_out(tmp_path: Path, monkeypatch: 
     def full(self: Any, key: str, parts: Any) -> int:
         writes.append(key)
         if len(writes) > 12:
-            raise OutputError(f"{self.root / key}: cannot be written: No space left on device; free some space")
+            raise OSError(errno.ENOSPC, "No space left on device")
         return put(self, key, parts)
 
     monkeypatch.setattr(LocalFolder, "put", full)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from fusestack.fusion.frame import frame_of_box
 from fusestack.fusion.placement import (
+    Edges,
     OpenedView,
     ViewTable,
     choose_level,
@@ -82,7 +83,7 @@ def table_of(registrations: list[Affine], shape: tuple[int, int, int], box: Box)
         for i, registration in enumerate(registrations)
     ]
     frame = frame_of_box(box, anisotropy=1, downsampling=1, flat=False)
-    return place_views(opened, registrations, frame, (40, 0), "exact")
+    return place_views(opened, registrations, frame, Edges(40, 0), "exact")
 
 
 placements = st.lists(st.tuples(*[st.floats(-30, 90, allow_nan=False)] * 3), min_size=1, max_size=30)

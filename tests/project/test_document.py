@@ -86,13 +86,11 @@ def test_other_encodings_are_read(tmp_path: Path) -> None:
     assert read_project(path).views[0].name == "Kachel Ä"
 
 
-def test_missing_file_folder_and_address(tmp_path: Path) -> None:
+def test_missing_file_and_folder(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"none\.xml: no such file"):
         read_tree(tmp_path / "none.xml")
     with pytest.raises(InputError, match="cannot be read"):
         read_tree(tmp_path)
-    with pytest.raises(InputError, match="later version"):
-        read_tree("s3://bucket/dataset.xml")
 
 
 def test_size_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -85,7 +85,6 @@ def test_a_combination_may_be_absent_at_a_timepoint(folder: Path) -> None:
         (place("none.tif"), "no such file"),
         (place("notes.txt"), r"suffix '.txt' are not read; known are .tif, .tiff, .zarr"),
         (place("plain"), "suffix '' are not read"),
-        (place("s3://bucket/a.zarr"), "later version"),
         (Placement("a.tif", Affine.scaling([0, 1, 1])), "singular"),
         (Placement("a.tif", Affine.translation([float("nan"), 0, 0])), "NaN"),
     ],

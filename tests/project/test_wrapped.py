@@ -47,7 +47,11 @@ def hdf5(folder: Path, setup: int) -> SourceRef:
 
 
 def cropped(inner: SourceRef, box: Box) -> SourceRef:
-    return SourceRef("fusestack.sources.cropped:CroppedSource", inner.path, (("source", inner), ("box", box)))
+    return SourceRef(
+        "fusestack.sources.cropped:CroppedSource",
+        inner.path,
+        (("whole", inner), ("start", box.start), ("stop", box.stop)),
+    )
 
 
 LEFT_BOX, RIGHT_BOX = Box((0, 0, 0), (60, 100, 100)), Box((10, 0, 80), (70, 100, 180))
@@ -74,7 +78,7 @@ def test_flat_field(tmp_path: Path, form: str) -> None:
         "fusestack.sources.flat_field:FlatFieldSource",
         str(tmp_path / "dataset.h5"),
         (
-            ("source", hdf5(tmp_path, 0)),
+            ("image", hdf5(tmp_path, 0)),
             ("bright", SourceRef("fusestack.sources.tiff:TiffSource", str(tmp_path / "bright.tif"))),
             ("dark", SourceRef("fusestack.sources.tiff:TiffSource", "/d/dark.tif")),
         ),
@@ -94,11 +98,12 @@ def test_split_of_a_flat_field(tmp_path: Path) -> None:
     project = read_project(write(tmp_path, (HDF5, split_of(flat_field_of(HDF5, FIELD), LEFT, RIGHT))))
     for view, box in zip(project.views, (LEFT_BOX, RIGHT_BOX), strict=True):
         assert view.source.reader.endswith("CroppedSource")
-        (_, corrected), (_, found) = view.source.options
+        options = dict(view.source.options)
+        corrected = options["whole"]
         assert isinstance(corrected, SourceRef)
         assert corrected.reader.endswith("FlatFieldSource")
-        assert dict(corrected.options)["source"] == hdf5(tmp_path, 7)
-        assert found == box
+        assert dict(corrected.options)["image"] == hdf5(tmp_path, 7)
+        assert (options["start"], options["stop"]) == (box.start, box.stop)
         assert len(view.source.paths) == 3
 
 
@@ -106,7 +111,7 @@ def test_flat_field_of_a_split_counts_by_its_own_setups(tmp_path: Path) -> None:
     loader = flat_field_of(split_of(HDF5, LEFT, RIGHT), FIELD.replace("'7'", "'1'"))
     first, second = (view.source for view in read_project(write(tmp_path, (HDF5, loader))).views)
     assert first == cropped(hdf5(tmp_path, 7), LEFT_BOX)
-    assert dict(second.options)["source"] == cropped(hdf5(tmp_path, 7), RIGHT_BOX)
+    assert dict(second.options)["image"] == cropped(hdf5(tmp_path, 7), RIGHT_BOX)
 
 
 def test_split_of_a_split(tmp_path: Path) -> None:

@@ -170,9 +170,6 @@ def test_paths(tmp_path: Path, base: str, file: str, expected: str) -> None:
 @pytest.mark.parametrize(
     ("loader", "says"),
     [
-        ("bdv.n5", "not supported yet"),
-        ("bdv.multimg.zarr", "not supported yet"),
-        ("spimreconstruction.filemap2", "not supported yet"),
         ("ims", "microscope or server"),
         ("bigstitcher.smartspim", "microscope or server"),
         ("my.own", "unknown"),

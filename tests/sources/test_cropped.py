@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from fusestack.errors import InputError
 from fusestack.geometry import Box
-from fusestack.sources import READERS, cropped
+from fusestack.sources import cropped
 from fusestack.sources.base import SourceLevel, open_source
 from fusestack.view import SourceRef
 from tests.contracts.source_contract import Example, levels_of, open_fresh, pixels
@@ -18,12 +18,14 @@ FACTORS = ((1.0, 1.0, 1.0), (1.0, 2.0, 2.0), (1.0, 4.0, 4.0))
 
 
 def crop(ref, box):
-    return SourceRef("fusestack.sources.cropped:CroppedSource", ref.path, (("source", ref), ("box", box)))
+    return SourceRef(
+        "fusestack.sources.cropped:CroppedSource", ref.path, (("whole", ref), ("start", box.start), ("stop", box.stop))
+    )
 
 
 def stack(path, array):
     tifffile.imwrite(path, array, photometric="minisblack")
-    return SourceRef(READERS[".tif"], str(path))
+    return SourceRef("fusestack.sources.tiff:TiffSource", str(path))
 
 
 def pyramid(path, arrays):
@@ -33,7 +35,7 @@ def pyramid(path, arrays):
         )
         for array in arrays[1:]:
             tiff.write(array, subfiletype=1, photometric="minisblack", tile=(16, 32))
-    return SourceRef(READERS[".tif"], str(path))
+    return SourceRef("fusestack.sources.tiff:TiffSource", str(path))
 
 
 class TestPart(WrappedContract):

@@ -20,7 +20,7 @@ FACTORS = ((1.0, 1.0, 1.0), (1.0, 2.0, 2.0), (1.0, 4.0, 4.0))
 
 def corrected(ref, bright=None, dark=None):
     images = tuple((key, image) for key, image in (("bright", bright), ("dark", dark)) if image is not None)
-    return SourceRef("fusestack.sources.flat_field:FlatFieldSource", ref.path, (("source", ref), *images))
+    return SourceRef("fusestack.sources.flat_field:FlatFieldSource", ref.path, (("image", ref), *images))
 
 
 def twin(image, bright, dark, mean=None):

@@ -11,7 +11,7 @@ from zarr.codecs import BytesCodec, GzipCodec
 
 from fusestack.errors import InputError
 from fusestack.geometry import Box
-from fusestack.sources import READERS
+from fusestack.project.readers import READERS
 from fusestack.sources.ome_zarr import OmeZarrSource
 from fusestack.view import SourceRef
 from tests.contracts.source_contract import (
@@ -285,9 +285,3 @@ def test_only_the_chunks_of_the_box_are_read(tmp_path):
     box = Box((17, 2, 16), (30, 16, 32))
     found = OmeZarrSource(str(tmp_path / "a.zarr")).read(0, box)
     assert np.array_equal(found, array[box.slices])
-
-
-def test_table_agrees_with_that_of_placed_files():
-    from fusestack.project.placed import READERS as placed
-
-    assert placed == READERS

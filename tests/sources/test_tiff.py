@@ -8,7 +8,7 @@ import tifffile
 
 from fusestack.errors import InputError
 from fusestack.geometry import Box
-from fusestack.sources import READERS
+from fusestack.project.readers import READERS
 from fusestack.view import SourceRef
 from tests.contracts.source_contract import (
     Example,

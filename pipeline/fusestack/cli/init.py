@@ -61,7 +61,7 @@ def describe(source: Path, folder: Path, kind: str | None = None) -> str:
         return _for_project(source, folder)
     if not source.is_dir() or source.suffix.lower() == ".zarr":
         raise InputError(f"{source}: is neither a project XML nor a folder of images")
-    from fusestack.sources import READERS
+    from fusestack.project.readers import READERS
 
     files = sorted(source.iterdir(), key=_natural)
     photographs = [path for path in files if path.suffix.lower() in _PHOTOGRAPHS]
@@ -91,7 +91,7 @@ def _for_project(source: Path, folder: Path) -> str:
 def _for_tiles(images: list[Path], folder: Path) -> str:
     """Tiles in a row, one beside the other: a guess that the user corrects."""
     from fusestack.config.template import views_template
-    from fusestack.sources import READERS
+    from fusestack.project.readers import READERS
     from fusestack.sources.base import open_source
     from fusestack.view import SourceRef
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from fusestack.config.load import LoadedConfig
-    from fusestack.config.models import Config, Fusion, Output
+    from fusestack.config.models import Config, Output
 
 _READY_FORMATS = ("ome-zarr", "bdv-hdf5")
 
@@ -26,22 +26,12 @@ def _missing(config: Config) -> Iterator[tuple[str, str]]:
         yield "input.images", _later("a focus stack", "focus stacking", "input.project or input.views")
     if config.focus is not None:
         yield "focus", "is not available yet in this version (it comes with focus stacking); remove the section"
-    yield from _missing_fusion(config.fusion)
     if config.output is not None:
         yield from _missing_output(config.output)
     default = Cache()
     for key in Cache.model_fields:
         if getattr(config.cache, key) != getattr(default, key):
             yield f"cache.{key}", _later("a cache", "focus stacking", "nothing, and remove the key")
-
-
-def _missing_fusion(fusion: Fusion) -> Iterator[tuple[str, str]]:
-    if fusion.method != "average":
-        yield "fusion.method", _later(f"'{fusion.method}'", "the other fusion methods", "'average'")
-    if fusion.content_based is not None:
-        yield "fusion.content_based", _later("content-based fusion", "the other fusion methods", "false")
-    if fusion.intensity_adjustment is not None:
-        yield "fusion.intensity_adjustment", _later("intensity adjustment", "the other fusion methods", "false")
 
 
 def _missing_output(output: Output) -> Iterator[tuple[str, str]]:

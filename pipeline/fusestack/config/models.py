@@ -145,7 +145,18 @@ class ContentBased(Model):
 class IntensityAdjustment(Model):
     """Linear correction of the intensities of every view."""
 
-    coefficients: Text | None = Field(default=None, description="coefficient maps; default: the models of the project")
+    coefficients: Text | None = Field(
+        default=None, description="container of coefficient maps (N5, Zarr, HDF5); default: the models of the project"
+    )
+    group: str = Field(default="", description="group of the maps in their container")
+    dataset: Text = Field(default="intensity", description="name of the map of each view")
+
+    def contradictions(self) -> Iterator[tuple[str, str]]:
+        """Refuse places inside a container that is not there."""
+        if self.coefficients is None:
+            for key, default in (("group", ""), ("dataset", "intensity")):
+                if getattr(self, key) != default:
+                    yield key, "only with coefficients; remove it, or give coefficients: PATH"
 
 
 class Fusion(Model):

@@ -11,7 +11,7 @@ import numpy as np
 from fusestack.display.still import Volume
 from fusestack.errors import InputError
 from fusestack.geometry import Box
-from fusestack.sources import READERS
+from fusestack.project.readers import READERS
 from fusestack.sources.base import open_source
 from fusestack.view import SourceRef
 
@@ -28,19 +28,18 @@ def volume_of_config(loaded: LoadedConfig) -> Volume:
     """Fuse what a configuration asks for on the fly, coarse enough to be quick; first image, first timepoint."""
     from fusestack.config.load import unsupported
     from fusestack.errors import ConfigError
-    from fusestack.fusion.design import design_images
     from fusestack.inputs import read_inputs
+    from fusestack.planner import design_of
 
     if problems := unsupported(loaded):
         raise ConfigError(*problems)
     inputs = read_inputs(loaded)
-    options = loaded.config.fusion
-    image = design_images(inputs.views, inputs.project.views, inputs.project.bounding_boxes, options).images[0]
+    downsampling = loaded.config.fusion.downsampling
+    image = design_of(loaded, inputs).images[0]
     pixels = math.prod(image.shape[2:])
     if pixels > _MOST_PIXELS:
-        coarser = max(1.0, math.ceil((pixels / _MOST_PIXELS) ** (1 / 3) * options.downsampling))
-        options = options.model_copy(update={"downsampling": coarser})
-        image = design_images(inputs.views, inputs.project.views, inputs.project.bounding_boxes, options).images[0]
+        downsampling = max(1.0, math.ceil((pixels / _MOST_PIXELS) ** (1 / 3) * downsampling))
+        image = design_of(loaded, inputs, downsampling=downsampling).images[0]
     channels = []
     for c in range(image.shape[1]):
         box = Box((0, c, 0, 0, 0), (1, c + 1, *image.shape[2:]))
@@ -51,7 +50,7 @@ def volume_of_config(loaded: LoadedConfig) -> Volume:
         tuple(channel.color for channel in image.channels),
         image.pixel_size,
         image.unit or "world pixels",
-        f"{loaded.name}: {image.title}, fused at downsampling {options.downsampling:g}",
+        f"{loaded.name}: {image.title}, fused at downsampling {downsampling:g}",
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -16,11 +16,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from fusestack.fusion.content import ContentWeights
     from fusestack.fusion.placement import ViewTable
-    from fusestack.kernels.fuse import Interpolation
+    from fusestack.kernels.fuse import Interpolation, Method
     from fusestack.kernels.views import Numerics
 
-VERSION = 1
+VERSION = 2
 _CHUNKS_IN_FLIGHT = 8
 _SMALLEST_PART = 32
 
@@ -31,6 +32,7 @@ class PixelRule:
 
     Parameters
     ----------
+    method : {"average", "max", "lowest_view", "highest_view", "closest_pixel", "mask"}
     interpolation : {"linear", "nearest"}
     numerics : {"exact", "bigstitcher"}
     dtype : str
@@ -41,6 +43,7 @@ class PixelRule:
         Output value where no view covers.
     """
 
+    method: Method | Literal["mask"]
     interpolation: Interpolation
     numerics: Numerics
     dtype: str
@@ -58,15 +61,18 @@ class FuseBlocks:
         Views of every place (t, c) of the image; a place without views is empty.
     rule : PixelRule
     input_dtype : str
-        Pixel type of all sources.
+        Pixel type that views are fused in: that of the sources, or float32 where intensities are corrected.
     part_bytes : int
         Input that may be in memory at once; a larger region is computed in parts, which changes no pixel.
+    content : ContentWeights or None
+        Further weights by local contrast.
     """
 
     tables: Mapping[tuple[int, int], ViewTable]
     rule: PixelRule
     input_dtype: str
     part_bytes: int = 2**28
+    content: ContentWeights | None = None
 
     def __call__(self, box: Box) -> NDArray[Any] | None:
         """Compute a region t, c, z, y, x; None where no view reaches it."""
@@ -79,60 +85,90 @@ class FuseBlocks:
                     continue
                 if out is None:
                     out = np.full(box.shape, self.rule.fill, dtype=self.rule.dtype)
-                self._fuse(table, volume, out[t - box.start[0], c - box.start[1]])
+                self._fuse((t, c), volume, out[t - box.start[0], c - box.start[1]])
         return out
 
-    def _fuse(self, table: ViewTable, box: Box, out: NDArray[Any]) -> None:
-        """Fuse a region z, y, x into `out`, in parts where its input would not fit."""
+    def _fuse(self, place: tuple[int, int], box: Box, out: NDArray[Any]) -> None:
+        """Fuse a region z, y, x of a place (t, c) into `out`, in parts where its input would not fit."""
+        table = self.tables[place]
         rows = table.touching(box)
         if not rows.size:
             return
         views = table.views[rows]
+        method = self.rule.method
+        if method == "mask":
+            kernels.mask.mask_block(views, box.start, out, _greatest(out.dtype))
+            return
         boxes = kernels.views.source_boxes(views, box.start, box.shape)
         longest = int(np.argmax(box.shape))
         if box.shape[longest] > _SMALLEST_PART and self._input_bytes(table, rows, boxes) > self.part_bytes:
             for part in _halves(box, longest):
                 piece = np.full(part.shape, self.rule.fill, dtype=out.dtype)
-                self._fuse(table, part, piece)
+                self._fuse(place, part, piece)
                 out[part.shift([-v for v in box.start]).slices] = piece
             return
         placed, length = kernels.views.place_views(views, boxes)
-        pixels = np.empty(0 if len(placed) == 1 else length, dtype=self.input_dtype)
         read = (boxes[:, 1] > boxes[:, 0]).all(axis=1)
-        for row, source_box, view in zip(rows[read], boxes[read], placed, strict=True):
-            source = open_source(table.sources[row])
-            region = Box(tuple(source_box[0].tolist()), tuple(source_box[1].tolist()))
-            found = source.read(int(table.levels[row]), region)
-            if len(placed) == 1:
-                pixels = found.astype(self.input_dtype, copy=False).reshape(-1)
-            else:
-                kernels.views.source_part(pixels, view)[...] = found
+        pixels = self._pixels(table, rows[read], placed, length)
+        content = None
+        if self.content is not None:
+            content = self.content.read(place, rows[read], box.start, box.shape)
         rule = self.rule
         kernels.fuse.fuse_block(
             pixels,
             placed,
             box.start,
             out,
+            method=method,
+            contrast=content,
             fill=rule.fill,
             intensity_range=rule.intensity_range,
             interpolation=rule.interpolation,
             numerics=rule.numerics,
         )
 
+    def _pixels(self, table: ViewTable, rows: NDArray[np.int64], placed: NDArray[np.void], length: int) -> NDArray[Any]:
+        """Read the source boxes of placed views one behind another; a single one is not copied again."""
+        pixels = np.empty(0 if len(placed) == 1 else length, dtype=self.input_dtype)
+        for row, view in zip(rows.tolist(), placed, strict=True):
+            start, shape = view["start"].tolist(), view["shape"].tolist()
+            region = Box(tuple(start), tuple(a + n for a, n in zip(start, shape, strict=True)))
+            found = open_source(table.sources[row]).read(int(table.levels[row]), region)
+            if table.adjustments:
+                coefficients = table.adjustments[row].read()
+                found = kernels.intensity.adjust(found, start, view["size"].tolist(), coefficients)
+            if len(placed) == 1:
+                pixels = found.astype(self.input_dtype, copy=False).reshape(-1)
+            else:
+                kernels.views.source_part(pixels, view)[...] = found
+        return pixels
+
     def _input_bytes(self, table: ViewTable, rows: NDArray[np.int64], boxes: NDArray[np.int64]) -> int:
         """Memory for the input of a region: all source boxes, and the one that is being read a second time."""
         sizes = (boxes[:, 1] - boxes[:, 0]).prod(axis=1) * np.dtype(self.input_dtype).itemsize
         decoding = sizes + _CHUNKS_IN_FLIGHT * table.chunk_bytes[rows]
-        return int(sizes.sum() + decoding.max())
+        return int(sizes.sum() * (1 + self._content_share()) + decoding.max())
+
+    def _content_share(self) -> float:
+        """Bytes of content-based weights for every byte of input, at most."""
+        if self.content is None:
+            return 0.0
+        return self.content.density * np.dtype(np.float32).itemsize / np.dtype(self.input_dtype).itemsize
 
     def most_bytes(self, most_input: int) -> int:
         """Memory for the input of the fullest block, whose source boxes are `most_input` bytes at most."""
         chunk = max((int(table.chunk_bytes.max()) for table in self.tables.values() if len(table)), default=0)
-        return 2 * most_input + _CHUNKS_IN_FLIGHT * chunk
+        return int((2 + self._content_share()) * most_input) + _CHUNKS_IN_FLIGHT * chunk
 
     def warm_up(self) -> None:
         """Compile the kernel for the pixel types of input and output."""
-        kernels.fuse.warm_up(self.input_dtype, self.rule.dtype)
+        if self.rule.method != "mask":
+            kernels.fuse.warm_up(self.input_dtype, self.rule.dtype)
+
+
+def _greatest(dtype: np.dtype[Any]) -> float:
+    """Value of a mask where a view covers (reference 3.10)."""
+    return 1.0 if dtype.kind == "f" else float(np.iinfo(dtype).max)
 
 
 def _halves(box: Box, axis: int) -> tuple[Box, Box]:

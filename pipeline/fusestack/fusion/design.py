@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fusestack.config.models import Blending
 from fusestack.errors import ConfigError, InputError
 from fusestack.fusion.blocks import FuseBlocks, PixelRule
+from fusestack.fusion.content import content_weights
 from fusestack.fusion.frame import (
     Frame,
     average_anisotropy,
@@ -23,7 +26,8 @@ from fusestack.fusion.frame import (
     whole_pixels,
 )
 from fusestack.fusion.groups import Group, group_views
-from fusestack.fusion.placement import OpenedView, place_views
+from fusestack.fusion.intensity import adjustments_of
+from fusestack.fusion.placement import Edges, OpenedView, place_views
 from fusestack.geometry import Box
 from fusestack.image import Channel
 from fusestack.sources.base import open_source
@@ -32,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from fusestack.config.models import Fusion
+    from fusestack.fusion.intensity import Adjustment
     from fusestack.geometry import Affine, Float3, Int3
     from fusestack.view import View, ViewId
 
@@ -47,6 +52,7 @@ _UNITS = {
 _UDUNITS = {written: unit for unit, spellings in _UNITS.items() for written in spellings}
 _COLORS = ("00FF00", "FF00FF", "00FFFF", "FFFF00", "FF0000", "0000FF")
 _PROBLEMS_SHOWN = 20
+_NO_MODELS: Mapping[ViewId, tuple[float, float]] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -93,6 +99,7 @@ class Design:
     input_dtype: str
     opened: Mapping[ViewId, OpenedView]
     warnings: tuple[str, ...]
+    adjustments: Mapping[ViewId, Adjustment]
 
 
 def open_views(views: Sequence[View]) -> dict[ViewId, OpenedView]:
@@ -130,6 +137,7 @@ def design_images(
     all_views: Sequence[View],
     boxes: Mapping[str, Box],
     options: Fusion,
+    models: Mapping[ViewId, tuple[float, float]] = _NO_MODELS,
 ) -> Design:
     """Design the fused images of selected views.
 
@@ -142,6 +150,9 @@ def design_images(
     boxes : mapping of str to Box
         Named boxes of the project, world pixels.
     options : Fusion
+        With absolute paths.
+    models : mapping of ViewId to (float, float)
+        Linear intensity models of the project.
 
     Raises
     ------
@@ -155,16 +166,20 @@ def design_images(
     frame = _frame(opened, registrations, all_views, boxes, options, anisotropy=anisotropy, flat=flat)
     input_dtype = _input_dtype(opened)
     rule = _pixel_rule(opened, input_dtype, options, warnings)
+    adjustments = adjustments_of(views, models, options.intensity_adjustment, warnings)
+    if adjustments:
+        input_dtype = "float32"
     calibration, unit = _calibration(views, warnings)
     groups = group_views(views, options.group_by)
-    blending = options.blending
+    edges = _edges(options)
     tables = {
         group.title: place_views(
             [opened[v.id] for v in group.views],
             [registrations[v.id] for v in group.views],
             frame,
-            (blending.range, blending.border) if blending else (0.0, 0.0),
+            edges,
             options.numerics,
+            [adjustments[v.id] for v in group.views] if adjustments else (),
         )
         for group in groups
     }
@@ -184,11 +199,12 @@ def design_images(
         title: str, members: Sequence[Group], times: tuple[int, ...], channels: tuple[Channel, ...]
     ) -> FusedImage:
         place = {channel.id: i for i, channel in enumerate(channels)}
-        compute = FuseBlocks(
-            {(times.index(g.timepoint), place[g.views[0].channel]): tables[g.title] for g in members},
-            rule,
-            input_dtype,
-        )
+        placed = {(times.index(g.timepoint), place[g.views[0].channel]): tables[g.title] for g in members}
+        content = None
+        if wanted := options.content_based:
+            sigmas = wanted.sigma1, wanted.sigma2
+            content = content_weights(placed, frame.shape, sigmas, anisotropy, options.numerics)
+        compute = FuseBlocks(placed, rule, input_dtype, content=content)
         shape = (len(times), len(channels), *frame.shape)
         return FusedImage(
             title, compute, shape, rule.dtype, frame, pixel_size, origin, unit, times, channels, tuple(members)
@@ -199,7 +215,20 @@ def design_images(
         images = [image("fused", groups, times, _channels(views))]
     else:
         images = [image(group.title, (group,), (group.timepoint,), _channels(group.views)[:1]) for group in groups]
-    return Design(tuple(images), frame, anisotropy, input_dtype, opened, tuple(warnings))
+    return Design(tuple(images), frame, anisotropy, input_dtype, opened, tuple(warnings), adjustments)
+
+
+def _edges(options: Fusion) -> Edges:
+    """Borders of the views for a method; only the average fades (reference 3.5, 3.6)."""
+    blending = options.blending
+    border = blending.border if blending else 0.0
+    if options.method == "mask":
+        return Edges(0.0, 0.0, options.mask_offset.zyx)
+    if options.method == "closest_pixel":
+        # BigStitcher compares its blending weights; distances are measured in pixels of the fused image
+        fade = (blending or Blending()).range
+        return Edges(fade if options.numerics == "bigstitcher" else 1.0, border)
+    return Edges(blending.range if blending and options.method == "average" else 0.0, border)
 
 
 def _float3(values: Iterable[float]) -> Float3:
@@ -301,6 +330,7 @@ def _pixel_rule(
             )
         fill = float(np.floor(fill + 0.5))
     return PixelRule(
+        method=options.method,
         interpolation=options.interpolation,
         numerics=options.numerics,
         dtype=dtype.name,

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fusestack.fusion.frame import Frame
-    from fusestack.geometry import Box, Int3
+    from fusestack.fusion.intensity import Adjustment
+    from fusestack.geometry import Box, Float3, Int3
     from fusestack.kernels.views import Numerics
     from fusestack.sources.base import SourceLevel
     from fusestack.view import SourceRef, View
@@ -44,15 +45,21 @@ class ViewTable:
         What the kernel must know: affine from the fused image to the level, size of the level, borders and ramps.
     bounds : int64[n, 2, 3]
         First pixel and one past the last pixel of the fused image that the view may touch, z, y, x; not clipped.
+    factors : float64[n, 3]
+        Pixels of the source at full resolution in one pixel of the level, z, y, x.
     chunk_bytes : int64[n]
         Bytes of one chunk of the level, which is decoded whole.
+    adjustments : tuple of Adjustment
+        Corrections of the intensities; empty where there are none.
     """
 
     sources: tuple[SourceRef, ...]
     levels: NDArray[np.int64]
     views: NDArray[np.void]
     bounds: NDArray[np.int64]
+    factors: NDArray[np.float64]
     chunk_bytes: NDArray[np.int64]
+    adjustments: tuple[Adjustment, ...] = ()
 
     def __len__(self) -> int:
         return len(self.sources)
@@ -138,12 +145,31 @@ class OpenedView:
         return self.levels[0].shape
 
 
+@dataclass(frozen=True)
+class Edges:
+    """What becomes of views towards their borders.
+
+    Parameters
+    ----------
+    range, border : float
+        Width of the fade and of the dark rim outside it, in pixels of the fused image; range 0 is a hard edge.
+    widened : (float, float, float) or None
+        Method ``mask``: by how many pixels of the input views are widened, z, y, x (negative: narrowed). No pixel is
+        read then, so full resolution is used, and borders are closed whatever the numerics (reference 3.10).
+    """
+
+    range: float
+    border: float
+    widened: Float3 | None = None
+
+
 def place_views(
     opened: Sequence[OpenedView],
     registrations: Sequence[Affine],
     frame: Frame,
-    blending: tuple[float, float],
+    edges: Edges,
     numerics: Numerics,
+    adjustments: Sequence[Adjustment] = (),
 ) -> ViewTable:
     """Lay the views of a group on the grid of the fused image.
 
@@ -154,41 +180,43 @@ def place_views(
     registrations : sequence of Affine
         Pixel to world of each view (flattened where the frame is flat).
     frame : Frame
-    blending : (float, float)
-        Range and border in pixels of the fused image; range 0 is a hard edge.
+    edges : Edges
     numerics : {"exact", "bigstitcher"}
+    adjustments : sequence of Adjustment
+        One for each view, or none.
     """
     world_to_output = frame.world_to_output
     count = len(opened)
     levels = np.zeros(count, dtype=np.int64)
     shapes = np.zeros((count, 3), dtype=np.int64)
     matrices = np.zeros((count, 3, 4))
-    scales = np.ones((count, 3))
+    scales, factors = np.ones((count, 3)), np.ones((count, 3))
     bounds = np.zeros((count, 2, 3), dtype=np.int64)
     chunk_bytes = np.zeros(count, dtype=np.int64)
-    blend_range, blend_border = blending
-    beyond = _BEYOND + max(0.0, -blend_border)
+    wider = np.zeros(3) if edges.widened is None else np.array(edges.widened)
     for row, (view, registration) in enumerate(zip(opened, registrations, strict=True)):
         pixel_to_output = world_to_output @ registration
-        chosen = choose_level(pixel_to_output, view.levels)
+        chosen = choose_level(pixel_to_output, view.levels) if edges.widened is None else 0
         level = view.levels[chosen]
         level_to_output = pixel_to_output @ level_to_pixel(level)
         output_to_level = level_to_output.inverse()
-        low, high = level_to_output.bounds((0, 0, 0), np.array(level.shape) - 1)
-        levels[row], shapes[row] = chosen, level.shape
+        low, high = level_to_output.bounds(-wider, np.array(level.shape) - 1 + wider)
+        levels[row], shapes[row], factors[row] = chosen, level.shape, level.factors
         matrices[row, :, :3], matrices[row, :, 3] = output_to_level.linear, output_to_level.offset
         scales[row] = diagonal_scale(level_to_output, view.shape)
-        bounds[row, 0], bounds[row, 1] = np.ceil(low - beyond), np.floor(high + beyond) + 1
+        bounds[row, 0], bounds[row, 1] = np.ceil(low - _BEYOND), np.floor(high + _BEYOND) + 1
         chunk_bytes[row] = np.prod(level.chunks) * view.dtype.itemsize
     if frame.flat:
         bounds[:, 0, 0], bounds[:, 1, 0] = 0, 1
     scales = scales.astype(np.float32)
+    borders = (np.float32(edges.border) / scales).astype(np.float64)
     views = kernels.views.pack_views(
         matrices,
         shapes,
-        (np.float32(blend_range) / scales).astype(np.float64),
-        (np.float32(blend_border) / scales).astype(np.float64),
-        numerics=numerics,
+        (np.float32(edges.range) / scales).astype(np.float64),
+        borders if edges.widened is None else -wider,
+        numerics=numerics if edges.widened is None else "exact",
         flat=frame.flat,
     )
-    return ViewTable(tuple(view.view.source for view in opened), levels, views, bounds, chunk_bytes)
+    sources = tuple(view.view.source for view in opened)
+    return ViewTable(sources, levels, views, bounds, factors, chunk_bytes, tuple(adjustments))

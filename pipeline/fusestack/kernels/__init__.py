@@ -1,7 +1,8 @@
 """Arithmetic on arrays, nothing else: no files, no configuration, no scheduler.
 
-The modules load numba, so each is imported on first use: ``fuse`` (weighted average) with
-``views`` (what it must know of views), ``downsample``, ``convert``.
+Most modules load numba, so each is imported on first use: ``fuse`` with ``views`` (what it must know of views) and its
+compiled half ``rows``; ``mask``; ``contrast`` (content-based weights) on ``nodes``; ``intensity``; ``downsample``;
+``convert``.
 """
 
 from __future__ import annotations
@@ -10,9 +11,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fusestack.kernels import convert, downsample, fuse, views
+    from fusestack.kernels import contrast, convert, downsample, fuse, intensity, mask, nodes, views
 
-__all__ = ["convert", "downsample", "fuse", "views"]
+__all__ = ["contrast", "convert", "downsample", "fuse", "intensity", "mask", "nodes", "views"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""Weighted average of transformed views: one block per call.
+"""Fusion of transformed views: one block per call.
 
 ::
 
@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
-from fusestack.kernels.average import average_block
 from fusestack.kernels.convert import integer_limits, value_dtype
-from fusestack.kernels.views import pack_views, place_views, source_boxes
+from fusestack.kernels.rows import AVERAGE, DEEPEST, FIRST, GREATEST, HEAVIEST, LAST, fuse_rows
+from fusestack.kernels.views import VIEW, pack_views, place_views, source_boxes
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -26,6 +26,11 @@ if TYPE_CHECKING:
     from fusestack.kernels.views import Numerics
 
 Interpolation: TypeAlias = Literal["linear", "nearest"]
+Method: TypeAlias = Literal["average", "max", "lowest_view", "highest_view", "closest_pixel"]
+
+_METHODS = {"average": AVERAGE, "max": GREATEST, "lowest_view": FIRST, "highest_view": LAST}
+_NO_VIEWS = np.empty(0, VIEW)
+_NO_CONTRAST = np.empty(0, np.float32)
 
 LEAST_WEIGHT = np.float32(1e-30)  # exact numerics: where only zero-weight borders cover a pixel, the plain mask decides
 
@@ -42,12 +47,14 @@ def fuse_block(
     origin: ArrayLike,
     out: NDArray[Any],
     *,
+    method: Method = "average",
+    contrast: tuple[NDArray[np.float32], NDArray[np.void]] | None = None,
     fill: float = 0.0,
     intensity_range: tuple[float, float] | None = None,
     interpolation: Interpolation = "linear",
     numerics: Numerics = "exact",
 ) -> None:
-    """Fuse one block of the output by the weighted average of views.
+    """Fuse one block of the output from the views that cover it.
 
     Parameters
     ----------
@@ -60,6 +67,14 @@ def fuse_block(
         Global index of the block's first pixel, z, y, x.
     out : uint8, uint16, int16, uint32 or float32 [z, y, x]
         Filled whole. Integers are rounded half up and clamped.
+    method : {"average", "max", "lowest_view", "highest_view", "closest_pixel"}
+        Average by weight; or the greatest value, the first view, the last view, or the view in which the pixel is
+        farthest from a border: among the views that cover and have data. `closest_pixel` compares blending weights
+        with BigStitcher's numerics, else distances to the nearest border in pixels of the output, for which `placed`
+        must have ranges of one output pixel; the first view wins where they are equal.
+    contrast : (float32[k], VIEW[n]) or None
+        Further weights on grids of their own, laid out like `pixels` and `placed`, with the same views in the same
+        order; always interpolated linearly.
     fill : float
         Value where no view covers, in grey values of the output; NaN is allowed for float32.
     intensity_range : (float, float) or None
@@ -76,11 +91,13 @@ def fuse_block(
 
     Notes
     -----
-    BigStitcher reference 3.2, 3.3, 3.5, 3.6, 3.8. Coordinates and sums are float64, weights float32, values
+    BigStitcher reference 3.2, 3.3, 3.5, 3.6, 3.7, 3.8. Coordinates and sums are float64, weights float32, values
     `value_dtype`.
     """
     first = np.asarray(origin, dtype=np.int64)
     _check_reads(pixels, placed, first, out.shape)
+    weights, nodes = contrast or (_NO_CONTRAST, _NO_VIEWS)
+    _check_reads(weights, nodes, first, out.shape)
     _check_output(out.dtype, fill, intensity_range)
     low, high = integer_limits(out.dtype)
     mapping = (0.0, 1.0, 1.0, 0.0)  # (x - minimum) / extent * span + base: no rounding where x is kept
@@ -89,16 +106,22 @@ def fuse_block(
         mapping = (float(minimum), float(maximum - minimum), high - low, low)
     block = out if out.flags.c_contiguous else np.empty(out.shape, out.dtype)
     linear, exact = interpolation == "linear", numerics == "exact"
-    width = max(out.shape[2], int(placed["shape"][:, 2].max(initial=1)))
-    average_block(
+    closest = DEEPEST if exact else HEAVIEST
+    widths = (int(table["shape"][:, 2].max(initial=1)) for table in (placed, nodes))
+    fuse_rows(
         pixels,
         placed,
+        weights,
+        nodes,
         first,
-        (0.0, 1.0) if linear else (0.5, 0.0),
-        np.empty(0, np.float32) if exact else cosine_knots(),
-        LEAST_WEIGHT if exact else np.float32(0),
-        (float(fill), *mapping, low, high),
-        np.empty((6, width), value_dtype(pixels.dtype)),
+        (
+            _METHODS.get(method, closest),
+            (0.0, 1.0) if linear else (0.5, 0.0),
+            np.empty(0, np.float32) if exact else cosine_knots(),
+            LEAST_WEIGHT if exact else np.float32(0),
+            (float(fill), *mapping, low, high),
+        ),
+        np.empty((6, max(out.shape[2], *widths)), value_dtype(pixels.dtype)),
         block,
     )
     if block is not out:

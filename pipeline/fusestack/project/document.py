@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 from fusestack.errors import InputError, OutputError
+from fusestack.storage import open_file
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -29,7 +30,7 @@ def read_tree(path: str | Path) -> ElementTree.ElementTree[Element]:
     Parameters
     ----------
     path : str or Path
-        Local file.
+        Local file or address.
 
     Raises
     ------
@@ -40,14 +41,14 @@ def read_tree(path: str | Path) -> ElementTree.ElementTree[Element]:
     from defusedxml import DefusedXmlException
     from defusedxml.ElementTree import DefusedXMLParser
 
-    if "://" in str(path):
-        raise InputError(f"{path}: a project is read from local disk, addresses come in a later version; copy it here")
     try:
-        size = Path(path).stat().st_size
-        if size > MAX_BYTES:
-            raise InputError(f"{path}: {size:,} bytes are too many for a project (at most {MAX_BYTES:,}); {_GIVE}")
-        parser = DefusedXMLParser(forbid_dtd=True, target=ElementTree.TreeBuilder(insert_comments=True))
-        return ElementTree.parse(path, parser)
+        with open_file(str(path)) as file:
+            size = file.seek(0, 2)
+            if size > MAX_BYTES:
+                raise InputError(f"{path}: {size:,} bytes are too many for a project (at most {MAX_BYTES:,}); {_GIVE}")
+            file.seek(0)
+            parser = DefusedXMLParser(forbid_dtd=True, target=ElementTree.TreeBuilder(insert_comments=True))
+            return ElementTree.parse(file, parser)
     except DefusedXmlException as error:
         raise InputError(
             f"{path}: declares a document type or entities, which may be an attack and which no project needs; "

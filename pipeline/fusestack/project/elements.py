@@ -153,12 +153,6 @@ def registration(element: Element) -> Affine:
     return pixel_to_world
 
 
-def intensity_model(element: Element) -> tuple[float, float]:
-    """Numbers a, b of an ``IntensityAdjustments`` entry: intensities become ``a * I + b`` (reference 3.9)."""
-    a, b = floats(element.findtext("model"), "model", 2)
-    return a, b
-
-
 def bounding_box(element: Element) -> Box:
     """World pixels of a ``BoundingBoxDefinition``, z, y, x; the file includes the maximum."""
     low = integers3(element.findtext("min"), "min", low=-_LARGEST)
@@ -167,3 +161,9 @@ def bounding_box(element: Element) -> Box:
     if box.is_empty:
         raise ValueError(f"min {low} lies above max {high} (x, y, z)")
     return box
+
+
+def intensity_model(element: Element) -> tuple[float, float]:
+    """Factor and offset of a view's nested ``IntensityAdjustments``: ``I' = factor * I + offset`` (reference 3.9)."""
+    factor, offset = floats(element.findtext("model") or element.get("model"), "intensity model", 2)
+    return factor, offset

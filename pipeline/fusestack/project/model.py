@@ -95,7 +95,7 @@ class Project:
     bounding_boxes : mapping of str to Box
         Named boxes in world pixels, z, y, x, in the order of the file.
     intensity : mapping of ViewId to (float, float)
-        Linear models a, b of views: intensities become ``a * I + b``. Views without a model are absent.
+        Linear models of the intensity, ``I' = a * I + b``; views without one are not in it.
     """
 
     path: str

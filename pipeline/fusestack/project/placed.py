@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from fusestack.errors import InputError
 from fusestack.project.model import Project, Setup, check_registration
+from fusestack.project.readers import reader_of
+from fusestack.storage import is_address
 from fusestack.view import SourceRef
 
 if TYPE_CHECKING:
@@ -15,13 +17,6 @@ if TYPE_CHECKING:
 
     from fusestack.geometry import Affine, Float3
     from fusestack.view import View
-
-READERS = {
-    ".tif": "fusestack.sources.tiff:TiffSource",
-    ".tiff": "fusestack.sources.tiff:TiffSource",
-    ".zarr": "fusestack.sources.ome_zarr:OmeZarrSource",
-}
-"""Last suffix of a file -> its pixel source, so ``.ome.tif`` is read as ``.tif``."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +26,7 @@ class Placement:
     Parameters
     ----------
     path : str
-        Absolute, or relative to the folder of the configuration.
+        Absolute, relative to the folder of the configuration, or an address.
     pixel_to_world : Affine
         Pixel index to world pixels.
     voxel_size : (float, float, float) or None
@@ -126,12 +121,8 @@ def _setup(entry: Placement, number: int) -> Setup:
 
 
 def _source(entry: Placement, folder: Path) -> SourceRef:
-    if "://" in entry.path:
-        raise ValueError("addresses are not read yet (they come in a later version); copy the file to a local disk")
-    path = folder / entry.path
-    reader = READERS.get(path.suffix.lower())
-    if reader is None:
-        raise ValueError(f"files of suffix '{path.suffix}' are not read; known are {', '.join(READERS)}")
-    if not path.exists():
+    path = entry.path if is_address(entry.path) else str(folder / entry.path)
+    reader = reader_of(path)
+    if not is_address(path) and not Path(path).exists():
         raise ValueError(f"no such file ({path}); check the path, which begins at the folder of the configuration")
-    return SourceRef(reader, str(path), (("timepoint", entry.timepoint), ("channel", entry.channel)))
+    return SourceRef(reader, path, (("timepoint", entry.timepoint), ("channel", entry.channel)))

@@ -13,6 +13,7 @@ from fusestack.project.document import read_tree
 from fusestack.project.loaders import sources_of
 from fusestack.project.loaders.base import Description, base_folder
 from fusestack.project.model import Project, Setup
+from fusestack.storage import is_address
 from fusestack.view import ViewId
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from fusestack.geometry import Affine, Box
     from fusestack.project.loaders.base import SourceOf
+    from fusestack.view import SourceRef
 
 MAX_VIEWS = 1_000_000
 """Most views (setups times timepoints) of a project."""
@@ -39,7 +41,7 @@ def read_project(path: str | Path) -> Project:
     Parameters
     ----------
     path : str or Path
-        Local XML file.
+        XML file or address of one.
 
     Returns
     -------
@@ -56,7 +58,7 @@ def read_project(path: str | Path) -> Project:
     -----
     BigStitcher reference, sections 1.1 to 1.4.
     """
-    file = Path(path).absolute()
+    file = str(path) if is_address(str(path)) else str(Path(path).absolute())
     root = read_tree(path).getroot()
     if root.tag != "SpimData":
         raise InputError(
@@ -66,20 +68,20 @@ def read_project(path: str | Path) -> Project:
     names = _names(root, found)
     setups = _setups(root, names, found)
     timepoints = _timepoints(root, found)
-    source_of = _source_of(root, Description(str(file.parent), timepoints, setups, names), found)
+    source_of = _source_of(root, Description(file.rpartition("/")[0], timepoints, setups, names), found)
     bounding_boxes = _bounding_boxes(root, found)
     every = _view_ids(timepoints, setups, found)
     missing = _missing(root, found) & every
     registrations = _registrations(root, every - missing, found)
     intensity = _intensity(root, every - missing, found)
-    if found.problems or source_of is None:
+    sources = _sources(source_of, sorted(registrations), found)
+    if found.problems:
         raise found.error()
     return Project(
-        path=str(file),
+        path=file,
         loader=_required(root, "SequenceDescription/ImageLoader").get("format", ""),
         views=tuple(
-            setups[view.setup].view(view.timepoint, pixel_to_world, source_of(view))
-            for view, pixel_to_world in sorted(registrations.items(), key=lambda item: item[0])
+            setups[view.setup].view(view.timepoint, registrations[view], source) for view, source in sources.items()
         ),
         timepoints=timepoints,
         setups=setups,
@@ -168,6 +170,33 @@ def _source_of(root: Element, description: Description, found: _Problems) -> Sou
     return None
 
 
+def _sources(source_of: SourceOf | None, views: list[ViewId], found: _Problems) -> dict[ViewId, SourceRef]:
+    sources: dict[ViewId, SourceRef] = {}
+    if source_of is None:
+        return sources
+    for view in views:
+        with found.at(f"view {view}"):
+            sources[view] = source_of(view)
+    return sources
+
+
+def _intensity(root: Element, present: Set[ViewId], found: _Problems) -> dict[ViewId, tuple[float, float]]:
+    models: dict[ViewId, tuple[float, float]] = {}
+    seen = set()
+    for element in root.findall("IntensityAdjustments/IntensityAdjustments"):
+        view = None
+        with found.at("IntensityAdjustments"):
+            view = elements.view_id(element)
+        if view is None or view not in present:
+            continue
+        with found.at(f"intensity adjustment of view {view}"):
+            if view in seen:
+                raise ValueError("there are two models of this view")
+            seen.add(view)
+            models[view] = elements.intensity_model(element)
+    return models
+
+
 def _view_ids(timepoints: tuple[int, ...], setups: dict[int, Setup], found: _Problems) -> frozenset[ViewId]:
     count = len(timepoints) * len(setups)
     if count > MAX_VIEWS:
@@ -200,23 +229,6 @@ def _registrations(root: Element, present: Set[ViewId], found: _Problems) -> dic
             seen.add(view)
             registrations[view] = elements.registration(element)
     return registrations
-
-
-def _intensity(root: Element, present: Set[ViewId], found: _Problems) -> dict[ViewId, tuple[float, float]]:
-    models: dict[ViewId, tuple[float, float]] = {}
-    seen = set()
-    for element in root.findall("IntensityAdjustments/IntensityAdjustments"):
-        view = None
-        with found.at("IntensityAdjustments"):
-            view = elements.view_id(element)
-        if view is None or view not in present:
-            continue
-        with found.at(f"intensity adjustment of view {view}"):
-            if view in seen:
-                raise ValueError("there are two models of this view")
-            seen.add(view)
-            models[view] = elements.intensity_model(element)
-    return models
 
 
 def _bounding_boxes(root: Element, found: _Problems) -> dict[str, Box]:

@@ -7,12 +7,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeAlias
 
 import numpy as np
 
 from fusestack.errors import FusestackError, InputError
 from fusestack.stage import resolve
+from fusestack.storage import identity_of, is_address, open_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -95,20 +96,29 @@ def pixel_dtype(dtype: DTypeLike, where: str) -> np.dtype[Any]:
     return np.dtype(name)
 
 
-def existing_path(path: str) -> Path:
-    """Local file or folder of a source.
+def check_exists(path: str) -> None:
+    """Make sure that a local file or folder is there; addresses are asked when they are opened.
 
     Raises
     ------
     InputError
-        If nothing is there, or `path` is an address.
+        If nothing is there.
     """
-    if "://" in path:
-        raise InputError(f"{path}: addresses are not read yet (they come in a later version); copy it to a local disk")
-    found = Path(path)
-    if not found.exists():
+    if not is_address(path) and not Path(path).exists():
         raise InputError(f"{path}: no such file or folder; check the path, or restore what was moved")
-    return found
+
+
+def opened_file(path: str) -> BinaryIO:
+    """Open a local file or an object to read parts of it.
+
+    Raises
+    ------
+    InputError
+        If it is not there or cannot be reached.
+    """
+    check_exists(path)
+    with input_errors(path, "cannot be opened", "check the address and the credentials"):
+        return open_file(path)
 
 
 def select_index(where: str, axis: str, length: int, index: int) -> int:
@@ -156,7 +166,7 @@ def input_errors(where: str, what: str, way_out: str) -> Iterator[None]:
         raise InputError(f"{where}: {what} ({' '.join(cause.split())}); {way_out}") from error
 
 
-Identity: TypeAlias = tuple[int, int, int] | None
+Identity: TypeAlias = str | None
 
 _OPEN: OrderedDict[SourceRef, tuple[tuple[Identity, ...], PixelSource]] = OrderedDict()
 _OPEN_LIMIT = 512
@@ -164,12 +174,15 @@ _LOCK = Lock()
 
 
 def file_identity(path: str) -> Identity:
-    """Inode, size and time of change of a file or folder; None where there is none."""
+    """Inode, size and time of change of a file or folder, ETag of an object; None where there is none."""
+    if is_address(path):
+        with input_errors(path, "cannot be reached", "check the address, the bucket and the credentials"):
+            return identity_of(path)
     try:
         found = Path(path).stat()
     except OSError:
         return None
-    return found.st_ino, found.st_size, found.st_mtime_ns
+    return f"{found.st_ino} {found.st_size} {found.st_mtime_ns}"
 
 
 def open_source(ref: SourceRef) -> PixelSource:

@@ -16,12 +16,14 @@ from fusestack.sources.base import (
     Identity,
     SourceLevel,
     check_box,
-    existing_path,
+    check_exists,
     file_identity,
     input_errors,
+    opened_file,
     pixel_dtype,
 )
 from fusestack.sources.hdf5_chunks import read_region
+from fusestack.storage import is_address
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -184,10 +186,11 @@ def _open(path: str) -> Any:
             # HDF5 would share what it remembers of the old content
             del _FILES[key]
             opened.close()
-    existing_path(path)
+    check_exists(path)
     try:
         # Locks fail on many network file systems; where they work, a writer in another program is noticed.
-        file = h5py.File(path, "r", locking="best-effort")
+        place = opened_file(path) if is_address(path) else path
+        file = h5py.File(place, "r", locking="best-effort")
     except BlockingIOError as error:
         raise InputError(f"{path}: another program has the file open for writing; close it and run again") from error
     except OSError as error:

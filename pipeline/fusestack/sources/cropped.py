@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from fusestack.geometry import Int3
     from fusestack.view import SourceRef
 
 
@@ -26,10 +27,10 @@ class CroppedSource:
     ----------
     path : str
         Of the source that is wrapped, for messages.
-    source : SourceRef
+    whole : SourceRef
         The source that is wrapped.
-    box : Box
-        Region of its level 0, z, y, x.
+    start, stop : (int, int, int)
+        Region of its level 0, z, y, x; the stop is excluded.
 
     Raises
     ------
@@ -44,19 +45,19 @@ class CroppedSource:
     itself is kept. Levels that have no pixel inside the box are left out, and all below them.
     """
 
-    def __init__(self, path: str, *, source: SourceRef, box: Box) -> None:
+    def __init__(self, path: str, *, whole: SourceRef, start: Int3, stop: Int3) -> None:
         self._path = path
-        self._source = open_source(source)
-        whole = self._source.levels[0].shape
-        if box.is_empty or box.intersect(Box.of_shape(whole)) != box:
+        self._whole = open_source(whole)
+        box, size = Box(start, stop), self._whole.levels[0].shape
+        if box.is_empty or box.intersect(Box.of_shape(size)) != box:
             low, high = box.inclusive()
             raise InputError(
                 f"{path}: the split interval {low} to {high} (x, y, z) does not lie inside the image of "
-                f"{' x '.join(str(n) for n in reversed(whole))} pixels; correct the SetupIdDefinition of the project"
+                f"{' x '.join(str(n) for n in reversed(size))} pixels; correct the SetupIdDefinition of the project"
             )
         self._parts: tuple[Box, ...] = ()
         self._levels: tuple[SourceLevel, ...] = ()
-        for level in self._source.levels:
+        for level in self._whole.levels:
             part = _part_of_level(box, level)
             if part.is_empty:
                 break
@@ -67,7 +68,7 @@ class CroppedSource:
     @property
     def dtype(self) -> np.dtype[Any]:
         """Pixel type, native byte order."""
-        return self._source.dtype
+        return self._whole.dtype
 
     @property
     def levels(self) -> tuple[SourceLevel, ...]:
@@ -83,7 +84,7 @@ class CroppedSource:
             If the source that is wrapped cannot be read.
         """
         check_box(self._path, self._levels, level, box)
-        return self._source.read(level, box.shift(self._parts[level].start))
+        return self._whole.read(level, box.shift(self._parts[level].start))
 
 
 def _part_of_level(box: Box, level: SourceLevel) -> Box:

@@ -37,10 +37,10 @@ class FlatFieldSource:
     ----------
     path : str
         Of the source that is wrapped, for messages.
-    source : SourceRef
+    image : SourceRef
         The source that is wrapped.
     bright, dark : SourceRef or None
-        One plane each, of the size of the planes of `source`.
+        One plane each, of the size of the planes of `image`.
 
     Raises
     ------
@@ -54,12 +54,12 @@ class FlatFieldSource:
     """
 
     def __init__(
-        self, path: str, *, source: SourceRef, bright: SourceRef | None = None, dark: SourceRef | None = None
+        self, path: str, *, image: SourceRef, bright: SourceRef | None = None, dark: SourceRef | None = None
     ) -> None:
         self._path = path
-        self._source = open_source(source)
+        self._image = open_source(image)
         self._bright, self._dark = bright, dark
-        _, *plane = self._source.levels[0].shape
+        _, *plane = self._image.levels[0].shape
         for ref in (bright, dark):
             if ref is not None:
                 _check_plane(ref, plane, path)
@@ -67,12 +67,12 @@ class FlatFieldSource:
     @property
     def dtype(self) -> np.dtype[Any]:
         """Pixel type, native byte order."""
-        return self._source.dtype
+        return self._image.dtype
 
     @property
     def levels(self) -> tuple[SourceLevel, ...]:
         """Resolutions, full resolution first."""
-        return self._source.levels
+        return self._image.levels
 
     def read(self, level: int, box: Box) -> NDArray[Any]:
         """Read a region (z, y, x) of a level.
@@ -83,7 +83,7 @@ class FlatFieldSource:
             If pixels of the source, of bright or of dark cannot be read.
         """
         check_box(self._path, self.levels, level, box)
-        pixels = self._source.read(level, box)
+        pixels = self._image.read(level, box)
         if box.is_empty:
             return pixels
         dark = self._window(self._dark, level, box)

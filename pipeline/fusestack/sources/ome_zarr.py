@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fusestack.errors import InputError
-from fusestack.sources.base import SourceLevel, check_box, existing_path, input_errors, pixel_dtype, select_index
-from fusestack.zarr_chunks import chunk_reader
+from fusestack.sources.base import SourceLevel, check_box, check_exists, input_errors, pixel_dtype, select_index
+from fusestack.storage import is_address
+from fusestack.zarr_chunks import chunk_reader, open_zarr
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,9 +34,12 @@ class OmeZarrSource:
     Parameters
     ----------
     path : str
-        Folder of the multiscale image or of a plain array, 2-D to 5-D, axes in the order t, c, z, y, x.
+        Folder or address of the multiscale image or of a plain array, 2-D to 5-D, axes in the order t, c, z, y, x.
     timepoint, channel : int
         Indices along t and c; not looked at where the image has only one.
+    numbered : bool
+        As ``bdv.multimg.zarr`` has it: level L is the array ``L`` whatever the metadata call it, and misplaced levels
+        are usual.
 
     Raises
     ------
@@ -48,17 +52,19 @@ class OmeZarrSource:
         If a level is placed in a way that is ignored.
     """
 
-    def __init__(self, path: str, *, timepoint: int = 0, channel: int = 0) -> None:
+    def __init__(self, path: str, *, timepoint: int = 0, channel: int = 0, numbered: bool = False) -> None:
         self._path = path
-        existing_path(path)
+        check_exists(path)
         with input_errors(path, "is not a Zarr image that can be read", _RESTORE):
             node = _open(path)
             if hasattr(node, "shape"):
-                arrays, axes, factors = [node], _axes(None, node.ndim, path), [(1.0, 1.0, 1.0)]
+                names, arrays, axes, factors = [""], [node], _axes(None, node.ndim, path), [(1.0, 1.0, 1.0)]
             else:
-                arrays, axes, factors = _multiscale(node, path)
-        self._arrays = tuple(arrays)
-        self._readers = tuple(chunk_reader(array) for array in arrays)
+                names, arrays, axes, factors = _multiscale(node, path, numbered=numbered)
+        self._names, self._arrays = tuple(names), tuple(arrays)
+        self._readers = tuple(
+            chunk_reader(array, f"{path}/{name}".rstrip("/")) for array, name in zip(arrays, names, strict=True)
+        )
         self._dtype = pixel_dtype(arrays[0].dtype, path)
         lengths = dict(zip(axes, arrays[0].shape, strict=True))
         chosen = {
@@ -92,7 +98,7 @@ class OmeZarrSource:
         """
         check_box(self._path, self._levels, level, box)
         array = self._arrays[level]
-        with input_errors(f"{self._path}: {array.path}".rstrip(": "), "the pixels cannot be read", _RESTORE):
+        with input_errors(f"{self._path}: {self._names[level]}".rstrip(": "), "the pixels cannot be read", _RESTORE):
             if box.is_empty:
                 return np.empty(box.shape, self._dtype)
             region = box.slices[1:] if self._flat else box.slices
@@ -102,34 +108,32 @@ class OmeZarrSource:
                 index = [*lead, *region]
                 pixels = reader.read([s.start for s in index], [s.stop for s in index])
             else:
-                self._check_shards(array, region)
+                self._check_shards(array, self._names[level], region)
                 pixels = array[self._prefix + region]
             return np.ascontiguousarray(pixels, dtype=self._dtype).reshape(box.shape)
 
-    def _check_shards(self, array: Any, region: tuple[slice, ...]) -> None:
+    def _check_shards(self, array: Any, name: str, region: tuple[slice, ...]) -> None:
         """Refuse empty files, which a full disk leaves behind: zarr takes them for shards that hold no chunk."""
-        if array.shards is None:
+        if array.shards is None or is_address(self._path):
             return
         lead = [range(i // n, i // n + 1) for i, n in zip(self._prefix, array.shards, strict=False)]
         spatial = array.shards[len(lead) :]
         ranges = [range(s.start // n, -(-s.stop // n)) for s, n in zip(region, spatial, strict=True)]
         for index in itertools.product(*lead, *ranges):
-            file = Path(self._path, array.path, array.metadata.encode_chunk_key(index))
+            file = Path(self._path, name, array.metadata.encode_chunk_key(index))
             if file.is_file() and not file.stat().st_size:
                 raise InputError(f"{file}: this shard is empty; {_RESTORE}")
 
 
 def _open(path: str) -> Any:
-    import zarr
-
     try:
-        return zarr.open(path, mode="r")
+        return open_zarr(path)
     except FileNotFoundError as error:
         raise InputError(f"{path}: is not a Zarr group or array; name the folder of the image") from error
 
 
-def _multiscale(group: Any, path: str) -> tuple[list[Any], str, list[Float3]]:
-    """Arrays, axes and factors of the first multiscale image of a group."""
+def _multiscale(group: Any, path: str, *, numbered: bool) -> tuple[list[str], list[Any], str, list[Float3]]:
+    """Names of the levels, arrays, axes and factors of the first multiscale image of a group."""
     attributes = group.attrs.asdict()
     images = attributes.get("ome", attributes).get("multiscales")
     if not images:
@@ -138,12 +142,13 @@ def _multiscale(group: Any, path: str) -> tuple[list[Any], str, list[Float3]]:
     datasets = images[0]["datasets"]
     if not datasets:
         raise InputError(f"{path}: its multiscale image has no level; {_RESTORE}")
-    arrays = [_array(group, entry["path"], path) for entry in datasets]
+    names = [str(number) if numbered else entry["path"].strip("/") for number, entry in enumerate(datasets)]
+    arrays = [_array(group, name, path) for name in names]
     axes = _axes(images[0].get("axes"), arrays[0].ndim, path)
-    for array in arrays:
+    for name, array in zip(names, arrays, strict=True):
         if array.ndim != len(axes) or array.dtype != arrays[0].dtype:
             raise InputError(
-                f"{path}: {array.path}: has {array.ndim} axes of {array.dtype}, but axes are {axes} "
+                f"{path}: {name}: has {array.ndim} axes of {array.dtype}, but axes are {axes} "
                 f"and the first level holds {arrays[0].dtype}; {_RESTORE}"
             )
     scales, translations = zip(*(_placement(entry, len(axes), path) for entry in datasets), strict=True)
@@ -153,11 +158,12 @@ def _multiscale(group: Any, path: str) -> tuple[list[Any], str, list[Float3]]:
         factors = [_factors(shapes[0] / shape, axes) for shape in shapes]
     else:
         factors = [_factors(scale / scales[0], axes) for scale in scales]
-        _warn_of_offsets(path, axes, scales[0], translations, factors)
+        if not numbered:
+            _warn_of_offsets(path, axes, scales[0], translations, factors)
     for finer, coarser in itertools.pairwise(arrays):
         if any(a < b for a, b in zip(finer.shape, coarser.shape, strict=True)):
             raise InputError(f"{path}: {coarser.path}: is larger than the level before it; {_RESTORE}")
-    return arrays, axes, factors
+    return names, arrays, axes, factors
 
 
 def _array(group: Any, name: str, path: str) -> Any:

@@ -5,15 +5,23 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
 import numpy as np
 
 from fusestack.errors import InputError
 from fusestack.geometry import Box
-from fusestack.sources.base import SourceLevel, check_box, existing_path, input_errors, pixel_dtype, select_index
+from fusestack.sources.base import (
+    SourceLevel,
+    check_box,
+    check_exists,
+    input_errors,
+    opened_file,
+    pixel_dtype,
+    select_index,
+)
 from fusestack.sources.tiff_structure import check_structure
+from fusestack.storage import is_address
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -57,7 +65,7 @@ class _Layout:
 
 
 class TiffSource:
-    """Pixels of one timepoint and channel of the first image in a TIFF file.
+    """Pixels of one timepoint and channel of an image in a TIFF file.
 
     Axes come from the OME or ImageJ description; planes without a description are z. Planes that are stored
     uncompressed in one piece are mapped into memory, of others only the strips or tiles that a box touches are
@@ -66,8 +74,10 @@ class TiffSource:
     Parameters
     ----------
     path : str
+    series : int
+        Number of the image in the file.
     timepoint, channel : int
-        Indices along t and c; not looked at where the file has only one.
+        Indices along t and c; not looked at where the image has only one.
 
     Raises
     ------
@@ -75,29 +85,31 @@ class TiffSource:
         If the file is missing, truncated, no TIFF file, or has colours or axes that cannot be fused.
     """
 
-    def __init__(self, path: str, *, timepoint: int = 0, channel: int = 0) -> None:
+    def __init__(self, path: str, *, series: int = 0, timepoint: int = 0, channel: int = 0) -> None:
         import tifffile
 
         self._path = path
-        file = existing_path(path)
+        check_exists(path)
         with input_errors(path, "is not a TIFF file that can be read", _RESTORE):
-            check_structure(file)
-            with tifffile.TiffFile(file) as tiff:
+            check_structure(path)
+            with tifffile.TiffFile(opened_file(path) if is_address(path) else path) as tiff:
                 if not tiff.series:
                     raise InputError(f"{path}: holds no image; {_RESTORE}")
-                series = tiff.series[0]
-                if series.kind in ("generic", "uniform") and (tiff.is_ome or tiff.is_imagej):
+                if not 0 <= series < len(tiff.series):
+                    raise InputError(f"{path}: has {len(tiff.series)} series, and no series {series}; correct it")
+                image = tiff.series[series]
+                if image.kind in ("generic", "uniform") and (tiff.is_ome or tiff.is_imagej):
                     raise InputError(
                         f"{path}: its OME or ImageJ description does not fit its planes, as if it were truncated; "
                         f"{_RESTORE}"
                     )
-                self._dtype = pixel_dtype(series.dtype, path)
-                chosen = _chosen_planes(_lengths(series, path), timepoint, channel, path)
+                self._dtype = pixel_dtype(image.dtype, path)
+                chosen = _chosen_planes(_lengths(image, path), timepoint, channel, path)
                 # Other resolutions are levels only if they hold the same planes.
                 self._layouts = tuple(
                     _layout(level, chosen, path)
-                    for level in series.levels
-                    if _lengths(level, path) == _lengths(series, path)
+                    for level in image.levels
+                    if _lengths(level, path) == _lengths(image, path)
                 )
             _check_extent(self._layouts)
         height, width = self._layouts[0].shape
@@ -134,7 +146,7 @@ class TiffSource:
         if box.is_empty:
             return out
         with input_errors(f"{self._path}: level {level}", "the pixels cannot be read", _RESTORE):
-            copy = _copy_mapped if layout.decode is None else _copy_decoded
+            copy = _copy_decoded if layout.decode else _copy_read if is_address(self._path) else _copy_mapped
             planes = zip(layout.planes[box.slices[0]], out, strict=True)
             for path, group in itertools.groupby(planes, key=lambda pair: pair[0].path):
                 copy(layout, path, list(group), Box(box.start[1:], box.stop[1:]))
@@ -198,7 +210,7 @@ def _plane(page: Any, sample: int, samples: int, path: str) -> _Plane:
     count = len(page.dataoffsets) // samples
     pieces = slice(sample * count, (sample + 1) * count)
     return _Plane(
-        str(page.parent.filehandle.path),
+        path if is_address(path) else str(page.parent.filehandle.path),
         np.asarray(page.dataoffsets[pieces], dtype=np.int64),
         np.asarray(page.databytecounts[pieces], dtype=np.int64),
         sample * count,
@@ -222,7 +234,8 @@ def _check_extent(layouts: Sequence[_Layout]) -> None:
             end = int((plane.offsets + plane.bytecounts).max())
             ends[plane.path] = max(end, ends.get(plane.path, 0))
     for path, end in ends.items():
-        size = Path(path).stat().st_size
+        with opened_file(path) as file:
+            size = file.seek(0, 2)
         if end > size:
             raise InputError(f"{path}: is truncated: {size} bytes of at least {end}; {_RESTORE}")
 
@@ -246,10 +259,21 @@ def _copy_mapped(layout: _Layout, path: str, work: _Work, region: Box) -> None:
         target[...] = np.ndarray(layout.shape, layout.stored, mapped, start)[region.slices]
 
 
+def _copy_read(layout: _Layout, path: str, work: _Work, region: Box) -> None:
+    """As `_copy_mapped`, for files that cannot be mapped: whole rows are read."""
+    rows, columns = region.slices
+    width = layout.shape[1] * layout.stored.itemsize
+    with opened_file(path) as file:
+        for plane, target in work:
+            file.seek(int(plane.offsets[0]) + rows.start * width)
+            data = file.read((rows.stop - rows.start) * width)
+            target[...] = np.frombuffer(data, layout.stored).reshape(-1, layout.shape[1])[:, columns]
+
+
 def _copy_decoded(layout: _Layout, path: str, work: _Work, region: Box) -> None:
     rows, columns = (range(a // n, -(-b // n)) for a, b, n in zip(region.start, region.stop, layout.piece, strict=True))
     across = -(-layout.shape[1] // layout.piece[1])
-    with Path(path).open("rb") as file:
+    with opened_file(path) as file:
         for (plane, target), row, column in itertools.product(work, rows, columns):
             _copy_piece(layout, file, plane, row * across + column, target, region)
 

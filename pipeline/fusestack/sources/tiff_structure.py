@@ -7,12 +7,13 @@ This walk over all directories notices it; it reads no pixel.
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 from fusestack.errors import InputError
+from fusestack.sources.base import opened_file
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from typing import BinaryIO
 
 _SUBFILES = 330
 _NEEDED = frozenset({256, 257, 258, 259, 262, 270, 273, 277, 278, 279, 317, 322, 323, 324, 325, _SUBFILES, 339, 347})
@@ -22,7 +23,7 @@ _BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12
 """Bytes of a value by its TIFF type."""
 
 
-def check_structure(path: Path) -> None:
+def check_structure(path: str) -> None:
     """Follow every directory of a TIFF or BigTIFF file to the end of the chain.
 
     Raises
@@ -30,8 +31,9 @@ def check_structure(path: Path) -> None:
     InputError
         If the file is no TIFF file, or a directory or the value of a needed tag lies beyond its end.
     """
-    size = path.stat().st_size
-    with path.open("rb") as file:
+    with opened_file(path) as file:
+        size = file.seek(0, 2)
+        file.seek(0)
         header = file.read(16)
         order = {b"II": "<", b"MM": ">"}.get(header[:2])
         big = order and len(header) >= 4 and struct.unpack(f"{order}H", header[2:4])[0] == 43

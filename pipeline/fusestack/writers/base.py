@@ -43,7 +43,7 @@ def output_errors(path: object, doing: str = "cannot be written") -> Iterator[No
     except (OSError, RuntimeError) as error:
         wrapped = re.search(r"errno = (\d+)", str(error))  # HDF5 has it only in its text
         number = getattr(error, "errno", None) or (int(wrapped[1]) if wrapped else 0)
-        way_out = _WAY_OUT.get(number, "check the path and run again")
+        way_out = getattr(error, "way_out", None) or _WAY_OUT.get(number, "check the path and run again")
         cause = getattr(error, "strerror", None) or error
         raise OutputError(f"{path}: {doing}: {cause}; {way_out}") from error
 

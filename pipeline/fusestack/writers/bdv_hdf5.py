@@ -15,9 +15,10 @@ import numpy as np
 from fusestack.errors import OutputError
 from fusestack.geometry import Box
 from fusestack.grid import Grid
+from fusestack.storage import is_address
 from fusestack.writers.base import check_block, output_errors, padded_chunks, settings_differ
 from fusestack.writers.block_file import block_parts, compress, decompress, read_payloads
-from fusestack.writers.folder import LocalFolder, is_url
+from fusestack.writers.folder import OutputFolder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -53,7 +54,7 @@ class BdvHdf5Writer:
 
     def __init__(self, spec: ImageSpec, work: str) -> None:
         problems = []
-        if is_url(spec.path) or is_url(work):
+        if is_address(spec.path) or is_address(work):
             problems.append(f"{spec.path}: HDF5 needs a local path; choose output.format ome-zarr for URLs")
         if spec.dtype not in DTYPES:
             problems.append(
@@ -65,13 +66,14 @@ class BdvHdf5Writer:
             raise OutputError(*problems)
         self.spec = spec
         self.path = Path(spec.path)
-        self._blocks = LocalFolder(Path(work) / f"{self.path.name}.blocks")
+        self._block_folder = Path(work) / f"{self.path.name}.blocks"
+        self._blocks = OutputFolder(str(self._block_folder))
         self._dtype = np.dtype(spec.dtype).newbyteorder("<")
         self._gzip = spec.codec.level if spec.codec.name == "gzip" else None
 
     def exists(self) -> bool:
         """Whether the HDF5 file, or the folder of block files that `create` has made, is still there."""
-        return self.path.is_file() or self._blocks.root.is_dir()
+        return self.path.is_file() or self._block_folder.is_dir()
 
     def create(self) -> None:
         """Make the folder of the block files and see that the HDF5 file can be written beside its final place.
@@ -88,8 +90,8 @@ class BdvHdf5Writer:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.path.parent):
                 pass
-        with output_errors(self._blocks.root):
-            self._blocks.root.mkdir(parents=True, exist_ok=True)
+        with output_errors(self._block_folder):
+            self._block_folder.mkdir(parents=True, exist_ok=True)
 
     def write(self, level: int, box: Box, pixels: NDArray[Any]) -> int:
         """Compress one whole block into its file; returns the bytes written. Safe to repeat.
@@ -155,7 +157,7 @@ class BdvHdf5Writer:
         numbers = range(cut.count) if chunks is None else chunks
         starts = [tuple(a + i * n for a, i, n in zip(block.start, cut.index(k), chunk, strict=True)) for k in numbers]
         boxes = [Box(start, tuple(a + n for a, n in zip(start, chunk, strict=True))) for start in starts]
-        path = self._blocks.root / _key(level, number)
+        path = self._block_folder / _key(level, number)
         with output_errors(path, "cannot be read"):
             try:
                 yield from zip(boxes, read_payloads(path, cut.count, numbers), strict=True)
@@ -186,7 +188,7 @@ class BdvHdf5Writer:
             If the disk is full or refuses; the block files stay, and finishing can be repeated.
         """
         if not self.exists():
-            raise OutputError(f"{self.path}: both the file and its blocks in {self._blocks.root} are gone; run again")
+            raise OutputError(f"{self.path}: both the file and its blocks in {self._block_folder} are gone; run again")
         if not self.path.exists() or self._blocks.entries():
             partial = self.path.with_name(f".{self.path.name}.partial")
             with output_errors(self.path):
@@ -275,7 +277,7 @@ class BdvHdf5Writer:
 
     def _discard_blocks(self) -> None:
         """Delete the block files; the rename keeps a kill from leaving some of them to be taken for all."""
-        root = self._blocks.root
+        root = self._block_folder
         discarded = root.with_name(f"{root.name}.discarded")
         with output_errors(root, "cannot be deleted"):
             for _ in range(2):  # what a kill left, then what is there now

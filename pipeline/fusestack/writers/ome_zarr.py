@@ -10,8 +10,9 @@ import numpy as np
 from fusestack.errors import OutputError
 from fusestack.geometry import Box
 from fusestack.grid import Grid
+from fusestack.storage import SCRATCH, is_address
 from fusestack.writers.base import check_block, padded_chunks, settings_differ
-from fusestack.writers.folder import SCRATCH, is_url, open_folder
+from fusestack.writers.folder import OutputFolder
 from fusestack.writers.ome_metadata import (
     VERSIONS,
     arrays,
@@ -22,7 +23,7 @@ from fusestack.writers.ome_metadata import (
     image_attributes,
 )
 from fusestack.writers.zarr_codec import encode_shard, encoder
-from fusestack.zarr_chunks import chunk_reader
+from fusestack.zarr_chunks import chunk_reader, open_zarr
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,7 +58,7 @@ class OmeZarrWriter:
         self.spec = spec
         # Unfinished files live inside an array, where readers of the group do not look.
         self._scratch = f"0/{SCRATCH}"
-        self._folder = open_folder(spec.path, self._scratch)
+        self._folder = OutputFolder(spec.path, self._scratch)
         self._encode = encoder(spec.codec)
         self._open: dict[int, tuple[Any, ChunkReader | None]] = {}
 
@@ -142,7 +143,7 @@ class OmeZarrWriter:
         try:
             if level not in self._open:
                 array = self._open_array(level)
-                self._open[level] = (array, chunk_reader(array))
+                self._open[level] = (array, chunk_reader(array, f"{self.spec.path}/{level}"))
             array, reader = self._open[level]
             pixels = array[box.slices] if reader is None else reader.read(box.start, box.stop)
             return np.asarray(pixels, dtype=self.spec.dtype)
@@ -152,10 +153,8 @@ class OmeZarrWriter:
             ) from error
 
     def _open_array(self, level: int) -> Any:
-        import zarr
-
         version = 2 if self.spec.ome_zarr_version == "0.4" else 3
-        return zarr.open_array(self.spec.path, path=str(level), mode="r", zarr_format=version)
+        return open_zarr(f"{self.spec.path}/{level}", zarr_format=version)
 
     def finish(self, options: Mapping[str, Any]) -> None:
         """Take the contrast limits of the channels from the pixels and record how the image was made.
@@ -172,7 +171,7 @@ class OmeZarrWriter:
         for key, data in group_files(self.spec.ome_zarr_version, attributes).items():
             if self._folder.get(key) != data:
                 self._folder.put(key, [data])
-        if not is_url(self.spec.path):
+        if not is_address(self.spec.path):
             self._folder.delete_tree(self._scratch)
 
     def _window(self, channel: int) -> dict[str, float]:

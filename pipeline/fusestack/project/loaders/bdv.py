@@ -16,16 +16,21 @@ if TYPE_CHECKING:
 
 def bdv_hdf5(loader: Element, description: Description) -> SourceOf:
     """``bdv.hdf5``; partition files need no look, the main file links to their datasets (reference 1.4)."""
-    element = loader.find("hdf5")
+    return _container(loader, "hdf5", "fusestack.sources.bdv_hdf5:BdvHdf5Source", description)
+
+
+def bdv_n5(loader: Element, description: Description) -> SourceOf:
+    """``bdv.n5``, and ``bdv.n5.cloud``, whose path is an address (reference 1.4)."""
+    return _container(loader, "n5", "fusestack.sources.bdv_n5:BdvN5Source", description)
+
+
+def _container(loader: Element, tag: str, reader: str, description: Description) -> SourceOf:
+    element = loader.find(tag)
     if element is None:
-        raise ValueError("the loader 'bdv.hdf5' has no hdf5 element that names the file")
+        raise ValueError(f"the loader '{loader.get('format')}' has no {tag} element that names the file")
     path = resolve_path(element, description.folder)
 
     def source(view: ViewId) -> SourceRef:
-        return SourceRef(
-            reader="fusestack.sources.bdv_hdf5:BdvHdf5Source",
-            path=path,
-            options=(("setup", view.setup), ("timepoint", view.timepoint)),
-        )
+        return SourceRef(reader, path, (("setup", view.setup), ("timepoint", view.timepoint)))
 
     return source

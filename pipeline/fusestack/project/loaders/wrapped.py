@@ -10,11 +10,13 @@ from fusestack.project.loaders.base import Description, resolve_path
 from fusestack.view import SourceRef, ViewId
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Mapping
+    from collections.abc import Callable, Hashable, Mapping
     from xml.etree.ElementTree import Element
 
     from fusestack.project.loaders.base import SourceOf
     from fusestack.project.model import Setup
+
+    Inner = Callable[[Element, Description], SourceOf]
 
 _MOST_LOADERS = 100
 _SWITCH = {
@@ -23,8 +25,15 @@ _SWITCH = {
 }
 
 
-def split(loader: Element, description: Description) -> SourceOf:
+def split(loader: Element, description: Description, inner: Inner) -> SourceOf:
     """``split.*``: every setup is a box of a setup of the project that was split, whose description it carries.
+
+    Parameters
+    ----------
+    loader : Element
+    description : Description
+    inner : callable
+        Reads the loader that is wrapped.
 
     Raises
     ------
@@ -32,26 +41,26 @@ def split(loader: Element, description: Description) -> SourceOf:
         If a setup is not defined exactly once, or lies outside the setup it is a part of.
     """
     old = _old_description(_child(loader, "SequenceDescription"), description.folder)
-    inner = _sources_of_wrapped(loader, old)
+    source_of = inner(_wrapped(loader), old)
     parts = _parts(loader, description.setups, old.setups)
 
     def source(view: ViewId) -> SourceRef:
         setup, box = parts[view.setup]
-        wrapped = inner(ViewId(view.timepoint, setup))
+        whole = source_of(ViewId(view.timepoint, setup))
         return SourceRef(
             reader="fusestack.sources.cropped:CroppedSource",
-            path=wrapped.path,
-            options=(("source", wrapped), ("box", box)),
+            path=whole.path,
+            options=(("whole", whole), ("start", box.start), ("stop", box.stop)),
         )
 
     return source
 
 
-def flat_field(loader: Element, description: Description) -> SourceOf:
+def flat_field(loader: Element, description: Description, inner: Inner) -> SourceOf:
     """``spimreconstruction.wrapped.flatfield.*``; a view without bright and dark image is left as it is."""
-    inner = _sources_of_wrapped(_child(loader, "WrappedImgLoader"), description)
+    source_of = inner(_wrapped(_child(loader, "WrappedImgLoader")), description)
     if not _is_active(loader):
-        return inner
+        return source_of
     fields: dict[ViewId, tuple[tuple[str, Hashable], ...]] = {}
     for element in loader.findall("FlatFields/FlatField"):
         timepoint = elements.integer(element.get("Timepoint"), "Timepoint of a FlatField")
@@ -59,19 +68,19 @@ def flat_field(loader: Element, description: Description) -> SourceOf:
         if view in fields:
             raise ValueError(f"view {view} has two FlatFields")
         fields[view] = tuple(
-            (key, SourceRef("fusestack.sources.tiff:TiffSource", resolve_path(image, description.folder)))
+            (key, SourceRef("fusestack.sources.tiff:TiffSource", resolve_path(field, description.folder)))
             for key, tag in (("bright", "BrightImg"), ("dark", "DarkImg"))
-            if (image := element.find(tag)) is not None
+            if (field := element.find(tag)) is not None
         )
 
     def source(view: ViewId) -> SourceRef:
-        wrapped, images = inner(view), fields.get(view)
-        if not images:
-            return wrapped
+        image, fields_of_view = source_of(view), fields.get(view)
+        if not fields_of_view:
+            return image
         return SourceRef(
             reader="fusestack.sources.flat_field:FlatFieldSource",
-            path=wrapped.path,
-            options=(("source", wrapped), *images),
+            path=image.path,
+            options=(("image", image), *fields_of_view),
         )
 
     return source
@@ -88,13 +97,11 @@ def _named(element: Element) -> str:
     return f"the loader '{element.get('format')}'" if element.get("format") else f"the element {element.tag}"
 
 
-def _sources_of_wrapped(parent: Element, description: Description) -> SourceOf:
-    """Sources of the loader inside an element, which may wrap another one again."""
-    from fusestack.project.loaders import sources_of  # it has a row for this module
-
+def _wrapped(parent: Element) -> Element:
+    """Loader inside an element, which may wrap another one again, but not without end."""
     if sum(1 for _ in parent.iter("ImageLoader")) > _MOST_LOADERS:
         raise ValueError(f"{_named(parent)} wraps more than {_MOST_LOADERS} loaders")
-    return sources_of(_child(parent, "ImageLoader"), description)
+    return _child(parent, "ImageLoader")
 
 
 def _is_active(loader: Element) -> bool:

@@ -1,4 +1,4 @@
-"""The compiled half of `fuse`: weighted average of transformed views, one output row at a time.
+"""The compiled half of `fuse`: transformed views become one image, one output row at a time.
 
 Every coordinate comes from the global output index in one order of operations, ``l = ((Bz z + By y) + t) + Bx x``,
 and every pixel is computed by itself: the bytes do not depend on the block a pixel belongs to. Views whose axes follow
@@ -17,6 +17,9 @@ import numpy as np
 from fusestack.kernels.jit import njit
 
 _ZERO, _ONE, _KNOTS, _NOWHERE = np.float32(0), np.float32(1), np.float32(30), np.uint32(0)
+_TIE = 1e-6  # far below a pixel for views of any size
+_LINEAR = (0.0, 1.0)  # sampling: added to a place, factor of its fraction
+AVERAGE, GREATEST, FIRST, LAST, HEAVIEST, DEEPEST = range(6)
 # sin(pi/2 t) / t in powers of t^2 on 0..1, minimax fit; relative error of the weight in float32: 4e-7
 _SINE = tuple(np.float32(c) for c in (1.570796318, -0.6459637106, 0.07968967896, -0.004673766617, 0.0001514851308))
 
@@ -71,24 +74,16 @@ def _fade(view: Any, axis: Any, constant: Any, step: Any, x: Any, knots: Any, we
     ends = constant + step * x, constant + step * (x + weight.size - 1)
     if min(min(ends) - low, high - max(ends)) * scale >= 1:
         return
-    if knots.size > 0:
-        for k in range(weight.size):
-            place = constant + step * np.float64(x + k)
-            weight[k] *= _look_up(np.float32(min(place - low, high - place) * scale), knots)
-    else:
-        for k in range(weight.size):
-            place = constant + step * np.float64(x + k)
-            weight[k] *= _cosine(np.float32(min(place - low, high - place) * scale))
+    for k in range(weight.size):
+        place = constant + step * np.float64(x + k)
+        t = np.float32(min(place - low, high - place) * scale)
+        weight[k] *= _look_up(t, knots) if knots.size > 0 else _cosine(t)
 
 
 @njit
 def _is_separable(affine: Any) -> Any:
     """Whether each axis of the level depends on its own axis of the output only."""
-    for i in range(3):
-        for j in range(3):
-            if i != j and affine[i, j] != 0:
-                return False
-    return True
+    return not (affine[0, 1:3].any() or affine[1, 0] != 0 or affine[1, 2] != 0 or affine[2, :2].any())
 
 
 @njit
@@ -228,12 +223,6 @@ def _mix_corners(c00: Any, c10: Any, c01: Any, c11: Any, rest_z: Any, rest_y: An
 
 
 @njit
-def _mix_x(near: Any, far: Any, rest: Any, value: Any) -> None:
-    for k in range(value.size):
-        value[k] = near[k] + rest[k] * (far[k] - near[k])
-
-
-@njit
 def _general_row(
     source: Any, view: Any, constants: Any, x: Any, sampling: Any, index: Any, corners: Any, lines: Any, value: Any
 ) -> None:
@@ -244,7 +233,8 @@ def _general_row(
     _gather(source, view["shape"], index[:n], rest_z, rest_y, rest_x, corners)  # sliced along x it would not vectorise
     _mix_corners(corners[0], corners[4], corners[2], corners[6], rest_z, rest_y, near)
     _mix_corners(corners[1], corners[5], corners[3], corners[7], rest_z, rest_y, far)
-    _mix_x(near, far, rest_x, value)
+    for k in range(n):
+        value[k] = near[k] + rest_x[k] * (far[k] - near[k])
 
 
 @njit
@@ -256,6 +246,34 @@ def _accumulate(value: Any, weight: Any, factor: Any, least: Any, total: Any, to
         data = v == v
         total[k] += w * v if data else 0.0
         total_weight[k] += w if data else 0.0
+
+
+@njit
+def _measure_depth(view: Any, constants: Any, x: Any, key: Any) -> None:
+    """Distance to the nearest border, in pixels of the output; among equals the sum over the axes decides."""
+    spread = np.zeros(key.size)
+    key[:] = np.inf
+    for axis in range(3):
+        low, high, scale = view["ramp_low"][axis], view["ramp_high"][axis], view["ramp_scale"][axis]
+        if low == -np.inf:
+            continue
+        for k in range(key.size):
+            place = constants[axis] + view["affine"][axis, 2] * np.float64(x + k)
+            depth = min(place - low, high - place) * scale
+            key[k] = min(key[k], depth)
+            spread[k] += depth
+    for k in range(key.size):
+        key[k] += _TIE * spread[k]
+
+
+@njit
+def _keep(value: Any, key: Any, best: Any, total: Any, total_weight: Any) -> None:
+    """Take the pixels of a row whose key is greater than the best so far; NaN is no data."""
+    for k in range(value.size):
+        if value[k] == value[k] and key[k] > best[k]:
+            best[k] = key[k]
+            total[k] = value[k]
+            total_weight[k] = 1.0
 
 
 @njit
@@ -272,15 +290,11 @@ def _finish(total: Any, total_weight: Any, value: Any, conversion: Any, out: Any
 
 
 @njit
-def average_block(
-    pixels: Any, views: Any, origin: Any, sampling: Any, knots: Any, least: Any, conversion: Any, lines: Any, out: Any
-) -> None:
-    """See `fuse.fuse_block`; `lines` is scratch: a row of values, three of fractions, two in between."""
-    nz, ny, nx = out.shape
-    bounds = (0, nz, nz + ny, nz + ny + nx)
-    index = np.empty((views.size, bounds[3]), np.int64)
-    rest = np.empty((views.size, bounds[3]), lines.dtype)
-    fade = np.empty((views.size, bounds[3]), np.float32)
+def _tabulate_views(views: Any, origin: Any, bounds: Any, sampling: Any, knots: Any, rest: Any) -> Any:
+    """Places, weights and covered intervals along all three axes of the separable views; `rest` is filled."""
+    length = bounds[3]
+    index = np.empty((views.size, length), np.int64)
+    fade = np.empty((views.size, length), np.float32)
     cover = np.zeros((views.size, 3, 2), np.int64)
     separable = np.zeros(views.size, np.bool_)
     for v in range(views.size):
@@ -291,37 +305,96 @@ def average_block(
                 cover[v, axis] = _tabulate(
                     views[v], axis, origin[axis], sampling, knots, index[v, a:b], rest[v, a:b], fade[v, a:b]
                 )
+    return separable, index, fade, cover
 
-    row_index, corners = np.empty(nx, np.int32), np.empty((8, nx), pixels.dtype)
-    weight, total, total_weight = np.empty(nx, np.float32), np.empty(nx), np.empty(nx)
+
+@njit
+def _sample(
+    pixels: Any, view: Any, separable: Any, at: Any, row: Any, index: Any, rest: Any, how: Any, work: Any, value: Any
+) -> None:
+    """Values of a row: from the tables of a separable view at `at` (z, y, x from, x to), or from its affine."""
+    shape = view["shape"]
+    source = pixels[view["offset"] : view["offset"] + shape[0] * shape[1] * shape[2]]
+    if separable:
+        z, y, a, b = at
+        _separable_row(source, shape, (index[z], index[y]), (rest[z], rest[y]), index[a:b], rest[a:b], work[2], value)
+    else:
+        constants = _row_constants(view["affine"], row[0], row[1])
+        _general_row(source, view, constants, row[2], how, work[0], work[1], work[2], value)
+
+
+@njit
+def _rank(method: Any, number: Any, view: Any, row: Any, value: Any, factor: Any, weight: Any, key: Any) -> None:
+    """Key by which pixels of a row are kept or not: the greatest wins, the first among equals."""
+    if method == GREATEST:
+        key[:] = value
+    elif method == HEAVIEST:
+        key[:] = factor * weight
+    elif method == DEEPEST:
+        _measure_depth(view, _row_constants(view["affine"], row[0], row[1]), row[2], key)
+    else:
+        key[:] = number if method == LAST else 0
+
+
+@njit
+def fuse_rows(
+    pixels: Any, views: Any, contrast: Any, nodes: Any, origin: Any, options: Any, lines: Any, out: Any
+) -> None:
+    """See `fuse.fuse_block`; `lines` is scratch: a row of values, three of fractions, two in between."""
+    method, how, knots, least, conversion = options
+    nz, ny, nx = out.shape
+    bounds = (0, nz, nz + ny, nz + ny + nx)
+    rest, rest_n = np.empty((views.size, bounds[3]), lines.dtype), np.empty((nodes.size, bounds[3]), np.float32)
+    separable, index, fade, cover = _tabulate_views(views, origin, bounds, how, knots, rest)
+    _, index_n, _, _ = _tabulate_views(nodes, origin, bounds, _LINEAR, knots, rest_n)
+    row_index, weight, found = np.empty(nx, np.int32), np.empty(nx, np.float32), np.empty(nx, np.float32)
+    work = row_index, np.empty((8, nx), pixels.dtype), lines
+    work_n = row_index, np.empty((8, nx), np.float32), np.empty((6, lines.shape[1]), np.float32)
+    total, total_weight, key, best = np.empty(nx), np.empty(nx), np.empty(nx), np.empty(nx)
     for z in range(nz):
         for y in range(ny):
             total[:] = 0.0
             total_weight[:] = 0.0
+            best[:] = 0.0 if method == HEAVIEST else -np.inf
             for v in range(views.size):
-                view = views[v]
+                view, plain = views[v], separable[v]
+                constants = _row_constants(view["affine"], origin[0] + z, origin[1] + y)
+                if not plain:
+                    start, stop = _covered(view, constants, origin[2], nx)
+                elif cover[v, 0, 0] <= z < cover[v, 0, 1] and cover[v, 1, 0] <= y < cover[v, 1, 1]:
+                    start, stop = cover[v, 2]
+                else:
+                    continue
+                if start == stop:
+                    continue
+                at = (z, nz + y, bounds[2] + start, bounds[2] + stop)
+                row = (origin[0] + z, origin[1] + y, origin[2] + start)
+                value, factor = lines[0, : stop - start], _ONE
                 shape = view["shape"]
                 source = pixels[view["offset"] : view["offset"] + shape[0] * shape[1] * shape[2]]
-                factor = _ONE
-                if separable[v]:
-                    in_zy = cover[v, 0, 0] <= z < cover[v, 0, 1] and cover[v, 1, 0] <= y < cover[v, 1, 1]
-                    start, stop = cover[v, 2]
-                    if start == stop or not in_zy:
-                        continue
-                    at_z, at_y, at_x = z, nz + y, slice(bounds[2] + start, bounds[2] + stop)
-                    rows, rests = (index[v, at_z], index[v, at_y]), (rest[v, at_z], rest[v, at_y])
-                    value = lines[0, : stop - start]
-                    _separable_row(source, shape, rows, rests, index[v, at_x], rest[v, at_x], lines, value)
-                    factor, weights = fade[v, at_z] * fade[v, at_y], fade[v, at_x]
+                if plain:  # in place: a call with so many arrays costs a tenth of the time
+                    rows, rests = (index[v, at[0]], index[v, at[1]]), (rest[v, at[0]], rest[v, at[1]])
+                    _separable_row(
+                        source, shape, rows, rests, index[v, at[2] : at[3]], rest[v, at[2] : at[3]], lines, value
+                    )
                 else:
-                    constants = _row_constants(view["affine"], origin[0] + z, origin[1] + y)
-                    start, stop = _covered(view, constants, origin[2], nx)
-                    if start == stop:
-                        continue
-                    x, value, weights = origin[2] + start, lines[0, : stop - start], weight[: stop - start]
-                    _general_row(source, view, constants, x, sampling, row_index, corners, lines, value)
+                    _general_row(source, view, constants, row[2], how, work[0], work[1], lines, value)
+                if plain:
+                    factor, weights = fade[v, at[0]] * fade[v, at[1]], fade[v, at[2] : at[3]]
+                else:
+                    weights = weight[: value.size]
                     weights[:] = _ONE
                     for axis in range(3):
-                        _fade(view, axis, constants[axis], view["affine"][axis, 2], x, knots, weights)
-                _accumulate(value, weights, factor, least, total[start:stop], total_weight[start:stop])
+                        _fade(view, axis, constants[axis], view["affine"][axis, 2], row[2], knots, weights)
+                if nodes.size > 0:
+                    row_n = found[: value.size]
+                    _sample(contrast, nodes[v], plain, at, row, index_n[v], rest_n[v], _LINEAR, work_n, row_n)
+                    row_n *= weights
+                    weights = row_n
+                if method == AVERAGE:
+                    _accumulate(value, weights, factor, least, total[start:stop], total_weight[start:stop])
+                else:
+                    keys = key[: value.size]
+                    _rank(method, v, view, row, value, factor, weights, keys)
+                    _keep(value, keys, best[start:stop], total[start:stop], total_weight[start:stop])
             _finish(total, total_weight, lines[0], conversion, out[z, y])

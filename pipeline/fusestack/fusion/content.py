@@ -1,0 +1,178 @@
+"""Content-based weights of all views of an image, as the fusion reads them.
+
+Every view is filtered once, however many output blocks it touches: a run stores the steps (`content_steps`) as stages
+of their own. The preview and the Python API compute them when they are asked for and remember the last ones.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fusestack import kernels
+from fusestack.fusion.content_steps import (
+    ComputedNodes,
+    ContentRow,
+    LocalContrast,
+    LocalMean,
+    Step,
+    StoredNodes,
+    Weights,
+)
+from fusestack.geometry import Box
+from fusestack.kernels.nodes import NodeAxis
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from fusestack.fusion.content_steps import Axes, Nodes
+    from fusestack.fusion.placement import ViewTable
+    from fusestack.geometry import Float3, Int3
+    from fusestack.stage import Target
+
+VERSION = 1
+_NODES_PER_SIGMA = {"exact": 5.0, "bigstitcher": 10.0}
+_BLOCK_PIXELS = 256
+_LARGEST_BLOCK, _SMALLEST_BLOCK = 128, 16
+# Rounding must not make a box of nodes smaller than what the kernel reads.
+_SLACK = 1e-3
+
+
+@dataclass(frozen=True, eq=False)
+class ContentWeights:
+    """Weights of all views of an image, as the fusion reads them.
+
+    Parameters
+    ----------
+    rows : tuple of ContentRow
+        Views of all places of the image, one behind another.
+    first : mapping of (int, int) to int
+        Number of the first row of a place (t, c).
+    tables : mapping of (int, int) to VIEW[n]
+        What the kernel must know of the nodes of the views of a place.
+    weights : Nodes
+    """
+
+    rows: tuple[ContentRow, ...]
+    first: Mapping[tuple[int, int], int]
+    tables: Mapping[tuple[int, int], NDArray[np.void]]
+    weights: Nodes
+
+    @cached_property
+    def density(self) -> float:
+        """Nodes for every pixel of the view that has most."""
+        return max(1 / float(np.prod([axis.spacing for axis in row.axes])) for row in self.rows)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Nodes of the steps: view, 1, z, y, x."""
+        counts = np.max([[axis.count for axis in row.axes] for row in self.rows], axis=0)
+        return (len(self.rows), 1, *(int(n) for n in counts))
+
+    @property
+    def block(self) -> tuple[int, ...]:
+        """Nodes of one view that are computed at a time: about 256 pixels along every axis."""
+        return _block(self.rows)
+
+    def read(
+        self, place: tuple[int, int], views: NDArray[np.int64], origin: Sequence[int], shape: Sequence[int]
+    ) -> tuple[NDArray[np.float32], NDArray[np.void]]:
+        """Weights of some views of a place for a block of the fused image, as `kernels.fuse.fuse_block` takes them."""
+        table = self.tables[place][views]
+        boxes = kernels.views.source_boxes(table, origin, shape)
+        placed, length = kernels.views.place_views(table, boxes)
+        weights = np.empty(length, np.float32)
+        for number, box, view in zip(views + self.first[place], boxes, placed, strict=True):
+            whole = Box((int(number), 0, *box[0].tolist()), (int(number) + 1, 1, *box[1].tolist()))
+            kernels.views.source_part(weights, view)[...] = self.weights.read(whole)[0, 0]
+        return weights, placed
+
+
+def content_weights(
+    tables: Mapping[tuple[int, int], ViewTable],
+    shape: Int3,
+    sigmas: tuple[float, float],
+    anisotropy: float,
+    numerics: str,
+) -> ContentWeights:
+    """Weights of the views of an image, computed when they are read.
+
+    Parameters
+    ----------
+    tables : mapping of (int, int) to ViewTable
+    shape : (int, int, int)
+        Pixels of the fused image, z, y, x; weights beyond it are not computed.
+    sigmas : (float, float)
+        Of the local mean and of the smoothed contrast, in pixels of the input at full resolution.
+    anisotropy : float
+        Factor that the fused image preserves: sigmas along z are divided by it.
+    numerics : {"exact", "bigstitcher"}
+        How dense the nodes are: 5 or 10 in the smaller sigma.
+    """
+    rows: list[ContentRow] = []
+    first, packed = {}, {}
+    for place, table in tables.items():
+        first[place] = len(rows)
+        sigma = [np.float64(s) / (table.factors * np.array([anisotropy, 1.0, 1.0])) for s in sigmas]
+        steps = np.maximum(1, np.floor(np.minimum(*sigma) / _NODES_PER_SIGMA[numerics] + 1e-9)).astype(int)
+        axes = [_axes(size, step) for size, step in zip(table.views["size"].tolist(), steps.tolist(), strict=True)]
+        packed[place] = _pack(table.views, axes)
+        boxes = kernels.views.source_boxes(packed[place], (0, 0, 0), shape)
+        rows += [
+            ContentRow(source, int(level), axis, _float3(s1), _float3(s2), Box(tuple(low), tuple(high)))
+            for source, level, axis, s1, s2, (low, high) in zip(
+                table.sources, table.levels, axes, *sigma, boxes.tolist(), strict=True
+            )
+        ]
+    done = tuple(rows)
+    block = _block(done)
+    means = ComputedNodes(LocalMean(done), block)
+    contrast = ComputedNodes(LocalContrast(done, means), block)
+    return ContentWeights(done, first, packed, ComputedNodes(Weights(done, contrast), block))
+
+
+def _axes(size: Sequence[int], step: Sequence[int]) -> Axes:
+    z, y, x = (NodeAxis.of(n, s) for n, s in zip(size, step, strict=True))
+    return (z, y, x)
+
+
+def _float3(values: Sequence[float]) -> Float3:
+    z, y, x = (float(v) for v in values)
+    return (z, y, x)
+
+
+def _block(rows: Sequence[ContentRow]) -> tuple[int, ...]:
+    sparsest = np.max([[axis.spacing for axis in row.axes] for row in rows], axis=0)
+    nodes = np.clip(np.ceil(_BLOCK_PIXELS / sparsest), _SMALLEST_BLOCK, _LARGEST_BLOCK)
+    return (1, 1, *(int(n) for n in nodes))
+
+
+def _pack(views: NDArray[np.void], axes: Sequence[Axes]) -> NDArray[np.void]:
+    """Views as the kernel sees their nodes: a level with fewer pixels, without borders of its own."""
+    table = views.copy()
+    spacing = np.array([[axis.spacing for axis in row] for row in axes]).reshape(-1, 3)
+    table["size"] = np.array([[axis.count for axis in row] for row in axes]).reshape(-1, 3)
+    table["affine"] /= spacing[:, :, None]
+    table["low"], table["high"] = table["low"] / spacing - _SLACK, table["high"] / spacing + _SLACK
+    table["ramp_low"], table["ramp_high"], table["ramp_scale"] = -np.inf, np.inf, 1.0
+    return table
+
+
+def stored(content: ContentWeights, targets: Sequence[Target]) -> tuple[ContentWeights, tuple[Step, Step, Step]]:
+    """The same weights, read from where three stages store their steps.
+
+    Parameters
+    ----------
+    content : ContentWeights
+    targets : three Target
+        Of local means, contrast and weights.
+    """
+    means, contrast, weights = (StoredNodes(target) for target in targets)
+    rows = content.rows
+    steps = LocalMean(rows), LocalContrast(rows, means), Weights(rows, contrast)
+    return replace(content, weights=weights), steps

@@ -1,0 +1,272 @@
+"""The steps that content-based weights are made of, each one array ``[view, 1, z, y, x]`` of nodes.
+
+::
+
+    LocalMean  ->  LocalContrast  ->  Weights
+        |               |
+      input           input
+
+Nodes are a coarse grid over the pixels of a view (`fusestack.kernels.nodes`).
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+import numpy as np
+
+from fusestack import kernels
+from fusestack.geometry import Box
+from fusestack.kernels.nodes import NodeAxis, node_kernel
+from fusestack.sources.base import open_source
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from fusestack.geometry import Float3
+    from fusestack.stage import Compute, Target
+    from fusestack.view import SourceRef
+
+Axes: TypeAlias = tuple[NodeAxis, NodeAxis, NodeAxis]
+_Kernels: TypeAlias = tuple[tuple[float, ...], ...]
+
+_REMEMBERED = 64
+
+
+@dataclass(frozen=True)
+class ContentRow:
+    """What the weights of one view depend on.
+
+    Parameters
+    ----------
+    source : SourceRef
+    level : int
+        Opened level of the source.
+    axes : three NodeAxis
+        Nodes of that level, z, y, x.
+    sigma1, sigma2 : (float, float, float)
+        Pixels of the level, z, y, x.
+    needed : Box
+        Nodes that the fusion reads, z, y, x.
+    """
+
+    source: SourceRef
+    level: int
+    axes: Axes
+    sigma1: Float3
+    sigma2: Float3
+    needed: Box
+
+    @property
+    def kernels1(self) -> _Kernels:
+        """Half kernels of the local mean."""
+        return _kernels(self.axes, self.sigma1)
+
+    @property
+    def kernels2(self) -> _Kernels:
+        """Half kernels that smooth the contrast."""
+        return _kernels(self.axes, self.sigma2)
+
+    @property
+    def needed_contrast(self) -> Box:
+        """Nodes of the contrast that the needed weights depend on."""
+        return self._grown(self.needed, self.kernels2)
+
+    @property
+    def needed_means(self) -> Box:
+        """Nodes of the local mean that the needed contrast depends on."""
+        return self._grown(self.around(self.needed_contrast), self.kernels1)
+
+    def around(self, nodes: Box) -> Box:
+        """Nodes between which the pixels of some nodes lie."""
+        if nodes.is_empty:
+            return nodes
+        ends = [a.around(*a.pixels(i, j)) for a, i, j in zip(self.axes, nodes.start, nodes.stop, strict=True)]
+        return Box(tuple(a for a, _ in ends), tuple(b for _, b in ends))
+
+    def _grown(self, box: Box, kernels: _Kernels) -> Box:
+        if box.is_empty:
+            return box
+        reach = [len(kernel) - 1 for kernel in kernels]
+        start = tuple(max(0, a - r) for a, r in zip(box.start, reach, strict=True))
+        stops = zip(box.stop, reach, self.axes, strict=True)
+        return Box(start, tuple(min(axis.count, b + r) for b, r, axis in stops))
+
+
+def _kernels(axes: Axes, sigma: Float3) -> _Kernels:
+    """An axis of one pixel is not smoothed."""
+    return tuple(node_kernel(s, a.spacing) if a.count > 1 else (1.0,) for a, s in zip(axes, sigma, strict=True))
+
+
+class Nodes(Protocol):
+    """Boxes of an array of nodes ``[view, 1, z, y, x]``, wherever they come from."""
+
+    def read(self, box: Box) -> NDArray[np.float32]:
+        """Nodes of a box; what was not needed is 0."""
+        ...
+
+
+@dataclass(frozen=True)
+class StoredNodes:
+    """Nodes that an earlier stage has written."""
+
+    target: Target
+
+    def read(self, box: Box) -> NDArray[np.float32]:
+        """Nodes of a box."""
+        pixels: NDArray[np.float32] = self.target.open().read(0, box)
+        return pixels
+
+
+@dataclass(eq=False)
+class ComputedNodes:
+    """Nodes that are computed block by block when they are asked for; the last blocks are remembered."""
+
+    compute: Compute
+    block: tuple[int, ...]
+    _known: OrderedDict[tuple[int, ...], NDArray[np.float32] | None] = field(default_factory=OrderedDict, repr=False)
+    _lock: Lock = field(default_factory=Lock, repr=False)
+
+    def read(self, box: Box) -> NDArray[np.float32]:
+        """Nodes of a box."""
+        out = np.zeros(box.shape, np.float32)
+        ranges = [range(a // n, -(-b // n)) for a, b, n in zip(box.start, box.stop, self.block, strict=True)]
+        for index in itertools.product(*ranges):
+            whole = Box(
+                tuple(i * n for i, n in zip(index, self.block, strict=True)),
+                tuple((i + 1) * n for i, n in zip(index, self.block, strict=True)),
+            )
+            nodes = self._block(index, whole)
+            part = whole.intersect(box)
+            if nodes is not None:
+                inside = part.shift([-v for v in whole.start])
+                out[part.shift([-v for v in box.start]).slices] = nodes[inside.slices]
+        return out
+
+    def _block(self, index: tuple[int, ...], whole: Box) -> NDArray[np.float32] | None:
+        with self._lock:
+            if index in self._known:
+                self._known.move_to_end(index)
+                return self._known[index]
+        nodes = self.compute(whole)
+        with self._lock:
+            self._known[index] = nodes
+            while len(self._known) > _REMEMBERED:
+                self._known.popitem(last=False)
+        return nodes
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ComputedNodes, (self.compute, self.block)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step for all views of an image; a `fusestack.stage.Compute` of nodes ``[view, 1, z, y, x]``."""
+
+    rows: tuple[ContentRow, ...]
+
+    def __call__(self, box: Box) -> NDArray[np.float32] | None:
+        """Compute a region; None where no node of it is needed."""
+        out: NDArray[np.float32] | None = None
+        wanted = Box(box.start[2:], box.stop[2:])
+        for number in range(box.start[0], min(box.stop[0], len(self.rows))):
+            row = self.rows[number]
+            if wanted.intersect(self.needed(row)).is_empty:
+                continue
+            nodes = wanted.intersect(Box.of_shape([axis.count for axis in row.axes]))
+            if out is None:
+                out = np.zeros(box.shape, np.float32)
+            inside = nodes.shift([-v for v in wanted.start]).slices
+            out[number - box.start[0], 0][inside] = self.compute(number, row, nodes)
+        return out
+
+    def needed(self, row: ContentRow) -> Box:
+        """Nodes of a view that a later step reads, z, y, x."""
+        raise NotImplementedError
+
+    def compute(self, number: int, row: ContentRow, nodes: Box) -> NDArray[np.float32]:
+        """Compute a box of nodes of one view, z, y, x."""
+        raise NotImplementedError
+
+    def warm_up(self) -> None:
+        """Compile the kernels for the pixel types of the views."""
+        for dtype in {open_source(row.source).dtype for row in self.rows}:
+            kernels.contrast.warm_up(dtype)
+
+    def peak_bytes(self, block: tuple[int, ...], itemsize: int) -> int:
+        """Memory that a block needs at most: pixels, nodes with their surroundings, and two copies of these."""
+        most = 0
+        for row in self.rows:
+            spacing = np.array([axis.spacing for axis in row.axes])
+            count = np.minimum(block[2:], [axis.count for axis in row.axes])
+            reach = [2 * max(len(a), len(b)) for a, b in zip(row.kernels1, row.kernels2, strict=True)]
+            most = max(most, int(2 * np.prod((count + 2) * spacing) * itemsize + 3 * 4 * np.prod(count + reach)))
+        return most
+
+
+@dataclass(frozen=True)
+class LocalMean(Step):
+    """Mean of the pixels around every node."""
+
+    def needed(self, row: ContentRow) -> Box:
+        """Nodes that the contrast reads."""
+        return row.needed_means
+
+    def compute(self, number: int, row: ContentRow, nodes: Box) -> NDArray[np.float32]:
+        """Compute a box of nodes of one view."""
+        return kernels.contrast.local_mean(_pixels(row, nodes), row.axes, nodes.start, nodes.stop)
+
+
+@dataclass(frozen=True)
+class LocalContrast(Step):
+    """Mean of the squared difference to the smoothed local mean around every node."""
+
+    means: Nodes
+
+    def needed(self, row: ContentRow) -> Box:
+        """Nodes that the weights are smoothed from."""
+        return row.needed_contrast
+
+    def compute(self, number: int, row: ContentRow, nodes: Box) -> NDArray[np.float32]:
+        """Compute a box of nodes of one view."""
+        around = row.around(nodes)
+        means = _smoothed(self.means, number, row.axes, row.kernels1, around)
+        pixels = _pixels(row, nodes)
+        return kernels.contrast.local_contrast(pixels, row.axes, nodes.start, nodes.stop, means, around.start)
+
+
+@dataclass(frozen=True)
+class Weights(Step):
+    """Content-based weight at every node (reference 3.7)."""
+
+    contrast: Nodes
+
+    def needed(self, row: ContentRow) -> Box:
+        """Nodes that the fusion reads."""
+        return row.needed
+
+    def compute(self, number: int, row: ContentRow, nodes: Box) -> NDArray[np.float32]:
+        """Compute a box of nodes of one view."""
+        smooth = _smoothed(self.contrast, number, row.axes, row.kernels2, nodes)
+        weights: NDArray[np.float32] = np.nan_to_num(smooth / np.float32(kernels.contrast.SCALE), copy=False)
+        return weights
+
+
+def _pixels(row: ContentRow, nodes: Box) -> NDArray[Any]:
+    """Pixels that a box of nodes is made of."""
+    ends = [a.pixels(i, j) for a, i, j in zip(row.axes, nodes.start, nodes.stop, strict=True)]
+    return open_source(row.source).read(row.level, Box(tuple(a for a, _ in ends), tuple(b for _, b in ends)))
+
+
+def _smoothed(nodes: Nodes, number: int, axes: Axes, halves: _Kernels, box: Box) -> NDArray[np.float32]:
+    """Nodes of one view, convolved; beyond the ends of the image they are mirrored."""
+    reach = [len(kernel) - 1 for kernel in halves]
+    at = [axis.mirrored(a - r, b + r) for axis, a, b, r in zip(axes, box.start, box.stop, reach, strict=True)]
+    low, high = [int(i.min()) for i in at], [int(i.max()) + 1 for i in at]
+    found = nodes.read(Box((number, 0, *low), (number + 1, 1, *high)))[0, 0]
+    padded = found[np.ix_(*(i - a for i, a in zip(at, low, strict=True)))]
+    return kernels.contrast.smooth(np.ascontiguousarray(padded), halves)

@@ -1,0 +1,47 @@
+"""Where views cover: no pixel is read, and NumPy is fast enough."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+
+def mask_block(views: NDArray[np.void], origin: ArrayLike, out: NDArray[Any], value: float) -> None:
+    """Write a value into the pixels of a block that any view covers; the others stay as they are.
+
+    Parameters
+    ----------
+    views : VIEW[n]
+        From `pack_views`; negative borders widen the views.
+    origin : int[3]
+        Global index of the block's first pixel, z, y, x.
+    out : any type [z, y, x]
+    value : float
+
+    Notes
+    -----
+    BigStitcher reference 3.10. Coordinates are computed in the order of operations of the fusion kernel.
+    """
+    z, y, x = (
+        start + np.arange(count, dtype=np.float64) for start, count in zip(_ints(origin), out.shape, strict=True)
+    )
+    y, x = y[:, None], x[None, :]
+    for view in views:
+        affine, low, high = view["affine"], view["low"], view["high"]
+        for plane, at in zip(out, z, strict=True):
+            inside = np.ones(plane.shape, bool)
+            for (by_z, by_y, by_x, offset), first, last in zip(affine, low, high, strict=True):
+                # an axis that does not depend on x is one column, one that does not depend on y one row
+                across = np.zeros((1, 1)) if by_y == 0 else by_y * y
+                along = np.zeros((1, 1)) if by_x == 0 else by_x * x
+                place = ((by_z * at + across) + offset) + along
+                inside &= (first <= place) & (place <= last)
+            plane[inside] = value
+
+
+def _ints(values: ArrayLike) -> list[int]:
+    return [int(v) for v in np.asarray(values)]

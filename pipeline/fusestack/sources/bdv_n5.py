@@ -1,0 +1,98 @@
+"""Views of BigDataViewer N5 projects (BigStitcher reference, section 1.4)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fusestack.errors import InputError
+from fusestack.geometry import flip3
+from fusestack.n5_chunks import n5_reader, read_attributes
+from fusestack.sources.base import SourceLevel, check_box, check_exists, input_errors, pixel_dtype
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from fusestack.geometry import Box, Float3, Int3
+
+_RESTORE = "restore it from its source, or save the project again"
+
+
+class BdvN5Source:
+    """Pixels of one view in a BigDataViewer N5 container, a folder or an address.
+
+    Blocks that are not stored are 0.
+
+    Parameters
+    ----------
+    path : str
+        The container.
+    setup, timepoint : int
+        Ids of the view.
+
+    Raises
+    ------
+    InputError
+        If the container or the view in it is missing or damaged.
+    """
+
+    def __init__(self, path: str, *, setup: int, timepoint: int) -> None:
+        self._path = path
+        check_exists(path)
+        where = f"setup{setup}"
+        with input_errors(f"{path}: {where}", "cannot be read", _RESTORE):
+            factors = _factors(read_attributes(path, where), f"{path}: {where}")
+            self._names = tuple(f"{where}/timepoint{timepoint}/s{level}" for level in range(len(factors)))
+            self._readers = []
+            for name in self._names:
+                attributes = read_attributes(path, name)
+                if "dimensions" not in attributes:
+                    raise InputError(f"{path}: {name}: there is no such dataset; {_RESTORE}")
+                reader = n5_reader(path, name, attributes)
+                if len(reader.shape) != 3:
+                    raise InputError(f"{path}: {name}: has {len(reader.shape)} axes instead of 3; {_RESTORE}")
+                self._readers.append(reader)
+        self._dtype = pixel_dtype(self._readers[0].dtype, f"{path}: {self._names[0]}")
+        self._levels = tuple(
+            SourceLevel(_int3(reader.shape), factor, _int3(reader.chunk))
+            for reader, factor in zip(self._readers, factors, strict=True)
+        )
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Pixel type, native byte order."""
+        return self._dtype
+
+    @property
+    def levels(self) -> tuple[SourceLevel, ...]:
+        """Resolutions, full resolution first."""
+        return self._levels
+
+    def read(self, level: int, box: Box) -> NDArray[Any]:
+        """Read a region (z, y, x) of a level.
+
+        Raises
+        ------
+        InputError
+            If a block is damaged.
+        """
+        check_box(self._path, self._levels, level, box)
+        with input_errors(f"{self._path}: {self._names[level]}", "the pixels cannot be read", _RESTORE):
+            return self._readers[level].read(box.start, box.stop)
+
+
+def _factors(attributes: dict[str, Any], where: str) -> tuple[Float3, ...]:
+    """Factors of the levels, z, y, x; the setup is missing where it has none."""
+    rows = attributes.get("downsamplingFactors")
+    if rows is None:
+        raise InputError(f"{where}: there is no such setup (no downsamplingFactors); {_RESTORE}")
+    factors = np.asarray(rows, dtype=np.float64)
+    if factors.ndim != 2 or factors.shape[1] != 3 or not (factors >= 1).all():
+        raise InputError(f"{where}: its downsamplingFactors are not rows of three numbers from 1 on; {_RESTORE}")
+    return tuple(flip3(row) for row in factors.tolist())
+
+
+def _int3(values: tuple[int, ...]) -> Int3:
+    z, y, x = values
+    return (z, y, x)

@@ -1,0 +1,117 @@
+"""Files of microscopes (CZI, ND2, LIF ...) through bioio and its plug-ins, an extra of the installation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fusestack.errors import InputError
+from fusestack.sources.base import SourceLevel, check_box, check_exists, input_errors, pixel_dtype, select_index
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from fusestack.geometry import Box, Int3
+
+_RESTORE = "restore it from its source, or save it as OME-TIFF"
+_PLUGINS = {".czi": "bioio-czi", ".nd2": "bioio-nd2", ".lif": "bioio-lif", ".dv": "bioio-dv", ".r3d": "bioio-dv"}
+_PLUGINS[".sldy"] = "bioio-sldy"
+
+
+class BioioSource:
+    """Pixels of one series, timepoint and channel of a file that a bioio plug-in reads.
+
+    Parameters
+    ----------
+    path : str
+    series : int
+        Number of the scene.
+    timepoint, channel : int
+        Indices along t and c; not looked at where the scene has only one.
+
+    Raises
+    ------
+    InputError
+        If bioio or the plug-in for such files is not installed, or the file cannot be read.
+    """
+
+    def __init__(self, path: str, *, series: int = 0, timepoint: int = 0, channel: int = 0) -> None:
+        self._path = path
+        self._lock = Lock()  # readers keep the scene and the level they are at
+        check_exists(path)
+        self._image = _open(path)
+        with input_errors(path, "is not an image that can be read", _RESTORE):
+            self._image.set_scene(select_index(path, "series", len(self._image.scenes), series))
+            dims = self._image.dims
+            self._index = {
+                "T": select_index(path, "timepoint", dims.T, timepoint),
+                "C": select_index(path, "channel", dims.C, channel),
+            }
+            self._arrays = [self._stack(level) for level in self._image.resolution_levels]
+            self._dtype = pixel_dtype(self._arrays[0].dtype, path)
+        first = np.array(self._arrays[0].shape)
+        self._levels = tuple(
+            SourceLevel(_int3(array.shape), _factors(first / array.shape), _int3(array.chunksize))
+            for array in self._arrays
+        )
+
+    def _stack(self, level: int) -> Any:
+        """Lazy array z, y, x of a level."""
+        if len(self._image.resolution_levels) > 1:
+            self._image.set_resolution_level(level)
+        return self._image.get_image_dask_data("ZYX", **self._index)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Pixel type, native byte order."""
+        return self._dtype
+
+    @property
+    def levels(self) -> tuple[SourceLevel, ...]:
+        """Resolutions, full resolution first."""
+        return self._levels
+
+    def read(self, level: int, box: Box) -> NDArray[Any]:
+        """Read a region (z, y, x) of a level.
+
+        Raises
+        ------
+        InputError
+            If the plug-in cannot read it.
+        """
+        check_box(self._path, self._levels, level, box)
+        with input_errors(f"{self._path}: level {level}", "the pixels cannot be read", _RESTORE), self._lock:
+            pixels = self._arrays[level][box.slices].compute(scheduler="synchronous")
+        return np.ascontiguousarray(pixels, dtype=self._dtype)
+
+
+def _open(path: str) -> Any:
+    suffix = Path(path).suffix.lower()
+    plugin = _PLUGINS.get(suffix, "bioio-bioformats")
+    way_out = f'install it: pip install "fusestack[bioio]" {plugin}'
+    try:
+        import bioio
+    except ImportError as error:
+        raise InputError(
+            f"{path}: files of suffix '{suffix}' are read with bioio, which is missing; {way_out}"
+        ) from error
+    try:
+        return bioio.BioImage(path)
+    except Exception as error:
+        if type(error).__name__ == "UnsupportedFileFormatError":
+            raise InputError(f"{path}: no installed plug-in of bioio reads it; {way_out}") from error
+        cause = " ".join(str(error).split())
+        raise InputError(f"{path}: is not an image that can be read ({cause}); {_RESTORE}") from error
+
+
+def _factors(ratios: NDArray[np.float64]) -> tuple[float, float, float]:
+    z, y, x = (float(round(r)) if abs(r - round(r)) < 0.05 * r else round(float(r), 4) for r in ratios)
+    return (z, y, x)
+
+
+def _int3(values: tuple[int, ...]) -> Int3:
+    z, y, x = (int(v) for v in values)
+    return (z, y, x)

@@ -1,0 +1,71 @@
+"""Folders of whole files, on a disk or behind an address: every file is there completely or not at all.
+
+Addresses are ``s3://``, ``gs://``, ``az://``, ``http://`` and ``https://`` (these two are only read) and ``memory://``,
+which lasts as long as the process. Keys, regions and endpoints come from where the tools of the store look for them:
+``AWS_*``, ``~/.aws/credentials``, ``GOOGLE_*``, ``AZURE_*``. A store without keys is asked without them.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fusestack.storage.folder import SCRATCH, Folder, LocalFolder
+
+if TYPE_CHECKING:
+    from typing import BinaryIO
+
+    from fusestack.storage.store import StoreFolder
+
+__all__ = ["SCRATCH", "Folder", "LocalFolder", "identity_of", "is_address", "open_file", "open_folder", "open_store"]
+
+_IDENTITY_LIVES = 5.0
+
+
+def is_address(path: str) -> bool:
+    """Whether a path is an address and not a place on this machine."""
+    return "://" in path
+
+
+def open_folder(path: str | Path, scratch: str = SCRATCH) -> Folder:
+    """Open a local path or an address; nothing is created."""
+    text = str(path)
+    return open_store(text) if is_address(text) else LocalFolder(Path(text), scratch)
+
+
+def open_store(address: str) -> StoreFolder:
+    """Open a folder behind an address; nothing is asked yet."""
+    from fusestack.storage.store import StoreFolder
+
+    return StoreFolder(address)
+
+
+def open_file(path: str) -> BinaryIO:
+    """Open a local file or an object to read parts of it.
+
+    Raises
+    ------
+    OSError
+        If it does not exist or cannot be reached.
+    """
+    if not is_address(path):
+        return Path(path).open("rb")
+    folder, _, name = path.rpartition("/")
+    return open_store(folder).open(name)
+
+
+def identity_of(path: str) -> str | None:
+    """Size and time of change or ETag of a file or an object; None if there is none. Remembered for some seconds."""
+    if not is_address(path):
+        folder, name = os.path.split(path)
+        return LocalFolder(Path(folder)).identity(name)
+    return _remote_identity(path, int(time.monotonic() / _IDENTITY_LIVES))
+
+
+@functools.lru_cache(maxsize=4096)
+def _remote_identity(path: str, period: int) -> str | None:
+    folder, _, name = path.rstrip("/").rpartition("/")
+    return open_store(folder).identity(name)

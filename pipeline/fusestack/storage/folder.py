@@ -1,0 +1,159 @@
+"""Folders of whole files, and those on this machine."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import uuid
+from typing import TYPE_CHECKING, BinaryIO, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+SCRATCH = ".partial"
+"""Name of the folder for files that are not complete yet; a kill leaves them there, and nobody reads them."""
+
+
+class Folder(Protocol):
+    """Whole files named by keys such as ``0/c/0/0/1/2/3``; safe to use from many threads, processes and machines.
+
+    Every method raises OSError where the disk or the store refuses.
+    """
+
+    @property
+    def where(self) -> str:
+        """Path or address."""
+        ...
+
+    def get(self, key: str) -> bytes | None:
+        """Content of a file; None if it does not exist."""
+        ...
+
+    def open(self, key: str) -> BinaryIO:
+        """Open a file to read parts of it; FileNotFoundError if it does not exist."""
+        ...
+
+    def put(self, key: str, parts: Sequence[bytes]) -> int:
+        """Write a file in one atomic step; returns its bytes."""
+        ...
+
+    def create(self, key: str, data: bytes) -> bool:
+        """Write a file only if there is none; returns whether it did."""
+        ...
+
+    def delete(self, key: str) -> None:
+        """Delete a file; does nothing if it does not exist."""
+        ...
+
+    def entries(self, key: str = "") -> list[str]:
+        """Names directly in the folder, sorted; empty if it does not exist."""
+        ...
+
+    def delete_tree(self, key: str) -> None:
+        """Delete a file or a folder and everything in it."""
+        ...
+
+    def identity(self, key: str) -> str | None:
+        """Size and time of change or ETag of a file; None if it does not exist."""
+        ...
+
+
+class LocalFolder:
+    """Files below `root`; unfinished ones live in `root` / `scratch`, so that a rename is enough to publish them."""
+
+    def __init__(self, root: Path, scratch: str = SCRATCH) -> None:
+        self.root = root
+        self.scratch = scratch
+
+    @property
+    def where(self) -> str:
+        """Absolute or relative path, as it was given."""
+        return str(self.root)
+
+    def get(self, key: str) -> bytes | None:
+        """Content of a file; None if it does not exist."""
+        try:
+            return (self.root / key).read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def open(self, key: str) -> BinaryIO:
+        """Open a file to read parts of it; FileNotFoundError if it does not exist."""
+        return (self.root / key).open("rb")
+
+    def put(self, key: str, parts: Sequence[bytes]) -> int:
+        """Write a file in one atomic step; returns its bytes."""
+        path = self.root / key
+        partial = self._partial(parts)
+        try:
+            try:
+                partial.replace(path)
+            except FileNotFoundError:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                partial.replace(path)
+        except OSError:
+            _forget(partial)
+            raise
+        return sum(map(len, parts))
+
+    def create(self, key: str, data: bytes) -> bool:
+        """Write a file only if there is none; returns whether it did."""
+        path = self.root / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = self._partial([data])
+        try:
+            os.link(partial, path)
+        except FileExistsError:
+            return False
+        finally:
+            _forget(partial)
+        return True
+
+    def _partial(self, parts: Sequence[bytes]) -> Path:
+        partial = self.root / self.scratch / uuid.uuid4().hex
+        partial.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with partial.open("xb") as file:
+                file.writelines(parts)
+        except OSError:
+            _forget(partial)
+            raise
+        return partial
+
+    def delete(self, key: str) -> None:
+        """Delete a file; does nothing if it does not exist."""
+        (self.root / key).unlink(missing_ok=True)
+
+    def entries(self, key: str = "") -> list[str]:
+        """Names directly in the folder, sorted; empty if it does not exist or is a file below the root."""
+        path = self.root / key
+        if path.is_dir():
+            return sorted(p.name for p in path.iterdir())
+        if path == self.root and path.exists():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        return []
+
+    def delete_tree(self, key: str) -> None:
+        """Delete a file or a folder and everything in it."""
+        path = self.root / key
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+    def identity(self, key: str) -> str | None:
+        """Size and time of change of a file; None if it does not exist."""
+        try:
+            found = (self.root / key).stat()
+        except OSError:
+            return None
+        return f"{found.st_size} bytes, changed {found.st_mtime_ns}"
+
+
+def _forget(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:
+        return

@@ -1,0 +1,219 @@
+"""Folders in object stores and on web servers, through obstore."""
+
+from __future__ import annotations
+
+import configparser
+import functools
+import io
+import os
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+
+_TIMEOUT = "60s"
+_CONNECT_TIMEOUT = "5s"
+_RETRIES = 4
+_RETRY_FOR = timedelta(seconds=30)
+_READ_AHEAD = 2**18
+
+
+class StorageError(OSError):
+    """A store behind an address refuses or cannot be reached."""
+
+    way_out = "check the address, the bucket and the credentials"
+
+
+class StoreFolder:
+    """Objects below an address; object stores put whole objects."""
+
+    def __init__(self, url: str) -> None:
+        self.where = url.rstrip("/")
+        with _store_errors(self.where):
+            self.store, self.prefix = _open_store(self.where)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return StoreFolder, (self.where,)
+
+    def _path(self, key: str) -> str:
+        return "/".join(part for part in (self.prefix, key.strip("/")) if part)
+
+    @contextmanager
+    def _asking(self, key: str) -> Iterator[Any]:
+        import obstore
+
+        with _store_errors(f"{self.where}/{key}".rstrip("/")):
+            yield obstore
+
+    def get(self, key: str) -> bytes | None:
+        """Content of an object; None if it does not exist."""
+        with self._asking(key) as obstore:
+            try:
+                return bytes(obstore.get(self.store, self._path(key)).bytes())
+            except FileNotFoundError:
+                return None
+
+    def open(self, key: str) -> BinaryIO:
+        """Open an object to read parts of it; FileNotFoundError if it does not exist."""
+        return cast("BinaryIO", io.BufferedReader(_ObjectFile(self, key), _READ_AHEAD))
+
+    def size(self, key: str) -> int:
+        """Bytes of an object; FileNotFoundError if it does not exist."""
+        with self._asking(key) as obstore:
+            return int(obstore.head(self.store, self._path(key))["size"])
+
+    def get_range(self, key: str, start: int, stop: int) -> bytes:
+        """Bytes ``start <= i < stop`` of an object; FileNotFoundError if it does not exist."""
+        with self._asking(key) as obstore:
+            return bytes(obstore.get_range(self.store, self._path(key), start=start, end=stop))
+
+    def put(self, key: str, parts: Sequence[bytes]) -> int:
+        """Write an object in one atomic step; returns its bytes."""
+        data = b"".join(parts)
+        with self._asking(key) as obstore:
+            obstore.put(self.store, self._path(key), data)
+        return len(data)
+
+    def create(self, key: str, data: bytes) -> bool:
+        """Write an object only if there is none; returns whether it did."""
+        with self._asking(key) as obstore:
+            try:
+                obstore.put(self.store, self._path(key), data, mode="create")
+            except (FileExistsError, obstore.exceptions.AlreadyExistsError):
+                return False
+        return True
+
+    def delete(self, key: str) -> None:
+        """Delete an object; does nothing if it does not exist."""
+        with self._asking(key) as obstore:
+            try:
+                obstore.delete(self.store, self._path(key))
+            except FileNotFoundError:
+                return
+
+    def entries(self, key: str = "") -> list[str]:
+        """Names directly below a prefix, sorted; empty if there are none."""
+        with self._asking(key) as obstore:
+            try:
+                found = obstore.list_with_delimiter(self.store, self._path(key))
+            except FileNotFoundError:
+                return []
+            paths = [*found["common_prefixes"], *(entry["path"] for entry in found["objects"])]
+            return sorted(str(path).rstrip("/").rsplit("/", 1)[-1] for path in paths)
+
+    def delete_tree(self, key: str) -> None:
+        """Delete an object or everything below a prefix."""
+        self.delete(key)
+        with self._asking(key) as obstore:
+            for batch in obstore.list(self.store, self._path(key)):
+                obstore.delete(self.store, [entry["path"] for entry in batch])
+
+    def identity(self, key: str) -> str | None:
+        """Size and ETag (or time of change) of an object; None if it does not exist."""
+        with self._asking(key) as obstore:
+            try:
+                found = obstore.head(self.store, self._path(key))
+            except FileNotFoundError:
+                return None
+            return f"{found['size']} bytes, {found['e_tag'] or found['last_modified']}"
+
+
+class _ObjectFile(io.RawIOBase):
+    """An object as a file: every read asks for its range."""
+
+    def __init__(self, folder: StoreFolder, key: str) -> None:
+        self._folder, self._key, self._place = folder, key, 0
+        self._size = folder.size(key)
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._place = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._place, io.SEEK_END: self._size}[whence]
+        return self._place
+
+    def tell(self) -> int:
+        return self._place
+
+    def readinto(self, buffer: Any) -> int:
+        stop = min(self._place + len(buffer), self._size)
+        if stop <= self._place:
+            return 0
+        data = self._folder.get_range(self._key, self._place, stop)
+        buffer[: len(data)] = data
+        self._place += len(data)
+        return len(data)
+
+
+@functools.lru_cache(maxsize=64)
+def _open_store(url: str) -> tuple[Any, str]:
+    """Store of an address and the prefix inside it."""
+    from obstore import store
+
+    scheme, _, rest = url.partition("://")
+    if scheme == "memory":
+        return _memory(), rest.strip("/")
+    options: dict[str, Any] = {
+        "client_options": {"timeout": _TIMEOUT, "connect_timeout": _CONNECT_TIMEOUT},
+        "retry_config": {"max_retries": _RETRIES, "retry_timeout": _RETRY_FOR},
+    }
+    if scheme in ("http", "https"):
+        options["client_options"]["allow_http"] = scheme == "http"
+        host, _, path = rest.partition("/")
+        return store.HTTPStore.from_url(f"{scheme}://{host}", **options), path.strip("/")
+    bucket, _, path = rest.partition("/")
+    if scheme == "s3":
+        options |= _s3_options()
+        options["client_options"]["allow_http"] = str(options.get("endpoint", "")).startswith("http://")
+    return store.from_url(f"{scheme}://{bucket}", **options), path.strip("/")
+
+
+@functools.lru_cache(maxsize=1)
+def _memory() -> Any:
+    from obstore.store import MemoryStore
+
+    return MemoryStore()
+
+
+def _s3_options() -> dict[str, Any]:
+    """Endpoint, region and keys as Amazon's own tools find them; without keys requests are not signed."""
+    found: dict[str, Any] = {}
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    if endpoint:
+        found |= {"endpoint": endpoint, "virtual_hosted_style_request": False}
+    found["region"] = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
+    elsewhere = ("AWS_ACCESS_KEY_ID", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_WEB_IDENTITY_TOKEN_FILE")
+    if any(os.environ.get(name) for name in elsewhere):
+        return found
+    file = Path(os.environ.get("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials")).expanduser()
+    profiles = configparser.ConfigParser()
+    profiles.read(file)
+    profile = os.environ.get("AWS_PROFILE", "default")
+    if profiles.has_section(profile):
+        given = profiles[profile]
+        names = {"access_key_id": "aws_access_key_id", "secret_access_key": "aws_secret_access_key"}
+        names["token"] = "aws_session_token"
+        return found | {ours: given[theirs] for ours, theirs in names.items() if theirs in given}
+    if os.environ.get("AWS_SKIP_SIGNATURE", "true").lower() != "false":
+        found["skip_signature"] = True
+    return found
+
+
+@contextmanager
+def _store_errors(url: str) -> Iterator[None]:
+    try:
+        yield
+    except (FileNotFoundError, FileExistsError, StorageError):
+        raise
+    except ImportError as error:
+        raise StorageError(f"{url}: {error}") from error
+    except Exception as error:  # every store has exceptions of its own
+        problem = str(error).partition("\n\nDebug source")[0] or type(error).__name__
+        raise StorageError(f"{url}: {' '.join(problem.split())}") from error
