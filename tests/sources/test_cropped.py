@@ -109,7 +109,7 @@ def test_levels_end_where_they_have_no_pixel(tmp_path):
 )
 def test_parts_outside_are_refused(tmp_path, box):
     ref = stack(tmp_path / "a.tif", pixels((9, 41, 60)))
-    with pytest.raises(InputError, match=r"does not lie inside the image of 60 x 41 x 9 pixels; correct the Setup"):
+    with pytest.raises(InputError, match=r"holds 60 x 41 x 9 pixels .xyz., the interval .* is not inside; split"):
         open_fresh(crop(ref, box))
 
 

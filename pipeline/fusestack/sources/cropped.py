@@ -51,9 +51,10 @@ class CroppedSource:
         box, size = Box(start, stop), self._whole.levels[0].shape
         if box.is_empty or box.intersect(Box.of_shape(size)) != box:
             low, high = box.inclusive()
+            pixels = " x ".join(str(n) for n in reversed(size))
             raise InputError(
-                f"{path}: the split interval {low} to {high} (x, y, z) does not lie inside the image of "
-                f"{' x '.join(str(n) for n in reversed(size))} pixels; correct the SetupIdDefinition of the project"
+                f"{path}: holds {pixels} pixels (xyz), the interval {low} to {high} of a split view is not inside; "
+                "split the project again"
             )
         self._parts: tuple[Box, ...] = ()
         self._levels: tuple[SourceLevel, ...] = ()
