@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,9 +11,6 @@ from fusestack.fusion.placement import (
     Edges,
     OpenedView,
     ViewTable,
-    choose_level,
-    diagonal_scale,
-    level_to_pixel,
     place_views,
 )
 from fusestack.fusion.statistics import block_statistics
@@ -24,53 +20,10 @@ from fusestack.sources.base import SourceLevel
 from fusestack.view import SourceRef, View, ViewId
 
 
-def level(*factors_xyz: float) -> SourceLevel:
-    x, y, z = factors_xyz
-    return SourceLevel((8, 8, 8), (z, y, x), (8, 8, 8))
-
-
-ISOTROPIC = [level(1, 1, 1), level(2, 2, 2), level(4, 4, 4), level(8, 8, 8)]
-ANISOTROPIC = [level(1, 1, 1), level(2, 2, 1), level(4, 4, 2), level(8, 8, 4)]
-
-
-@pytest.mark.parametrize(("d", "factor"), [(1, 1), (1.5, 1), (2, 2), (3, 2), (4, 4), (8, 8), (16, 8)])
-def test_level_of_an_isotropic_pyramid(d: float, factor: float) -> None:
-    chosen = choose_level(Affine.scaling(1 / d), ISOTROPIC)
-    assert ISOTROPIC[chosen].factors == (factor,) * 3
-
-
-@pytest.mark.parametrize(("d", "number"), [(1, 0), (2, 1), (3, 1), (4, 1), (8, 2), (16, 3)])
-def test_level_of_an_anisotropic_pyramid(d: float, number: int) -> None:
-    assert choose_level(Affine.scaling(np.array([3, 1, 1]) / d), ANISOTROPIC) == number
-
-
-def test_level_pixels_lie_half_a_pixel_further() -> None:
-    model = Affine.scaling(0.5) @ level_to_pixel(level(2, 2, 2))
-    np.testing.assert_allclose(model.apply((4, 4, 4)), (4.25, 4.25, 4.25))
-
-
 def rotation(axis: str, degrees: float) -> Affine:
     c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
     rows = {"z": [c, -s, 0, 0, s, c, 0, 0, 0, 0, 1, 0], "y": [c, 0, s, 0, 0, 1, 0, 0, -s, 0, c, 0]}
     return Affine.from_xyz(rows[axis])
-
-
-def xyz(*factors: float) -> Affine:
-    return Affine.scaling(factors[::-1])
-
-
-@pytest.mark.parametrize(  # 11.8
-    ("model", "scale_xyz"),
-    [
-        (xyz(0.5, 0.5, 1.5), (0.5, 0.5, 1.5)),
-        (rotation("z", 30) @ xyz(1, 1, 3), (1, 1, 3)),
-        (xyz(0.5, 0.5, 0.5) @ rotation("y", 60) @ xyz(1, 1, 3), (0.5, 0.5, 1.5)),
-        (xyz(1 / 2, 1 / 2, 1 / 6) @ rotation("y", 60) @ xyz(1, 1, 3), (0.28867513, 0.5, 0.8660254)),
-        (Affine.from_xyz([1, 0.1, 0, 0, 0, 1, 0.2, 0, 0, 0, 3, 0]), (0.99923942, 1.00313889, 3)),
-    ],
-)
-def test_diagonal_scale(model: Affine, scale_xyz: tuple[float, float, float]) -> None:
-    np.testing.assert_allclose(diagonal_scale(model, (50, 80, 100))[::-1], scale_xyz, rtol=1e-7)
 
 
 def table_of(registrations: list[Affine], shape: tuple[int, int, int], box: Box) -> ViewTable:

@@ -8,6 +8,9 @@ import numpy as np
 
 from fusestack.kernels import fuse, views
 
+MIDDLE = np.column_stack([np.zeros((3, 3)), np.ones(3)])
+"""output_to_level that makes every output pixel the middle of a view of 3 x 3 x 3."""
+
 
 def fuse_images(
     images,
@@ -34,6 +37,21 @@ def fuse_images(
     out = np.empty(shape, dtype)
     fuse.fuse_block(pixels, placed, origin, out, numerics=numerics, **options)
     return out
+
+
+def weight_of(shape, affine, point, width, numerics, border=0.0):
+    """Blending weight of one view, weighed against a view of weight 1."""
+    images = [np.ones(shape, np.float32), np.zeros((3, 3, 3), np.float32)]
+    value = fuse_images(
+        images,
+        [affine, MIDDLE],
+        point,
+        (1, 1, 1),
+        ranges=[[width] * 3, [0] * 3],
+        borders=[[border] * 3, [0] * 3],
+        numerics=numerics,
+    )[0, 0, 0]
+    return float(value) / (1 - float(value)) if value < 1 else np.inf
 
 
 def shift(*zyx):

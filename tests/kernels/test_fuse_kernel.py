@@ -1,4 +1,4 @@
-"""The fusion kernel against its slow twin, against the reference's worked examples, and against itself."""
+"""The fusion kernel against its slow twin and against itself; the worked examples are in `tests/reference`."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fusestack.kernels import fuse, views
-from tests.kernels.fuse_twin import fuse_images, invert, places, shift, twin
+from tests.kernels.fuse_twin import fuse_images, places, shift, twin, weight_of
 
 NUMERICS = ("exact", "bigstitcher")
-MIDDLE = np.column_stack([np.zeros((3, 3)), np.ones(3)])  # every output pixel is the middle of a view of 3x3x3
 
 
 def rotation(angles):
@@ -119,149 +118,6 @@ def test_constant_image_stays_constant(matrices, value):
     images = [np.full((6, 7, 8), value, np.float32) for _ in matrices]
     fused = fuse_images(images, matrices, (-4, -4, -4), (9, 10, 12), ranges=2.5, fill=np.nan)
     assert set(np.unique(fused[~np.isnan(fused)])) <= {np.float32(value)}
-
-
-# --- worked examples of the reference -------------------------------------------------------------------------------
-
-
-def weight_of(shape, affine, point, width, numerics, border=0.0):
-    """Blending weight of one view, weighed against a view of weight 1."""
-    images = [np.ones(shape, np.float32), np.zeros((3, 3, 3), np.float32)]
-    value = fuse_images(
-        images,
-        [affine, MIDDLE],
-        point,
-        (1, 1, 1),
-        ranges=[[width] * 3, [0] * 3],
-        borders=[[border] * 3, [0] * 3],
-        numerics=numerics,
-    )[0, 0, 0]
-    return float(value) / (1 - float(value)) if value < 1 else np.inf
-
-
-def test_weights_11_3():
-    view = (6, 8, 10), shift(0, 0, 3.5)
-    for x, expected in ((4, 1.00447e-7), (12, 1.00447e-7)):
-        assert weight_of(*view, (2, 3, x), 40, "bigstitcher") == pytest.approx(expected, rel=1e-5)
-        assert weight_of(*view, (2, 3, x), 40, "exact") == pytest.approx(3.27825e-8, rel=1e-5)
-    assert weight_of(*view, (0, 0, 4), 40, "bigstitcher") == 0
-    cube = (200, 200, 200), shift(0, 0, 0)
-    for x, expected in ((10, 0.146931142), (20, 0.5), (30, 0.853068829), (100, 1), (189, 0.146931142)):
-        assert weight_of(*cube, (100, 100, x), 40, "bigstitcher") == pytest.approx(expected, rel=1e-6)
-    assert weight_of((200,) * 3, shift(0, 0, 0.5), (100, 100, 40), 40, "bigstitcher") == pytest.approx(0.998972833)
-    assert weight_of(*cube, (100, 100, 10), 40, "exact") == pytest.approx(0.146446609, rel=1e-6)
-    for t, expected in ((0.025, 0.00205428922), (0.05, 0.00683262618), (0.75, 0.853068829), (0.9, 0.975528240)):
-        x = 40 * t
-        assert weight_of((200,) * 3, shift(0, 0, -x), (100, 100, 0), 40, "bigstitcher") == pytest.approx(expected)
-
-
-def test_average_11_4_a():
-    images = [np.full((100, 100, 100), v, np.float32) for v in (100, 200)]
-    matrices = [shift(0, 0, 0), shift(0, 0, 80)]
-    table = {
-        80: (100, 100),
-        81: (100.484558, 100.364102),
-        85: (112.357811, 112.235461),
-        89: (144.995300, 144.995262),
-        90: (155.004700, 155.004738),
-        95: (192.658157, 192.653997),
-        98: (199.515427, 199.635898),
-        99: (200, 200),
-    }
-    for column, numerics in enumerate(("bigstitcher", "exact")):
-        row = fuse_images(images, matrices, (50, 50, 0), (1, 1, 180), ranges=40, numerics=numerics)[0, 0]
-        for x, expected in table.items():
-            assert row[x] == pytest.approx(expected[column], rel=1e-6)
-    rounded = fuse_images(images, matrices, (50, 50, 0), (1, 1, 180), ranges=40, dtype=np.uint16, numerics=numerics)
-    assert rounded[0, 0, [81, 95]].tolist() == [100, 193]
-    mask = fuse_images(images, matrices, (50, 50, 0), (1, 1, 180), numerics="bigstitcher")[0, 0]
-    assert mask[[80, 90, 99]].tolist() == [100, 150, 150]
-
-
-def test_average_11_4_b():
-    z, y, x = np.indices((6, 8, 10))
-    image = (10 * x + y + 100 * z).astype(np.float32)
-    fused = fuse_images(
-        [image, image + 1000],
-        [shift(0, 0, 0), shift(0, 0, 3.5)],
-        (0, 0, 0),
-        (6, 8, 14),
-        ranges=40,
-        numerics="bigstitcher",
-    )
-    expected = {0: 0, 3: 233, 4: 281.87207, 6: 657.63361, 8: 1188.92883, 12: 1288}
-    for at, value in expected.items():
-        assert fused[2, 3, at] == pytest.approx(value, rel=1e-4)
-    assert fused[2, 0, 4] == 0
-
-
-@pytest.mark.parametrize(
-    ("value", "dtype", "limits", "expected"),
-    [
-        (1.4, np.uint16, None, 1),
-        (1.5, np.uint16, None, 2),
-        (2.5, np.uint16, (0, 65535), 3),
-        (70000, np.uint16, (0, 65535), 65535),
-        (-3, np.uint16, (0, 65535), 0),
-        (100, np.uint16, (100, 1000), 0),
-        (550, np.uint16, (100, 1000), 32768),
-        (1000, np.uint16, (100, 1000), 65535),
-        (600, np.uint8, (100, 1100), 128),
-        (12.5, np.uint8, (0, 255), 13),
-        (-1.5, np.int16, None, -1),
-        (5e9, np.uint32, None, 2**32 - 1),
-        (300, np.uint8, None, 255),
-    ],
-)
-def test_output_11_6(value, dtype, limits, expected):
-    image = np.full((1, 1, 1), value, np.float32)
-    fused = fuse_images([image], [shift(0, 0, 0)], (0, 0, 0), (1, 1, 1), dtype=dtype, intensity_range=limits)
-    assert fused.item() == expected
-
-
-def test_masks_11_10():
-    image = np.ones((3, 4, 5), np.float32)
-    options = {"origin": (0, 0, 0), "shape": (3, 4, 5), "numerics": "bigstitcher"}
-    mask = fuse_images([image], [shift(0, 0, 0)], **options)
-    assert mask.sum() == 24
-    assert mask[:2, :3, 1:].all()
-    blended = fuse_images([image], [shift(0, 0, 0)], ranges=40, **options)
-    assert blended.sum() == 6
-    assert blended[1, 1:3, 1:4].all()
-    mirror = np.diag([1.0, 1.0, -1.0])
-    mirrored = fuse_images([image], [np.column_stack([mirror, [0, 0, 4]])], **options)
-    assert mirrored[0, 0].tolist() == [0, 1, 1, 1, 1]
-    assert fuse_images([image], [shift(0, 0, 0)], (0, 0, 0), (3, 4, 5), numerics="exact").all()
-
-
-def test_rotated_view_11_11():
-    cosine, sine = np.cos(np.radians(20)), np.sin(np.radians(20))
-    pixel_to_world = np.array([[2, 0, 0, 1.5], [0, cosine, sine, -3.5], [0, -sine, cosine, 12.25]])
-    matrix = invert(pixel_to_world)
-    z, y, x = np.indices((20, 30, 40))
-    image = ((7 * x + 13 * y + 29 * z) % 251).astype(np.float32)
-    ones, hard = np.ones_like(image), np.zeros((3, 3, 3), np.float32)
-    block = {"origin": (0, -5, -5), "shape": (45, 60, 70), "numerics": "bigstitcher"}
-    fade = [20, 40, 40]
-    value = fuse_images([image], [matrix], ranges=[fade], **block).astype(float)
-    covered = fuse_images([ones], [matrix], ranges=[fade], **block) > 0
-    against = fuse_images([ones, hard], [matrix, MIDDLE], ranges=[fade, [0] * 3], **block).astype(float)
-    weight = against / (1 - against)
-    assert covered.sum() == 43054
-    assert weight.sum() == pytest.approx(126.389644, rel=1e-6)
-    assert (weight * value).sum() == pytest.approx(15713.953, rel=1e-6)
-    assert value[covered].sum() == pytest.approx(5379311.0, rel=1e-6)
-    table = {
-        (20, 10, 10): (86.00675, 0.0032388608),
-        (30, 20, 21): (161.92407, 0.029823221),
-        (12, 20, 33): (46.55551, 4.1201554e-4),
-        (40, 30, 5): (97.341385, 5.122847e-6),
-    }
-    for (px, py, pz), (grey, w) in table.items():
-        at = (pz, py + 5, px + 5)
-        assert value[at] == pytest.approx(grey, rel=1e-5)
-        assert weight[at] == pytest.approx(w, rel=2e-5)
-    assert not covered[20, 13, 10]
 
 
 # --- rules one by one -----------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from fusestack.errors import InputError
 from fusestack.geometry import Affine, Box
 from fusestack.project import xml
+from fusestack.project.document import read_tree, write_tree
 from fusestack.project.xml import read_project
 from fusestack.view import SourceRef, ViewId
 
@@ -248,6 +249,63 @@ def test_bad_structure_names_file_place_and_way_out(tmp_path: Path, change: tupl
     for words in says:
         assert words in problem
     assert problem.endswith(("from BigStitcher", "in BigStitcher"))
+
+
+def adjustment(view: str, model: str) -> str:
+    return f"<IntensityAdjustments {view}>{model}</IntensityAdjustments>"
+
+
+def adjustments(*entries: str) -> tuple[str, str]:
+    return "<IntensityAdjustments/>", f"<IntensityAdjustments>{''.join(entries)}</IntensityAdjustments>"
+
+
+FIRST, SECOND = "timepoint='0' setup='0'", "timepoint='0' setup='1'"
+MODEL = "<model>2 5</model>"
+
+
+def test_intensity_models(tmp_path: Path) -> None:
+    assert read_project(write(tmp_path)).intensity == {}
+    models = adjustments(
+        adjustment(SECOND, "<model>1.5e-1\n -3</model>"), adjustment("timepoint='4' setup='0'", "<model/>")
+    )
+    assert read_project(write(tmp_path, models)).intensity == {ViewId(0, 1): (0.15, -3.0)}
+
+
+def test_intensity_models_of_missing_views_are_not_looked_at(tmp_path: Path) -> None:
+    missing = "<MissingViews><MissingView timepoint='0' setup='1'/></MissingViews>"
+    models = adjustments(adjustment(FIRST, MODEL), adjustment(SECOND, "<model>x</model>"))
+    assert read_project(write(tmp_path, models, ("<MissingViews/>", missing))).intensity == {ViewId(0, 0): (2.0, 5.0)}
+
+
+@pytest.mark.parametrize(
+    ("entries", "says"),
+    [
+        (
+            [adjustment(FIRST, "")],
+            ["intensity adjustment of view (timepoint 0, setup 0)", "must be 2 numbers, found 0"],
+        ),
+        ([adjustment(FIRST, "<model>2</model>")], ["must be 2 numbers, found 1"]),
+        ([adjustment(FIRST, "<model>2 five</model>")], ["must be 2 numbers, not '2 five'"]),
+        ([adjustment(FIRST, "<model>2 inf</model>")], ["NaN or infinite"]),
+        ([adjustment(FIRST, MODEL)] * 2, ["there are two models of this view"]),
+        ([adjustment("setup='0'", MODEL)], ["IntensityAdjustments: timepoint of a IntensityAdj", "whole number"]),
+    ],
+)
+def test_damaged_intensity_models(tmp_path: Path, entries: list[str], says: list[str]) -> None:
+    (problem,) = problems_of(write(tmp_path, adjustments(*entries)))
+    for words in says:
+        assert words in problem
+    assert problem.endswith("from BigStitcher")
+
+
+@settings(max_examples=30, deadline=None)
+@given(a=st.floats(allow_nan=False, allow_infinity=False), b=st.floats(allow_nan=False, allow_infinity=False))
+def test_intensity_models_survive_a_round_trip(tmp_path_factory: pytest.TempPathFactory, a: float, b: float) -> None:
+    path = write(tmp_path_factory.mktemp("trip"), adjustments(adjustment(SECOND, f"<model>{a!r} {b!r}</model>")))
+    before = read_project(path)
+    write_tree(read_tree(path), path)
+    assert read_project(path) == before
+    assert before.intensity == {ViewId(0, 1): (a, b)}
 
 
 def test_all_problems_are_told_at_once(tmp_path: Path) -> None:

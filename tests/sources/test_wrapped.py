@@ -8,7 +8,6 @@ import tifffile
 
 from fusestack.errors import InputError
 from fusestack.geometry import Box
-from fusestack.sources.flat_field import _coarser
 from fusestack.view import SourceRef
 from tests.contracts.source_contract import Example, SourceContract, levels_of, open_fresh, pixels
 from tests.sources.test_bdv_n5 import FACTORS, ref_of, write_level, write_setup
@@ -94,15 +93,8 @@ def test_formula_of_the_flat_field(tmp_path, dtype):
     np.testing.assert_allclose(source.read(0, part), wanted[part.slices], rtol=1e-6)
 
 
-def test_flat_fields_of_coarser_levels_are_means():
-    field = np.arange(24.0).reshape(4, 6)
-    np.testing.assert_allclose(_coarser(field, (2, 3), (2.0, 2.0)), field.reshape(2, 2, 3, 2).mean(axis=(1, 3)))
-    np.testing.assert_allclose(_coarser(field, (1, 2), (3.0, 3.0)), [[field[:3, :3].mean(), field[:3, 3:].mean()]])
-    np.testing.assert_allclose(_coarser(field, (4, 6), (1.0, 1.0)), field)
-
-
 def test_a_flat_field_of_another_size_is_refused(tmp_path):
     image, _ = pyramid(tmp_path / "dataset.n5")
     options = (("image", image), ("dark", plane(tmp_path / "d.tif", np.zeros((75, 91), "u2"))))
-    with pytest.raises(InputError, match=r"d\.tif: this flat field has \(1, 75, 91\) pixels"):
+    with pytest.raises(InputError, match=r"d\.tif: is a flat-field image of 91 x 75 x 1 pixels"):
         open_fresh(SourceRef("fusestack.sources.flat_field:FlatFieldSource", image.path, options))

@@ -73,7 +73,7 @@ def read_project(path: str | Path) -> Project:
     every = _view_ids(timepoints, setups, found)
     missing = _missing(root, found) & every
     registrations = _registrations(root, every - missing, found)
-    intensity = _intensity(root, found)
+    intensity = _intensity(root, every - missing, found)
     sources = _sources(source_of, sorted(registrations), found)
     if found.problems:
         raise found.error()
@@ -180,15 +180,20 @@ def _sources(source_of: SourceOf | None, views: list[ViewId], found: _Problems) 
     return sources
 
 
-def _intensity(root: Element, found: _Problems) -> dict[ViewId, tuple[float, float]]:
+def _intensity(root: Element, present: Set[ViewId], found: _Problems) -> dict[ViewId, tuple[float, float]]:
     models: dict[ViewId, tuple[float, float]] = {}
+    seen = set()
     for element in root.findall("IntensityAdjustments/IntensityAdjustments"):
         view = None
         with found.at("IntensityAdjustments"):
             view = elements.view_id(element)
-        if view is not None:
-            with found.at(f"view {view}"):
-                models[view] = elements.intensity_model(element)
+        if view is None or view not in present:
+            continue
+        with found.at(f"intensity adjustment of view {view}"):
+            if view in seen:
+                raise ValueError("there are two models of this view")
+            seen.add(view)
+            models[view] = elements.intensity_model(element)
     return models
 
 

@@ -1,8 +1,9 @@
-"""Intervals of views, as split projects have them (BigStitcher reference, section 1.4)."""
+"""A part of another source: the views of split projects (BigStitcher reference, section 1.4)."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from fusestack.errors import InputError
@@ -18,47 +19,56 @@ if TYPE_CHECKING:
 
 
 class CroppedSource:
-    """An interval of another source, moved to zero.
+    """Pixels of a box of another source, moved to zero.
 
-    A level of factor f has the pixels ``floor(start / f)`` to ``floor((stop - 1.01) / f)`` of the level of the whole;
-    along an axis that is not coarser, all pixels of the interval.
+    Only what is inside the box is seen: beyond it an image ends, although the source that is wrapped has more pixels.
 
     Parameters
     ----------
     path : str
-        Of the whole, for messages.
+        Of the source that is wrapped, for messages.
     whole : SourceRef
-    start, stop : int[3]
-        Interval at full resolution, z, y, x; the stop is excluded.
+        The source that is wrapped.
+    start, stop : (int, int, int)
+        Region of its level 0, z, y, x; the stop is excluded.
 
     Raises
     ------
     InputError
-        If the interval is not inside the whole.
+        If the source cannot be opened, or the box does not lie inside it.
+
+    Notes
+    -----
+    BigStitcher reference, section 1.4 (split): at factor f the pixels ``min // f`` to ``(max - 0.01) // f`` are kept,
+    and the level keeps its factors, so that it lies up to f - 1 pixels of level 0 off its place where ``min`` is no
+    multiple of f. BigStitcher cuts splits at multiples. Along an axis that a level does not reduce (f = 1) the box
+    itself is kept. Levels that have no pixel inside the box are left out, and all below them.
     """
 
-    def __init__(self, path: str, *, whole: SourceRef, start: tuple[int, ...], stop: tuple[int, ...]) -> None:
+    def __init__(self, path: str, *, whole: SourceRef, start: Int3, stop: Int3) -> None:
         self._path = path
         self._whole = open_source(whole)
-        first = self._whole.levels[0].shape
-        if Box(start, stop).is_empty or any(b > n for b, n in zip(stop, first, strict=True)):
+        box, size = Box(start, stop), self._whole.levels[0].shape
+        if box.is_empty or box.intersect(Box.of_shape(size)) != box:
+            low, high = box.inclusive()
+            pixels = " x ".join(str(n) for n in reversed(size))
             raise InputError(
-                f"{path}: holds {first} pixels (zyx), the interval {start} to {stop} of a split view is not inside; "
+                f"{path}: holds {pixels} pixels (xyz), the interval {low} to {high} of a split view is not inside; "
                 "split the project again"
             )
-        self._starts: list[tuple[int, ...]] = []
-        levels = []
+        self._parts: tuple[Box, ...] = ()
+        self._levels: tuple[SourceLevel, ...] = ()
         for level in self._whole.levels:
-            low = tuple(math.floor(a / f) for a, f in zip(start, level.factors, strict=True))
-            ends = zip(low, stop, level.factors, level.shape, strict=True)
-            high = tuple(max(a + 1, min(_end(b, f), n)) for a, b, f, n in ends)
-            self._starts.append(low)
-            levels.append(SourceLevel(_int3(Box(low, high).shape), level.factors, level.chunks))
-        self._levels = tuple(levels)
+            part = _part_of_level(box, level)
+            if part.is_empty:
+                break
+            z, y, x = part.shape
+            self._parts += (part,)
+            self._levels += (replace(level, shape=(z, y, x)),)
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Pixel type of the whole."""
+        """Pixel type, native byte order."""
         return self._whole.dtype
 
     @property
@@ -72,17 +82,17 @@ class CroppedSource:
         Raises
         ------
         InputError
-            If the whole cannot be read there.
+            If the source that is wrapped cannot be read.
         """
         check_box(self._path, self._levels, level, box)
-        return self._whole.read(level, box.shift(self._starts[level]))
+        return self._whole.read(level, box.shift(self._parts[level].start))
 
 
-def _end(stop: int, factor: float) -> int:
-    """One past the last pixel of a level in an interval."""
-    return stop if factor == 1 else math.floor((stop - 1.01) / factor) + 1
-
-
-def _int3(values: tuple[int, ...]) -> Int3:
-    z, y, x = values
-    return (z, y, x)
+def _part_of_level(box: Box, level: SourceLevel) -> Box:
+    """Region of a level that shows a box of level 0."""
+    start, stop = [], []
+    for low, high, factor, size in zip(box.start, box.stop, level.factors, level.shape, strict=True):
+        last = high - 1 if factor == 1 else math.floor((high - 1 - 0.01) / factor)
+        start.append(math.floor(low / factor))
+        stop.append(min(last + 1, size))
+    return Box(tuple(start), tuple(stop))

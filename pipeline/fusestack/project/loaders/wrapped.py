@@ -1,4 +1,4 @@
-"""Loaders that wrap another one: splitting into intervals, flat-field correction."""
+"""Loaders around another loader: parts of its images, and images corrected by flat fields (reference 1.4)."""
 
 from __future__ import annotations
 
@@ -10,86 +10,144 @@ from fusestack.project.loaders.base import Description, resolve_path
 from fusestack.view import SourceRef, ViewId
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Hashable, Mapping
     from xml.etree.ElementTree import Element
 
     from fusestack.project.loaders.base import SourceOf
+    from fusestack.project.model import Setup
 
     Inner = Callable[[Element, Description], SourceOf]
 
+_MOST_LOADERS = 100
+_SWITCH = {
+    **dict.fromkeys(("true", "on", "1", "yes"), True),
+    **dict.fromkeys(("false", "off", "0", "no"), False),
+}
+
 
 def split(loader: Element, description: Description, inner: Inner) -> SourceOf:
-    """``split.*``: every new setup is an interval of an old one (reference 1.4)."""
-    wrapped, sequence = loader.find("ImageLoader"), loader.find("SequenceDescription")
-    if wrapped is None or sequence is None:
-        raise ValueError(f"the loader '{loader.get('format')}' has no ImageLoader or SequenceDescription inside")
-    before = _described(sequence, description.folder)
-    source_of = inner(wrapped, before)
-    intervals: dict[int, tuple[int, Box]] = {}
-    for entry in (*loader.findall("SetupIds/SetupIdDefinition"), *loader.findall("SetupIdDefinition")):
-        new, old = (elements.integer(_value(entry, key), key) for key in ("NewId", "OldId"))
-        low, high = (elements.integers3(_value(entry, key), key, low=0) for key in ("min", "max"))
-        box = Box.from_inclusive(low, high)
-        if new in intervals:
-            raise ValueError(f"setup {new} is defined twice by the loader")
-        shape = before.setups[old].shape if old in before.setups else None
-        if box.is_empty or (shape and any(b > n for b, n in zip(box.stop, shape, strict=True))):
-            raise ValueError(f"setup {new}: its interval {low} to {high} (xyz) is not inside the old setup {old}")
-        intervals[new] = old, box
+    """``split.*``: every setup is a box of a setup of the project that was split, whose description it carries.
+
+    Parameters
+    ----------
+    loader : Element
+    description : Description
+    inner : callable
+        Reads the loader that is wrapped.
+
+    Raises
+    ------
+    ValueError
+        If a setup is not defined exactly once, or lies outside the setup it is a part of.
+    """
+    old = _old_description(_child(loader, "SequenceDescription"), description.folder)
+    source_of = inner(_wrapped(loader), old)
+    parts = _parts(loader, description.setups, old.setups)
 
     def source(view: ViewId) -> SourceRef:
-        if view.setup not in intervals:
-            raise ValueError(f"the loader does not say which part of an old setup setup {view.setup} is")
-        old, box = intervals[view.setup]
-        whole = source_of(ViewId(view.timepoint, old))
-        options = (("whole", whole), ("start", box.start), ("stop", box.stop))
-        return SourceRef("fusestack.sources.cropped:CroppedSource", whole.path, options)
+        setup, box = parts[view.setup]
+        whole = source_of(ViewId(view.timepoint, setup))
+        return SourceRef(
+            reader="fusestack.sources.cropped:CroppedSource",
+            path=whole.path,
+            options=(("whole", whole), ("start", box.start), ("stop", box.stop)),
+        )
 
     return source
 
 
-def _described(sequence: Element, folder: str) -> Description:
-    """What a nested ``SequenceDescription`` says."""
+def flat_field(loader: Element, description: Description, inner: Inner) -> SourceOf:
+    """``spimreconstruction.wrapped.flatfield.*``; a view without bright and dark image is left as it is."""
+    source_of = inner(_wrapped(_child(loader, "WrappedImgLoader")), description)
+    if not _is_active(loader):
+        return source_of
+    fields: dict[ViewId, tuple[tuple[str, Hashable], ...]] = {}
+    for element in loader.findall("FlatFields/FlatField"):
+        timepoint = elements.integer(element.get("Timepoint"), "Timepoint of a FlatField")
+        view = ViewId(timepoint, elements.integer(element.get("ViewSetup"), "ViewSetup of a FlatField"))
+        if view in fields:
+            raise ValueError(f"view {view} has two FlatFields")
+        fields[view] = tuple(
+            (key, SourceRef("fusestack.sources.tiff:TiffSource", resolve_path(field, description.folder)))
+            for key, tag in (("bright", "BrightImg"), ("dark", "DarkImg"))
+            if (field := element.find(tag)) is not None
+        )
+
+    def source(view: ViewId) -> SourceRef:
+        image, fields_of_view = source_of(view), fields.get(view)
+        if not fields_of_view:
+            return image
+        return SourceRef(
+            reader="fusestack.sources.flat_field:FlatFieldSource",
+            path=image.path,
+            options=(("image", image), *fields_of_view),
+        )
+
+    return source
+
+
+def _child(parent: Element, tag: str) -> Element:
+    child = parent.find(tag)
+    if child is None:
+        raise ValueError(f"{_named(parent)} has no {tag}")
+    return child
+
+
+def _named(element: Element) -> str:
+    return f"the loader '{element.get('format')}'" if element.get("format") else f"the element {element.tag}"
+
+
+def _wrapped(parent: Element) -> Element:
+    """Loader inside an element, which may wrap another one again, but not without end."""
+    if sum(1 for _ in parent.iter("ImageLoader")) > _MOST_LOADERS:
+        raise ValueError(f"{_named(parent)} wraps more than {_MOST_LOADERS} loaders")
+    return _child(parent, "ImageLoader")
+
+
+def _is_active(loader: Element) -> bool:
+    word = loader.get("Active", "").strip().lower()
+    if word not in _SWITCH:
+        raise ValueError(f"Active of {_named(loader)} must be true or false, not '{word}'")
+    return _SWITCH[word]
+
+
+def _old_description(sequence: Element, folder: str) -> Description:
+    """Description of the project that was split."""
     names: elements.Names = {}
     for element in sequence.findall("ViewSetups/Attributes"):
         kind, entries = elements.attribute_names(element)
         names.setdefault(kind, {}).update(entries)
-    setups = [elements.setup(element, names) for element in sequence.findall("ViewSetups/ViewSetup")]
-    timepoints = sequence.find("Timepoints")
-    found = () if timepoints is None else elements.timepoints(timepoints)
-    return Description(folder, found, {setup.id: setup for setup in setups}, names)
+    found = [elements.setup(element, names) for element in sequence.findall("ViewSetups/ViewSetup")]
+    setups = {setup.id: setup for setup in sorted(found, key=lambda setup: setup.id)}
+    if len(setups) < len(found) or not found:
+        raise ValueError("the SequenceDescription inside the loader has no ViewSetup, or two of one id")
+    return Description(folder, elements.timepoints(_child(sequence, "Timepoints")), setups, names)
 
 
-def _value(entry: Element, key: str) -> str | None:
-    return entry.get(key) or entry.findtext(key)
+def _parts(loader: Element, setups: Mapping[int, Setup], old: Mapping[int, Setup]) -> dict[int, tuple[int, Box]]:
+    """New setup -> old setup and box in it, z, y, x."""
+    parts: dict[int, tuple[int, Box]] = {}
+    for element in loader.findall("SetupIds/SetupIdDefinition"):
+        new = elements.integer(element.findtext("NewId"), "NewId of a SetupIdDefinition")
+        if new in parts:
+            raise ValueError(f"setup {new} has two SetupIdDefinitions")
+        parts[new] = _part(element, f"SetupIdDefinition of setup {new}", old)
+    if missing := [str(number) for number in setups if number not in parts]:
+        more = " ..." if len(missing) > 10 else ""
+        raise ValueError(f"there is no SetupIdDefinition of setup {', '.join(missing[:10])}{more}")
+    return parts
 
 
-def flat_field(loader: Element, description: Description, inner: Inner) -> SourceOf:
-    """``spimreconstruction.wrapped.flatfield.*``: views divided by the image of an even field (reference 1.4)."""
-    wrapped = loader.find("WrappedImgLoader/ImageLoader")
-    if wrapped is None:
-        raise ValueError(f"the loader '{loader.get('format')}' has no WrappedImgLoader/ImageLoader inside")
-    source_of = inner(wrapped, description)
-    if (loader.get("Active") or "true").strip().lower() == "false":
-        return source_of
-    fields: dict[ViewId, dict[str, SourceRef]] = {}
-    for entry in loader.findall("FlatFields/FlatField"):
-        view = ViewId(
-            elements.integer(_value(entry, "Timepoint"), "Timepoint of a FlatField"),
-            elements.integer(_value(entry, "ViewSetup"), "ViewSetup of a FlatField"),
-        )
-        fields[view] = {
-            name: SourceRef("fusestack.sources.tiff:TiffSource", resolve_path(element, description.folder))
-            for name, tag in (("bright", "BrightImg"), ("dark", "DarkImg"))
-            if (element := entry.find(tag)) is not None and (element.text or "").strip()
-        }
-
-    def source(view: ViewId) -> SourceRef:
-        whole = source_of(view)
-        found = fields.get(view)
-        if not found:
-            return whole
-        options = (("image", whole), *found.items())
-        return SourceRef("fusestack.sources.flat_field:FlatFieldSource", whole.path, options)
-
-    return source
+def _part(element: Element, what: str, old: Mapping[int, Setup]) -> tuple[int, Box]:
+    number = elements.integer(element.findtext("OldId"), f"OldId in the {what}")
+    if number not in old:
+        raise ValueError(f"OldId in the {what} is {number}, a setup that the project before the split does not have")
+    low = elements.integers3(element.findtext("min"), f"min in the {what}", low=0)
+    high = elements.integers3(element.findtext("max"), f"max in the {what}", low=0)
+    box, shape = Box.from_inclusive(low, high), old[number].shape
+    if box.is_empty:
+        raise ValueError(f"min {low} lies above max {high} (x, y, z) in the {what}")
+    if shape is not None and box.intersect(Box.of_shape(shape)) != box:
+        size = " x ".join(str(n) for n in reversed(shape))
+        raise ValueError(f"{low} to {high} (x, y, z) in the {what} reaches beyond the {size} pixels of setup {number}")
+    return number, box
