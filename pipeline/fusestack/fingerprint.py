@@ -24,7 +24,8 @@ def digest(facts: Any) -> str:
 
 
 def identities(paths: Iterable[str]) -> dict[str, str]:
-    """Size and time of change (ETag) of files by path; of a folder (Zarr, N5) those of its metadata files.
+    """Size and time of change (ETag) of files by path; of a folder (Zarr, N5) those of its metadata files and
+    of the folders directly below. A chunk that is exchanged deeper down is not seen.
 
     Raises
     ------
@@ -44,7 +45,19 @@ def _identity(path: str) -> str:
             return identity_of(path) or "missing"
     except OSError as error:
         raise InputError(f"{path}: cannot be reached ({error}); check the address and the credentials") from error
-    return "; ".join(f"{name} {identity}" for name, identity in found.items() if identity is not None)
+    known = [f"{name} {identity}" for name, identity in found.items() if identity is not None]
+    return "; ".join(known if is_address(path) else [*known, f"contents {_contents(Path(path))}"])
+
+
+def _contents(path: Path) -> str:
+    """Hash of the metadata files and times of change of the folders directly below: levels of Zarr, setups of N5."""
+    facts = []
+    for entry in sorted(path.iterdir()):
+        if entry.is_dir() and not entry.name.startswith("."):
+            files = (entry / name for name in ("zarr.json", ".zarray", ".zattrs", "attributes.json"))
+            times = [file.stat().st_mtime_ns for file in files if file.exists()]
+            facts.append([entry.name, entry.stat().st_mtime_ns, *times])
+    return digest(facts)[:16]
 
 
 def source_facts(source: SourceRef) -> list[Any]:

@@ -129,6 +129,7 @@ def make_plan(loaded: LoadedConfig) -> Plan:
     options = config.fusion.model_dump(mode="json")
     images = tuple(_plan_image(fused, design, config.output, path, options, read, resources) for fused in design.images)
     _refuse_inputs_as_outputs(images, [*read, inputs.project.path])
+    _refuse_memory([path, *read], resources.scheduler)
     return Plan(
         output=path,
         work=f"{path}.fusestack",
@@ -315,6 +316,16 @@ def _refuse_inputs_as_outputs(images: Sequence[PlannedImage], paths: Sequence[st
                 raise ConfigError(
                     f"{key}: {written} is an input of this run, and would be replaced; choose another name"
                 )
+
+
+def _refuse_memory(paths: Sequence[str], scheduler: str) -> None:
+    """The memory of this process is no place that other processes see."""
+    inside = next((path for path in paths if path.startswith("memory://")), None)
+    if inside is not None and scheduler != "threads":
+        raise ConfigError(
+            f"{inside}: workers of scheduler {scheduler} do not see memory:// of this process; "
+            "use execution.scheduler: threads, or another place"
+        )
 
 
 def _titled(path: str, title: str) -> str:

@@ -20,6 +20,7 @@ from fusestack.fingerprint import differing
 from fusestack.project.write import write_project
 from fusestack.provenance import project_of, run_record
 from fusestack.storage import folder_of, is_address, open_folder
+from fusestack.writers.folder import OutputFolder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -332,7 +333,7 @@ def _reason(image: PlannedImage, record: Mapping[str, Any], *, force: bool) -> s
 def _exists(image: PlannedImage) -> bool:
     """Whether anything is there where the image goes."""
     path = image.target.image.path
-    return bool(open_folder(path).entries()) if is_address(path) else Path(path).exists()
+    return bool(OutputFolder(path).entries()) if is_address(path) else Path(path).exists()
 
 
 def _ledger_path(plan: Plan, key: str) -> str:

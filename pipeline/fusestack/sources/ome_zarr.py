@@ -129,7 +129,8 @@ def _open(path: str) -> Any:
     try:
         return open_zarr(path)
     except FileNotFoundError as error:
-        raise InputError(f"{path}: is not a Zarr group or array; name the folder of the image") from error
+        way_out = "check the address and the bucket, or name" if is_address(path) else "name"
+        raise InputError(f"{path}: is not a Zarr group or array; {way_out} the folder of the image") from error
 
 
 def _multiscale(group: Any, path: str, *, numbered: bool) -> tuple[list[str], list[Any], str, list[Float3]]:

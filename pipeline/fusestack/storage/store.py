@@ -6,6 +6,7 @@ import configparser
 import functools
 import io
 import os
+import re
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -215,5 +216,11 @@ def _store_errors(url: str) -> Iterator[None]:
     except ImportError as error:
         raise StorageError(f"{url}: {error}") from error
     except Exception as error:  # every store has exceptions of its own
-        problem = str(error).partition("\n\nDebug source")[0] or type(error).__name__
-        raise StorageError(f"{url}: {' '.join(problem.split())}") from error
+        raise StorageError(f"{url}: {_problem(error)}") from error
+
+
+def _problem(error: Exception) -> str:
+    """What a store says, without what its library adds."""
+    text = str(error).partition("\n\nDebug source")[0] or type(error).__name__
+    said = re.search(r"<Message>(.*?)</Message>", text, re.DOTALL)
+    return " ".join((said[1] if said else text).split())
