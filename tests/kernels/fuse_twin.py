@@ -108,10 +108,38 @@ def sample(image, at, interpolation):
     return value
 
 
-def twin(images, affines, origin, shape, *, ranges, borders, numerics="exact", interpolation="linear", fill=0.0):
+def rank(method, number, value, weight, at, size, border, width, numerics):
+    """Key of a view's pixels; the greatest wins."""
+    if method == "max":
+        return value
+    if method != "closest_pixel":
+        return np.full(value.shape, float(number if method == "highest_view" else -number))
+    if numerics == "bigstitcher":
+        return weight
+    depths = [
+        np.minimum(at[d] - border[d], size[d] - 1 - border[d] - at[d]) / width[d] for d in range(3) if width[d] >= 1e-6
+    ]
+    return np.min(depths, axis=0) + 1e-6 * np.sum(depths, axis=0) if depths else np.zeros(value.shape)
+
+
+def twin(
+    images,
+    affines,
+    origin,
+    shape,
+    *,
+    ranges,
+    borders,
+    numerics="exact",
+    interpolation="linear",
+    fill=0.0,
+    method="average",
+):
     """Fused values in float64, and where they hang on the last bits of a coordinate."""
     total, weights, unsure = np.zeros(shape), np.zeros(shape), np.zeros(shape, bool)
-    for image, affine, width, border in zip(images, affines, ranges, borders, strict=True):
+    by_weight = method == "closest_pixel" and numerics == "bigstitcher"
+    best = np.full(shape, 0.0 if by_weight else -np.inf)
+    for number, (image, affine, width, border) in enumerate(zip(images, affines, ranges, borders, strict=True)):
         at = places(affine, origin, shape)
         weight = np.ones(shape)
         inside = np.ones(shape, bool)
@@ -122,11 +150,20 @@ def twin(images, affines, origin, shape, *, ranges, borders, numerics="exact", i
             weight = weight * ramp(at[d], image.shape[d], border[d], width[d], numerics)
             if interpolation == "nearest":
                 unsure |= abs(at[d] + 0.5 - np.round(at[d] + 0.5)) < 1e-9
-        if numerics == "exact":
-            weight = np.maximum(weight, 1e-30)
         value = sample(image, at, interpolation)
         counts = inside & ~np.isnan(value)
-        total += np.where(counts, weight * value, 0)
-        weights += np.where(counts, weight, 0)
+        if method == "average":
+            if numerics == "exact":
+                weight = np.maximum(weight, 1e-30)
+            total += np.where(counts, weight * value, 0)
+            weights += np.where(counts, weight, 0)
+            continue
+        key = rank(method, number, value, weight, at, image.shape, border, width, numerics)
+        if method == "closest_pixel":
+            with np.errstate(invalid="ignore"):
+                unsure |= counts & (abs(key - best) < 1e-5)
+        wins = counts & (key > best)
+        best, total = np.where(wins, key, best), np.where(wins, value, total)
+        weights[wins] = 1
     with np.errstate(invalid="ignore"):
         return np.where(weights > 0, total / weights, fill), unsure

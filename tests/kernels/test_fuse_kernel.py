@@ -13,6 +13,7 @@ from fusestack.kernels import fuse, views
 from tests.kernels.fuse_twin import fuse_images, places, shift, twin, weight_of
 
 NUMERICS = ("exact", "bigstitcher")
+METHODS = ("average", "average", "max", "lowest_view", "highest_view", "closest_pixel")
 
 
 def rotation(angles):
@@ -57,6 +58,7 @@ def scenes(draw, separable=False):
         "shape": shape,
         "numerics": draw(st.sampled_from(NUMERICS)),
         "interpolation": draw(st.sampled_from(["linear", "nearest"])),
+        "method": draw(st.sampled_from(METHODS)),
         "fill": -7.0,
     }
 
@@ -95,11 +97,13 @@ def wild(shape, seed):
     st.sampled_from(["linear", "nearest"]),
     st.tuples(st.integers(1, 7), st.integers(1, 9), st.integers(1, 31)),
     st.sampled_from([np.float32, np.uint16]),
+    st.sampled_from(METHODS),
 )
-def test_bytes_do_not_depend_on_blocks(matrices, numerics, interpolation, block, dtype):
+def test_bytes_do_not_depend_on_blocks(matrices, numerics, interpolation, block, dtype, method):
     images = [wild((9, 17, 33), 1), wild((12, 8, 40), 2)]
     shape, origin = (11, 19, 47), (-2, -3, -4)
     options = {"ranges": 3.3, "borders": 0.2, "numerics": numerics, "interpolation": interpolation, "dtype": dtype}
+    options["method"] = method
     whole = fuse_images(images, matrices, origin, shape, **options)
     parts = np.empty(shape, dtype)
     for start in itertools.product(*(range(0, n, b) for n, b in zip(shape, block, strict=True))):
@@ -113,10 +117,17 @@ def test_bytes_do_not_depend_on_blocks(matrices, numerics, interpolation, block,
 @given(
     st.lists(affines((6, 7, 8), (-4, -4, -4), (9, 10, 12)), min_size=1, max_size=4),
     st.sampled_from([0.0, 0.1, 65535.0, 1e-7, 16777217.0]),
+    st.sampled_from(METHODS),
 )
-def test_constant_image_stays_constant(matrices, value):
+def test_constant_image_stays_constant(matrices, value, method):
+    """Constant wherever a view covers: no dark rim, no hole, no seam."""
     images = [np.full((6, 7, 8), value, np.float32) for _ in matrices]
-    fused = fuse_images(images, matrices, (-4, -4, -4), (9, 10, 12), ranges=2.5, fill=np.nan)
+    block = {"origin": (-4, -4, -4), "shape": (9, 10, 12)}
+    fused = fuse_images(images, matrices, **block, ranges=2.5, fill=np.nan, method=method)
+    at = [places(matrix, block["origin"], block["shape"]) for matrix in matrices]
+    last = np.reshape((5, 6, 7), (3, 1, 1, 1))
+    covered = np.any([((place >= 0) & (place <= last)).all(axis=0) for place in at], axis=0)
+    assert not np.isnan(fused[covered]).any()
     assert set(np.unique(fused[~np.isnan(fused)])) <= {np.float32(value)}
 
 

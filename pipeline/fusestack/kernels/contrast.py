@@ -83,8 +83,8 @@ def _restricted(
     nodes, shares, places, rests = [], [], [], []
     for axis, a, b, m in zip(axes, first, last, means_first, strict=True):
         node, share = axis.hat_weights(a, b)
+        low = axis.below(np.arange(*axis.pixels(a, b)))
         at = np.arange(*axis.pixels(a, b)) / axis.spacing
-        low = np.minimum(np.floor(at + 1e-9).astype(np.int64), max(0, axis.count - 2))
         # one row of slack on either side takes the shares of the nodes that are not wanted, which are zero
         nodes.append(node - a + 1)
         shares.append(share)

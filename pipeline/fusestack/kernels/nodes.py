@@ -45,8 +45,14 @@ class NodeAxis:
 
     def around(self, first: int, last: int) -> tuple[int, int]:
         """Nodes between which the pixels ``first <= pixel < last`` lie."""
-        low, high = np.floor(first / self.spacing), np.floor((last - 1) / self.spacing) + 2
-        return max(0, int(low)), min(self.count, int(high))
+        low, high = self.below(np.array([first, last - 1]))
+        return int(low), min(self.count, int(high) + 2)
+
+    def below(self, pixels: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Node at or before each pixel; the last pixel counts to the last interval."""
+        node = np.floor(pixels / self.spacing + 1e-9).astype(np.int64)
+        result: NDArray[np.int64] = np.minimum(node, max(0, self.count - 2))
+        return result
 
     def mirrored(self, first: int, last: int) -> NDArray[np.int64]:
         """Nodes ``first <= node < last``, those beyond the ends mirrored about the end."""
@@ -62,9 +68,8 @@ class NodeAxis:
         The shares of every node add up to 1, counting the mirrored pixels at the ends of the image.
         """
         low, high = self.pixels(first, last)
-        place = np.arange(low, high) / self.spacing
-        node = np.minimum(np.floor(place + 1e-9).astype(np.int64), max(0, self.count - 2))
-        part = np.clip(place - node, 0.0, 1.0)
+        node = self.below(np.arange(low, high))
+        part = np.clip(np.arange(low, high) / self.spacing - node, 0.0, 1.0)
         shares = np.stack([1 - part, part])
         for end, side, pixel in ((0, 0, 0), (self.count - 1, 1, self.size - 1)):
             twice = (node + side == end) & (np.arange(low, high) != pixel)
