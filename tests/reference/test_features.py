@@ -174,6 +174,32 @@ def test_row_09_interpolation(tmp_path: Path) -> None:
     assert found == {"linear": 5, "nearest": 10}  # x = 4 lies at pixel 0.5, which is rounded up
 
 
+@pytest.mark.parametrize(
+    ("method", "overlap"), [("average", 150), ("max", 200), ("lowest_view", 100), ("highest_view", 200)]
+)
+@pytest.mark.parametrize("numerics", ["exact", "bigstitcher"])
+def test_row_10_fusion_types(method: str, overlap: int, numerics: str, tmp_path: Path) -> None:
+    views = [
+        tile(tmp_path, np.full((9, 9, 40), value, np.uint16), translation={"x": x, "y": 0, "z": 0}, tile=number)
+        for number, (value, x) in enumerate(((100, 0), (200, 20)))
+    ]
+    found = fused(config(tmp_path, views, method=method, blending=False, numerics=numerics))[0, 0, 4, 4]
+    assert found[1:20].tolist() == [100] * 19
+    assert found[22:38].tolist() == [overlap] * 16
+    assert found[41:59].tolist() == [200] * 18
+
+
+@pytest.mark.parametrize("numerics", ["exact", "bigstitcher"])
+def test_row_10_closest_pixel(numerics: str, tmp_path: Path) -> None:
+    views = [
+        tile(tmp_path, np.full((9, 9, 40), value, np.uint16), translation={"x": x, "y": 0, "z": 0}, tile=number)
+        for number, (value, x) in enumerate(((100, 0), (200, 20)))
+    ]
+    found = fused(config(tmp_path, views, method="closest_pixel", numerics=numerics))[0, 0, 4, 4]
+    assert found[1:30].tolist() == [100] * 29
+    assert found[30:59].tolist() == [200] * 29
+
+
 def test_row_11_smooth_blending(tmp_path: Path) -> None:
     tiles = [
         tile(tmp_path, np.full((100, 100, 100), value, np.float32), translation={"x": x, "y": 0, "z": 0}, tile=x)
@@ -191,6 +217,17 @@ def test_row_11_smooth_blending(tmp_path: Path) -> None:
         assert rounded[0, 0, 0, 0, [81, 95]].tolist() == [100, 193]
 
 
+def test_row_12_content_based(tmp_path: Path) -> None:
+    """Twice the contrast is four times the weight (the weights themselves: worked example 11.7)."""
+    pixels = np.zeros((9, 9, 9), np.float32)
+    pixels[4, 4, 4] = 1000
+    views = [tile(tmp_path, image, tile=number) for number, image in enumerate((pixels, 2 * pixels))]
+    sigmas = {"sigma1": 1, "sigma2": 2}
+    found = fused(config(tmp_path, views, content_based=sigmas, blending=False))[0, 0]
+    assert found[4, 4, 4] == pytest.approx((1000 + 4 * 2000) / 5, rel=1e-5)
+    assert np.count_nonzero(found) == 1
+
+
 @pytest.mark.parametrize(
     ("dtype", "limits", "values", "expected"),
     [
@@ -206,6 +243,25 @@ def test_row_13_pixel_types(dtype: str, limits: Any, values: Any, expected: Any,
     found = fused(config(tmp_path, [view], dtype=dtype, intensity_range=limits))
     assert found.dtype == dtype
     assert found[0, 0, 0, 0].tolist() == expected
+
+
+def test_row_14_intensity_per_view(tmp_path: Path) -> None:
+    path = hdf5_project(tmp_path, [((1, 1, 1), np.full((4, 4, 8), 10, np.uint16))])
+    model = "<IntensityAdjustments timepoint='0' setup='0'><model>2.0 5.0</model></IntensityAdjustments>"
+    adjustments = f"<IntensityAdjustments>{model}</IntensityAdjustments></SpimData>"
+    path.write_text(path.read_text().replace("<IntensityAdjustments/>", "").replace("</SpimData>", adjustments))
+    assert (fused(config(tmp_path, {"project": str(path)}, intensity_adjustment=True)) == 25).all()
+
+
+def test_row_15_coefficient_maps(tmp_path: Path) -> None:
+    """Reference 11.9 along x: factors 1 and 3 on two cells over eight pixels."""
+    coefficients = np.zeros((2, 1, 1, 2))
+    coefficients[0, 0, 0] = 1, 3
+    with h5py.File(tmp_path / "maps.h5", "w") as file:
+        file["setup0/timepoint0/intensity"] = coefficients
+    views = [tile(tmp_path, np.full((3, 3, 8), 10, np.float32))]
+    found = fused(config(tmp_path, views, intensity_adjustment={"coefficients": str(tmp_path / "maps.h5")}))
+    np.testing.assert_allclose(found[0, 0, 1, 1], [10, 10, 10, 15, 20, 25, 30, 30], rtol=1e-6)
 
 
 def test_row_16_grouping(tmp_path: Path) -> None:
@@ -362,6 +418,48 @@ def test_row_26_retries_and_report_of_failures(
     assert len(tries) == 3
     found = np.asarray(zarr.open_array(tmp_path / "fused.ome.zarr" / "0", mode="r")[0, 0])
     np.testing.assert_array_equal(found, pixels)
+
+
+@pytest.mark.parametrize(("offset", "count"), [(0, 480), (1, 960)])
+@pytest.mark.parametrize(("dtype", "on"), [("input", 65535), ("uint8", 255), ("float32", 1)])
+def test_row_27_masks(offset: int, count: int, dtype: str, on: int, tmp_path: Path) -> None:
+    views = [tile(tmp_path, np.zeros((6, 8, 10), np.uint16), translation={"x": 5, "y": 4, "z": 3})]
+    around = box((0, 0, 0), (24, 19, 14))
+    options = {"method": "mask", "mask_offset": offset, "bounding_box": around, "dtype": dtype}
+    found = fused(config(tmp_path, views, {"chunks": 8, "shards": 8}, **options))
+    assert (found == on).sum() == count
+    assert np.count_nonzero(found) == count
+
+
+FLAT_METHODS = ["average", "max", "lowest_view", "highest_view", "closest_pixel"]
+
+
+@pytest.mark.parametrize("method", FLAT_METHODS)
+@pytest.mark.parametrize("numerics", ["exact", "bigstitcher"])
+@pytest.mark.parametrize("interpolation", ["linear", "nearest"])
+@pytest.mark.parametrize("blending", [False, True])
+def test_row_28_flat_data(method: str, numerics: str, interpolation: str, blending: bool, tmp_path: Path) -> None:
+    """Translations along z are ignored, the result is one plane, and no weight is lost to the axis of one pixel."""
+    rng = np.random.default_rng(0)
+    image = rng.integers(1, 1000, (40, 90)).astype(np.uint16)
+    views = [
+        tile(tmp_path, image[:, x : x + 60], translation={"x": x, "y": 0, "z": z}, tile=number)
+        for number, (x, z) in enumerate(((0, 7), (30, -3.5)))
+    ]
+    options = {"method": method, "numerics": numerics, "interpolation": interpolation, "blending": blending}
+    found = fused(config(tmp_path, views, preserve_anisotropy=3, **options))[0, 0]
+    assert found.shape == (1, 40, 90)
+    inside = np.s_[:, :] if numerics == "exact" else np.s_[1:-1, 1:-1]
+    np.testing.assert_array_equal(found[0][inside], image[inside])
+
+
+@pytest.mark.parametrize("shape", [(5, 1, 9), (5, 7, 1), (1, 1, 9), (1, 7, 1), (5, 1, 1)])
+@pytest.mark.parametrize("method", FLAT_METHODS)
+def test_row_28_views_of_one_row_or_column(method: str, shape: tuple[int, int, int], tmp_path: Path) -> None:
+    image = np.random.default_rng(1).integers(1, 1000, shape).astype(np.uint16)
+    path = hdf5_project(tmp_path, [((1, 1, 1), image)])
+    found = fused(config(tmp_path, {"project": str(path)}, method=method))[0, 0]
+    np.testing.assert_array_equal(found, image)
 
 
 def test_row_30_missing_views_and_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

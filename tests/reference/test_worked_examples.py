@@ -1,7 +1,8 @@
 """The worked examples of the reference (section 11), through the package's own functions.
 
-Not here: 11.7, 11.9 and 11.13 (content weights, coefficient maps, defects that are not copied), and 11.12, which shows
-an engine of BigStitcher that is not copied (reference 10, row 38).
+Not here: 11.12, which shows an engine of BigStitcher that is not copied (reference 10, row 38). The half kernels of
+11.7 are in `tests/kernels/test_contrast.py`, 11.9 in two dimensions in `tests/fusion/test_intensity.py`, the defects
+of 11.13 in `tests/kernels/test_methods.py`.
 """
 
 from __future__ import annotations
@@ -12,9 +13,12 @@ import pytest
 from fusestack.fusion.frame import box_of_views, frame_of_box, whole_pixels
 from fusestack.fusion.placement import choose_level, diagonal_scale, level_to_pixel
 from fusestack.geometry import Affine, Box
+from fusestack.kernels import contrast
+from fusestack.kernels.nodes import NodeAxis
 from fusestack.sources.base import SourceLevel
 from tests.fusion.test_placement import rotation
 from tests.kernels.fuse_twin import MIDDLE, fuse_images, invert, shift, weight_of
+from tests.kernels.test_contrast import smoothed
 
 
 def test_11_01_box_of_a_transformed_view() -> None:
@@ -154,6 +158,21 @@ def test_11_06_integer_output(value, dtype, limits, expected):
 
 def xyz(*factors: float) -> Affine:
     return Affine.scaling(factors[::-1])
+
+
+def test_11_07_content_weight():
+    image = np.zeros((9, 9, 9), np.float32)
+    image[4, 4, 4] = 1000
+    axes = [NodeAxis.of(9, 1)] * 3
+    means = contrast.local_mean(image, axes, (0, 0, 0), (9, 9, 9))
+    np.testing.assert_array_equal(means, image)
+    smooth = smoothed(means, axes, 1.0)
+    assert smooth[4, 4, 4] == pytest.approx(63.545216, rel=1e-6)
+    squares = contrast.local_contrast(image, axes, (0, 0, 0), (9, 9, 9), smooth, (0, 0, 0))
+    assert squares[4, 4, 4] == pytest.approx(876947.563, rel=1e-6)
+    weights = smoothed(squares, axes, 2.0) / contrast.SCALE
+    found = [weights[4, 4, 4], weights[4, 4, 0], weights[0, 0, 0]]
+    np.testing.assert_allclose(found, [3.4671298, 0.94337153, 0.070125098], rtol=1e-5)
 
 
 @pytest.mark.parametrize(
