@@ -185,7 +185,7 @@ def _plan_image(
     _, _, *shape = spec.shape
     _, _, *block = spec.levels[0].block
     statistics = block_statistics(
-        fused.compute.tables.values(), _int3(shape), _int3(block), np.dtype(design.input_dtype).itemsize
+        fused.compute.tables.values(), _int3(shape), _int3(block), fused.compute.input_itemsize
     )
     fused, preparation = prepare_content(fused, read, work, resources)
     compute, peak = _fit(fused, statistics, spec, resources)

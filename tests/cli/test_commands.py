@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -191,3 +192,13 @@ def test_metadata_commands_load_nothing_that_computes(command: list[str], tmp_pa
         [sys.executable, "-c", code, *command, str(path)], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_the_picture_of_a_mask_is_white_where_a_view_is(tmp_path: Path) -> None:
+    from fusestack.display.still import _limits
+
+    mask = np.zeros((4, 5, 6), np.uint16)
+    mask[1:3] = 65535
+    low, high = _limits(mask)
+    assert low < 65535 <= high
+    assert _limits(np.full((2, 2, 2), -3, np.int16)) == (-4, -3)

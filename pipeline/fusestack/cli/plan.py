@@ -57,7 +57,7 @@ def print_plan(plan: Plan, *, force: bool = False) -> None:
     print(f"          {len(views):,} views, {plan.design.input_dtype}, {_levels_used(plan)}")
     for image in plan.images:
         _print_image(image)
-    peak = max(stage.peak_bytes for image in plan.images for stage in image.stages)
+    peak = max(stage.peak_bytes for image in plan.images for stage in (*image.preparation, *image.stages))
     print(
         f"workers   {resources.workers} ({resources.scheduler}), {size(resources.memory)} each; "
         f"a block needs at most {size(peak)}"
@@ -72,7 +72,7 @@ def print_plan(plan: Plan, *, force: bool = False) -> None:
         for n in level.shape:
             count *= n
         left += round(count * (1 - state.done / max(1, blocks)))
-        print(f"  {stage.name:<11} {state.action:<9} {blocks:>9,} blocks  {size(count):>11}  {state.reason}")
+        print(f"  {stage.name:<16} {state.action:<9} {blocks:>9,} blocks  {size(count):>11}  {state.reason}")
     print(f"time      about {duration(left / _BYTES_PER_SECOND / resources.workers)} for {size(left)}")
 
 
@@ -148,11 +148,11 @@ def summary_of_plan(plan: Plan, *, force: bool = False) -> dict[str, Any]:
                         "stage": stage.name,
                         "blocks": stage.grid.count,
                         "peak_bytes": stage.peak_bytes,
-                        "action": states[spec.path, stage.name].action,
-                        "done": states[spec.path, stage.name].done,
-                        "reason": states[spec.path, stage.name].reason,
+                        "action": states[stage.target.image.path, stage.name].action,
+                        "done": states[stage.target.image.path, stage.name].done,
+                        "reason": states[stage.target.image.path, stage.name].reason,
                     }
-                    for stage in image.stages
+                    for stage in (*image.preparation, *image.stages)
                 ],
             }
         )

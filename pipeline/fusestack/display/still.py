@@ -95,7 +95,7 @@ def _limits(channel: NDArray[Any]) -> tuple[float, float]:
     if not data.size:
         return 0.0, 1.0
     low, high = (float(v) for v in np.percentile(data, _PERCENTILES))
-    return low, high if high > low else low + 1.0
+    return (low, high) if high > low else (min(0.0, low - 1), low)  # one value, such as a mask's, is white
 
 
 def _panel(volume: Volume, limits: list[tuple[float, float]], axis: int, kind: str) -> Image.Image:

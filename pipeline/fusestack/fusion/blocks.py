@@ -74,6 +74,11 @@ class FuseBlocks:
     part_bytes: int = 2**28
     content: ContentWeights | None = None
 
+    @property
+    def input_itemsize(self) -> int:
+        """Bytes of an input pixel in memory; a mask reads none."""
+        return 0 if self.rule.method == "mask" else np.dtype(self.input_dtype).itemsize
+
     def __call__(self, box: Box) -> NDArray[Any] | None:
         """Compute a region t, c, z, y, x; None where no view reaches it."""
         volume = Box(box.start[2:], box.stop[2:])
@@ -145,7 +150,7 @@ class FuseBlocks:
 
     def _input_bytes(self, table: ViewTable, rows: NDArray[np.int64], boxes: NDArray[np.int64]) -> int:
         """Memory for the input of a region: all source boxes, and the one that is being read a second time."""
-        sizes = (boxes[:, 1] - boxes[:, 0]).prod(axis=1) * np.dtype(self.input_dtype).itemsize
+        sizes = (boxes[:, 1] - boxes[:, 0]).prod(axis=1) * self.input_itemsize
         decoding = sizes + _CHUNKS_IN_FLIGHT * table.chunk_bytes[rows]
         return int(sizes.sum() * (1 + self._content_share()) + decoding.max())
 
@@ -153,7 +158,7 @@ class FuseBlocks:
         """Bytes of content-based weights for every byte of input, at most."""
         if self.content is None:
             return 0.0
-        return self.content.density * np.dtype(np.float32).itemsize / np.dtype(self.input_dtype).itemsize
+        return self.content.density * np.dtype(np.float32).itemsize / self.input_itemsize
 
     def most_bytes(self, most_input: int) -> int:
         """Memory for the input of the fullest block, whose source boxes are `most_input` bytes at most."""
