@@ -61,12 +61,16 @@ def fuse_all(
     block: tuple[int, int, int],
     dtype: str,
     pool: ThreadPoolExecutor,
+    method: fuse.Method = "average",
+    *,
+    weights: bool = False,
 ) -> float:
-    """Fuse the whole mosaic; Mvoxel/s."""
+    """Fuse the whole mosaic, with content-based weights on nodes four pixels apart or without; Mvoxel/s."""
     shape = (world[1] - world[0] + 1).astype(int)
     output_to_level = invert(affines)
     output_to_level[:, :, 3] += output_to_level[:, :, :3] @ world[0]
     table = views.pack_views(output_to_level, [t.shape for t in tiles], RANGE)
+    nodes = views.pack_views(output_to_level / 4, [[-(-n // 4) + 1 for n in t.shape] for t in tiles], borders=-1.0)
 
     def one(origin: tuple[int, ...]) -> None:
         out = np.empty([min(b, n - o) for o, b, n in zip(origin, block, shape, strict=True)], tiles[0].dtype)
@@ -77,7 +81,11 @@ def fuse_all(
         for view, i in zip(placed, touching, strict=True):
             (z0, y0, x0), (z1, y1, x1) = boxes[i]
             views.source_part(pixels, view)[...] = tiles[i][z0:z1, y0:y1, x0:x1]
-        fuse.fuse_block(pixels, placed, origin, out)
+        contrast = None
+        if weights:
+            near, count = views.place_views(nodes[touching], views.source_boxes(nodes[touching], origin, out.shape))
+            contrast = np.ones(count, np.float32), near
+        fuse.fuse_block(pixels, placed, origin, out, method=method, contrast=contrast)
 
     origins = list(itertools.product(*(range(0, n, b) for n, b in zip(shape, block, strict=True))))
     started = time.perf_counter()
@@ -116,6 +124,17 @@ def main() -> None:
                     lambda a=affines, w=world, d=dtype: fuse_all(tiles, a, w, block, d, pool),
                     repeats,
                 )
+            for method in ("average", "max", "lowest_view", "highest_view", "closest_pixel"):
+                report(
+                    f"{method}, {name}, uint16",
+                    lambda a=affines, w=world, m=method: fuse_all(tiles, a, w, block, "uint16", pool, m),
+                    repeats,
+                )
+            report(
+                f"average with content-based weights, {name}, uint16",
+                lambda a=affines, w=world: fuse_all(tiles, a, w, block, "uint16", pool, weights=True),
+                repeats,
+            )
         report(f"halve, uint16, {THREADS} threads (input voxels)", lambda: halve_all(tiles[0], pool), repeats)
 
 
