@@ -269,4 +269,5 @@ def _smoothed(nodes: Nodes, number: int, axes: Axes, halves: _Kernels, box: Box)
     low, high = [int(i.min()) for i in at], [int(i.max()) + 1 for i in at]
     found = nodes.read(Box((number, 0, *low), (number + 1, 1, *high)))[0, 0]
     padded = found[np.ix_(*(i - a for i, a in zip(at, low, strict=True)))]
-    return kernels.contrast.smooth(np.ascontiguousarray(padded), halves)
+    masses = [axis.masses()[i] for axis, i in zip(axes, at, strict=True)]
+    return kernels.contrast.smooth(padded, halves, masses)

@@ -203,7 +203,7 @@ def design_images(
         content = None
         if wanted := options.content_based:
             sigmas = wanted.sigma1, wanted.sigma2
-            content = content_weights(placed, frame.shape, sigmas, anisotropy, options.numerics)
+            content = content_weights(placed, frame.shape, sigmas, anisotropy)
         compute = FuseBlocks(placed, rule, input_dtype, content=content)
         shape = (len(times), len(channels), *frame.shape)
         return FusedImage(

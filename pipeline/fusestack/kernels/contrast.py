@@ -112,7 +112,9 @@ def _complete(values: NDArray[np.float32], valid: NDArray[np.float32]) -> NDArra
     return result
 
 
-def smooth(nodes: NDArray[np.float32], kernels: Sequence[Sequence[float]]) -> NDArray[np.float32]:
+def smooth(
+    nodes: NDArray[np.float32], kernels: Sequence[Sequence[float]], masses: Sequence[NDArray[np.float64]]
+) -> NDArray[np.float32]:
     """Convolve along z, y, x; NaN is left out.
 
     Parameters
@@ -121,13 +123,24 @@ def smooth(nodes: NDArray[np.float32], kernels: Sequence[Sequence[float]]) -> ND
         With ``len(kernel) - 1`` nodes more than the result on either side of every axis.
     kernels : three half kernels
         Along z, y, x.
+    masses : three float64 arrays
+        What each of the `nodes` counts for, along z, y, x: the pixels it stands for.
     """
     taps = [np.asarray(kernel, np.float32) for kernel in kernels]
+    count = _outer([mass.astype(np.float32) for mass in masses])
+    reached = [np.convolve(m, np.concatenate([k[:0:-1], k]), "valid") for m, k in zip(masses, taps, strict=True)]
+    norm = _outer([(1 / total).astype(np.float32) for total in reached])
     missing = np.isnan(nodes)
     if not missing.any():
-        return _convolved(nodes, taps)
-    values = _convolved(np.where(missing, np.float32(0), nodes), taps)
-    return _complete(values, _convolved((~missing).astype(np.float32), taps))
+        return _convolved(nodes * count, taps) * norm
+    values = _convolved(np.where(missing, np.float32(0), nodes) * count, taps) * norm
+    return _complete(values, _convolved(np.where(missing, np.float32(0), count), taps) * norm)
+
+
+def _outer(vectors: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    z, y, x = vectors
+    product: NDArray[np.float32] = z[:, None, None] * (y[:, None] * x)
+    return product
 
 
 def _convolved(values: NDArray[np.float32], taps: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
@@ -242,4 +255,4 @@ def warm_up(dtype: DTypeLike) -> None:
     one, axes = (0, 0, 0), [NodeAxis(1, 1)] * 3
     pixels = np.zeros((1, 1, 1), dtype)
     local_contrast(pixels, axes, one, (1, 1, 1), local_mean(pixels, axes, one, (1, 1, 1)), one)
-    smooth(np.zeros((3, 3, 3), np.float32), [(0.5, 0.25)] * 3)
+    smooth(np.zeros((3, 3, 3), np.float32), [(0.5, 0.25)] * 3, [np.ones(3)] * 3)

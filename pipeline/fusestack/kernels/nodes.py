@@ -62,25 +62,31 @@ class NodeAxis:
         result: NDArray[np.int64] = np.minimum(turn, 2 * self.count - 2 - turn)
         return result
 
+    def masses(self) -> NDArray[np.float64]:
+        """Pixels that each node stands for: the sum of its hat, with the mirrored pixels beyond the ends."""
+        return _masses(self.size, self.count)
+
     def hat_weights(self, first: int, last: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Lower node of each pixel of ``pixels(first, last)``, and its share of that node and of the next one.
 
-        The shares of every node add up to 1, counting the mirrored pixels at the ends of the image.
+        The shares of the nodes ``first <= node < last`` add up to 1; those of other nodes are 0.
         """
-        low, high = self.pixels(first, last)
-        node = self.below(np.arange(low, high))
-        part = np.clip(np.arange(low, high) / self.spacing - node, 0.0, 1.0)
-        shares = np.stack([1 - part, part])
-        for end, side, pixel in ((0, 0, 0), (self.count - 1, 1, self.size - 1)):
-            twice = (node + side == end) & (np.arange(low, high) != pixel)
-            shares[side, twice] *= 2
-        total = np.zeros(self.count + 1)
-        np.add.at(total, node, shares[0])
-        np.add.at(total, node + 1, shares[1])
+        node, shares = self._hats(*self.pixels(first, last))
+        masses = np.append(self.masses(), 1.0)  # of a node beyond the last one, which has no share
         for side in (0, 1):
             inside = (node + side >= first) & (node + side < last)
-            shares[side] = np.where(inside, shares[side] / np.where(inside, total[node + side], 1), 0)
+            shares[side] = np.where(inside, shares[side] / masses[node + side], 0)
         return node, shares.astype(np.float32)
+
+    def _hats(self, low: int, high: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Lower node of pixels, and the heights of its hat and of the next one's there; mirrored pixels count, too."""
+        pixels = np.arange(low, high)
+        node = self.below(pixels)
+        part = np.clip(pixels / self.spacing - node, 0.0, 1.0)
+        shares = np.stack([1 - part, part])
+        for end, side, pixel in ((0, 0, 0), (self.count - 1, 1, self.size - 1)):
+            shares[side, (node + side == end) & (pixels != pixel)] *= 2
+        return node, shares
 
 
 @functools.lru_cache(maxsize=256)
@@ -104,7 +110,7 @@ def node_kernel(sigma: float, spacing: float) -> tuple[float, ...]:
     """Half kernel that does on nodes what `half_kernel` does on pixels.
 
     Hat, kernel and interpolation together are a cubic spline with the kernel as its coefficients: the one that comes
-    closest to the Gaussian. With five nodes in sigma they differ by less than 0.1 %.
+    closest to the Gaussian. With five nodes in sigma, content-based weights differ by less than 0.02 %.
 
     Parameters
     ----------
@@ -131,3 +137,13 @@ def _cubic_spline(t: NDArray[np.float64]) -> NDArray[np.float64]:
     a = np.abs(t)
     result: NDArray[np.float64] = np.where(a < 1, 2 / 3 - a**2 + a**3 / 2, np.clip(2 - a, 0, None) ** 3 / 6)
     return result
+
+
+@functools.lru_cache(maxsize=256)
+def _masses(size: int, count: int) -> NDArray[np.float64]:
+    axis = NodeAxis(size, count)
+    node, shares = axis._hats(0, size)
+    total = np.zeros(count + 1)
+    np.add.at(total, node, shares[0])
+    np.add.at(total, node + 1, shares[1])
+    return total[:count]
