@@ -198,6 +198,16 @@ def test_project_hdf5_and_tiff_behind_an_address(
     }
 
 
+def test_init_looks_at_a_project_behind_an_address(client: Any, bucket: str, tmp_path: Path) -> None:
+    as_project(tmp_path)
+    for path in tmp_path.glob("dataset.*"):
+        client.put_object(Bucket=bucket, Key=f"lab/{path.name}", Body=path.read_bytes())
+    assert run(["init", f"s3://{bucket}/lab/dataset.xml", "-o", str(tmp_path / "fuse.yaml")]) == 0
+    assert f"s3://{bucket}/lab/dataset.xml" in (tmp_path / "fuse.yaml").read_text()
+    assert run(["validate", str(tmp_path / "fuse.yaml")]) == 0
+    assert run(["init", f"s3://{bucket}/lab/", "-o", str(tmp_path / "other.yaml")]) == 3
+
+
 def test_a_changed_object_is_noticed(client: Any, bucket: str, tmp_path: Path) -> None:
     settings = config(tmp_path)
     for view in settings["input"]["views"]:

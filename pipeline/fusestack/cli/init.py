@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fusestack.errors import InputError, OutputError
+from fusestack.storage import is_address
 
 if TYPE_CHECKING:
     import argparse
@@ -19,7 +20,7 @@ _PHOTOGRAPHS = (".jpg", ".jpeg", ".png")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("source", metavar="PROJECT_OR_IMAGES", type=Path, help="a project XML, or a folder of images")
+    parser.add_argument("source", metavar="PROJECT_OR_IMAGES", help="a project XML (path or address), or a folder")
     parser.add_argument(
         "-o", "--output", metavar="CONFIG", type=Path, help="configuration to write (default: fuse.yaml)"
     )
@@ -47,18 +48,23 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     return {"config": str(config)}
 
 
-def describe(source: Path, folder: Path, kind: str | None = None) -> str:
-    """Text of a configuration in `folder` for a project or a folder of images.
+def describe(place: str | Path, folder: Path, kind: str | None = None) -> str:
+    """Text of a configuration in `folder` for a project (path or address) or a folder of images.
 
     Raises
     ------
     InputError
         If the source is missing or holds nothing that can be fused.
     """
+    if is_address(str(place)):
+        if not str(place).lower().endswith(".xml"):
+            raise InputError(f"{place}: is not a project XML; at an address only projects can be looked at")
+        return _for_project(str(place), str(place))
+    source = Path(place)
     if not source.exists():
         raise InputError(f"{source}: does not exist; give a project XML or a folder of images")
     if source.suffix.lower() == ".xml":
-        return _for_project(source, folder)
+        return _for_project(source, _relative(source, folder))
     if not source.is_dir() or source.suffix.lower() == ".zarr":
         raise InputError(f"{source}: is neither a project XML nor a folder of images")
     from fusestack.project.readers import READERS
@@ -73,14 +79,14 @@ def describe(source: Path, folder: Path, kind: str | None = None) -> str:
     return _for_tiles(images, folder)
 
 
-def _for_project(source: Path, folder: Path) -> str:
+def _for_project(source: str | Path, written: str) -> str:
     from fusestack.config.template import project_template
     from fusestack.fusion.frame import average_anisotropy
     from fusestack.project.xml import read_project
 
     project = read_project(source)
     return project_template(
-        _relative(source, folder),
+        written,
         channels={view.channel: view.channel_name or str(view.channel) for view in project.views},
         timepoints=project.timepoints,
         bounding_boxes=list(project.bounding_boxes),
