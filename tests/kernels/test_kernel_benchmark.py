@@ -14,4 +14,4 @@ def test_benchmark_runs(monkeypatch, capsys):
     spec.loader.exec_module(benchmark)
     monkeypatch.setattr(sys, "argv", ["kernels.py", "--toy"])
     benchmark.main()
-    assert capsys.readouterr().out.count("Mvoxel/s") == 5
+    assert capsys.readouterr().out.count("Mvoxel/s") == 17
