@@ -143,6 +143,10 @@ class _ObjectFile(io.RawIOBase):
     def tell(self) -> int:
         return self._place
 
+    def readall(self) -> bytes:
+        start, self._place = min(self._place, self._size), max(self._place, self._size)
+        return self._folder.get_range(self._key, start, self._size) if start < self._size else b""
+
     def readinto(self, buffer: Any) -> int:
         stop = min(self._place + len(buffer), self._size)
         if stop <= self._place:
@@ -173,6 +177,8 @@ def _open_store(url: str) -> tuple[Any, str]:
     if scheme == "s3":
         options |= _s3_options()
         options["client_options"]["allow_http"] = str(options.get("endpoint", "")).startswith("http://")
+    elif scheme == "gs":
+        options |= _gs_options()
     return store.from_url(f"{scheme}://{bucket}", **options), path.strip("/")
 
 
@@ -181,6 +187,16 @@ def _memory() -> Any:
     from obstore.store import MemoryStore
 
     return MemoryStore()
+
+
+def _gs_options() -> dict[str, Any]:
+    """Without keys of a service or a person, requests are not signed: public data need none."""
+    named = ("GOOGLE_SERVICE_ACCOUNT", "GOOGLE_SERVICE_ACCOUNT_KEY", "GOOGLE_APPLICATION_CREDENTIALS")
+    person = Path("~/.config/gcloud/application_default_credentials.json").expanduser()
+    signed = any(os.environ.get(name) for name in named) or person.exists()
+    if signed or os.environ.get("GOOGLE_SKIP_SIGNATURE", "true").lower() == "false":
+        return {}
+    return {"skip_signature": True}
 
 
 def _s3_options() -> dict[str, Any]:
