@@ -132,7 +132,9 @@ def test_a_second_run_refuses_and_a_dead_one_is_replaced(
 
 
 @pytest.mark.parametrize("version", ["0.5", "0.4"])
-def test_zarr_in_a_bucket_is_read_as_on_a_disk(version: str, client: Any, bucket: str, tmp_path: Path) -> None:
+def test_zarr_behind_an_address_is_read_as_on_a_disk(
+    version: str, client: Any, bucket: str, web: str, tmp_path: Path
+) -> None:
     source = config(tmp_path, path=str(tmp_path / "source.ome.zarr"), ome_zarr_version=version)
     if version == "0.4":
         source["output"]["shards"] = "auto"
@@ -140,14 +142,14 @@ def test_zarr_in_a_bucket_is_read_as_on_a_disk(version: str, client: Any, bucket
     for name, data in tree(tmp_path / "source.ome.zarr").items():
         client.put_object(Bucket=bucket, Key=f"source.ome.zarr/{name}", Body=data)
     found = []
-    for place in (str(tmp_path), f"s3://{bucket}"):
+    for place in (str(tmp_path), f"s3://{bucket}", web):
         settings = config(tmp_path, path=str(tmp_path / f"fused{len(found)}.ome.zarr"))
         settings["input"] = {
             "views": [{"path": f"{place}/source.ome.zarr", "translation": {"x": 0.5, "y": 0.25, "z": 0}}]
         }
         fusestack.run(settings)
         found.append(tree(tmp_path / f"fused{len(found)}.ome.zarr"))
-    assert found[0] == found[1]
+    assert found[0] == found[1] == found[2]
 
 
 def as_project(folder: Path) -> None:
