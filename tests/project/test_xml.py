@@ -395,3 +395,23 @@ def test_many_setups_keep_their_attributes(tmp_path: Path) -> None:
 def test_addresses_are_kept(tmp_path: Path, change: tuple[str, str], path: str) -> None:
     project = read_project(write(tmp_path, change))
     assert {view.source.path for view in project.views} == {path}
+
+
+@pytest.mark.parametrize(
+    ("groups", "wanted"),
+    [
+        ('<zgroup setup="0" tp="0" path="/a.zarr/" indicies="1 2"/>', ("dataset.h5/a.zarr", 2, 1)),
+        ('<zgroup setup="0" tp="0" path="a.zarr" indicies="[0, 3]"/>', ("dataset.h5/a.zarr", 3, 0)),
+        ('<zgroup setup="0" tp="0" path="" indicies="[]"/>', ("dataset.h5", 0, 0)),
+        ('<zgroup setup="0" timepoint="0"><path>a/b</path></zgroup>', ("dataset.h5/a/b", 0, 0)),
+    ],
+)
+def test_images_of_a_zarr_project(tmp_path: Path, groups: str, wanted: tuple[str, int, int]) -> None:
+    container = HDF5.replace("hdf5", "zarr").replace("bdv.zarr", "bdv.multimg.zarr")
+    other = '<zgroup setup="1" tp="0" path="other"/></zgroups></ImageLoader>'
+    loader = container.replace("</ImageLoader>", f"<zgroups>{groups}{other}")
+    project = read_project(write(tmp_path, (HDF5, loader)))
+    source = project.views[0].source
+    options = dict(source.options)
+    found = (str(Path(source.path).relative_to(tmp_path)), options["timepoint"], options["channel"])
+    assert found == wanted

@@ -30,10 +30,10 @@ def multimg_zarr(loader: Element, description: Description) -> SourceOf:
             integer(group.get("tp", group.get("timepoint")), "tp of a zgroup"),
             integer(group.get("setup"), "setup of a zgroup"),
         )
-        name = group.findtext("path") or group.get("path") or ""
+        name = (group.findtext("path") or group.get("path") or "").strip().strip("/")
         channel, timepoint = _indices(group.get("indicies", ""), view)
         options = (("timepoint", timepoint), ("channel", channel), ("numbered", True))
-        path = join(container, name.strip()) if name.strip() else container
+        path = join(container, name) if name else container
         sources[view] = SourceRef("fusestack.sources.ome_zarr:OmeZarrSource", path, options)
 
     def source(view: ViewId) -> SourceRef:
