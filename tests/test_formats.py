@@ -187,6 +187,22 @@ def pattern(images: Images, folder: Path, kind: str, text: str, layout: tuple[in
     )
 
 
+def planes(images: Images, folder: Path) -> str:
+    """A file for each z plane; any of them is named."""
+    entries = []
+    for (timepoint, setup), levels in images.items():
+        for z, plane in enumerate(levels[0]):
+            tifffile.imwrite(folder / f"t{timepoint}_s{setup}_z{z}.tif", plane, photometric="minisblack")
+        entries.append(
+            f'<FileMapping view_setup="{setup}" timepoint="{timepoint}" series="0" channel="0">'
+            f'<file type="relative">t{timepoint}_s{setup}_z{3 * setup}.tif</file></FileMapping>'
+        )
+    return (
+        '<ImageLoader format="spimreconstruction.filemap2"><ZGrouped>true</ZGrouped>'
+        f"<files>{''.join(entries)}</files></ImageLoader>"
+    )
+
+
 def stack_ij(images: Images, folder: Path) -> str:
     """A file for each view; the first pattern that exists is taken."""
     (folder / "images").mkdir()
@@ -272,7 +288,7 @@ def wanted(tmp_path_factory: pytest.TempPathFactory) -> dict[float, dict[str, by
 
 
 WITH_LEVELS = [n5, zarr_1, zarr_2, zarr_3, split_whole, flat_field]
-WITHOUT_LEVELS = [file_map, file_list, stack_ij, stack_loci]
+WITHOUT_LEVELS = [file_map, file_list, planes, stack_ij, stack_loci]
 
 
 @pytest.mark.parametrize("save", [*WITH_LEVELS, *WITHOUT_LEVELS], ids=lambda save: save.__name__)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fusestack.project.elements import integer
 from fusestack.project.loaders.base import join, resolve_path
-from fusestack.project.readers import reader_of
+from fusestack.project.readers import READERS, reader_of
 from fusestack.storage import is_address
 from fusestack.view import SourceRef, ViewId
 
@@ -25,10 +26,10 @@ _PLACEHOLDER = re.compile(r"\{(t+|c+|i+|a+|x+)\}")
 def file_map(loader: Element, description: Description) -> SourceOf:
     """``spimreconstruction.filemap2`` and ``filelist``: a file, a series and a channel for each view (reference 1.4).
 
-    The timepoint is the index along t where some file serves several timepoints, else 0.
+    The timepoint is the index along t where some file serves several timepoints, else 0. With ``ZGrouped``, the files
+    beside the named one hold the other z planes.
     """
-    if (loader.findtext("ZGrouped") or "").strip().lower() == "true":
-        raise ValueError("its z planes are separate files (ZGrouped), which are not read")
+    grouped = (loader.findtext("ZGrouped") or "").strip().lower() == "true"
     places: dict[ViewId, tuple[str, int, int]] = {}
     timepoints: dict[str, set[int]] = {}
     for entry in loader.findall("files/FileMapping"):
@@ -49,7 +50,12 @@ def file_map(loader: Element, description: Description) -> SourceOf:
         if view not in places:
             raise ValueError("the loader has no FileMapping for it")
         path, series, channel = places[view]
-        return _image(path, series, channel, view.timepoint if shared else 0)
+        image = _image(path, series, channel, view.timepoint if shared else 0)
+        if not grouped:
+            return image
+        if image.reader != READERS[".tif"]:
+            raise ValueError(f"the z planes of '{path}' are separate files (ZGrouped), which is read of TIFF only")
+        return replace(image, reader="fusestack.sources.plane_files:PlaneFilesSource")
 
     return source
 
