@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fusestack.display.still import Volume, draw
+from fusestack.display.still import Volume, draw, drawn_part
 from fusestack.errors import OutputError
 from fusestack.geometry import Box
 from fusestack.storage import folder_of
@@ -72,17 +72,19 @@ def report_path(plan: Plan) -> str:
 
 
 def _volume(image: PlannedImage) -> Volume:
-    """First timepoint of an image, at the finest level that is small enough."""
+    """First timepoint of an image, at the finest level that is small enough; else the middle of the coarsest."""
     spec = image.target.image
     small = (i for i, level in enumerate(spec.levels) if math.prod(level.shape[2:]) <= _MOST_PIXELS)
     number = next(small, len(spec.levels) - 1)
     writer = image.target.open()
-    _, _, *shape = spec.levels[number].shape
+    shape = spec.levels[number].shape[2:]
+    part = drawn_part(shape, _MOST_PIXELS)
     channels = tuple(
-        writer.read(number, Box((0, c, 0, 0, 0), (1, c + 1, *shape)))[0, 0] for c in range(len(spec.channels))
+        writer.read(number, Box((0, c, *part.start), (1, c + 1, *part.stop)))[0, 0] for c in range(len(spec.channels))
     )
     colors = tuple(channel.color for channel in spec.channels)
-    return Volume(channels, colors, spec.level_scale(number), spec.unit or "world pixels", f"level {number}")
+    title = f"level {number}" if part.shape == shape else f"the middle of level {number}"
+    return Volume(channels, colors, spec.level_scale(number), spec.unit or "world pixels", title)
 
 
 def _picture(volume: Volume) -> str:

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fusestack.geometry import Box
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -87,6 +90,17 @@ def save(volume: Volume, path: Path) -> None:
         raise OutputError(f"{path}: pictures are written as .png or .jpg; change the name") from error
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {error.strerror or error}; choose another place") from error
+
+
+def drawn_part(shape: Sequence[int], most: int) -> Box:
+    """The whole of a volume z, y, x where it has at most `most` pixels, else its middle: memory is bounded."""
+    start, stop = [0, 0, 0], list(shape)
+    while (box := Box(tuple(start), tuple(stop))).size > most:
+        axis = int(np.argmax(box.shape))
+        length = box.shape[axis]
+        start[axis] += length // 4
+        stop[axis] = start[axis] + length // 2
+    return box
 
 
 def _limits(channel: NDArray[Any]) -> tuple[float, float]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fusestack.display.still import Volume
+from fusestack.display.still import Volume, drawn_part
 from fusestack.errors import InputError
 from fusestack.geometry import Box
 from fusestack.project.readers import READERS
@@ -82,13 +82,15 @@ def volume_of_image(path: str) -> Volume:
         (i for i, level in enumerate(first.levels) if math.prod(level.shape) <= _MOST_PIXELS), len(first.levels) - 1
     )
     level = first.levels[number]
+    part = drawn_part(level.shape, _MOST_PIXELS)
     channels = []
     for c in range(len(facts.colors)):
         source = open_source(SourceRef(reader, path, (("timepoint", 0), ("channel", c))))
-        channels.append(source.read(number, Box.of_shape(level.shape)))
+        channels.append(source.read(number, part))
     z, y, x = (s * f for s, f in zip(facts.pixel_size, level.factors, strict=True))
     shape = " x ".join(str(n) for n in reversed(first.levels[0].shape))
-    title = f"{name}: {shape} pixels (xyz), drawn from level {number}"
+    middle = "" if part.shape == level.shape else "the middle of "
+    title = f"{name}: {shape} pixels (xyz), drawn from {middle}level {number}"
     return Volume(tuple(channels), facts.colors, (z, y, x), facts.unit, title)
 
 

@@ -1,0 +1,39 @@
+"""Pictures are drawn within bounded memory, and show what is there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import fusestack
+from fusestack.cli.main import run
+from fusestack.display import report, volumes
+from fusestack.display.still import drawn_part
+from fusestack.geometry import Box
+from tests.small import config
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (10, 10, 10), (3, 5000, 7000), (4000, 6000, 5000), (1, 1, 10**9)])
+def test_what_is_drawn_is_small_and_in_the_middle(shape: tuple[int, int, int]) -> None:
+    part = drawn_part(shape, 2**20)
+    assert 0 < part.size <= max(2**20, 1)
+    if np.prod(shape) <= 2**20:
+        assert part == Box.of_shape(shape)
+    for a, b, n in zip(part.start, part.stop, shape, strict=True):
+        assert a >= 0
+        assert b <= n
+        assert abs((a + b) / 2 - n / 2) <= max(2, 0.02 * n)
+
+
+def test_an_image_without_levels_is_not_read_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report, "_MOST_PIXELS", 2000)
+    monkeypatch.setattr(volumes, "_MOST_PIXELS", 2000)
+    settings = config(tmp_path, pyramid="none")
+    fusestack.run(settings)
+    assert "data:image/png" in (tmp_path / "fused.ome.zarr.report.html").read_text()
+    drawn = volumes.volume_of_image(str(tmp_path / "fused.ome.zarr"))
+    assert drawn.channels[0].size <= 2000
+    assert "the middle of level 0" in drawn.title
+    assert run(["preview", str(tmp_path / "fused.ome.zarr"), "-o", str(tmp_path / "a.png"), "--quiet"]) == 0
