@@ -1,0 +1,365 @@
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from contextlib import suppress
+from pathlib import Path
+
+import imagecodecs
+import numpy as np
+import pytest
+import tifffile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageCms
+
+from fusestack.errors import InputError
+from fusestack.sources.pictures import Metadata, Picture, describe_picture, read_metadata, read_picture
+from fusestack.storage import open_store
+
+PHOTOGRAPHS = sorted((Path(__file__).parents[3] / "shared" / "data" / "pcb").glob("pcb_*.jpg"))
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+NAMES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
+MAKE, EXPOSURE, EXIF, GPS = 271, 33434, 34665, 34853
+
+
+def noise(shape, dtype="uint8", seed=0):
+    rng = np.random.default_rng(seed)
+    if np.dtype(dtype).kind == "f":
+        return rng.normal(0, 1, shape).astype(dtype)
+    return rng.integers(0, np.iinfo(dtype).max, shape, dtype=dtype, endpoint=True)
+
+
+def check(path, expected, colours=None, dtype=None):
+    """One picture that is `expected` [y, x] or [y, x, colour]."""
+    expected = np.atleast_3d(expected)
+    (picture,) = describe_picture(str(path))
+    shape = expected.shape[:2]
+    assert picture == Picture(str(path), 0, shape, colours or NAMES[expected.shape[2]], dtype or expected.dtype.name)
+    found = read_picture(picture)
+    assert found.flags.c_contiguous
+    np.testing.assert_array_equal(found, np.moveaxis(expected, -1, 0), strict=True)
+
+
+@pytest.mark.parametrize("colours", [1, 2, 3, 4])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_png(tmp_path, colours, dtype):
+    pixels = noise((13, 17, colours), dtype)
+    (tmp_path / "a.png").write_bytes(imagecodecs.png_encode(pixels[..., 0] if colours == 1 else pixels))
+    check(tmp_path / "a.png", pixels)
+
+
+def test_png_palettes_are_colours(tmp_path):
+    picture = Image.fromarray(noise((13, 17, 3))).quantize(7)
+    picture.save(tmp_path / "a.png", bits=4)
+    check(tmp_path / "a.png", np.asarray(picture.convert("RGB")))
+    picture.save(tmp_path / "b.png", transparency=3)
+    with Image.open(tmp_path / "b.png") as again:
+        check(tmp_path / "b.png", np.asarray(again.convert("RGBA")))
+
+
+def test_png_with_a_transparent_colour_has_alpha(tmp_path):
+    pixels = noise((13, 17))
+    Image.fromarray(pixels).save(tmp_path / "a.png", transparency=int(pixels[0, 0]))
+    check(tmp_path / "a.png", np.stack([pixels, np.where(pixels == pixels[0, 0], 0, 255).astype("uint8")], axis=-1))
+
+
+def png(width, height, bits, kind, rows, *, interlaced=0, more=b""):
+    def chunk(name, data):
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, bits, kind, 0, 0, interlaced))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(rows)) + more + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4])
+def test_packed_grey_png_is_spread_over_uint8(tmp_path, bits):
+    values = np.arange(2**bits, dtype="uint8")
+    packed = np.packbits(((values[:, None] >> np.arange(bits)[::-1]) & 1).astype("uint8").ravel())
+    (tmp_path / "a.png").write_bytes(png(len(values), 1, bits, 0, b"\0" + packed.tobytes()))
+    check(tmp_path / "a.png", np.round(values * (255 / (2**bits - 1))).astype("uint8")[np.newaxis])
+
+
+def test_interlaced_png(tmp_path):
+    pixels = noise((5, 5))
+    passes = [(0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1)]
+    rows = b""
+    for y, x, step_y, step_x in passes:
+        part = pixels[y::step_y, x::step_x]
+        rows += b"".join(b"\0" + row.tobytes() for row in part if row.size)
+    (tmp_path / "a.png").write_bytes(png(5, 5, 8, 0, rows, interlaced=1))
+    check(tmp_path / "a.png", pixels)
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"keep_rgb": True}, {"subsampling": 2}], ids=str)
+@pytest.mark.parametrize("colours", [1, 3])
+def test_jpeg(tmp_path, colours, options):
+    pixels = noise((13, 17, colours))
+    Image.fromarray(pixels if colours == 3 else pixels[..., 0]).save(tmp_path / "a.jpg", quality=90, **options)
+    with Image.open(tmp_path / "a.jpg") as picture:
+        check(tmp_path / "a.jpg", np.asarray(picture))
+
+
+def test_the_first_bytes_say_what_it_is(tmp_path):
+    pixels = noise((13, 17))
+    (tmp_path / "a.jpg").write_bytes(imagecodecs.png_encode(pixels))
+    check(tmp_path / "a.jpg", pixels)
+
+
+def test_the_orientation_of_a_camera_is_not_applied(tmp_path):
+    exif = Image.Exif()
+    exif[274] = 6
+    Image.new("RGB", (30, 20)).save(tmp_path / "a.jpg", exif=exif)
+    (picture,) = describe_picture(str(tmp_path / "a.jpg"))
+    assert picture.shape == (20, 30)
+    assert read_picture(picture).shape == (3, 20, 30)
+
+
+def test_bytes_behind_a_jpeg_do_no_harm(tmp_path):
+    Image.new("L", (30, 20), 100).save(tmp_path / "a.jpg")
+    with (tmp_path / "a.jpg").open("ab") as file:
+        file.write(b"a film \xff\xda and more")
+    check(tmp_path / "a.jpg", np.full((20, 30), 100, "uint8"))
+
+
+@pytest.mark.parametrize("colours", [1, 2, 3, 4])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float16", "float32", "float64"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"planarconfig": "separate", "rowsperstrip": 5},
+        {"byteorder": ">", "bigtiff": True, "tile": (16, 16)},
+        {"compression": "zlib", "predictor": True},
+        {"compression": "lzw", "predictor": True, "planarconfig": "separate"},
+    ],
+    ids=str,
+)
+def test_tiff(tmp_path, colours, dtype, options):
+    pixels = noise((13, 37, colours), dtype)
+    stored = pixels if colours > 1 else pixels[..., 0]
+    if colours == 1 or options.get("planarconfig") == "separate":
+        options = {key: value for key, value in options.items() if colours > 1 or key != "planarconfig"}
+        stored = np.moveaxis(pixels, -1, 0) if colours > 1 else stored
+    elif colours > 1:
+        options = options | {"planarconfig": "contig"}
+    if colours in (2, 4):
+        options = options | {"extrasamples": ["unassalpha"]}
+    tifffile.imwrite(tmp_path / "a.tif", stored, photometric="rgb" if colours > 2 else "minisblack", **options)
+    check(tmp_path / "a.tif", pixels.astype("float32") if pixels.dtype.kind == "f" else pixels)
+
+
+def test_pages_of_a_tiff_are_pictures_without_its_thumbnails(tmp_path):
+    first, second = noise((13, 17, 3)), noise((20, 9), "uint16")
+    with tifffile.TiffWriter(tmp_path / "a.tif") as tiff:
+        tiff.write(first, photometric="rgb", metadata=None)
+        tiff.write(first[::2, ::2], photometric="rgb", subfiletype=1, metadata=None)
+        tiff.write(second, photometric="minisblack", metadata=None)
+    one, two = describe_picture(str(tmp_path / "a.tif"))
+    assert (one.page, one.shape, one.colours, one.dtype) == (0, (13, 17), "RGB", "uint8")
+    assert (two.page, two.shape, two.colours, two.dtype) == (2, (20, 9), "L", "uint16")
+    assert np.array_equal(read_picture(one), np.moveaxis(first, -1, 0))
+    assert np.array_equal(read_picture(two), second[np.newaxis])
+
+
+@pytest.mark.parametrize("options", [{}, {"ome": True}, {"imagej": True}], ids=str)
+def test_planes_of_a_stack_are_pictures(tmp_path, options):
+    stack = noise((5, 13, 17), "uint16")
+    tifffile.imwrite(tmp_path / "a.tif", stack, photometric="minisblack", **options)
+    pictures = describe_picture(str(tmp_path / "a.tif"))
+    assert np.array_equal(np.concatenate([read_picture(picture) for picture in pictures]), stack)
+
+
+def test_palette_and_white_is_zero(tmp_path):
+    picture = Image.fromarray(noise((13, 17, 3))).quantize(7)
+    picture.save(tmp_path / "a.tif")
+    check(tmp_path / "a.tif", np.asarray(picture.convert("RGB")))
+    pixels = noise((13, 17), "uint16")
+    tifffile.imwrite(tmp_path / "b.tif", 65535 - pixels, photometric="miniswhite")
+    check(tmp_path / "b.tif", pixels)
+
+
+def test_jpeg_and_packed_bits_in_tiff(tmp_path):
+    pixels = noise((32, 48, 3))
+    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="rgb", compression="jpeg", tile=(16, 16))
+    check(tmp_path / "a.tif", tifffile.imread(tmp_path / "a.tif"))
+    packed = noise((13, 16), "uint16") >> 4
+    tifffile.imwrite(tmp_path / "b.tif", packed, photometric="minisblack", bitspersample=12)
+    check(tmp_path / "b.tif", packed)
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.tif"])
+def test_pictures_behind_addresses(tmp_path, name):
+    Image.fromarray(noise((13, 17, 3))).save(tmp_path / name)
+    open_store("memory://pictures").put(name, [(tmp_path / name).read_bytes()])
+    (local,), (there,) = describe_picture(str(tmp_path / name)), describe_picture(f"memory://pictures/{name}")
+    assert there == Picture(f"memory://pictures/{name}", 0, local.shape, "RGB", "uint8")
+    assert np.array_equal(read_picture(there), read_picture(local))
+    assert read_metadata(there.path) == read_metadata(local.path)
+
+
+def camera():
+    exif = Image.Exif()
+    exif.endian = "<"
+    exif[MAKE], exif[306], exif[274] = "Maker", "2024:05:06 07:08:09", 6
+    exif.get_ifd(EXIF).update({EXPOSURE: 0.25, 34855: 200})
+    exif.get_ifd(GPS).update({1: "N"})
+    return exif
+
+
+def as_read(exif):
+    found = Image.Exif()
+    found.load(exif)
+    return found, found.get_ifd(EXIF), found.get_ifd(GPS)
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.tif", "big.tif"])
+def test_metadata(tmp_path, name):
+    path = tmp_path / name
+    options = {"big_tiff": True} if name == "big.tif" else {}
+    Image.new("RGB", (30, 20)).save(path, exif=camera().tobytes(), icc_profile=SRGB, **options)
+    found = read_metadata(str(path))
+    assert found.icc == SRGB
+    exif, photo, place = as_read(found.exif)
+    assert found.exif.startswith(b"Exif\0\0")
+    assert exif[MAKE] == "Maker"
+    assert exif[306] == "2024:05:06 07:08:09"
+    assert (photo[EXPOSURE], photo[34855], place[1]) == (0.25, 200, "N")
+    if name.endswith("tif"):
+        assert set(exif) == {MAKE, 306, EXIF, GPS}
+
+
+def test_metadata_behind_the_pixels_of_a_png(tmp_path):
+    data = camera().tobytes()[6:]
+    more = struct.pack(">I", len(data)) + b"eXIf" + data + struct.pack(">I", zlib.crc32(b"eXIf" + data))
+    (tmp_path / "a.png").write_bytes(png(2, 1, 8, 0, b"\0ab", more=more))
+    assert read_metadata(str(tmp_path / "a.png")) == Metadata(b"Exif\0\0" + data, None)
+
+
+def test_exposure_beside_the_camera(tmp_path):
+    extratags = [(MAKE, "s", None, "Maker", True), (EXPOSURE, "2I", 1, (1, 4), True)]
+    tifffile.imwrite(tmp_path / "a.tif", noise((8, 8)), photometric="minisblack", extratags=extratags)
+    exif, photo, _ = as_read(read_metadata(str(tmp_path / "a.tif")).exif)
+    assert (exif[MAKE], photo[EXPOSURE]) == ("Maker", 0.25)
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.tif"])
+def test_nothing_said(tmp_path, name):
+    Image.new("L", (30, 20)).save(tmp_path / name)
+    assert read_metadata(str(tmp_path / name)) == Metadata(None, None)
+
+
+def test_a_profile_in_many_segments(tmp_path):
+    profile = SRGB + np.random.default_rng(0).bytes(200_000)
+    Image.new("RGB", (30, 20)).save(tmp_path / "a.jpg", icc_profile=profile)
+    assert read_metadata(str(tmp_path / "a.jpg")).icc == profile
+
+
+def encoded(form, **options):
+    file = io.BytesIO()
+    Image.fromarray(noise((40, 50, 3))).save(file, form, **options)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "TIFF"])
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_every_cut_is_noticed(tmp_path_factory, form, data):
+    whole = encoded(form, **({"compression": "tiff_lzw"} if form == "TIFF" else {}))
+    path = tmp_path_factory.mktemp("cut") / "a"
+    harmless = {"PNG": 12, "JPEG": 0, "TIFF": 1}[form]  # a chunk that says no more than that it is the last, padding
+    path.write_bytes(whole[: data.draw(st.integers(0, len(whole) - harmless - 1))])
+    with pytest.raises(InputError, match=f"^{path}: .*restore it from its source") as caught:
+        [read_picture(picture) for picture in describe_picture(str(path))]
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "TIFF"])
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(data=st.data())
+def test_damage_is_noticed_or_harmless(tmp_path_factory, form, data):
+    damaged = bytearray(encoded(form))
+    for _ in range(data.draw(st.integers(1, 4))):
+        damaged[data.draw(st.integers(0, min(len(damaged) - 1, 700)))] ^= data.draw(st.integers(1, 255))
+    path = tmp_path_factory.mktemp("damaged") / "a"
+    path.write_bytes(damaged)
+    with suppress(InputError):
+        pictures = describe_picture(str(path))
+        if all(np.prod(picture.shape) < 1e6 for picture in pictures):
+            [read_picture(picture) for picture in pictures]
+    with suppress(InputError):
+        read_metadata(str(path))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is empty; convert it to one of them, restore it"),
+        (b"GIF89a and so on", "is no JPEG, PNG or TIFF file; convert it"),
+        (encoded("PNG")[:8], ".*the file is cut"),
+        (encoded("TIFF")[:8], "is truncated or damaged"),
+    ],
+)
+def test_what_is_no_picture(tmp_path, content, message):
+    path = tmp_path / "a.png"
+    path.write_bytes(content)
+    for function in (describe_picture, read_metadata):
+        with pytest.raises(InputError, match=f"^{path}: {message}"):
+            function(str(path))
+
+
+def test_missing(tmp_path):
+    for path in (str(tmp_path / "a.png"), "memory://nothing/a.png"):
+        with pytest.raises(InputError, match=r"a\.png: .*; "):
+            describe_picture(path)
+    with pytest.raises(InputError, match="Is a directory"):
+        describe_picture(str(tmp_path))
+
+
+def test_colours_and_numbers_that_are_not_read(tmp_path):
+    Image.new("CMYK", (30, 20)).save(tmp_path / "a.jpg")
+    with pytest.raises(InputError, match=r"a\.jpg: .*CMYK colours, which are not read.*; "):
+        describe_picture(str(tmp_path / "a.jpg"))
+    refused = {
+        "uint32": noise((8, 8), "uint32"),
+        "int16": noise((8, 8), "int16"),
+        "complex64": noise((8, 8), "float32").astype("complex64"),
+        "1-bit": noise((8, 8)) > 100,
+    }
+    for name, pixels in refused.items():
+        tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="minisblack")
+        with pytest.raises(InputError, match=rf"a\.tif: pixels of type {name} are not read; convert it to grey or RGB"):
+            describe_picture(str(tmp_path / "a.tif"))
+    for photometric, colours in (("separated", 4), ("cielab", 3), ("minisblack", 5), ("rgb", 5)):
+        extra = {"separated": 0, "cielab": 0, "minisblack": 4, "rgb": 2}[photometric]
+        options = {"extrasamples": [0] * extra} if extra else {}
+        pixels = noise((8, 8, colours))
+        tifffile.imwrite(tmp_path / "a.tif", pixels, photometric=photometric, planarconfig="contig", **options)
+        with pytest.raises(InputError, match=rf"a\.tif: has {colours} colours of kind {photometric.upper()}"):
+            describe_picture(str(tmp_path / "a.tif"))
+
+
+def test_a_large_imagej_stack_of_one_page_is_refused(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", noise((5, 13, 17)), imagej=True, truncate=True)
+    with pytest.raises(InputError, match=r"describes 5 planes by 1 page.*write it again"):
+        describe_picture(str(tmp_path / "a.tif"))
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.tif"])
+def test_a_file_that_was_replaced_since(tmp_path, name):
+    Image.new("RGB", (30, 20)).save(tmp_path / name)
+    (picture,) = describe_picture(str(tmp_path / name))
+    Image.new("RGB", (30, 21)).save(tmp_path / name)
+    with pytest.raises(InputError, match=r"is 21 x 30 x 3 pixels .*; run again"):
+        read_picture(picture)
+
+
+@pytest.mark.skipif(not PHOTOGRAPHS, reason="no photographs here")
+def test_photographs():
+    for path in PHOTOGRAPHS[:2]:
+        (picture,) = describe_picture(str(path))
+        with Image.open(path) as expected:
+            assert picture.shape == expected.size[::-1]
+            assert read_metadata(str(path)).exif == expected.info.get("exif")
+            assert np.array_equal(read_picture(picture), np.moveaxis(np.asarray(expected), -1, 0))
