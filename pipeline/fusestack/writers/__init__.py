@@ -5,5 +5,6 @@ from __future__ import annotations
 WRITERS: dict[str, str] = {
     "ome-zarr": "fusestack.writers.ome_zarr:OmeZarrWriter",
     "bdv-hdf5": "fusestack.writers.bdv_hdf5:BdvHdf5Writer",
+    "picture": "fusestack.writers.picture:PictureWriter",
 }
 """``output.format`` to ``"module:Class"`` of the `fusestack.stage.ImageWriter` that writes it."""
