@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from fusestack.execution.events import Listener
     from fusestack.fusion.blocks import FuseBlocks
     from fusestack.fusion.design import FusedImage
-    from fusestack.planner import Plan
+    from fusestack.planning.plan import Plan
     from fusestack.project.model import Project
     from fusestack.runner import RunReport
     from fusestack.view import View
@@ -88,7 +88,7 @@ def run(
     ConfigError, InputError, BlockError, OutputError
     """
     from fusestack.display.report import report_path, write_report
-    from fusestack.planner import Plan
+    from fusestack.planning.plan import Plan
     from fusestack.runner import run_plan
     from fusestack.storage import identity_of
 
@@ -153,6 +153,7 @@ def design(project: Project | str | Path | Sequence[View], **options: Any) -> Fu
         If an option is wrong, not available yet, or makes more than one image.
     """
     from fusestack.config.load import from_mapping, unsupported
+    from fusestack.config.models import Select
     from fusestack.errors import ConfigError
     from fusestack.fusion.design import design_images
     from fusestack.inputs import selection_of
@@ -164,7 +165,8 @@ def design(project: Project | str | Path | Sequence[View], **options: Any) -> Fu
     loaded = from_mapping({"version": 1, "input": section, "fusion": options})
     if problems := unsupported(loaded):
         raise ConfigError(*problems)
-    fusion, select = loaded.config.fusion, loaded.config.input.select
+    fusion = loaded.config.fusion
+    select = loaded.config.input.select if loaded.config.input is not None else Select()
     if isinstance(project, (str, Path)):
         project = open_project(project)
     if isinstance(project, Project):

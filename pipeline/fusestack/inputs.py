@@ -40,6 +40,8 @@ def read_inputs(loaded: LoadedConfig) -> Inputs:
         If the project or a file is missing, unreadable or contradictory.
     """
     source = loaded.config.input
+    if source is None:
+        raise ConfigError("input: is missing; give input.project or input.views")
     if source.project is not None:
         project = read_project(loaded.resolve_path(source.project))
     elif source.views is not None:

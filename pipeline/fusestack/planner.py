@@ -2,108 +2,23 @@
 
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from fusestack import pyramid
+from fusestack.config.focus import Focus
 from fusestack.config.load import unsupported
 from fusestack.errors import ConfigError
-from fusestack.fingerprint import digest, identities, source_facts
-from fusestack.fusion import blocks as fusion_blocks
-from fusestack.fusion.design import Design, FusedImage, design_images
-from fusestack.fusion.intensity import CoefficientMap
-from fusestack.fusion.statistics import BlockStatistics, block_statistics
-from fusestack.grid import Grid
-from fusestack.image import Codec, ImageSpec
-from fusestack.inputs import Inputs, read_inputs
-from fusestack.layout import cut_levels
-from fusestack.preparation import prepare_content
-from fusestack.resources import WORKER_BYTES, Resources, resolve_resources
-from fusestack.stage import Stage, Target
-from fusestack.writers import WRITERS
+from fusestack.planning.focus import FocusPlan, plan_focus
+from fusestack.planning.fusion import FusionPlan, plan_fusion, refuse_inputs_as_outputs
+from fusestack.planning.plan import Plan
+from fusestack.resources import resolve_resources
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Sequence
 
     from fusestack.config.load import LoadedConfig
-    from fusestack.config.models import Output
-    from fusestack.fusion.groups import Group
-    from fusestack.fusion.intensity import Adjustment
-    from fusestack.geometry import Int3
 
-# Output, its encoded copy, and what the codec needs beside them.
-_COPIES_OF_OUTPUT = 2.5
-_SMALLEST_PART = 16 * 2**20
-_LARGEST_PART = 512 * 2**20
-
-
-@dataclass(frozen=True)
-class PlannedImage:
-    """One image of a plan.
-
-    Parameters
-    ----------
-    title : str
-    target : Target
-        Level 0.
-    preparation : tuple of Stage
-        What ``fuse`` reads besides the input, each with a target of its own; needed until ``fuse`` is complete.
-    stages : tuple of Stage
-        ``fuse``, then one per pyramid level.
-    fused : FusedImage
-    statistics : BlockStatistics
-    components : mapping
-        What the fingerprint is made of, for reasons to run again.
-    fingerprint : str
-        Of the whole image: its pixels, its levels and its metadata.
-    project : str or None
-        Project XML to write beside it.
-    """
-
-    title: str
-    target: Target
-    preparation: tuple[Stage, ...]
-    stages: tuple[Stage, ...]
-    fused: FusedImage
-    statistics: BlockStatistics
-    components: Mapping[str, Any]
-    fingerprint: str
-    project: str | None
-
-
-@dataclass(frozen=True)
-class Plan:
-    """All stages of a run, in order; pure metadata.
-
-    Parameters
-    ----------
-    output : str
-        ``output.path``, absolute.
-    work : str
-        Folder beside it for records and unfinished parts.
-    overwrite : bool
-    images : tuple of PlannedImage
-    resources : Resources
-    config : mapping
-        The resolved configuration.
-    inputs : Inputs
-    design : Design
-    warnings : tuple of str
-    """
-
-    output: str
-    work: str
-    overwrite: bool
-    images: tuple[PlannedImage, ...]
-    resources: Resources
-    config: Mapping[str, Any]
-    inputs: Inputs
-    design: Design
-    warnings: tuple[str, ...]
+CACHE = "fusestack.cache"
+"""Folder beside the output where stages are kept that outputs are made of."""
 
 
 def make_plan(loaded: LoadedConfig) -> Plan:
@@ -119,203 +34,60 @@ def make_plan(loaded: LoadedConfig) -> Plan:
     config = loaded.config
     if problems := unsupported(loaded):
         raise ConfigError(*problems)
-    if config.output is None:
+    fuses = config.input is not None and config.input.images is None
+    focus = config.focus
+    if focus is None and not fuses:
+        focus = Focus()
+    if fuses and config.output is None:
         raise ConfigError(f"{loaded.name}: output.path is missing; say where the fused image goes")
     resources = resolve_resources(config.execution, loaded.folder)
-    inputs = read_inputs(loaded)
-    design = design_of(loaded, inputs)
-    path = str(loaded.resolve_path(config.output.path))
-    read = identities(_paths_read(inputs, design))
-    options = config.fusion.model_dump(mode="json")
-    images = tuple(_plan_image(fused, design, config.output, path, options, read, resources) for fused in design.images)
-    _refuse_inputs_as_outputs(images, [*read, inputs.project.path])
+    cache = cache_folder(loaded)
+    fusion: FusionPlan | None = None
+    focused: FocusPlan | None = None
+    if fuses and config.output is not None:
+        fusion = plan_fusion(loaded, config.output, resources, cache)
+    if focus is not None:
+        focused = plan_focus(loaded, focus, fusion.images if fusion else (), resources, cache)
+        refuse_inputs_as_outputs(focused.images, focused.read)
+    images = (*(fusion.images if fusion else ()), *(focused.images if focused else ()))
+    path = fusion.path if fusion else focused.path if focused else ""
+    read = (*(fusion.read if fusion else ()), *(focused.read if focused else ()))
+    _refuse_twice([image.target.image.path for image in images])
     _refuse_memory([path, *read], resources.scheduler)
     return Plan(
         output=path,
         work=f"{path}.fusestack",
-        overwrite=config.output.overwrite,
+        cache=cache,
+        cache_limit=config.cache.limit,
         images=images,
         resources=resources,
         config=config.model_dump(mode="json"),
-        inputs=inputs,
-        design=design,
-        warnings=design.warnings,
+        source=fusion.inputs.project.path if fusion else focused.source if focused else "",
+        facts=focused.facts if focused else (),
+        inputs=fusion.inputs if fusion else None,
+        design=fusion.design if fusion else None,
+        statistics=focused.statistics if focused else None,
+        warnings=(*(fusion.design.warnings if fusion else ()), *(focused.warnings if focused else ())),
     )
 
 
-def design_of(loaded: LoadedConfig, inputs: Inputs, **changes: Any) -> Design:
-    """Design the fused images of a configuration.
-
-    Parameters
-    ----------
-    loaded : LoadedConfig
-    inputs : Inputs
-    **changes
-        Other values of options of the fusion.
-    """
-    options = loaded.config.fusion.model_copy(update=changes)
-    adjustment = options.intensity_adjustment
-    if adjustment is not None and adjustment.coefficients is not None:
-        container = loaded.resolve_path(adjustment.coefficients)
-        adjustment = adjustment.model_copy(update={"coefficients": container})
-        options = options.model_copy(update={"intensity_adjustment": adjustment})
-    project = inputs.project
-    return design_images(inputs.views, project.views, project.bounding_boxes, options, project.intensity)
+def cache_folder(loaded: LoadedConfig) -> str:
+    """Folder of the cache: as configured, else beside the output."""
+    config = loaded.config
+    if config.cache.path is not None:
+        return loaded.resolve_path(config.cache.path)
+    focus = config.focus or Focus()
+    place = config.output.path if config.output is not None else focus.output.path
+    if place is None:
+        return f"{loaded.resolve_path(focus.output.folder)}/{CACHE}"
+    parent = loaded.resolve_path(place).rpartition("/")[0]
+    return f"{parent}/{CACHE}"
 
 
-def _paths_read(inputs: Inputs, design: Design) -> list[str]:
-    paths = {path for view in inputs.views for path in view.source.paths}
-    paths |= {found.container for found in design.adjustments.values() if isinstance(found, CoefficientMap)}
-    return sorted(paths)
-
-
-def _plan_image(
-    fused: FusedImage,
-    design: Design,
-    output: Output,
-    path: str,
-    options: Mapping[str, Any],
-    read: Mapping[str, str],
-    resources: Resources,
-) -> PlannedImage:
-    single = len(design.images) == 1
-    spec = _image_spec(fused, output, path if single else _titled(path, fused.title), design.anisotropy)
-    work = f"{path}.fusestack"
-    target = Target(WRITERS[output.format], spec, 0, work)
-    _, _, *shape = spec.shape
-    _, _, *block = spec.levels[0].block
-    statistics = block_statistics(
-        fused.compute.tables.values(), _int3(shape), _int3(block), fused.compute.input_itemsize
-    )
-    fused, preparation = prepare_content(fused, read, work, resources)
-    compute, peak = _fit(fused, statistics, spec, resources)
-    components = {
-        "fusion": options,
-        "grid": _grid_facts(fused, design.input_dtype),
-        "inputs": read,
-        "views": digest([_view_facts(group, design) for group in fused.groups]),
-        "output": _layout_facts(spec, output.format),
-    }
-    versions = [fusion_blocks.VERSION, *(stage.fingerprint for stage in preparation)]
-    first = digest([versions, components, _level_facts(spec, 0)])
-    stages = [Stage("fuse", Grid(spec.shape, spec.levels[0].block), compute, target, first, peak)]
-    for number in range(1, len(spec.levels)):
-        stages.append(_pyramid_stage(stages[-1], number, resources))
-    cuts: dict[str, Any] = {"pyramid": [list(reversed(level.factors)) for level in spec.levels]}
-    cuts |= {name: list(reversed(cut)) for name, cut in _level_facts(spec, 0).items() if cut and name != "factors"}
-    named = {**components, "output": {**_layout_facts(spec, output.format), **cuts}}
-    project = _project_path(output, spec.path, single=single)
-    return PlannedImage(
-        title=fused.title,
-        target=target,
-        preparation=preparation,
-        stages=tuple(stages),
-        fused=fused,
-        statistics=statistics,
-        components=named,
-        fingerprint=digest([stage.fingerprint for stage in stages]),
-        project=project,
-    )
-
-
-def _image_spec(fused: FusedImage, output: Output, path: str, anisotropy: float) -> ImageSpec:
-    shape = _int3(fused.shape[2:])
-    factors = pyramid_factors(output, shape, anisotropy)
-    sharded = output.format == "ome-zarr" and output.ome_zarr_version == "0.5" and output.shards != "none"
-    shards = None if isinstance(output.shards, str) else _int3(int(v) for v in output.shards.zyx)
-    if shards and not sharded:
-        raise ConfigError(
-            f"output.shards: {output.format} {output.ome_zarr_version} has no shards; "
-            "use ome_zarr_version '0.5', or shards: auto"
-        )
-    hdf5 = output.format == "bdv-hdf5"
-    levels = cut_levels(
-        fused.shape,
-        factors,
-        _int3(int(v) for v in output.resolved_chunks.zyx),
-        shards,
-        sharded=sharded,
-        chunks_per_block=4 if hdf5 else None,
-    )
-    codec = output.resolved_codec
-    return ImageSpec(
-        path=path,
-        name=fused.title,
-        dtype=fused.dtype,
-        levels=levels,
-        codec=Codec(codec.codec, codec.level),
-        pixel_size=fused.pixel_size,
-        origin=fused.origin,
-        unit=fused.unit,
-        timepoints=fused.timepoints,
-        channels=fused.channels,
-        fill=fused.compute.rule.fill,
-        ome_zarr_version=output.ome_zarr_version,
-    )
-
-
-def pyramid_factors(output: Output, shape: Int3, anisotropy: float) -> tuple[Int3, ...]:
-    """Factors of the levels (z, y, x) that the configuration asks for; an axis of one pixel is never divided."""
-    if output.pyramid == "auto":
-        return pyramid.propose_factors(shape, anisotropy)
-    if output.pyramid == "none":
-        return ((1, 1, 1),)
-    wanted = [_int3(int(v) for v in level.zyx) for level in output.pyramid]
-    return tuple(_int3(1 if n == 1 else f for n, f in zip(shape, level, strict=True)) for level in wanted)
-
-
-def _fit(
-    fused: FusedImage, statistics: BlockStatistics, spec: ImageSpec, resources: Resources
-) -> tuple[fusion_blocks.FuseBlocks, int]:
-    """Give the input of a block the memory that the output leaves, and refuse what cannot fit."""
-    pixels = int(np.prod(spec.levels[0].block))
-    output_bytes = int(_COPIES_OF_OUTPUT * pixels * spec.itemsize)
-    part = min(_LARGEST_PART, resources.block_bytes - output_bytes)
-    if part < _SMALLEST_PART:
-        need, have = output_bytes + _SMALLEST_PART + WORKER_BYTES, resources.memory
-        raise ConfigError(
-            f"a block needs {need / 2**20:,.0f} MiB, a worker has {have / 2**20:,.0f} MiB "
-            f"({WORKER_BYTES / 2**20:,.0f} MiB of it for the program): "
-            "lower output.shards or output.chunks, or raise execution.memory"
-        )
-    peak = output_bytes + min(part, fused.compute.most_bytes(statistics.most_input))
-    return replace(fused.compute, part_bytes=part), peak
-
-
-def _pyramid_stage(below: Stage, number: int, resources: Resources) -> Stage:
-    image = below.target.image
-    level, lower = image.levels[number], image.levels[number - 1]
-    relative = _int3(f // b for f, b in zip(level.factors, lower.factors, strict=True))
-    compute = pyramid.BlockMean(below.target, relative, slab=level.chunks[2])
-    peak = compute.peak_bytes(level.block)
-    if peak > resources.block_bytes:
-        raise ConfigError(
-            f"a block of pyramid level {number} needs {peak / 2**20:,.0f} MiB, a worker has "
-            f"{resources.block_bytes / 2**20:,.0f} MiB: lower output.shards or output.chunks, or raise execution.memory"
-        )
-    fingerprint = digest([pyramid.VERSION, below.fingerprint, _level_facts(image, number)])
-    return Stage(
-        f"pyramid/{number}",
-        Grid(level.shape, level.block),
-        compute,
-        Target(below.target.writer, image, number, below.target.work),
-        fingerprint,
-        peak,
-    )
-
-
-def _refuse_inputs_as_outputs(images: Sequence[PlannedImage], paths: Sequence[str]) -> None:
-    """Never write over what is read, not even where overwriting is allowed."""
-    read = {os.path.realpath(path) for path in paths}
-    for image in images:
-        for key, written in (("output.path", image.target.image.path), ("output.project", image.project)):
-            if written is None:
-                continue
-            place = os.path.realpath(written)
-            if any(place == path or path.startswith(place + os.sep) for path in read if path != os.sep):
-                raise ConfigError(
-                    f"{key}: {written} is an input of this run, and would be replaced; choose another name"
-                )
+def _refuse_twice(paths: Sequence[str]) -> None:
+    twice = sorted({path for path in paths if paths.count(path) > 1})
+    if twice:
+        raise ConfigError(f"{twice[0]}: is the name of two outputs; choose another name for one of them")
 
 
 def _refuse_memory(paths: Sequence[str], scheduler: str) -> None:
@@ -326,75 +98,3 @@ def _refuse_memory(paths: Sequence[str], scheduler: str) -> None:
             f"{inside}: workers of scheduler {scheduler} do not see memory:// of this process; "
             "use execution.scheduler: threads, or another place"
         )
-
-
-def _titled(path: str, title: str) -> str:
-    """``fused.ome.zarr`` -> ``fused_<title>.ome.zarr``."""
-    folder, name = os.path.split(path)
-    for suffix in (".ome.zarr", ".ome.tiff", ".ome.tif"):
-        if name.lower().endswith(suffix):
-            return str(Path(folder) / f"{name[: -len(suffix)]}_{title}{name[-len(suffix) :]}")
-    plain = Path(path)
-    return str(plain.with_name(f"{plain.stem}_{title}{plain.suffix}"))
-
-
-def _project_path(output: Output, path: str, *, single: bool) -> str | None:
-    if output.format != "bdv-hdf5":
-        return None
-    if output.project and single:
-        return output.project
-    return str(Path(path).with_suffix(".xml"))
-
-
-def _grid_facts(fused: FusedImage, input_dtype: str) -> dict[str, Any]:
-    low, high = fused.frame.box.inclusive()
-    rule = fused.compute.rule
-    return {
-        "box": {"min": list(low), "max": list(high)},
-        "spacing": [f"{v:.9g}" for v in reversed(fused.frame.spacing)],
-        "flat": fused.frame.flat,
-        "pixel types": f"{input_dtype} to {rule.dtype}",
-        "intensity range": rule.intensity_range and list(rule.intensity_range),
-    }
-
-
-def _view_facts(group: Group, design: Design) -> list[Any]:
-    """What the pixels of a group depend on besides the options; numbers rounded as they are written in projects."""
-    return [
-        (
-            *view.id,
-            source_facts(view.source),
-            [f"{v:.9g}" for v in view.pixel_to_world.to_xyz()],
-            _adjustment_facts(design.adjustments.get(view.id)),
-        )
-        for view in group.views
-    ]
-
-
-def _adjustment_facts(found: Adjustment | None) -> list[Any] | None:
-    if isinstance(found, CoefficientMap):
-        return [Path(found.container).name, found.group, found.dataset]
-    return None if found is None else [found.factor, found.offset]
-
-
-def _layout_facts(spec: ImageSpec, file_format: str) -> dict[str, Any]:
-    return {
-        "format": f"{file_format} {spec.ome_zarr_version}" if file_format == "ome-zarr" else file_format,
-        "shape": list(spec.shape),
-        "compression": f"{spec.codec.name} {spec.codec.level}",
-        "pixel size": [f"{v:.9g}" for v in reversed(spec.pixel_size)],
-        "origin": [f"{v:.9g}" for v in reversed(spec.origin)],
-        "unit": spec.unit,
-        "timepoints": list(spec.timepoints),
-        "channels": [f"{channel.id} {channel.name}" for channel in spec.channels],
-    }
-
-
-def _level_facts(spec: ImageSpec, number: int) -> dict[str, Any]:
-    level = spec.levels[number]
-    return {"factors": level.factors, "chunks": level.chunks, "shards": level.shards, "block": level.block}
-
-
-def _int3(values: Iterable[int]) -> Int3:
-    z, y, x = (int(v) for v in values)
-    return (z, y, x)

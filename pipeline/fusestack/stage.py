@@ -105,6 +105,8 @@ class Stage:
         Hash of options, algorithm version, inputs and the stages before it.
     peak_bytes : int
         Memory that one block needs at most: inputs, work, output and encoded output.
+    needs : tuple of str
+        Keys of the stages whose targets it reads.
     """
 
     name: str
@@ -113,6 +115,7 @@ class Stage:
     target: Target
     fingerprint: str
     peak_bytes: int
+    needs: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:

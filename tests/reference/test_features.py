@@ -275,7 +275,7 @@ def test_row_16_grouping(tmp_path: Path) -> None:
     titles = {}
     for rule in ("timepoint_channel", "timepoint_channel_illumination", "all", "view"):
         plan = fusestack.plan(config(tmp_path, views, group_by=rule))
-        titles[rule] = [group.title for image in plan.images for group in image.fused.groups]
+        titles[rule] = [group.title for image in plan.images for group in image.fusion.image.groups]
         assert len({image.target.image.shape[2:] for image in plan.images}) == 1
     pairs = [(t, c) for t in range(2) for c in range(2)]
     assert titles["timepoint_channel"] == [f"fused_tp_{t}_ch_{c}" for t, c in pairs]

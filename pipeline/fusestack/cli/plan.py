@@ -10,7 +10,7 @@ from fusestack.cli.arguments import add_configuration, load
 if TYPE_CHECKING:
     import argparse
 
-    from fusestack.planner import Plan, PlannedImage
+    from fusestack.planning.plan import Plan, PlannedImage
 
 # A first guess, for an estimate that says "about": uncompressed bytes per second and worker.
 _BYTES_PER_SECOND = 120e6
@@ -35,7 +35,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
 def warn(plan: Plan, *, force: bool = False) -> None:
     """Print what is right but surprising, and what a run would refuse."""
     from fusestack.errors import OutputError
-    from fusestack.runner import check_outputs
+    from fusestack.inspection import check_outputs
 
     warnings = list(plan.warnings)
     try:
@@ -49,15 +49,17 @@ def warn(plan: Plan, *, force: bool = False) -> None:
 def print_plan(plan: Plan, *, force: bool = False) -> None:
     """Print what a run would make."""
     from fusestack.cli.progress import duration, size
-    from fusestack.runner import inspect
+    from fusestack.inspection import inspect
 
     resources = plan.resources
-    views = plan.inputs.views
-    print(f"input     {plan.inputs.project.path}")
-    print(f"          {len(views):,} views, {plan.design.input_dtype}, {_levels_used(plan)}")
+    print(f"input     {plan.source}")
+    if plan.inputs is not None and plan.design is not None:
+        print(f"          {len(plan.inputs.views):,} views, {plan.design.input_dtype}, {_levels_used(plan)}")
+    for fact in plan.facts:
+        print(f"focus     {fact}")
     for image in plan.images:
         _print_image(image)
-    peak = max(stage.peak_bytes for image in plan.images for stage in (*image.preparation, *image.stages))
+    peak = max(stage.peak_bytes for stage in plan.stages)
     print(
         f"workers   {resources.workers} ({resources.scheduler}), {size(resources.memory)} each; "
         f"a block needs at most {size(peak)}"
@@ -78,7 +80,11 @@ def print_plan(plan: Plan, *, force: bool = False) -> None:
 
 def _levels_used(plan: Plan) -> str:
     levels = {
-        int(level) for image in plan.images for table in image.fused.compute.tables.values() for level in table.levels
+        int(level)
+        for image in plan.images
+        if image.fusion is not None
+        for table in image.fusion.image.compute.tables.values()
+        for level in table.levels
     }
     return "full resolution" if levels == {0} else f"read at resolution levels {sorted(levels)}"
 
@@ -100,11 +106,12 @@ def _print_image(image: PlannedImage) -> None:
         shard = f", shards {' x '.join(str(n) for n in reversed(level.shards[2:]))}" if level.shards else ""
         factors = " x ".join(str(n) for n in reversed(level.factors))
         print(f"          level {number}: {shape}, factors {factors}, chunks {cut}{shard}")
-    facts = image.statistics
-    print(
-        f"          {facts.blocks:,} blocks, {facts.touched:,} with data; views per block: "
-        f"{facts.mean_views:.1f} on average, {facts.most_views} at most"
-    )
+    if image.fusion is not None:
+        facts = image.fusion.statistics
+        print(
+            f"          {facts.blocks:,} blocks, {facts.touched:,} with data; views per block: "
+            f"{facts.mean_views:.1f} on average, {facts.most_views} at most"
+        )
     if image.project:
         print(f"          project {image.project}")
 
@@ -115,7 +122,7 @@ def _xyz(values: tuple[float, float, float]) -> str:
 
 def summary_of_plan(plan: Plan, *, force: bool = False) -> dict[str, Any]:
     """The plan for machines; shapes and sizes in t, c, z, y, x order."""
-    from fusestack.runner import inspect
+    from fusestack.inspection import inspect
 
     states = {(s.stage.target.image.path, s.stage.name): s for s in inspect(plan, force=force)}
     images = []
@@ -140,9 +147,7 @@ def summary_of_plan(plan: Plan, *, force: bool = False) -> dict[str, Any]:
                     }
                     for level in spec.levels
                 ],
-                "blocks": image.statistics.blocks,
-                "blocks_with_data": image.statistics.touched,
-                "views_per_block": {"mean": image.statistics.mean_views, "max": image.statistics.most_views},
+                **_views_of_blocks(image),
                 "stages": [
                     {
                         "stage": stage.name,
@@ -159,9 +164,21 @@ def summary_of_plan(plan: Plan, *, force: bool = False) -> dict[str, Any]:
     resources = plan.resources
     return {
         "images": images,
-        "views": len(plan.inputs.views),
+        "views": len(plan.inputs.views) if plan.inputs is not None else 0,
         "scheduler": resources.scheduler,
         "workers": resources.workers,
         "memory": resources.memory,
         "warnings": list(plan.warnings),
+    }
+
+
+def _views_of_blocks(image: PlannedImage) -> dict[str, Any]:
+    """Blocks of a fused image and the views in them; of another image its blocks."""
+    if image.fusion is None:
+        return {"blocks": image.stages[0].grid.count}
+    facts = image.fusion.statistics
+    return {
+        "blocks": facts.blocks,
+        "blocks_with_data": facts.touched,
+        "views_per_block": {"mean": facts.mean_views, "max": facts.most_views},
     }

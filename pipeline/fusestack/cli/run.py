@@ -24,7 +24,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     from fusestack.cli.plan import print_plan, summary_of_plan
     from fusestack.cli.progress import duration, progress_listener, size
     from fusestack.planner import make_plan
-    from fusestack.runner import check_outputs
+    from fusestack.inspection import check_outputs
 
     plan = make_plan(load(arguments))
     for warning in plan.warnings:
@@ -43,6 +43,9 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
             print(f"done in {duration(report.seconds)}, {size(written)} compressed:")
         for path in report.outputs:
             print(f"  {path}")
+        if report.cache_bytes:
+            freed = f", {size(report.cache_freed)} of it were freed" if report.cache_freed else ""
+            print(f"cache: {size(report.cache_bytes)} in {plan.cache}{freed} (fusestack cache ls)")
         print(f"pictures, timings and settings: {plan.output}.report.html")
     return {
         "outputs": list(report.outputs),

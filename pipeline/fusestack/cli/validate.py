@@ -27,9 +27,16 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     for sentence in later:
         print(f"warning: {sentence}", file=sys.stderr)
     views = 0
-    if loaded.config.input.images is None:
-        inputs = read_inputs(loaded)
-        views = len(open_views(inputs.views))
+    stacks: list[str] = []
+    config = loaded.config
+    if config.input is not None and config.input.images is None:
+        views = len(open_views(read_inputs(loaded).views))
+    if not later and (views == 0 or (config.focus is not None and config.focus.input != "fused")):
+        from fusestack.config.focus import Focus
+        from fusestack.planning.focus_input import stack_inputs
+
+        stacks = [one.source for one in stack_inputs(loaded, config.focus or Focus(), ())]
     if not arguments.quiet:
-        print(f"{loaded.name}: valid" + (f", {views:,} views found and opened" if views else ""))
-    return {"valid": True, "views": views, "warnings": later}
+        opened = [f"{views:,} views found and opened"] if views else stacks
+        print(", ".join([f"{loaded.name}: valid", *opened]))
+    return {"valid": True, "views": views, "stacks": stacks, "warnings": later}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fusestack.config.models import Cache
 from fusestack.storage import is_address
 
 if TYPE_CHECKING:
@@ -23,16 +22,12 @@ def unsupported(loaded: LoadedConfig) -> list[str]:
 
 def _missing(config: Config) -> Iterator[tuple[str, str]]:
     """Key and sentence."""
-    if config.input.images is not None:
-        yield "input.images", _later("a focus stack", "focus stacking", "input.project or input.views")
-    if config.focus is not None:
-        yield "focus", "is not available yet in this version (it comes with focus stacking); remove the section"
+    if config.focus is not None and config.focus.align is not None:
+        yield "focus.align", _later("alignment", "alignment", "slices that are aligned, and false")
+    if config.focus is not None and config.focus.prepare:
+        yield "focus.prepare", _later("preparing slices", "alignment", "nothing, and remove the key")
     if config.output is not None:
         yield from _missing_output(config.output)
-    default = Cache()
-    for key in Cache.model_fields:
-        if getattr(config.cache, key) != getattr(default, key):
-            yield f"cache.{key}", _later("a cache", "focus stacking", "nothing, and remove the key")
 
 
 def _missing_output(output: Output) -> Iterator[tuple[str, str]]:

@@ -1,29 +1,29 @@
-"""The section ``focus``: from a stack to one sharp image, its mask and its depth map.
-
-Structure only: names and options of operators are checked where the operators are declared.
-"""
+"""The section ``focus``: from a stack to one sharp picture, its mask and its depth map."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
 
-from fusestack.config.values import CountPerAxis, Id, Model, Switch, Text, not_allowed, switch
+from fusestack.config.operators import CutOperators, FinalOperators, Generators, MaskOperators
+from fusestack.config.values import Count, CountPerAxis, Id, Model, NotNegative, Positive, Switch, Text, not_allowed, switch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_SPELLED = ("masks", "merge", "cut", "final", "background", "substacks", "colorspace", "mask_size")
+
 
 def _operator(value: Any) -> Any:
     if not isinstance(value, dict) or len(value) != 1 or not isinstance(next(iter(value.values())), dict | None):
-        raise not_allowed("an operator, a mapping with one key such as {wave: {percent: 20}}")
+        raise not_allowed("an operator, a mapping with one key such as {crop: {left: 20}}")
     return {name: options or {} for name, options in value.items()}
 
 
-Operator = Annotated[dict[str, dict[str, Any]], BeforeValidator(_operator)]
-"""Name of an operator and its options."""
-Operators = tuple[Operator, ...]
+Operators = tuple[Annotated[dict[str, dict[str, Any]], BeforeValidator(_operator)], ...]
+"""Operators that come in a later version: names and options as they are."""
 
 
 class Align(Model):
@@ -46,22 +46,74 @@ class Statistics(Model):
     use: Text | None = Field(default=None, description="file to take them from")
 
 
+class MaskSize(Model):
+    """Masks are made at another size than the slices (imfuse: prepresize)."""
+
+    percent: Annotated[float, Field(gt=0, le=400)] = Field(default=50, description="percent of the size of the slices")
+    interpolation: Literal["Spline", "Catrom", "Bilinear", "Nearest", "Average"] = Field(
+        default="Spline", description="how pixels between pixels are found"
+    )
+
+
+class Colorspace(Model):
+    """What the generators look at, where they do not say it themselves."""
+
+    space: Text = Field(default="sRGB", description="colour space, such as Lab")
+    channel: Id | None = Field(default=None, description="one channel of it, 0-based")
+
+
+class Substacks(Model):
+    """Ranges of slices, counted from 1, that are focused by themselves and painted over one another.
+
+    Either one range, `number` to `last_number`, or a series of ranges, one every `number` slices; percentages of the
+    number of slices where they are given instead. Each range is made longer by `radius` on both sides.
+    """
+
+    number: Count | None = Field(default=None, description="first slice of the range; alone: slices of each range")
+    last_number: Count | None = Field(default=None, description="last slice of the range")
+    percent: Positive | None = Field(default=None, description="the same in percent; default: 14")
+    last_percent: Positive | None = Field(default=None, description="the same in percent")
+    radius: Id | None = Field(default=None, description="slices that ranges reach beyond; default: 5 percent")
+    radius_percent: NotNegative = Field(default=5, description="the same in percent")
+    kurt: Switch = Field(default=False, description="every range begins with the first slice")
+
+
 class FocusOutput(Model):
     """What is written; the suffix chooses OME-Zarr, TIFF, PNG or JPEG."""
 
-    path: Text = Field(description="the sharp image")
+    path: Text | None = Field(
+        default=None, description="the sharp picture; default: a name made of the sources and the options"
+    )
     mask: Text | None = Field(default=None, description="the final mask")
-    depth: Text | None = Field(default=None, description="the depth map")
-    pyramid: Literal["auto", "none"] | tuple[CountPerAxis, ...] = Field(default="auto", description="levels")
+    depth: Text | None = Field(
+        default=None,
+        description="the depth map: index of the slice, from 0 (TIFF, OME-Zarr); its share of the last one (PNG); "
+        "its colour (JPEG)",
+    )
+    height: Text | None = Field(default=None, description="the depth map in physical units (TIFF, OME-Zarr)")
+    depth_colour: Text | None = Field(default=None, description="the depth map in colours, indigo to red")
+    between_slices: Switch | None = Field(
+        default=None, description="depth between slices, from three masks; default: only with the default operators"
+    )
+    dtype: Literal["input", "uint8", "uint16", "float32"] = Field(default="input", description="type of its pixels")
+    pyramid: Literal["auto", "none"] | tuple[CountPerAxis, ...] = Field(
+        default="auto", description="levels of OME-Zarr"
+    )
+    folder: Text = Field(default=".", description="where a default name goes")
+    basename: str = Field(default="", description="beginning of a default name")
+    long_name: Switch = Field(default=False, description="append the options to a default name")
+    suffix: Literal[".tif", ".png", ".jpg", ".ome.zarr"] = Field(default=".tif", description="of a default name")
+    overwrite: Switch = Field(default=False, description="replace an output that was made with other settings")
 
 
 class Focus(Model):
-    """Focus stacking: one sharp image from a stack."""
+    """Focus stacking: one sharp picture from a stack."""
 
     input: Text = Field(
         default="fused", description="fused, or the path of an OME-Zarr, a TIFF stack or a folder of images"
     )
     axis: Literal["x", "y", "z"] = Field(default="z", description="axis along which the focus changes")
+    reverse: Switch = Field(default=False, description="slices are ordered from back to front")
     reference_channel: Id | None = Field(
         default=None, description="channel that the masks are built from; they are applied to all channels"
     )
@@ -71,24 +123,64 @@ class Focus(Model):
     prepare: Operators = Field(
         default=(), description="operators applied to the slices first: crop, shave, resize, gamma ..."
     )
-    options: Text | None = Field(
+    options: Text | tuple[Text, ...] | None = Field(
         default=None, description="imfuse's option string, instead of masks, merge, cut and final"
     )
-    masks: Operators = Field(default=(), description="operators that say how sharp each pixel is")
-    merge: Operators = Field(default=(), description="operators applied to the merged mask")
-    cut: Operators = Field(default=(), description="operators applied to the cut mask of every slice")
-    final: Operators = Field(default=(), description="operators applied to the sharp image")
-    background: Text | Operator | tuple[Text | Operator, ...] | None = Field(
-        default=None, description="what is painted where nothing is sharp"
+    colorspace: Colorspace = Field(default=Colorspace(), description="what the generators look at")
+    mask_size: MaskSize | None = Field(default=None, description="make the masks at another size")
+    masks: Generators = Field(default=(), description="operators that say how sharp each pixel is")
+    merge: MaskOperators = Field(default=(), description="operators applied to the merged mask")
+    cut: CutOperators = Field(default=(), description="operators applied to the cut mask of every slice")
+    final: FinalOperators = Field(default=(), description="operators applied to the sharp picture")
+    background: tuple[Text, ...] | None = Field(
+        default=None,
+        description="what is painted where nothing is sharp: a colour, transparent, enfuse, wave, wavedark, or an image "
+        "of the stack such as max; several are painted in order",
     )
-    substacks: dict[str, Any] | tuple[dict[str, Any], ...] | None = Field(
-        default=None, description="ranges of slices that are focused by themselves and painted over one another"
+    substacks: tuple[Substacks, ...] = Field(
+        default=(), description="ranges of slices that are focused by themselves and painted over one another"
     )
+    layered: Switch = Field(default=False, description="a TIFF of pages: the picture, backgrounds, substacks")
     statistics: Statistics = Field(default=Statistics(), description="statistics of the whole stack")
-    output: FocusOutput | None = Field(default=None, description="what is written")
+    output: FocusOutput = Field(default=FocusOutput(), description="what is written")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _spell_out(cls, value: Any) -> Any:
+        """Turn the option string into the lists that it stands for."""
+        if not isinstance(value, dict):
+            return value
+        value = {key: one for key, one in value.items() if one is not None or key == "background"}
+        if isinstance(value.get("background"), str):
+            value["background"] = [value["background"]]
+        if isinstance(value.get("substacks"), dict):
+            value["substacks"] = [value["substacks"]]
+        options = value.get("options")
+        if not options or not isinstance(options, str | list | tuple):
+            return value
+        from fusestack.config.optionstring import parse_options
+
+        try:
+            found = parse_options(options)
+        except ValueError as error:
+            raise _contradiction([("options", str(error))]) from error
+        twice = [key for key in _SPELLED if value.get(key) and (key in found or key in _SPELLED[:4])]
+        if twice:
+            raise _contradiction(
+                [("options", f"says the same as {', '.join(twice)}; use either the string or the lists")]
+            )
+        return {key: one for key, one in value.items() if key != "options"} | found
 
     def contradictions(self) -> Iterator[tuple[str, str]]:
-        """Refuse operators that are written twice."""
-        spelled_out = [key for key in ("masks", "merge", "cut", "final") if getattr(self, key)]
-        if self.options and spelled_out:
-            yield "options", f"says the same as {', '.join(spelled_out)}; use either the string or the lists"
+        """Refuse weights that leave nothing."""
+        weights = [mask.weight for mask in self.masks if mask.weight is not None]
+        rest = 100 - sum(weights)
+        if rest < 0:
+            yield "masks", f"the weights add up to {sum(weights):g} percent; lower them to 100 or less"
+        elif len(weights) < len(self.masks) and rest < len(self.masks) - len(weights):
+            yield "masks", "the weights leave nothing for the masks without a weight; lower them"
+
+
+def _contradiction(found: list[tuple[str, str]]) -> PydanticCustomError:
+    text = "; ".join(f"{key}: {sentence}" for key, sentence in found)
+    return PydanticCustomError("contradiction", "{text}", {"text": text, "found": found})

@@ -28,6 +28,8 @@ _ALLOWED: dict[str, Callable[[dict[str, Any]], str]] = {
     "string_too_short": lambda _: "text that is not empty",
     "greater_than": lambda c: f"a number greater than {c['gt']:,.15g}",
     "greater_than_equal": lambda c: f"at least {c['ge']:,.15g}",
+    "less_than": lambda c: f"a number less than {c['lt']:,.15g}",
+    "less_than_equal": lambda c: f"at most {c['le']:,.15g}",
     "too_short": lambda c: f"at least {c['min_length']} {'entry' if c['min_length'] == 1 else 'entries'}",
     "too_long": lambda c: f"at most {c['max_length']} entries",
 }
@@ -185,3 +187,22 @@ def _models_in(annotation: Any) -> set[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return {annotation}
     return {found for part in get_args(annotation) for found in _models_in(part)}
+
+
+def refusals(error: ValidationError, known: list[str]) -> list[tuple[str, str]]:
+    """Problems of a mapping with the given keys: key and sentence of each."""
+    found: list[tuple[str, str]] = []
+    grouped: dict[str, list[ErrorDetails]] = {}
+    for detail in error.errors(include_url=False):
+        grouped.setdefault(str(detail["loc"][0]) if detail["loc"] else "", []).append(detail)
+    for key, details in grouped.items():
+        kinds = {detail["type"] for detail in details}
+        if "extra_forbidden" in kinds:
+            close = difflib.get_close_matches(key, known, n=1)
+            text = f"unknown key (did you mean '{close[0]}'?)" if close else f"unknown key; allowed are {', '.join(known)}"
+        elif kinds == {"missing"}:
+            text = "is missing, but needed here"
+        else:
+            text = _refusal((key,), [detail for detail in details if detail["type"] != "none_required"] or details)
+        found.append((key, text))
+    return found

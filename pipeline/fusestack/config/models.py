@@ -379,7 +379,7 @@ class Config(Model):
     """A fusestack configuration."""
 
     version: Literal[1] = Field(default=1, description="version of this format")
-    input: Input = Field(description="what is read")
+    input: Input | None = Field(default=None, description="what is read; needed unless focus.input names a stack")
     fusion: Fusion = Field(default=Fusion(), description="how views become one image")
     output: Output | None = Field(default=None, description="what is written")
     focus: Focus | None = Field(default=None, description="focus stacking of the fused image, or of images")
@@ -392,9 +392,16 @@ class Config(Model):
         """Take a section all of whose keys are commented out as left out."""
         if not isinstance(value, dict):
             return value
-        return {key: section for key, section in value.items() if section is not None or key == "input"}
+        return {key: section for key, section in value.items() if section is not None}
 
     def contradictions(self) -> Iterator[tuple[str, str]]:
         """Refuse sections that need one another."""
-        if self.output is not None and self.output.append and self.input.project is None:
+        stack = self.focus is not None and self.focus.input != "fused"
+        if self.input is None and not stack:
+            yield "input", "is missing, but needed here; give input.project, input.views or input.images"
+        if self.input is not None and self.input.images is not None and stack:
+            yield "focus.input", "there is input.images already; give one of them"
+        if self.output is not None and (self.input is None or self.input.images is not None):
+            yield "output", "nothing is fused here; say where the sharp picture goes with focus.output"
+        elif self.output is not None and self.output.append and (self.input is None or self.input.project is None):
             yield "output.append", "there is no input.project to add the images to; use output.project"

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from fusestack.planner import Plan, PlannedImage
+    from fusestack.planning.plan import Plan, PlannedImage
     from fusestack.runner import RunReport
 
 _MOST_PIXELS = 2**23
@@ -124,8 +124,9 @@ def _facts(plan: Plan, report: RunReport) -> str:
     spec = plan.images[0].target.image
     shape = " x ".join(f"{n:,}" for n in reversed(spec.shape[2:]))
     rows = [
-        ("input", plan.inputs.project.path),
-        ("views", f"{len(plan.inputs.views):,}"),
+        ("input", plan.source),
+        *([("views", f"{len(plan.inputs.views):,}")] if plan.inputs is not None else []),
+        *(("focus", fact) for fact in plan.facts),
         ("output", plan.output),
         (
             "pixels (x, y, z)",

@@ -28,7 +28,7 @@ def volume_of_config(loaded: LoadedConfig) -> Volume:
     from fusestack.config.load import unsupported
     from fusestack.errors import ConfigError
     from fusestack.inputs import read_inputs
-    from fusestack.planner import design_of
+    from fusestack.planning.fusion import design_of
 
     if problems := unsupported(loaded):
         raise ConfigError(*problems)

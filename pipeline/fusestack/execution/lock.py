@@ -30,7 +30,7 @@ _SETTLE = 1.0
 
 
 @contextmanager
-def output_lock(path: str | Path, output: str) -> Iterator[None]:
+def output_lock(path: str | Path, output: str, *, wait: bool = False) -> Iterator[None]:
     """Hold the lock of an output.
 
     On a disk it is released by the system when the process ends, however it ends. In an object store the holder gives
@@ -42,13 +42,18 @@ def output_lock(path: str | Path, output: str) -> Iterator[None]:
         Lock file or object; a file stays behind, its presence means nothing.
     output : str
         What is locked, for the message.
+    wait : bool
+        Wait while another run holds it.
 
     Raises
     ------
     OutputError
         If another run holds it; names the machine and the process.
     """
-    lock = _object_lock(str(path), output) if is_address(str(path)) else _file_lock(Path(path), output)
+    if is_address(str(path)):
+        lock = _object_lock(str(path), output, wait=wait)
+    else:
+        lock = _file_lock(Path(path), output, wait=wait)
     with lock:
         yield
 
@@ -66,7 +71,7 @@ def _cannot_write(output: str, place: str, error: OSError) -> OutputError:
 
 
 @contextmanager
-def _file_lock(path: Path, output: str) -> Iterator[None]:
+def _file_lock(path: Path, output: str, *, wait: bool) -> Iterator[None]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
@@ -74,7 +79,7 @@ def _file_lock(path: Path, output: str) -> Iterator[None]:
         raise _cannot_write(output, str(path.parent), error) from error
     try:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise _held(output, path.read_text(errors="replace").strip() or "another process") from error
         os.ftruncate(descriptor, 0)
@@ -85,12 +90,18 @@ def _file_lock(path: Path, output: str) -> Iterator[None]:
 
 
 @contextmanager
-def _object_lock(address: str, output: str) -> Iterator[None]:
+def _object_lock(address: str, output: str, *, wait: bool) -> Iterator[None]:
     folder, name = folder_of(address)
     token = uuid.uuid4().hex
     try:
-        if not folder.create(name, _sign_of_life(token)):
-            _take_over(folder, name, token, output)
+        while not folder.create(name, _sign_of_life(token)):
+            try:
+                _take_over(folder, name, token, output)
+                break
+            except OutputError:
+                if not wait:
+                    raise
+            time.sleep(_SETTLE)
     except OutputError:
         raise
     except OSError as error:

@@ -11,9 +11,55 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fusestack.kernels import contrast, convert, downsample, fuse, intensity, mask, nodes, views
+    from fusestack.kernels import (
+        blend,
+        cleaning,
+        colour,
+        compose,
+        contrast,
+        convert,
+        downsample,
+        fourier,
+        fuse,
+        gaussians,
+        intensity,
+        levels,
+        mask,
+        morphology,
+        nodes,
+        paint,
+        resample,
+        sharpen,
+        smooth,
+        views,
+        wavelet,
+        window,
+    )
 
-__all__ = ["contrast", "convert", "downsample", "fuse", "intensity", "mask", "nodes", "views"]
+__all__ = [
+    "blend",
+    "cleaning",
+    "colour",
+    "compose",
+    "contrast",
+    "convert",
+    "downsample",
+    "fourier",
+    "fuse",
+    "gaussians",
+    "intensity",
+    "levels",
+    "mask",
+    "morphology",
+    "nodes",
+    "paint",
+    "resample",
+    "sharpen",
+    "smooth",
+    "views",
+    "wavelet",
+    "window",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -20,7 +20,7 @@ from fusestack.image import Codec
 from fusestack.storage import is_address
 from fusestack.writers.base import check_block, output_errors, settings_differ
 from fusestack.writers.ome_zarr import OmeZarrWriter
-from fusestack.writers.picture_format import Layout, Notes, Page
+from fusestack.writers.picture_format import BAND_BYTES, Layout, Notes, Page
 from fusestack.writers.picture_jpeg import JPEG
 from fusestack.writers.picture_png import PNG
 from fusestack.writers.picture_tiff import TIFF
@@ -97,7 +97,7 @@ class PictureWriter:
             If the place cannot be written, or something else or a picture of another shape is there.
         """
         if self.path.exists():
-            if self._layout() != self._expected():
+            if self._layout() not in self._expected():
                 raise settings_differ(self.path, "number of pages, colours, shape or dtype")
             if not self._store_path.exists():
                 return
@@ -168,6 +168,9 @@ class PictureWriter:
         try:
             for place, page in enumerate(range(pages.start, pages.stop)):
                 pixels = self._format.read(self.path, page, rows, columns)
+                if pixels.shape[2] < self.spec.shape[1]:  # its opacity was full everywhere
+                    full = np.iinfo(pixels.dtype).max if pixels.dtype.kind != "f" else 1
+                    pixels = np.concatenate([pixels, np.full_like(pixels[..., :1], full)], axis=-1)
                 out[0, :, place] = np.moveaxis(pixels, -1, 0)[colours]
         except Exception as error:  # each library has exceptions of its own
             raise OutputError(f"{self.path}: cannot be read back: {error}; delete the output and run again") from error
@@ -181,7 +184,8 @@ class PictureWriter:
         options : mapping
             JSON values, each of which may be missing: ``description`` and ``software`` (text), ``exif`` and ``icc``
             (hexadecimal; see `fusestack.writers.picture_format.exif_of` for what is carried over), ``resolution``
-            (pixels per inch). Others are not looked at.
+            (pixels per inch), ``drop_opaque_alpha`` (leave the last channel out where all of it is opaque). Others are
+            not looked at.
 
         Raises
         ------
@@ -193,8 +197,11 @@ class PictureWriter:
         if self._store_path.exists():
             with output_errors(self.path):
                 try:
-                    notes = Notes.of_options(options, self.spec.shape[1])
-                    self._format.write(self._partial, self._pages(), notes, self.spec.codec)
+                    pages = self._pages()
+                    if options.get("drop_opaque_alpha") and all(_is_opaque(page) for page in pages):
+                        pages = [_without_alpha(page) for page in pages]
+                    notes = Notes.of_options(options, pages[0].shape[2])
+                    self._format.write(self._partial, pages, notes, self.spec.codec)
                     with self._partial.open("r+b") as file:
                         os.fsync(file.fileno())
                     self._partial.replace(self.path)
@@ -257,9 +264,25 @@ class PictureWriter:
                 f"{self.path}: is no {self._format.name} picture of ours, and is left alone: choose another output.path"
             ) from error
 
-    def _expected(self) -> Layout:
+    def _expected(self) -> list[Layout]:
+        """What a finished picture may be: its opacity is left out where it says nothing."""
         _, colours, pages, height, width = self.spec.shape
-        return Layout(pages, colours, (height, width), self.spec.dtype)
+        kept = [colours] if colours % 2 else [colours, colours - 1]
+        return [Layout(pages, count, (height, width), self.spec.dtype) for count in kept]
+
+
+def _is_opaque(page: Page) -> bool:
+    """Whether there is an opacity that is full everywhere."""
+    if page.shape[2] % 2:
+        return False
+    full = np.iinfo(page.dtype).max if page.dtype.kind != "f" else 1
+    rows = max(1, BAND_BYTES // max(1, page.shape[1] * page.pixel_bytes))
+    return all(bool((band[..., -1] == full).all()) for band in page.bands(rows))
+
+
+def _without_alpha(page: Page) -> Page:
+    height, width, colours = page.shape
+    return Page((height, width, colours - 1), page.dtype, lambda rows, columns: page.read(rows, columns)[..., :-1])
 
 
 def _unfit(spec: ImageSpec, form: PictureFormat) -> list[str]:

@@ -1,0 +1,202 @@
+"""imfuse's option string, ``--blur=s1,S2 --cutwave=p75``, as the lists of the configuration (imfuse reference 2)."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import shlex
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from fusestack.operators.base import Operator
+
+_SECOND = {"r": "R", "s": "S", "p": "P", "n": "N"}
+_NUMBER = re.compile(r"([A-Za-z]?)([+-]?(?:\d+\.?\d*|\.\d+))(%?)")
+_SWITCHES = {"": True, "yes": True, "no": False, "on": True, "off": False, "1": True, "0": False}
+_ELSEWHERE = {
+    "align": "focus.align",
+    "basename": "focus.output.basename",
+    "B": "focus.output.basename",
+    "cache": "cache.path",
+    "C": "cache.path",
+    "cacheformat": "nothing: the cache holds Zarr arrays",
+    "exif": "nothing: EXIF is always carried over",
+    "extra": "focus.output.mask and focus.output.depth",
+    "X": "focus.output.mask and focus.output.depth",
+    "f": "the switch --force of the command",
+    "force": "the switch --force of the command",
+    "format": "the suffix of focus.output.path",
+    "limit-memory": "execution.memory",
+    "L": "focus.output.long_name",
+    "longname": "focus.output.long_name",
+    "o": "focus.output.path",
+    "output": "focus.output.path",
+    "rmcache": "the command fusestack cache rm",
+    "video": "nothing",
+    "V": "nothing",
+    "W": "fusestack preview",
+}
+_OWN = {
+    "background": {"": "names"},
+    "bg": {"": "names"},
+    "colorspace": {"C": "space", "c": "channel"},
+    "prepresize": {"p": "percent"},
+    "revert": {},
+    "layered": {},
+    "substacks": {
+        "n": "number",
+        "N": "last_number",
+        "p": "percent",
+        "P": "last_percent",
+        "r": "radius",
+        "kurt": "kurt",
+    },
+}
+_OWN_WORDS = {"background": ("name",), "bg": ("name",), "colorspace": ("space", "channel"), "prepresize": ("interpolation",)}
+
+
+def parse_options(text: str | Sequence[str]) -> dict[str, Any]:
+    """Spell out an option string.
+
+    Parameters
+    ----------
+    text : str or sequence of str
+        As on a command line, or already split into options.
+
+    Returns
+    -------
+    dict
+        Keys of the section ``focus``: masks, merge, cut, final, background, substacks, colorspace, mask_size ...
+
+    Raises
+    ------
+    ValueError
+        Names the option or argument that is not known, and the nearest one that is.
+    """
+    try:
+        words = shlex.split(text) if isinstance(text, str) else list(text)
+    except ValueError as error:
+        raise ValueError(f"the quotes do not match ({error})") from error
+    found: dict[str, Any] = {}
+    for word in words:
+        if not word.startswith("-"):
+            raise ValueError(f"'{word}' is no option; options begin with --, and their arguments follow an =")
+        name, _, arguments = word.lstrip("-").partition("=")
+        _add(found, name, arguments)
+    return found
+
+
+def _add(found: dict[str, Any], name: str, arguments: str) -> None:
+    from fusestack.operators import REGISTRY
+    from fusestack.operators.base import KINDS
+
+    for kind, key in KINDS.items():
+        for operator in REGISTRY[kind].values():
+            if operator.word == name:
+                options = _arguments(name, arguments, operator.letters, operator.words, operator)
+                found.setdefault(key, []).append({operator.name: options})
+                return
+    if name not in _OWN:
+        raise ValueError(_unknown_option(name))
+    options = _arguments(name, arguments, _OWN[name], _OWN_WORDS.get(name, ()), None)
+    match name:
+        case "background" | "bg":
+            found.setdefault("background", []).append(options.get("name", "enfuse"))
+        case "prepresize":
+            found["mask_size"] = options
+        case "revert":
+            found["reverse"] = True
+        case "layered":
+            found["layered"] = True
+        case "substacks":
+            found.setdefault("substacks", []).append(options)
+        case _:
+            found["colorspace"] = options
+
+
+def _unknown_option(name: str) -> str:
+    from fusestack.operators import REGISTRY
+
+    if name in _ELSEWHERE:
+        return f"--{name} is not said here; use {_ELSEWHERE[name]}"
+    known = [operator.word for operators in REGISTRY.values() for operator in operators.values()]
+    close = difflib.get_close_matches(name, [*known, *_OWN], n=1)
+    hint = f" (did you mean --{close[0]}?)" if close else f"; known are {', '.join(sorted([*known, *_OWN]))}"
+    return f"there is no option --{name}{hint}"
+
+
+def _arguments(
+    option: str,
+    text: str,
+    letters: Mapping[str, str],
+    words: Sequence[str],
+    operator: type[Operator] | None,
+) -> dict[str, Any]:
+    """Fields by name from the arguments of one option."""
+    options: dict[str, Any] = {}
+    free = list(words)
+    for token in [token.strip() for token in text.split(",") if token.strip()]:
+        key, equals, value = token.partition("=")
+        number = _NUMBER.fullmatch(token)
+        if free and free[0] in ("command", "path"):
+            options[free.pop(0)] = token
+        elif equals and key in letters:
+            options[letters[key]] = _value(value, letters[key], operator)
+        elif number and number[1] in letters and number[1]:
+            letter = number[1]
+            if letters[letter] in options and _SECOND.get(letter) in letters:
+                letter = _SECOND[letter]
+            field = "radius_percent" if option == "substacks" and letter == "r" and number[3] else letters[letter]
+            options[field] = _plain_number(number[2])
+        elif token in letters:
+            options[letters[token]] = True
+        elif free:
+            field = free.pop(0)
+            options[field] = _value(token, field, operator)
+        else:
+            raise ValueError(f"--{option}={text}: {_unknown_argument(option, token, letters, words)}")
+    return options
+
+
+def _value(text: str, field: str, operator: type[Operator] | None) -> Any:
+    if operator is not None and field in operator.model_fields:
+        annotation = str(operator.model_fields[field].annotation)
+        if "bool" in annotation and text in _SWITCHES:
+            return _SWITCHES[text]
+    number = _NUMBER.fullmatch(text)
+    return _plain_number(number[2]) if number and not number[1] else text
+
+
+def _plain_number(text: str) -> int | float:
+    value = float(text)
+    return int(value) if value.is_integer() else value
+
+
+def _unknown_argument(option: str, token: str, letters: Mapping[str, str], words: Sequence[str]) -> str:
+    known = [f"{letter} ({field})" for letter, field in letters.items() if letter]
+    takes = ", ".join([*known, *(f"a word ({word})" for word in words)]) or "nothing"
+    close = difflib.get_close_matches(token, list(letters), n=1)
+    hint = f" (did you mean '{close[0]}'?)" if close else ""
+    return f"'{token}' is no argument of {option}{hint}; it takes {takes}"
+
+
+def option_string(operators: Sequence[Operator]) -> str:
+    """The shortest option string of operators of one list: what they say beyond the defaults."""
+    return " ".join(_option(operator) for operator in operators)
+
+
+def _option(operator: Operator) -> str:
+    names = {field: letter for letter, field in reversed(operator.letters.items())}
+    said = []
+    for field, value in operator.model_dump(mode="json", exclude_defaults=True).items():
+        if isinstance(value, bool):
+            said.append(f"{names.get(field, field)}={'yes' if value else 'no'}")
+        elif field in operator.words and isinstance(value, str):
+            said.append(value)
+        elif isinstance(value, str):
+            said.append(f"{names.get(field, field)}={value}")
+        else:
+            said.append(f"{names.get(field, field)}{value:g}")
+    return f"--{operator.word}" + (f"={','.join(said)}" if said else "")

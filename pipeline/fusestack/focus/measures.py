@@ -1,0 +1,235 @@
+"""Statistics of whole stacks: exact, whatever the blocks; kept in small arrays, or frozen in a file (reference 11)."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from fusestack import kernels
+from fusestack.geometry import Box
+from fusestack.operators.finals import Picture
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from fusestack.focus.stack import Pixels
+    from fusestack.operators.finals import FinalOperator
+    from fusestack.stage import Target
+
+    Numbers = NDArray[np.float64]
+
+BAND_PIXELS = 2**24
+"""About how many pixels one entry of a statistic is taken of."""
+
+
+class Values(Protocol):
+    """A statistic of every timepoint and channel (or mask set)."""
+
+    def of(self, t: int, c: int) -> Numbers:
+        """Its numbers, float64[n]."""
+        ...
+
+
+@dataclass(frozen=True)
+class StoredValues:
+    """A statistic whose entries a stage has written, [t, c, 1, entry, n]; united where it is used.
+
+    Parameters
+    ----------
+    target : Target
+    how : str
+        ``extremes`` (of pairs), or ``sum``; or the name of a measure of `operator`.
+    """
+
+    target: Target
+    how: str
+    operator: FinalOperator | None = None
+    number: int = 0
+
+    def of(self, t: int, c: int) -> Numbers:
+        """See `Values.of`."""
+        return _united(self, t, c)
+
+    def unite(self, entries: Numbers) -> Numbers:
+        """One statistic from those of all bands."""
+        if self.operator is not None:
+            return self.operator.unite(self.number, entries)
+        if self.how == "sum":
+            return np.asarray(entries.sum(axis=0))
+        return np.array([entries[:, 0].min(), entries[:, 1].max()])
+
+
+@functools.lru_cache(maxsize=4096)
+def _united(values: StoredValues, t: int, c: int) -> Numbers:
+    _, _, _, entries, n = values.target.image.shape
+    found = values.target.open().read(0, Box((t, c, 0, 0, 0), (t + 1, c + 1, 1, entries, n)))
+    return values.unite(found[0, 0, 0])
+
+
+@dataclass(frozen=True)
+class FrozenValues:
+    """A statistic that is known: numbers by timepoint and channel."""
+
+    known: tuple[tuple[tuple[int, int], tuple[float, ...]], ...]
+
+    @staticmethod
+    def from_mapping(known: Mapping[str, list[float]]) -> FrozenValues:
+        """From a file: keys ``"t c"``."""
+        items = []
+        for key, numbers in known.items():
+            t, c = (int(word) for word in key.split())
+            items.append(((t, c), tuple(float(v) for v in numbers)))
+        return FrozenValues(tuple(sorted(items)))
+
+    def of(self, t: int, c: int) -> Numbers:
+        """See `Values.of`."""
+        return np.array(dict(self.known)[t, c])
+
+
+@dataclass(frozen=True)
+class Bands:
+    """How a stack is cut for a statistic: rows of the planes, of one slice or of all at once.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        t, c, k, y, x.
+    deep : bool
+        Whether an entry is taken of all slices at once.
+    """
+
+    shape: tuple[int, ...]
+    deep: bool
+
+    @property
+    def rows(self) -> int:
+        """Rows of a band: whole multiples of 64, so that chunks are read once."""
+        pixels = self.shape[4] * (self.shape[2] if self.deep else 1)
+        return max(1, BAND_PIXELS // (64 * max(1, pixels))) * 64
+
+    @property
+    def bands(self) -> int:
+        """Bands of a plane."""
+        return -(-self.shape[3] // self.rows)
+
+    @property
+    def entries(self) -> int:
+        """Entries of the statistic of one timepoint and channel."""
+        return self.bands * (1 if self.deep else self.shape[2])
+
+    @property
+    def peak_bytes(self) -> int:
+        """Memory of one band, as it is read and as numbers."""
+        depth = self.shape[2] if self.deep else 1
+        return 12 * min(self.rows, self.shape[3]) * self.shape[4] * depth
+
+    def box(self, entry: int, t: int, c: int) -> Box:
+        """Pixels of an entry."""
+        k, band = divmod(entry, self.bands)
+        low, high = (0, self.shape[2]) if self.deep else (k, k + 1)
+        top = band * self.rows
+        return Box((t, c, low, top, 0), (t + 1, c + 1, high, min(top + self.rows, self.shape[3]), self.shape[4]))
+
+
+@dataclass(frozen=True)
+class Extremes:
+    """Least and greatest value of each band; NaN is no value."""
+
+    pixels: Pixels
+    bands: Bands
+
+    def __call__(self, box: Box) -> Numbers:
+        """Measure the entries of a box t, c, 1, entry, n."""
+        t, c, _, entry, _ = box.start
+        out = np.empty(box.shape)
+        for row in range(entry, box.stop[3]):
+            found = self.pixels.read(self.bands.box(row, t, c))
+            finite = found[np.isfinite(found)] if found.dtype.kind == "f" else found
+            out[0, 0, 0, row - entry] = (finite.min(), finite.max()) if finite.size else (0, 0)
+        return out
+
+    def warm_up(self) -> None:
+        """Nothing is compiled."""
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Counts of the stretched maximum over the slices, in 256 bins (reference 5.7)."""
+
+    pixels: Pixels
+    bands: Bands
+    limits: Values
+
+    def __call__(self, box: Box) -> Numbers:
+        """Count the entries of a box t, c, 1, entry, 256."""
+        t, c, _, entry, _ = box.start
+        low, high = kernels.levels.six_digits(*self.limits.of(t, c))
+        out = np.empty(box.shape)
+        for row in range(entry, box.stop[3]):
+            part = self.bands.box(row, t, c)
+            greatest: Any = None
+            for k in range(part.start[2], part.stop[2]):
+                one = Box((*part.start[:2], k, *part.start[3:]), (*part.stop[:2], k + 1, *part.stop[3:]))
+                found = self.pixels.read(one)[0, 0, 0]
+                greatest = found if greatest is None else np.maximum(greatest, found, out=greatest)
+            out[0, 0, 0, row - entry] = kernels.levels.histogram(greatest, low, high)
+        return out
+
+    def warm_up(self) -> None:
+        """Compile the counting."""
+        kernels.levels.histogram(np.zeros((1, 1), np.float32), 0, 1)
+
+
+@dataclass(frozen=True)
+class PictureMeasure:
+    """One measure of a final operator, of each band of a picture [t, m, plane, y, x]."""
+
+    pixels: Pixels
+    bands: Bands
+    operator: FinalOperator
+    number: int
+    known: tuple[Values, ...]
+
+    def __call__(self, box: Box) -> Numbers:
+        """Measure the entries of a box t, m, 1, entry, n."""
+        t, m, _, entry, _ = box.start
+        out = np.empty(box.shape)
+        halo = self.operator.halo()
+        for row in range(entry, box.stop[3]):
+            part = self.bands.box(row, t, m)
+            top, bottom = part.start[3], part.stop[3]
+            first, last = max(0, top - halo), min(self.bands.shape[3], bottom + halo)
+            around = Box((*part.start[:3], first, 0), (*part.stop[:3], last, part.stop[4]))
+            picture = Picture.unpacked(self.pixels.read(around)[0, 0])
+            inner = (slice(top - first, bottom - first), slice(0, part.stop[4]))
+            known = [values.of(t, m) for values in self.known]
+            out[0, 0, 0, row - entry] = self.operator.measure(self.number, picture, inner, known)
+        return out
+
+    def warm_up(self) -> None:
+        """Compiled where it is used first."""
+
+
+@dataclass(frozen=True)
+class Levels:
+    """How masks are stretched, and equalised where there are counts (reference 5.7)."""
+
+    limits: Values
+    counts: Values | None
+
+    def apply(self, planes: NDArray[np.float32], t: int, m: int) -> NDArray[np.float32]:
+        """Level masks float32[k, y, x] of one timepoint and mask set."""
+        low, high = kernels.levels.six_digits(*self.limits.of(t, m))
+        if self.counts is None:
+            return kernels.levels.stretch(planes, low, high)
+        return kernels.levels.equalise(planes, low, high, _table(self.counts, t, m))
+
+
+@functools.lru_cache(maxsize=4096)
+def _table(counts: Values, t: int, m: int) -> NDArray[np.float32]:
+    return kernels.levels.equalising_table(counts.of(t, m))

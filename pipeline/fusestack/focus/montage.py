@@ -1,0 +1,164 @@
+"""Painting the slices over one another, from the back to the front (reference 7)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fusestack import kernels
+from fusestack.focus.region import Region
+from fusestack.focus.stack import resized
+from fusestack.operators.cuts import TOLERANCE, Canvas, CutBackground, Step
+from fusestack.operators.finals import Picture
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from fusestack.focus.measures import Values
+    from fusestack.focus.stack import Look, Pixels
+    from fusestack.geometry import Box
+    from fusestack.operators.cuts import CutOperator
+    from fusestack.operators.masks import MaskLevel
+
+    Plane = NDArray[np.float32]
+    Planes = NDArray[np.float32]
+
+PICTURE_PLANES = 4
+"""Planes of a picture besides its colours: opacity, mask, depth and where the depth is known."""
+
+
+@dataclass(frozen=True)
+class LastLevel:
+    """Stretching of the merged masks (reference 6.4).
+
+    Parameters
+    ----------
+    options : MaskLevel
+    limits : Values or None
+        Least and greatest merged mask; None where the options name both.
+    """
+
+    options: MaskLevel
+    limits: Values | None
+
+    def apply(self, mask: Plane, t: int, m: int) -> Plane:
+        """Stretch a mask."""
+        if self.options.over == "off":
+            return mask
+        found = (0.0, 1.0) if self.limits is None else kernels.levels.six_digits(*self.limits.of(t, m))
+        low = found[0] if self.options.low is None else self.options.low / 100
+        high = found[1] if self.options.high is None else self.options.high / 100
+        low, high = kernels.levels.rounded_outwards(low, high, self.options.step / 100)
+        return kernels.levels.stretch(mask, low, high)
+
+
+@dataclass(frozen=True)
+class Montage:
+    """Picture planes [t, m, plane, y, x] of the slices ``first <= k < last``: colours, then those of `Picture`.
+
+    Parameters
+    ----------
+    look : Look
+    masks : Pixels
+        Merged masks.
+    level : LastLevel
+    cuts : tuple of CutOperator
+    slices : (int, int)
+    between : bool
+        Whether the depth is found between slices, by a parabola through three masks.
+    """
+
+    look: Look
+    masks: Pixels
+    level: LastLevel
+    cuts: tuple[CutOperator, ...]
+    slices: tuple[int, int]
+    between: bool = False
+
+    @property
+    def keeps_canvas(self) -> bool:
+        """Whether a second canvas follows as further planes (colours, opacity): a layer of the background."""
+        return any(isinstance(cut, CutBackground) and cut.use == "background" for cut in self.cuts)
+
+    @property
+    def halo(self) -> int:
+        """Pixels around a region: those of all cuts, and as often as a cut decides about the next slice's."""
+        total = sum(cut.halo() for cut in self.cuts)
+        recursive = [i for i, cut in enumerate(self.cuts) if cut.recursive]
+        if recursive:
+            total += (self.slices[1] - self.slices[0]) * sum(cut.halo() for cut in self.cuts[: max(recursive)])
+        return total
+
+    def __call__(self, box: Box) -> Planes:
+        """Compute a region; a box holds all planes of a picture."""
+        out = np.empty(box.shape, np.float32)
+        for t in range(box.start[0], box.stop[0]):
+            for m in range(box.start[1], box.stop[1]):
+                out[t - box.start[0], m - box.start[1]] = self._picture(t, m, Region.of(box))
+        return out
+
+    def _picture(self, t: int, m: int, region: Region) -> Planes:
+        outer = region.grown(self.halo, self.look.stack.plane)
+        rows, columns = region.within(outer)
+        count = len(self.look.stack.painted[m])
+        result = Canvas.empty((count, *region.shape))
+        depth = Canvas.empty((1, *region.shape))
+        greatest = np.zeros(outer.shape, np.float32)
+        valley = np.zeros(outer.shape, np.float32)
+        peak, closed, behind = np.zeros((3, *region.shape), np.float32), np.ones(region.shape, bool), None
+        canvas = None
+        for k in range(self.slices[1] - 1, self.slices[0] - 1, -1):
+            mask = self._mask(t, m, k, outer)
+            cut = kernels.paint.hard_cut(mask, greatest, TOLERANCE)
+            colours = self.look.stack.colours(t, m, k, outer if self.cuts else region)
+            painted = np.zeros(outer.shape, np.float32)
+            painted[rows, columns] = result.alpha
+            step = Step(mask, cut, greatest, colours, painted, valley, canvas)
+            for operator in self.cuts:
+                operator.apply(step)
+            canvas = step.canvas
+            inner = colours[:, rows, columns] if self.cuts else colours
+            opacity = np.clip(step.cut[rows, columns], 0, 1)
+            result.paint(inner, opacity)
+            depth.paint(np.full((1, *region.shape), k, np.float32), opacity)
+            if self.between:
+                here = mask[rows, columns]
+                kernels.paint.follow_peak(here, here if behind is None else behind, opacity, peak, closed)
+                behind = here
+        below = None if canvas is None else Canvas(canvas.colours[:, rows, columns], canvas.alpha[rows, columns])
+        if below is not None and not self.keeps_canvas:
+            colours, alpha = below.colours.copy(), below.alpha.copy()
+            kernels.paint.paint_over(colours, alpha, result.colours, result.alpha)
+            result = Canvas(colours, alpha)
+        where = depth.colours[0]
+        if self.between:
+            where = np.clip(where + kernels.paint.between_slices(peak), self.slices[0], self.slices[1] - 1)
+        picture = Picture(result.colours, result.alpha, greatest[rows, columns], where, depth.alpha)
+        planes = picture.packed()
+        if not self.keeps_canvas:
+            return planes
+        layer = Canvas.empty(result.colours.shape) if below is None else below
+        return np.concatenate([planes, layer.colours, layer.alpha[None]])
+
+    def _mask(self, t: int, m: int, k: int, region: Region) -> Plane:
+        def read(at: Region) -> Planes:
+            found = self.masks.read(at.box(t, (m, m + 1), (k, k + 1)))[0, 0, 0]
+            return self.level.apply(found, t, m)[None]
+
+        if not self.look.resized:
+            return read(region)[0]
+        mask = resized(region, self.look.shape, self.look.stack.plane, self.look.interpolation, read)
+        return np.clip(mask[0], 0, 1)
+
+    def warm_up(self) -> None:
+        """Compile the painting, and what the cuts need."""
+        zeros = np.zeros((4, 4), np.float32)
+        canvas = Canvas.empty((1, 4, 4))
+        canvas.paint(zeros[None], zeros)
+        kernels.paint.hard_cut(zeros, zeros.copy(), TOLERANCE)
+        step = Step(zeros, zeros.copy(), zeros.copy(), zeros[None], zeros, zeros.copy())
+        for operator in self.cuts:
+            if operator.word != "cutcmd":
+                operator.apply(step)

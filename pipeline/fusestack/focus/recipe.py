@@ -1,0 +1,173 @@
+"""What is done with a stack: the section ``focus``, with all that it leaves open decided."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fusestack.config.focus import Focus
+from fusestack.config.optionstring import option_string
+from fusestack.operators.masks import MaskLevel, MaskMerge
+
+if TYPE_CHECKING:
+    from fusestack.config.focus import Colorspace, MaskSize, Substacks
+    from fusestack.operators.cuts import CutOperator
+    from fusestack.operators.finals import FinalOperator
+    from fusestack.operators.generators import Generator
+    from fusestack.operators.masks import MaskOperator
+
+PRESET = "--blur=s1,S2 --maskblur=s4"
+"""What is done where the configuration names no masks: sharp wherever there is detail, without speckles."""
+
+NESTED = {
+    "wave": "--wavelet=p100 --cutwave=p100 --finalalpha=off",
+    "wavedark": "--wavelet=p100 --darkness=w25 --cutwave=p100 --finalalpha=off",
+}
+"""Backgrounds that are the pictures of other recipes (reference 10.1)."""
+
+_PERCENT_OF_SERIES = 14.0
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything between the slices and the picture.
+
+    Parameters
+    ----------
+    generators : tuple of Generator
+        With their weights, 0..1, in `weights`.
+    weights : tuple of float
+    mode : str
+        How masks are merged.
+    chain : tuple of MaskOperator
+    level : MaskLevel
+    cuts : tuple of CutOperator
+    finals : tuple of FinalOperator
+    backgrounds : tuple of str
+        The first one is the lowest.
+    substacks : tuple of Substacks
+    colorspace : Colorspace
+    mask_size : MaskSize or None
+    is_preset : bool
+        Whether the masks are those of `PRESET`.
+    """
+
+    generators: tuple[Generator, ...]
+    weights: tuple[float, ...]
+    mode: str
+    chain: tuple[MaskOperator, ...]
+    level: MaskLevel
+    cuts: tuple[CutOperator, ...]
+    finals: tuple[FinalOperator, ...]
+    backgrounds: tuple[str, ...]
+    substacks: tuple[Substacks, ...]
+    colorspace: Colorspace
+    mask_size: MaskSize | None
+    is_preset: bool
+
+    def option_string(self) -> str:
+        """The shortest option string that says the same."""
+        levels = () if self.level == MaskLevel() else (self.level,)
+        merges = () if self.mode == MaskMerge().mode else (MaskMerge(mode=self.mode),)
+        lists = (self.generators, merges, self.chain, levels, self.cuts, self.finals)
+        words = [option_string(operators) for operators in lists if operators]
+        if self.mask_size is not None:
+            words.insert(0, f"--prepresize=p{self.mask_size.percent:g},{self.mask_size.interpolation}")
+        if self.colorspace.space != "sRGB" or self.colorspace.channel is not None:
+            channel = "" if self.colorspace.channel is None else f",c{self.colorspace.channel}"
+            words.insert(0, f"--colorspace={self.colorspace.space}{channel}")
+        words += [_substacks_option(substacks) for substacks in self.substacks]
+        words += [f"--bg={name}" for name in self.backgrounds]
+        return " ".join(words)
+
+
+def recipe_of(focus: Focus, *, photographs: bool) -> Recipe:
+    """Decide what the configuration leaves open.
+
+    Parameters
+    ----------
+    focus : Focus
+    photographs : bool
+        Whether the slices are photographs; volumes are never transparent.
+
+    Returns
+    -------
+    Recipe
+        Without masks and backgrounds in the configuration, `PRESET`.
+    """
+    background = focus.background
+    is_preset = not focus.masks and background is None
+    if is_preset:
+        preset = Focus.model_validate({"options": PRESET})
+        changes = {key: getattr(preset, key) for key in ("masks", "merge", "cut", "final") if not getattr(focus, key)}
+        focus = focus.model_copy(update=changes)
+    if background is None:
+        # as imfuse: what nothing is sharp in stays transparent, unless nobody asked for its operators
+        background = ("transparent",) if photographs and not is_preset else ("max",)
+    modes = [operator.mode for operator in focus.merge if isinstance(operator, MaskMerge)]
+    levels = [operator for operator in focus.merge if isinstance(operator, MaskLevel)]
+    return Recipe(
+        generators=focus.masks,
+        weights=_weights(focus.masks),
+        mode=modes[-1] if modes else MaskMerge().mode,
+        chain=tuple(one for one in focus.merge if not isinstance(one, MaskMerge | MaskLevel)),
+        level=levels[-1] if levels else MaskLevel(),
+        cuts=focus.cut,
+        finals=focus.final,
+        backgrounds=tuple(background),
+        substacks=focus.substacks,
+        colorspace=focus.colorspace,
+        mask_size=focus.mask_size,
+        is_preset=is_preset,
+    )
+
+
+def _weights(generators: tuple[Generator, ...]) -> tuple[float, ...]:
+    """Given weights, and equal whole shares of what they leave (reference 2.3)."""
+    given = sum(one.weight for one in generators if one.weight is not None)
+    open_ = sum(one.weight is None for one in generators)
+    share = math.floor((100 - given) / open_) if open_ else 0
+    return tuple((share if one.weight is None else one.weight) / 100 for one in generators)
+
+
+def ranges(substacks: tuple[Substacks, ...], count: int) -> list[tuple[int, int]]:
+    """Ranges of slices ``first <= k < last``, 0-based; all slices where there are no substacks (reference 7.1)."""
+    found: list[tuple[int, int]] = []
+    for one in substacks:
+        first = _number(one.number, one.percent, count)
+        last = _number(one.last_number, one.last_percent, count)
+        radius = one.radius
+        if radius is None:
+            radius = max(1, min(count, math.floor(count * one.radius_percent / 100))) if one.radius_percent else 0
+        if last is not None:
+            found.append((max(0, (first or 1) - radius - 1), min(count, last + radius)))
+        else:
+            found += _series(first or _number(None, _PERCENT_OF_SERIES, count) or 1, radius, count, kurt=one.kurt)
+    return found or [(0, count)]
+
+
+def _number(number: int | None, percent: float | None, count: int) -> int | None:
+    if number is not None:
+        return min(number, count)
+    return None if percent is None else max(1, min(count, math.floor(count * percent / 100)))
+
+
+def _series(step: int, radius: int, count: int, *, kurt: bool) -> list[tuple[int, int]]:
+    found = []
+    at = 0
+    while True:
+        first = 1 if kurt else max(1, at - radius)
+        last = min(count, at + step + radius)
+        found.append((first - 1, last))
+        if last == count:
+            return found
+        at += step
+
+
+def _substacks_option(one: Substacks) -> str:
+    letters = {"number": "n", "last_number": "N", "percent": "p", "last_percent": "P", "radius": "r"}
+    said = [f"{letters[key]}{value:g}" for key, value in one.model_dump(exclude_defaults=True).items() if key in letters]
+    if one.radius is None and one.radius_percent != 5:
+        said.append(f"r{one.radius_percent:g}%")
+    return f"--substacks={','.join(said + ['kurt'] * one.kurt)}".rstrip("=")

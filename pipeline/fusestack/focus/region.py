@@ -1,0 +1,51 @@
+"""Rectangles of a plane, and how they grow by a halo."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fusestack.geometry import Box
+
+
+@dataclass(frozen=True)
+class Region:
+    """Rows ``top <= y < bottom`` and columns ``left <= x < right``."""
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+
+    @staticmethod
+    def of(box: Box) -> Region:
+        """Last two axes of a box."""
+        return Region(box.start[-2], box.stop[-2], box.start[-1], box.stop[-1])
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self.bottom - self.top, self.right - self.left
+
+    @property
+    def origin(self) -> tuple[int, int]:
+        """First row and column."""
+        return self.top, self.left
+
+    @property
+    def parts(self) -> tuple[slice, slice]:
+        """Slices along y and x."""
+        return slice(self.top, self.bottom), slice(self.left, self.right)
+
+    def grown(self, halo: int, shape: tuple[int, int], step: int = 1) -> Region:
+        """With a halo where the plane goes on; its first row and column are multiples of `step`."""
+        top, left = (max(0, start - halo) // step * step for start in self.origin)
+        return Region(top, min(shape[0], self.bottom + halo), left, min(shape[1], self.right + halo))
+
+    def within(self, outer: Region) -> tuple[slice, slice]:
+        """Where this region lies in an array of a larger one."""
+        rows = slice(self.top - outer.top, self.bottom - outer.top)
+        return rows, slice(self.left - outer.left, self.right - outer.left)
+
+    def box(self, t: int, c: tuple[int, int], k: tuple[int, int]) -> Box:
+        """Box t, c, k, y, x of one timepoint, channels ``c[0] <= c < c[1]`` and slices ``k[0] <= k < k[1]``."""
+        return Box((t, c[0], k[0], self.top, self.left), (t + 1, c[1], k[1], self.bottom, self.right))

@@ -1,0 +1,237 @@
+"""Low passes in the Fourier domain: transfer functions, whole planes, tiles (reference 5.4)."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Planes = NDArray[np.float32]
+
+SHAPES = ("circle", "square", "rhombus", "cross", "xcross")
+_CURVE = re.compile(r"(gradient|log|inverselog|pow|gaussian|cos|solid)([0-9.]*)")
+_DEFAULT = {"log": 1000.0, "inverselog": 1000.0, "pow": 2.0, "cos": 0.5}
+_PADDING = 1.1
+_STRETCHED = ("log", "inverselog", "pow", "gaussian")
+
+CORE = 512
+"""Pixels of a tile's result along y and x."""
+OVERLAP = 128
+"""Pixels around it that are transformed with it."""
+REDUCTION = 4
+"""Pixels in one pixel of the reduced plane that the lowest frequencies are taken from."""
+_SPLIT = 1 / 96
+
+
+def curve_of(word: str) -> tuple[str, float] | None:
+    """Name and number of a curve such as ``log100``; None if there is none of that name."""
+    found = _CURVE.fullmatch(word)
+    if found is None or (found[1] in ("gradient", "gaussian", "solid") and found[2]):
+        return None
+    return found[1], float(found[2]) if found[2] else _DEFAULT.get(found[1], 0.0)
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """What a filter does to each frequency.
+
+    Parameters
+    ----------
+    radius : float
+        Cut-off in percent: ``radius / 200`` cycles per pixel.
+    curve : str
+        ``gradient``, ``log``, ``inverselog``, ``pow``, ``gaussian``, ``cos`` (with a number), ``solid``.
+    shape : str
+        One of `SHAPES`.
+    contrast, middle : float
+        Of a sigmoidal contrast over the curve, middle 0..1; 0 for none. For ``solid``, `contrast` blurs the edge.
+    high_pass : bool
+        One minus the low pass.
+    """
+
+    radius: float
+    curve: str = "gradient"
+    shape: str = "circle"
+    contrast: float = 0.0
+    middle: float = 0.5
+    high_pass: bool = False
+
+    def of(self, ramp: NDArray[Any], peak: float = 1.0, blur: float = 0.0) -> NDArray[np.float32]:
+        """Values for ramps 0..1; `peak` is the highest ramp of the discrete filter, which curves are stretched to."""
+        found = curve_of(self.curve)
+        if found is None:
+            raise ValueError(f"no curve {self.curve}")
+        name, number = found
+        if name == "solid":
+            inside = ramp > 0 if blur == 0 else 0.5 * (1 + np.tanh(ramp / blur))
+            h = np.asarray(inside, dtype=np.float64)
+        else:
+            h = _curve(name, number, ramp)
+            if name in _STRETCHED:
+                low, high = (float(_curve(name, number, np.array(v))) for v in (0.0, peak))
+                h = (h - low) / (high - low)
+            if self.contrast:
+                h = _sigmoid(h, self.contrast, self.middle)
+        return np.asarray(1 - h if self.high_pass else h, dtype=np.float32)
+
+    def sampled(self, fy: NDArray[Any], fx: NDArray[Any]) -> NDArray[np.float32]:
+        """Values at frequencies in cycles per pixel (they broadcast)."""
+        cut = self.radius / 200
+        ramp = np.clip(1 - _distance(np.abs(fy) / cut, np.abs(fx) / cut, self.shape), 0, 1)
+        return self.of(ramp, blur=self.contrast * 0.01 if self.curve == "solid" else 0.0)
+
+    def discrete(self, side: int) -> NDArray[np.float32]:
+        """Values for the frequencies of ``rfft2`` of a square, as ImageMagick draws them: float32[side, side//2+1].
+
+        The drawn ramp is centred half a frequency beside zero, and the left half of the spectrum is the one used.
+        """
+        radius = math.floor(side * self.radius / 200)
+        fy = np.fft.fftfreq(side, 1 / side)[:, None]
+        fx = np.arange(side // 2 + 1)[None, :]
+        reach = max(radius - 0.5, 0.5)
+        if self.curve == "solid":
+            ramp = 1 - np.hypot(fy, fx) / max(radius, 1)
+            return self.of(np.clip(ramp, 0, 1), blur=self.contrast / max(radius, 1))
+        ramp = np.clip(1 - _distance(np.abs(fy - 0.5) / reach, np.abs(fx - 0.5) / reach, self.shape), 0, 1)
+        return self.of(ramp, peak=max(0.0, 1 - math.sqrt(0.5) / reach))
+
+
+def _distance(v: NDArray[Any], u: NDArray[Any], shape: str) -> NDArray[Any]:
+    match shape:
+        case "circle":
+            return np.hypot(v, u)
+        case "square":
+            return np.maximum(v, u)
+        case "rhombus":
+            return v + u
+        case "cross":
+            return np.minimum(v, u)
+        case _:
+            return np.minimum(np.abs(v + u), np.abs(v - u)) / math.sqrt(2)
+
+
+def _curve(name: str, b: float, g: NDArray[Any]) -> NDArray[Any]:
+    match name:
+        case "log":
+            return 1 - np.log(1 + b * (1 - g)) / math.log(1 + b)
+        case "inverselog":
+            return 1 - ((b + 1) ** (1 - g) - 1) / b
+        case "pow":
+            return np.asarray(g**b)
+        case "gaussian":
+            return np.exp(-((1 - g) ** 2) / math.sqrt(2 * math.pi))
+        case "cos":
+            return 1 - (0.5 * np.cos(2 * math.pi * g * b) + 0.5)
+        case _:
+            return g
+
+
+def _sigmoid(x: NDArray[Any], contrast: float, middle: float) -> NDArray[Any]:
+    """Sigmoidal contrast, or its inverse for a negative contrast (reference 3.7)."""
+    c = abs(contrast)
+
+    def g(v: Any) -> Any:
+        return 1 / (1 + np.exp(c * (middle - v)))
+
+    low, high = g(0.0), g(1.0)
+    if contrast > 0:
+        return np.asarray((g(x) - low) / (high - low))
+    inner = np.clip(x * (high - low) + low, 1e-12, 1 - 1e-12)
+    return np.asarray(middle - np.log(1 / inner - 1) / c)
+
+
+def padded_side(height: int, width: int) -> int:
+    """Even side of the square that a plane is padded to."""
+    side = math.floor(_PADDING * max(height, width))
+    return side + side % 2
+
+
+def whole(planes: Planes, transfers: tuple[Transfer, ...]) -> list[Planes]:
+    """Filter whole planes, each transfer by itself: padded to a square, transformed, cropped.
+
+    Parameters
+    ----------
+    planes : float32[c, y, x]
+    transfers : tuple of Transfer
+
+    Returns
+    -------
+    list of float32[c, y, x]
+    """
+    side = padded_side(*planes.shape[1:])
+    return _filtered(planes, side, side, [transfer.discrete(side) for transfer in transfers])
+
+
+def _filtered(planes: Planes, rows: int, columns: int, responses: list[NDArray[np.float32]]) -> list[Planes]:
+    from scipy import fft
+
+    height, width = planes.shape[1:]
+    top, left = (rows - height) // 2, (columns - width) // 2
+    y = np.clip(np.arange(rows) - top, 0, height - 1)
+    x = np.clip(np.arange(columns) - left, 0, width - 1)
+    results = [np.empty_like(planes) for _ in responses]
+    for c, plane in enumerate(planes):
+        spectrum = fft.rfft2(plane[np.ix_(y, x)], overwrite_x=True)
+        for response, result in zip(responses, results, strict=True):
+            back = fft.irfft2(spectrum * response, s=(rows, columns), overwrite_x=True)
+            result[c] = back[top : top + height, left : left + width]
+    return results
+
+
+def reduced_low_pass(reduced: Planes, transfers: tuple[Transfer, ...]) -> list[Planes]:
+    """Lowest frequencies of planes from their reduced form (reference 5.4, two scales).
+
+    Parameters
+    ----------
+    reduced : float32[c, y / 4, x / 4]
+        Block means of `REDUCTION` pixels along both axes.
+    transfers : tuple of Transfer
+
+    Returns
+    -------
+    list of float32[c, y / 4, x / 4]
+    """
+    rows, columns = (_even(math.floor(_PADDING * n) + 64) for n in reduced.shape[1:])
+    fy = np.fft.fftfreq(rows)[:, None] / REDUCTION
+    fx = np.fft.rfftfreq(columns)[None, :] / REDUCTION
+    undo = _block_response(fy) * _block_response(fx)
+    low = _gaussian_split(fy, fx) / undo
+    return _filtered(reduced, rows, columns, [(t.sampled(fy, fx) * low).astype(np.float32) for t in transfers])
+
+
+def tile(region: Planes, transfers: tuple[Transfer, ...]) -> list[Planes]:
+    """Filter one tile of `CORE` pixels with `OVERLAP` around it by what the lowest frequencies leave out.
+
+    Parameters
+    ----------
+    region : float32[c, CORE + 2 OVERLAP, CORE + 2 OVERLAP]
+    transfers : tuple of Transfer
+
+    Returns
+    -------
+    list of float32[c, CORE, CORE]
+    """
+    side = CORE + 2 * OVERLAP
+    fy, fx = np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)[None, :]
+    high = 1 - _gaussian_split(fy, fx)
+    parts = _filtered(region, side, side, [(t.sampled(fy, fx) * high).astype(np.float32) for t in transfers])
+    return [part[:, OVERLAP:-OVERLAP, OVERLAP:-OVERLAP] for part in parts]
+
+
+def _gaussian_split(fy: NDArray[Any], fx: NDArray[Any]) -> NDArray[Any]:
+    return np.asarray(np.exp(-(fy**2 + fx**2) / (2 * _SPLIT**2)))
+
+
+def _block_response(f: NDArray[Any]) -> NDArray[Any]:
+    """Response of a mean of `REDUCTION` neighbours."""
+    return np.asarray(np.sinc(f * REDUCTION) / np.sinc(f))
+
+
+def _even(n: int) -> int:
+    return n + n % 2

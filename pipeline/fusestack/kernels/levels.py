@@ -1,0 +1,103 @@
+"""Levelling and equalising of masks over a stack (reference 5.7 and 6.4)."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fusestack.kernels.jit import njit
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Planes = NDArray[np.float32]
+
+BINS = 256
+
+
+def six_digits(low: float, high: float) -> tuple[float, float]:
+    """Limits as the original hands them on: percent with six significant digits."""
+    return float(f"{100 * low:.6g}") / 100, float(f"{100 * high:.6g}") / 100
+
+
+def rounded_outwards(low: float, high: float, step: float) -> tuple[float, float]:
+    """Limits rounded outwards to multiples of a step, counted from 0 and from 1; step 0 leaves them (reference 6.4)."""
+    if step <= 0:
+        return low, high
+    tiny = 1e-9
+    return step * math.floor(low / step + tiny), 1 - step * math.floor((1 - high) / step + tiny)
+
+
+def stretch(planes: Planes, low: float, high: float) -> Planes:
+    """Stretch low..high to 0..1 and clip; float32[c, y, x] to the same."""
+    span = max(high - low, 1e-12)
+    return np.clip((planes - np.float32(low)) * np.float32(1 / span), 0, 1)
+
+
+def histogram(planes: Planes, low: float, high: float) -> NDArray[np.int64]:
+    """Count stretched values in 256 bins, rounded to the nearest: int64[256]."""
+    counts = np.zeros(BINS, np.int64)
+    _count(np.ascontiguousarray(planes).ravel(), np.float32(low), np.float32(1 / max(high - low, 1e-12)), counts)
+    return counts
+
+
+@njit
+def _count(values: Any, low: Any, scale: Any, counts: Any) -> None:
+    for value in values:
+        place = (value - low) * scale
+        place = min(max(place, np.float32(0)), np.float32(1))
+        counts[np.int64(np.floor(np.float32(255) * place + np.float32(0.5)))] += 1
+
+
+def equalising_table(counts: NDArray[Any]) -> NDArray[np.float32]:
+    """Share of pixels in lower bins, without those of the topmost bin, floored to 16 bits: float32[256]."""
+    below = np.concatenate([[0.0], np.cumsum(counts[:-1], dtype=np.float64)])
+    if below[-1] == 0:
+        return np.linspace(0, 1, BINS, dtype=np.float32)
+    return (np.floor(below / below[-1] * 65535) / 65535).astype(np.float32)
+
+
+def equalise(planes: Planes, low: float, high: float, table: NDArray[np.float32]) -> Planes:
+    """Stretch, round to 16 bits, and look up between the entries of a table.
+
+    Parameters
+    ----------
+    planes : float32[c, y, x]
+    low, high : float
+    table : float32[256]
+
+    Returns
+    -------
+    float32[c, y, x]
+    """
+    out = np.empty(planes.shape, np.float32)
+    scale = np.float32(1 / max(high - low, 1e-12))
+    _look_up(np.ascontiguousarray(planes).ravel(), np.float32(low), scale, table, out.ravel())
+    return out
+
+
+@njit
+def _look_up(values: Any, low: Any, scale: Any, table: Any, out: Any) -> None:
+    whole = np.float32(65535)
+    for i in range(values.size):
+        value = min(max((values[i] - low) * scale, np.float32(0)), np.float32(1))
+        place = np.floor(value * whole + np.float32(0.5)) * np.float32(255 / 65535)
+        bin_ = min(np.int64(place), 254)
+        rest = place - np.float32(bin_)
+        out[i] = table[bin_] + rest * (table[bin_ + 1] - table[bin_])
+
+
+def screened(source: NDArray[np.float32], destination: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Screen a source over a destination, a + b - a b, clipped; float32[y, x]."""
+    out = np.empty(destination.shape, np.float32)
+    _screen(np.ascontiguousarray(source).ravel(), np.ascontiguousarray(destination).ravel(), out.ravel())
+    return out
+
+
+@njit
+def _screen(source: Any, destination: Any, out: Any) -> None:
+    for i in range(out.size):
+        value = source[i] + destination[i] - source[i] * destination[i]
+        out[i] = min(max(value, np.float32(0)), np.float32(1))

@@ -1,0 +1,142 @@
+"""Painting slices over one another (reference 7)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fusestack.kernels.jit import njit
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Plane = NDArray[np.float32]
+    Planes = NDArray[np.float32]
+
+
+def paint_over(colours: Planes, alpha: Plane, source: Planes, opacity: Plane) -> None:
+    """Paint a source over what is there, in place (the operator "over", reference 3.7).
+
+    Parameters
+    ----------
+    colours, source : float32[c, y, x]
+    alpha, opacity : float32[y, x]
+        0..1.
+    """
+    _paint(colours, alpha, np.ascontiguousarray(source, np.float32), np.ascontiguousarray(opacity, np.float32))
+
+
+@njit
+def _paint(colours: Any, alpha: Any, source: Any, opacity: Any) -> None:
+    one = np.float32(1)
+    for y in range(alpha.shape[0]):
+        for x in range(alpha.shape[1]):
+            new = opacity[y, x]
+            if new <= 0:
+                continue
+            if new >= one:
+                for c in range(colours.shape[0]):
+                    colours[c, y, x] = source[c, y, x]
+                alpha[y, x] = one
+                continue
+            old = alpha[y, x] * (one - new)
+            total = new + old
+            for c in range(colours.shape[0]):
+                colours[c, y, x] = (new * source[c, y, x] + old * colours[c, y, x]) / total
+            alpha[y, x] = total
+
+
+def hard_cut(mask: Plane, greatest: Plane, tolerance: np.float32) -> Plane:
+    """1 where a mask is the greatest so far and not black; `greatest` is brought up to date in place.
+
+    Parameters
+    ----------
+    mask, greatest : float32[y, x]
+    tolerance : float32
+        Masks are equal when they differ by less.
+
+    Returns
+    -------
+    float32[y, x]
+    """
+    cut = np.empty(mask.shape, np.float32)
+    _hard_cut(np.ascontiguousarray(mask), greatest, tolerance, cut)
+    return cut
+
+
+@njit
+def _hard_cut(mask: Any, greatest: Any, tolerance: Any, cut: Any) -> None:
+    for y in range(mask.shape[0]):
+        for x in range(mask.shape[1]):
+            wins = mask[y, x] >= greatest[y, x] - tolerance
+            greatest[y, x] = max(greatest[y, x], mask[y, x])
+            cut[y, x] = np.float32(1) if wins and greatest[y, x] > tolerance else np.float32(0)
+
+
+def less(
+    mask: Plane, cut: Plane, greatest: Plane, valley: Plane, rise: np.float32, tolerance: np.float32
+) -> None:
+    """Let a slice win that rises above the valley behind it (reference 7, cutless); all float32[y, x].
+
+    Parameters
+    ----------
+    mask : array
+        Of this slice.
+    cut, greatest, valley : array
+        Changed in place.
+    rise : float32
+    tolerance : float32
+    """
+    _less(np.ascontiguousarray(mask), cut, greatest, valley, rise, tolerance)
+
+
+@njit
+def _less(mask: Any, cut: Any, greatest: Any, valley: Any, rise: Any, tolerance: Any) -> None:
+    for y in range(mask.shape[0]):
+        for x in range(mask.shape[1]):
+            m, c = mask[y, x], cut[y, x]
+            low = valley[y, x]
+            if c > 0:
+                low = c * greatest[y, x] + (np.float32(1) - c) * low
+            high = greatest[y, x]
+            if m > low + rise + tolerance:
+                high = m
+            greatest[y, x] = high
+            valley[y, x] = min(low, m)
+            cut[y, x] = np.float32(1) if m >= high - tolerance and high > tolerance else np.float32(0)
+
+
+def follow_peak(mask: Plane, previous: Plane, cut: Plane, peak: Planes, closed: NDArray[np.bool_]) -> None:
+    """Keep the mask of the slice in focus and of its two neighbours, for the depth between slices.
+
+    Parameters
+    ----------
+    mask : float32[y, x]
+        Of this slice.
+    previous : float32[y, x]
+        Of the slice behind it.
+    cut : float32[y, x]
+        Above one half, the slice is the one in focus.
+    peak : float32[3, y, x]
+        Masks behind, in and before focus; changed in place.
+    closed : bool[y, x]
+        Whether the slice before the one in focus has been seen; changed in place.
+    """
+    wins = cut > 0.5
+    just_before = ~wins & ~closed
+    peak[2][just_before] = mask[just_before]
+    closed |= just_before
+    peak[0][wins] = previous[wins]
+    peak[1][wins] = mask[wins]
+    peak[2][wins] = mask[wins]
+    closed[wins] = False
+
+
+def between_slices(peak: Planes) -> Plane:
+    """Top of the parabola through three masks, in slices behind the middle one: float32[y, x], -0.5..0.5."""
+    behind, middle, front = peak
+    bend = behind - 2 * middle + front
+    with np.errstate(divide="ignore", invalid="ignore"):
+        top = np.float32(0.5) * (front - behind) / bend
+    return np.clip(np.where(bend < 0, top, 0), -0.5, 0.5).astype(np.float32)

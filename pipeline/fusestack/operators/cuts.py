@@ -1,0 +1,254 @@
+"""Operators on the cut of a slice: how much of it is painted (reference 7).
+
+The slices are painted from the back to the front. An operator changes a `Step` in place; what it says beyond a cut
+(a valley, a second canvas) lives in the step and is handed on to the next slice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+from pydantic import Field
+
+from fusestack import kernels
+from fusestack.operators.base import AnyPercent, Count, Operator, Percent, Sigma, Whole, choice, operator
+from fusestack.operators.choices import KERNELS, METHOD_REACH, METHODS
+from fusestack.operators.masks import blended
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Plane = NDArray[np.float32]
+    Planes = NDArray[np.float32]
+
+TOLERANCE = np.float32(0.7071 / 65535)
+"""Masks are equal when they differ by less (reference 0)."""
+
+
+@dataclass
+class Canvas:
+    """Colours float32[c, y, x] and their opacity float32[y, x]."""
+
+    colours: Planes
+    alpha: Plane
+
+    @staticmethod
+    def empty(shape: tuple[int, ...]) -> Canvas:
+        """Nothing painted yet; `shape` is c, y, x."""
+        return Canvas(np.zeros(shape, np.float32), np.zeros(shape[1:], np.float32))
+
+    def paint(self, colours: Planes, alpha: Plane) -> None:
+        """Paint over what is there."""
+        kernels.paint.paint_over(self.colours, self.alpha, colours, alpha)
+
+
+@dataclass
+class Step:
+    """What the cut operators see of one slice.
+
+    Parameters
+    ----------
+    mask : float32[y, x]
+        Of this slice.
+    cut : float32[y, x]
+        1 where its mask is the greatest so far.
+    greatest : float32[y, x]
+        Greatest mask so far, this slice included.
+    colours : float32[c, y, x]
+    painted : float32[y, x]
+        Opacity of what is painted so far.
+    valley : float32[y, x]
+        Lowest mask since the greatest one (``less``).
+    stored : float32[y, x]
+        The cut that ``soft`` does not go below.
+    canvas : Canvas or None
+        Second canvas (``background``).
+    """
+
+    mask: Plane
+    cut: Plane
+    greatest: Plane
+    colours: Planes
+    painted: Plane
+    valley: Plane
+    stored: Plane = field(init=False)
+    canvas: Canvas | None = None
+
+    def __post_init__(self) -> None:
+        self.stored = self.cut
+
+
+class CutOperator(Operator):
+    """One step of the cut of a slice."""
+
+    recursive: ClassVar[bool] = False
+    """Whether the result at one slice decides about the next ones."""
+
+    def apply(self, step: Step) -> None:
+        """Change the step."""
+        raise NotImplementedError
+
+
+@operator("cut", "alpha", "cutalpha")
+class CutAlpha(CutOperator):
+    """Transparent where the mask is low."""
+
+    low: AnyPercent = Field(default=0, description="opacity at mask 0, percent")
+    high: AnyPercent = Field(default=100, description="opacity at mask 1, percent")
+    letters: ClassVar = {"p": "low", "P": "high"}
+
+    def apply(self, step: Step) -> None:
+        """See `CutOperator.apply`."""
+        opacity = np.float32(self.low / 100) + step.mask * np.float32((self.high - self.low) / 100)
+        step.cut = np.clip(np.minimum(step.cut, opacity), 0, 1)
+
+
+@operator("cut", "background", "cutbg")
+class CutBackground(CutOperator):
+    """Keeps what is painted so far as a canvas of its own."""
+
+    use: choice(("compose", "background", "off")) = Field(  # type: ignore[valid-type]
+        default="compose",
+        description="compose: the result is painted over it; background: a layer of the background; off: only stored",
+    )
+    words: ClassVar = ("use",)
+
+    def apply(self, step: Step) -> None:
+        """See `CutOperator.apply`."""
+        if self.use != "off":
+            if step.canvas is None:
+                step.canvas = Canvas.empty(step.colours.shape)
+            step.canvas.paint(step.colours, np.clip(step.cut, 0, 1))
+        step.stored = step.cut
+
+
+@operator("cut", "blur", "cutblur")
+class CutBlur(CutOperator):
+    """Soft borders: blur, or a blend of the blurred and the sharp cut."""
+
+    radius: Whole = Field(default=0, description="window; 0: as large as needed")
+    sigma: Sigma = Field(default=1, description="pixels")
+    percent: Percent = Field(default=100, description="share of the blurred cut")
+    percent2: Percent | None = Field(default=None, description="share of the sharp one; default: 100 - percent")
+    letters: ClassVar = {"r": "radius", "s": "sigma", "p": "percent", "P": "percent2"}
+
+    def halo(self) -> int:
+        """Half of the window."""
+        return len(kernels.gaussians.blur_weights(self.radius, self.sigma)) // 2
+
+    def apply(self, step: Step) -> None:
+        """See `CutOperator.apply`."""
+        smooth = kernels.smooth.blur(step.cut[None], self.radius, self.sigma)
+        step.cut = blended(step.cut[None], smooth, self.percent, self.percent2)[0]
+        step.stored = step.cut
+
+
+@operator("cut", "less", "cutless")
+class CutLess(CutOperator):
+    """A slice in front wins where its mask rises above the valley behind it, even if that behind was higher."""
+
+    percent: Percent = Field(default=20, description="how far it must rise above the valley")
+    letters: ClassVar = {"p": "percent"}
+    recursive: ClassVar = True
+
+    def apply(self, step: Step) -> None:
+        """See `CutOperator.apply`."""
+        kernels.paint.less(
+            step.mask, step.cut, step.greatest, step.valley, np.float32(self.percent / 100), TOLERANCE
+        )
+        step.stored = step.cut
+
+
+@operator("cut", "max", "cutmax")
+class CutMax(CutOperator):
+    """Only where the mask is nearly the greatest so far."""
+
+    percent: Percent = Field(default=0, description="how far it may be below")
+    letters: ClassVar = {"p": "percent"}
+
+    def apply(self, step: Step) -> None:
+        """See `CutOperator.apply`."""
+        near = step.mask >= step.greatest - np.float32(self.percent / 100) - TOLERANCE
+        step.cut = np.minimum(step.cut, near.astype(np.float32))
+        step.stored = step.cut
+
+
+@operator("cut", "morphology", "cutmorph")
+class CutMorphology(CutOperator):
+    """A morphological method."""
+
+    radius: Whole = Field(default=1, description="radius of the kernel")
+    repeats: Count = Field(default=1, description="how often")
+    method: choice(METHODS) = Field(default="Erode", description="method")  # type: ignore[valid-type]
+    kernel: choice(KERNELS) = Field(default="Octagon", description="shape of the kernel")  # type: ignore[valid-type]
+    letters: ClassVar = {"r": "radius", "R": "repeats"}
+    words: ClassVar = ("method", "kernel")
+
+    def halo(self) -> int:
+        """Radius times repeats, as often as the method walks it."""
+        return METHOD_REACH[self.method] * self.radius * self.repeats
+
+    def apply(self, step: Step) -> None:
+        """See `CutOperator.apply`."""
+        morphology = kernels.morphology.morphology
+        step.cut = morphology(step.cut[None], self.method, self.kernel, self.radius, self.repeats)[0]
+
+
+@operator("cut", "soft", "cutsoft")
+class CutSoft(CutOperator):
+    """Soft borders around what is cut hard."""
+
+    sigma: Sigma = Field(default=1, description="pixels")
+    letters: ClassVar = {"s": "sigma"}
+
+    def halo(self) -> int:
+        """Half of the window."""
+        return len(kernels.gaussians.blur_weights(0, self.sigma)) // 2
+
+    def apply(self, step: Step) -> None:
+        """See `CutOperator.apply`."""
+        step.cut = np.maximum(kernels.smooth.blur(step.cut[None], 0, self.sigma)[0], step.stored)
+
+
+@operator("cut", "threshold", "cutthreshold")
+class CutThreshold(CutOperator):
+    """Only where the mask is above a threshold."""
+
+    percent: Percent = Field(default=20, description="percent")
+    letters: ClassVar = {"t": "percent"}
+
+    def apply(self, step: Step) -> None:
+        """See `CutOperator.apply`."""
+        step.cut = np.minimum(step.cut, (step.mask > np.float32(self.percent / 100)).astype(np.float32))
+
+
+@operator("cut", "wave", "cutwave")
+class CutWave(CutOperator):
+    """Wavelet threshold on the cut: soft borders, small pieces fade."""
+
+    percent: Percent = Field(default=25, description="threshold, percent of full scale")
+    letters: ClassVar = {"p": "percent"}
+
+    def halo(self) -> int:
+        """Reach of five levels."""
+        return 31
+
+    def apply(self, step: Step) -> None:
+        """See `CutOperator.apply`."""
+        step.cut = kernels.wavelet.denoise(step.cut[None], self.percent / 100)[0]
+
+
+@operator("cut", "fill", "cuttest")
+class CutFill(CutOperator):
+    """Only above a threshold, or where nothing is painted yet."""
+
+    percent: Count = Field(default=20, le=100, description="percent")
+    letters: ClassVar = {"t": "percent"}
+    recursive: ClassVar = True
+
+    def apply(self, step: Step) -> None:
+        """See `CutOperator.apply`."""
+        high = (step.mask > np.float32(self.percent / 100)).astype(np.float32)
+        step.cut = np.minimum(step.cut, np.maximum(high, 1 - step.painted))

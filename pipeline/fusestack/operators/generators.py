@@ -1,0 +1,450 @@
+"""Generators: how sharp is each pixel of a slice? (reference 5.1 to 5.5)."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from fusestack import kernels
+from fusestack.operators.base import (
+    AnyPercent,
+    Count,
+    Operator,
+    Percent,
+    Place,
+    Sigma,
+    Switch,
+    Whole,
+    choice,
+    operator,
+)
+from fusestack.operators.choices import (
+    CURVES,
+    INTERPOLATIONS,
+    KERNELS,
+    METHOD_REACH,
+    METHODS,
+    SHAPES,
+    SPACES,
+    Image,
+    Statistic,
+)
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from fusestack.kernels.fourier import Transfer
+
+    Planes = NDArray[np.float32]
+
+
+class Generator(Operator):
+    """What every generator may be told.
+
+    The mask of a slice is the sum of its colours, divided by 4, of what `apply` makes of them.
+    """
+
+    weight: Percent | None = Field(default=None, description="percent; default: an equal share of what is left")
+    mask: Switch | None = Field(default=None, description="merged before the operators of merge (default for detail)")
+    low: Percent = Field(default=0, description="mask values below this percentage become 0")
+    high: Percent = Field(default=100, description="mask values above this percentage become 1")
+    level: Switch | None = Field(default=None, description="stretch and equalise over the stack (default for detail)")
+    equalise: Switch = Field(default=True, description="false: only stretch")
+    colorspace: choice(SPACES) | None = Field(default=None, description="colour space that is looked at")  # type: ignore[valid-type]
+    channel: Annotated[int, Field(ge=0, le=3)] | None = Field(default=None, description="one channel of it, 0-based")
+    compare: Image | None = Field(default=None, description="look at the likeness to this image of the stack")
+    difference: Switch | None = Field(default=None, description="compare the result with what it was made of")
+    negate: Switch = Field(default=False, description="1 minus the result")
+
+    letters: ClassVar = {
+        "w": "weight",
+        "t": "low",
+        "T": "high",
+        "mask": "mask",
+        "level": "level",
+        "clut": "equalise",
+        "C": "colorspace",
+        "c": "channel",
+        "I": "compare",
+        "E": "compare",
+        "diff": "difference",
+        "neg": "negate",
+    }
+    detail: ClassVar[bool] = True
+    """Whether it measures detail; such masks are merged first, and levelled."""
+
+    @property
+    def merged_first(self) -> bool:
+        """Whether its mask is merged before the operators of ``merge``, rather than after them."""
+        return self.detail if self.mask is None else self.mask
+
+    @property
+    def levelled(self) -> bool:
+        """Whether its masks are stretched over the stack."""
+        return self.detail if self.level is None else self.level
+
+    @property
+    def compared(self) -> bool:
+        """Whether the difference to its input counts."""
+        return self.by_default_compared if self.difference is None else self.difference
+
+    @property
+    def by_default_compared(self) -> bool:
+        """As `compared`, where nothing is said."""
+        return False
+
+    @property
+    def image(self) -> str | None:
+        """Name of the image of the stack that it compares with."""
+        return self.compare
+
+    def mask_facts(self) -> list[object]:
+        """What its mask depends on, before levelling; weights and thresholds come later."""
+        later = {"weight", "mask", "low", "high", "level", "equalise"}
+        return [self.name, self.version, self.model_dump(mode="json", exclude=later)]
+
+    def apply(self, planes: Planes, place: Place) -> Planes:
+        """Answer to colours float32[c, y, x]: the same shape."""
+        raise NotImplementedError
+
+
+@operator("generator", "blur")
+class Blur(Generator):
+    """Difference of two blurs; with `sigma2` 0 the difference to the slice itself."""
+
+    radius: Whole = Field(default=0, description="window of the blurs; 0: as large as needed")
+    sigma: Sigma = Field(default=0.3, description="pixels")
+    sigma2: Sigma | None = Field(default=None, description="pixels; default: 1.6 sigma")
+    kernel: choice(("blur", "gaussian")) = Field(default="blur", description="blur (imfuse's own) or gaussian")  # type: ignore[valid-type]
+    letters: ClassVar = {**Generator.letters, "r": "radius", "s": "sigma", "S": "sigma2"}
+    words: ClassVar = ("kernel",)
+    version: ClassVar = 1
+
+    @property
+    def _second(self) -> float:
+        return 1.6 * self.sigma if self.sigma2 is None else self.sigma2
+
+    @property
+    def by_default_compared(self) -> bool:
+        """Where there is one blur only."""
+        return self._second == 0
+
+    def halo(self) -> int:
+        """Half of the wider window."""
+        weights = kernels.gaussians.gaussian_weights if self.kernel == "gaussian" else kernels.gaussians.blur_weights
+        return max(len(weights(self.radius, sigma)) // 2 for sigma in (self.sigma, self._second))
+
+    def apply(self, planes: Planes, place: Place) -> Planes:
+        """See `Generator.apply`."""
+        smooth = kernels.smooth.gaussian if self.kernel == "gaussian" else kernels.smooth.blur
+        first = smooth(planes, self.radius, self.sigma)
+        return first if self._second == 0 else np.abs(first - smooth(planes, self.radius, self._second))
+
+
+@operator("generator", "dog")
+class DifferenceOfGaussians(Generator):
+    """Size of the response to a difference of two Gaussians, its positive and its negative part scaled to 1."""
+
+    radius: Whole = Field(default=0, description="window; 0: as large as needed")
+    sigma: Sigma = Field(default=0.3, description="pixels")
+    sigma2: Sigma | None = Field(default=None, description="pixels; default: 1.6 sigma")
+    letters: ClassVar = {**Generator.letters, "r": "radius", "s": "sigma", "S": "sigma2"}
+
+    @property
+    def _second(self) -> float:
+        return 1.6 * self.sigma if self.sigma2 is None else self.sigma2
+
+    def halo(self) -> int:
+        """Half of the window of the wider Gaussian."""
+        return kernels.gaussians.disk_width(self.radius, max(self._second, 0.1)) // 2
+
+    def apply(self, planes: Planes, place: Place) -> Planes:
+        """See `Generator.apply`."""
+        return np.abs(kernels.smooth.convolve(planes, difference_of_gaussians(self.radius, self.sigma, self._second)))
+
+
+@operator("generator", "log")
+class LaplacianOfGaussian(Generator):
+    """Size of the response to a Laplacian of a Gaussian; with `sigma2` the difference of two."""
+
+    radius: Whole = Field(default=0, description="window; 0: as large as needed")
+    sigma: Sigma = Field(default=0.2, description="pixels")
+    sigma2: Sigma | None = Field(default=None, description="pixels of a second one")
+    letters: ClassVar = {**Generator.letters, "r": "radius", "s": "sigma", "S": "sigma2"}
+
+    def halo(self) -> int:
+        """Half of the window."""
+        return max(
+            kernels.gaussians.disk_width(self.radius, max(s, 0.1)) // 2 for s in (self.sigma, self.sigma2 or 0.1)
+        )
+
+    def apply(self, planes: Planes, place: Place) -> Planes:
+        """See `Generator.apply`."""
+        response = kernels.smooth.convolve(planes, laplacian_of_gaussian(self.radius, self.sigma))
+        if self.sigma2:
+            response -= kernels.smooth.convolve(planes, laplacian_of_gaussian(self.radius, self.sigma2))
+        return np.abs(response)
+
+
+@operator("generator", "laplacian")
+class Laplacian(Generator):
+    """Size of the response to a Laplacian kernel."""
+
+    number: Literal[0, 1, 2, 3, 5, 7, 15, 19] = Field(
+        default=3, description="0, 1, 2, 3 (3 x 3), 5, 15 (5 x 5), 7 (7 x 7) or 19 (9 x 9)"
+    )
+    letters: ClassVar = {**Generator.letters, "n": "number"}
+
+    def halo(self) -> int:
+        """Half of the kernel."""
+        return len(laplacian(self.number)) // 2
+
+    def apply(self, planes: Planes, place: Place) -> Planes:
+        """See `Generator.apply`."""
+        return np.abs(kernels.smooth.convolve(planes, laplacian(self.number)))
+
+
+@operator("generator", "wavelet")
+class Wavelet(Generator):
+    """What a wavelet threshold takes away; with `percent2` the difference of two thresholds."""
+
+    percent: Percent = Field(default=5, description="threshold, percent of full scale")
+    percent2: Percent | None = Field(default=None, description="second threshold")
+    letters: ClassVar = {**Generator.letters, "p": "percent", "P": "percent2"}
+
+    @property
+    def by_default_compared(self) -> bool:
+        """Where there is one threshold only."""
+        return self.percent2 is None
+
+    def halo(self) -> int:
+        """Reach of five levels."""
+        return 31
+
+    def apply(self, planes: Planes, place: Place) -> Planes:
+        """See `Generator.apply`."""
+        first = kernels.wavelet.denoise(planes, self.percent / 100)
+        if self.percent2 is None:
+            return first
+        return np.abs(first - kernels.wavelet.denoise(planes, self.percent2 / 100))
+
+
+@operator("generator", "resize")
+class Resize(Generator):
+    """What is lost when the slice is made smaller and larger again."""
+
+    percent: Annotated[float, Field(gt=0, le=400)] = Field(default=50, description="percent of the size")
+    interpolation: choice(INTERPOLATIONS) = Field(default="Spline", description="how pixels between pixels are found")  # type: ignore[valid-type]
+    letters: ClassVar = {**Generator.letters, "p": "percent"}
+    words: ClassVar = ("interpolation",)
+
+    @property
+    def by_default_compared(self) -> bool:
+        """It is the loss that counts."""
+        return True
+
+    def halo(self) -> int:
+        """Two pixels of the smaller image, and two more."""
+        return resize_halo(self.percent)
+
+    def apply(self, planes: Planes, place: Place) -> Planes:
+        """See `Generator.apply`."""
+        return there_and_back(planes, place, self.percent, self.interpolation)
+
+
+@operator("generator", "fft")
+class Fourier(Generator):
+    """What a low pass takes away; with `radius2` the difference of two low passes; or a high pass."""
+
+    radius: Annotated[float, Field(gt=0, le=200)] = Field(default=75, description="cut-off, percent of Nyquist")
+    radius2: Annotated[float, Field(gt=0, le=200)] | None = Field(default=None, description="second cut-off")
+    contrast: float | None = Field(default=None, description="sigmoidal contrast of the curve (solid: blur of its edge)")
+    middle: AnyPercent = Field(default=50, description="middle of the contrast, percent")
+    high_pass: Annotated[int, Field(ge=0, le=1)] = Field(default=0, description="1: a high pass")
+    curve: CURVES = Field(default="gradient", description="gradient, logN, inverselogN, powN, gaussian, cosN or solid")
+    shape: choice(SHAPES) = Field(default="circle", description="shape in the plane of frequencies")  # type: ignore[valid-type]
+    letters: ClassVar = {
+        **Generator.letters,
+        "r": "radius",
+        "R": "radius2",
+        "s": "contrast",
+        "p": "middle",
+        "N": "high_pass",
+    }
+    words: ClassVar = ("curve", "shape")
+
+    @property
+    def by_default_compared(self) -> bool:
+        """Only for a single low pass."""
+        return not self.high_pass and self.radius2 is None
+
+    @property
+    def needs_whole_plane(self) -> bool:
+        """Every pixel depends on all others."""
+        return True
+
+    @property
+    def transfers(self) -> tuple[Transfer, ...]:
+        """What happens to each frequency, once or twice."""
+        return tuple(
+            kernels.fourier.Transfer(
+                radius, self.curve, self.shape, self.contrast or 0.0, self.middle / 100, bool(self.high_pass)
+            )
+            for radius in (self.radius, self.radius2)
+            if radius is not None
+        )
+
+    def combine(self, parts: list[Planes]) -> Planes:
+        """Answer from the filtered colours, one for each of `transfers`."""
+        return parts[0] if len(parts) == 1 else np.abs(parts[0] - parts[1])
+
+    def apply(self, planes: Planes, place: Place) -> Planes:
+        """See `Generator.apply`; for whole planes."""
+        return self.combine(kernels.fourier.whole(planes, self.transfers))
+
+
+@operator("generator", "statistic")
+class WindowStatistic(Generator):
+    """A statistic of the window around each pixel; with `window2` the difference of two windows."""
+
+    window: Count = Field(default=2, description="full width of the window")
+    window2: Count | None = Field(default=None, description="a second window")
+    statistic: Statistic = Field(default="StandardDeviation", description="statistic of the window")
+    letters: ClassVar = {**Generator.letters, "r": "window", "R": "window2"}
+    words: ClassVar = ("statistic",)
+    version: ClassVar = 1
+
+    @property
+    def by_default_compared(self) -> bool:
+        """Where it is a smoothed slice."""
+        return self.window2 is None and self.statistic not in ("Gradient", "StandardDeviation")
+
+    def halo(self) -> int:
+        """Half of the window."""
+        return max(self.window, self.window2 or 1) // 2
+
+    def apply(self, planes: Planes, place: Place) -> Planes:
+        """See `Generator.apply`."""
+        first = kernels.window.statistic(planes, self.statistic, self.window)
+        if self.window2 is None:
+            return first
+        return np.abs(first - kernels.window.statistic(planes, self.statistic, self.window2))
+
+
+@operator("generator", "diffstat")
+class StatisticDifference(Generator):
+    """Difference of two statistics."""
+
+    window: Count = Field(default=3, description="full width of the first window")
+    window2: Count | None = Field(default=None, description="of the second; default: the same")
+    statistic: Statistic = Field(default="Median", description="first statistic")
+    statistic2: Statistic = Field(default="Mean", description="second statistic")
+    letters: ClassVar = {**Generator.letters, "r": "window", "R": "window2"}
+    words: ClassVar = ("statistic", "statistic2")
+
+    def halo(self) -> int:
+        """Half of the wider window."""
+        return max(self.window, self.window2 or 1) // 2
+
+    def apply(self, planes: Planes, place: Place) -> Planes:
+        """See `Generator.apply`."""
+        first = kernels.window.statistic(planes, self.statistic, self.window)
+        return np.abs(first - kernels.window.statistic(planes, self.statistic2, self.window2 or self.window))
+
+
+@operator("generator", "morphology")
+class Morphology(Generator):
+    """A morphological method, such as the difference of dilation and erosion."""
+
+    radius: Whole = Field(default=1, description="radius of the kernel")
+    repeats: Count = Field(default=1, description="how often")
+    method: choice(METHODS) = Field(default="Edge", description="method")  # type: ignore[valid-type]
+    kernel: choice(KERNELS) = Field(default="Octagon", description="shape of the kernel")  # type: ignore[valid-type]
+    letters: ClassVar = {**Generator.letters, "r": "radius", "R": "repeats"}
+    words: ClassVar = ("method", "kernel")
+
+    @property
+    def by_default_compared(self) -> bool:
+        """Where the method gives an image, not a difference."""
+        return self.method not in ("Close", "Edge", "EdgeIn", "EdgeOut", "BottomHat", "TopHat")
+
+    def halo(self) -> int:
+        """Radius times repeats, as often as the method walks it."""
+        return METHOD_REACH[self.method] * self.radius * self.repeats
+
+    def apply(self, planes: Planes, place: Place) -> Planes:
+        """See `Generator.apply`."""
+        return kernels.morphology.morphology(planes, self.method, self.kernel, self.radius, self.repeats)
+
+
+def resize_halo(percent: float) -> int:
+    """Pixels that `there_and_back` looks at on each side."""
+    share = min(percent, 100) / 100
+    return math.ceil(3 / share) + 4
+
+
+def there_and_back(planes: Planes, place: Place, percent: float, interpolation: str) -> Planes:
+    """Resize to a percentage and back, on grids of the whole plane."""
+    sizes = [max(1, math.floor(n * percent / 100 + 0.5)) for n in place.shape]
+    small = [kernels.resample.Axis(n, m) for n, m in zip(place.shape, sizes, strict=True)]
+    large = [kernels.resample.Axis(m, n) for n, m in zip(place.shape, sizes, strict=True)]
+    wanted = [slice(o, o + n) for o, n in zip(place.origin, planes.shape[1:], strict=True)]
+    middle = [slice(*axis.needed(part.start, part.stop)) for axis, part in zip(large, wanted, strict=True)]
+    reduced = kernels.resample.resize(
+        planes, (small[0], small[1]), place.origin, (middle[0], middle[1]), interpolation
+    )
+    origin = (middle[0].start, middle[1].start)
+    return kernels.resample.resize(reduced, (large[0], large[1]), origin, (wanted[0], wanted[1]), interpolation)
+
+
+def difference_of_gaussians(radius: float, sigma: float, sigma2: float) -> NDArray[np.float64]:
+    """Kernel of ``dog`` (reference 5.2)."""
+    width = kernels.gaussians.disk_width(radius, max(sigma, sigma2, 0.1))
+    return _balanced(_gaussian(width, sigma) - _gaussian(width, sigma2))
+
+
+def _gaussian(width: int, sigma: float) -> NDArray[np.float64]:
+    d = np.arange(width) - width // 2
+    if sigma == 0:
+        return np.asarray((d[:, None] == 0) & (d == 0), dtype=np.float64)
+    square = d[:, None] ** 2 + d**2
+    return np.asarray(np.exp(-square / (2 * sigma**2)) / (2 * np.pi * sigma**2))
+
+
+def laplacian_of_gaussian(radius: float, sigma: float) -> NDArray[np.float64]:
+    """Kernel of ``log`` (reference 5.2)."""
+    sigma = max(sigma, 0.1)
+    width = kernels.gaussians.disk_width(radius, sigma)
+    d = np.arange(width) - width // 2
+    half = (d[:, None] ** 2 + d**2) / (2 * sigma**2)
+    return _balanced((1 - half) * np.exp(-half))
+
+
+def _balanced(kernel: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Positive and negative parts scaled to 1 and -1."""
+    positive, negative = kernel[kernel > 0].sum(), -kernel[kernel < 0].sum()
+    scaled = np.where(kernel > 0, kernel / (positive or 1), kernel / (negative or 1))
+    return np.asarray(scaled)
+
+
+_ROWS = {
+    0: "-1 -1 -1/-1 8 -1",
+    1: "0 -1 0/-1 4 -1",
+    2: "-2 1 -2/1 4 1",
+    3: "1 -2 1/-2 4 -2",
+    5: "-4 -1 0 -1 -4/-1 2 3 2 -1/0 3 4 3 0",
+    7: "-10 -5 -2 -1 -2 -5 -10/-5 0 3 4 3 0 -5/-2 3 6 7 6 3 -2/-1 4 7 8 7 4 -1",
+    15: "0 0 -1 0 0/0 -1 -2 -1 0/-1 -2 16 -2 -1",
+    19: "0 -1 -1 -2 -2 -2 -1 -1 0/-1 -2 -4 -5 -5 -5 -4 -2 -1/-1 -4 -5 -3 0 -3 -5 -4 -1/"
+    "-2 -5 -3 12 24 12 -3 -5 -2/-2 -5 0 24 40 24 0 -5 -2",
+}
+
+
+def laplacian(number: int) -> NDArray[np.float64]:
+    """Kernel of ``laplacian`` by its number, positive weights scaled to 1 (reference 5.2)."""
+    upper = [[float(v) for v in row.split()] for row in _ROWS[number].split("/")]
+    kernel = np.array(upper + upper[-2::-1])
+    return np.asarray(kernel / kernel[kernel > 0].sum())

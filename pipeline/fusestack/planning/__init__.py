@@ -1,0 +1,1 @@
+"""From what a configuration asks for to stages with fingerprints; metadata only."""

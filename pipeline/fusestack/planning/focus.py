@@ -1,0 +1,471 @@
+"""The outputs of focus stacking, and the stages that make them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fusestack import pyramid
+from fusestack.config.focus import Focus
+from fusestack.errors import ConfigError, InputError
+from fusestack.fingerprint import digest
+from fusestack.focus.finish import Background, Compose, Output
+from fusestack.focus.measures import Bands, Extremes
+from fusestack.focus.montage import PICTURE_PLANES
+from fusestack.focus.recipe import NESTED, Recipe, ranges, recipe_of
+from fusestack.focus.slices import VolumeSlices
+from fusestack.focus.stack import Stack
+from fusestack.grid import Grid
+from fusestack.image import Channel, Codec, ImageSpec
+from fusestack.layout import cut_levels
+from fusestack.operators.choices import IMAGES
+from fusestack.planning.focus_input import StackInput, stack_inputs
+from fusestack.planning.focus_stages import BLOCK, FocusStages, Made, Workshop
+from fusestack.planning.levels import cut_facts, int3, layout_facts, with_pyramid
+from fusestack.planning.plan import FrozenStatistics, PlannedImage
+from fusestack.planning.stored import sharded
+from fusestack.stage import Stage, Target
+from fusestack.writers import WRITERS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fusestack.config.focus import FocusOutput
+    from fusestack.config.load import LoadedConfig
+    from fusestack.focus.stack import Pixels
+    from fusestack.resources import Resources
+
+_PICTURES = (".tif", ".tiff", ".png", ".jpg", ".jpeg")
+_KINDS = ("mask", "depth", "height", "depth_colour")
+_CODEC = Codec("zstd", 3)
+_PLANE_CHUNK = 512
+
+
+@dataclass(frozen=True)
+class FocusPlan:
+    """Outputs of focus stacking and what they are made of."""
+
+    path: str
+    images: tuple[PlannedImage, ...]
+    read: tuple[str, ...]
+    source: str
+    facts: tuple[str, ...]
+    statistics: FrozenStatistics | None
+    warnings: tuple[str, ...]
+
+
+def plan_focus(
+    loaded: LoadedConfig, focus: Focus, fused: Sequence[PlannedImage], resources: Resources, cache: str
+) -> FocusPlan:
+    """Plan the focus stacking of a configuration.
+
+    Raises
+    ------
+    ConfigError
+        If an option asks for what cannot be.
+    InputError
+        If slices are missing, unreadable or do not fit one another.
+    """
+    inputs = stack_inputs(loaded, focus, fused)
+    frozen = _frozen(loaded, focus)
+    images: list[PlannedImage] = []
+    kept: list[tuple[str, Any, int, int]] = []
+    kept_stages: list[str] = []
+    paths: list[str] = []
+    recipe = recipe_of(focus, photographs=inputs[0].photographs)
+    _check(loaded, recipe, inputs[0])
+    for one in inputs:
+        title = one.title if len(inputs) > 1 else ""
+        workshop = Workshop(cache, resources, frozen)
+        maker = _Maker(loaded, focus, recipe, one, workshop, title)
+        made = maker.images()
+        paths.append(maker.path)
+        images += made
+        prefix = f"{title}: " if title else ""
+        kept += [(f"{prefix}{label}", values, t, c) for label, values, t, c in workshop.saved]
+        kept_stages += workshop.saved_keys
+    save = focus.statistics.save
+    return FocusPlan(
+        path=paths[0],
+        images=tuple(images),
+        read=tuple(path for one in inputs if one.needs is None for path in one.read),
+        source="; ".join(one.source for one in inputs),
+        facts=(recipe.option_string() + (" (the default)" if recipe.is_preset else ""),),
+        statistics=FrozenStatistics(loaded.resolve_path(save), tuple(kept), tuple(kept_stages)) if save else None,
+        warnings=tuple(warning for one in inputs for warning in one.warnings),
+    )
+
+
+def _frozen(loaded: LoadedConfig, focus: Focus) -> dict[str, Any] | None:
+    if focus.statistics.use is None:
+        return None
+    path = loaded.resolve_path(focus.statistics.use)
+    try:
+        found = json.loads(Path(path).read_text())
+        return dict(found["statistics"])
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error}); correct focus.statistics.use") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: is no file of statistics ({error}); make it with focus.statistics.save") from error
+
+
+def _check(loaded: LoadedConfig, recipe: Recipe, stack: StackInput) -> None:
+    """Refuse what the stack or this machine does not have."""
+    from fusestack.operators.commands import check_command
+
+    for name in recipe.backgrounds:
+        if name.lower() not in ("transparent", *NESTED) and _image_name(name) is None and _colour(name) is None:
+            raise ConfigError(
+                f"{loaded.cite('focus.background')}: '{name}' is no background; use a colour (a name or #rrggbb), "
+                f"transparent, {', '.join(NESTED)}, enfuse, or an image of the stack such as max, median, overlay"
+            )
+    for operators in (recipe.generators, recipe.chain, recipe.cuts, recipe.finals):
+        for operator in operators:
+            if hasattr(operator, "command"):
+                check_command(operator.command)
+    if not recipe.generators and all(name.lower() == "transparent" for name in recipe.backgrounds):
+        raise ConfigError(f"{loaded.cite('focus.background')}: without masks, nothing would be painted; name a background")
+
+
+def _image_name(name: str) -> str | None:
+    known = {image.lower(): image for image in IMAGES}
+    return known.get(name.lower())
+
+
+def _colour(name: str) -> tuple[float, float, float] | None:
+    from PIL import ImageColor
+
+    try:
+        r, g, b = ImageColor.getrgb(name)[:3]
+    except ValueError:
+        return None
+    return r / 255, g / 255, b / 255
+
+
+class _Maker:
+    """The outputs of one stack."""
+
+    def __init__(
+        self, loaded: LoadedConfig, focus: Focus, recipe: Recipe, stack: StackInput, workshop: Workshop, title: str
+    ) -> None:
+        self.loaded = loaded
+        self.focus = focus
+        self.recipe = recipe
+        self.input = stack
+        self.workshop = workshop
+        self.title = title
+        self.output = focus.output
+        self.options = recipe.option_string()
+        self.path = self._place(self.output.path or self._default_name())
+        for key in ("path", *_KINDS):
+            _check_suffix(loaded, key, getattr(self.output, key))
+
+    def _place(self, path: str) -> str:
+        place = self.loaded.resolve_path(path)
+        if not self.title:
+            return place
+        stem, suffix = _split(place)
+        return f"{stem}_{self.title}{suffix}"
+
+    def _default_name(self) -> str:
+        """Name made of the sources and the options (reference 10.5)."""
+        output = self.output
+        numbers = f"{digest(sorted(self.input.read.items()))[-6:]}_{digest(self.options)[-6:]}"
+        layered = "_layered" if self.focus.layered else ""
+        long_name = self.options.replace(" ", "").replace("/", "-")[:150] if output.long_name else ""
+        return f"{output.folder.rstrip('/')}/{output.basename}{numbers}{layered}{long_name}.result{output.suffix}"
+
+    def images(self) -> list[PlannedImage]:
+        """All outputs, in order."""
+        slices, stack = self._slices()
+        stages = FocusStages(self.workshop, stack, slices, self.recipe)
+        count = len(stack.painted[0])
+        parts = ranges(self.recipe.substacks, stack.slices)
+        between = self.output.between_slices
+        pictures: list[Made] = []
+        keeps = False
+        if self.recipe.generators:
+            painted = stages.montages(parts, between=self.recipe.is_preset if between is None else between)
+            keeps = painted[0][1].keeps_canvas
+            planes = count + PICTURE_PLANES + (count + 1 if keeps else 0)
+            numbers = range(len(painted)) if len(painted) > 1 else [-1]
+            pictures = [
+                stages.finals(made, planes, number) for (made, _), number in zip(painted, numbers, strict=True)
+            ]
+        backgrounds = self._backgrounds(stages, stack, slices)
+        final = pictures[0] if len(pictures) == 1 and not backgrounds and not keeps else None
+        if final is None:
+            final = self._compose(stages, stack, pictures, backgrounds, keeps=keeps)
+        pages = [final]
+        if self.focus.layered:
+            pages += [self._compose(stages, stack, [], [one], keeps=False) for one in backgrounds]
+            pages += list(reversed(pictures))
+        made = [self._image("image", self.path, pages, stack)]
+        for kind in _KINDS:
+            path = getattr(self.output, kind)
+            if path is not None:
+                made.append(self._image(kind, self._place(path), [final], stack))
+        return made
+
+    def _slices(self) -> tuple[Made, Stack]:
+        one = self.input
+        t, c, k, height, width = one.shape
+        needs = [Made(_nothing(), one.needs.stages[0].key, one.needs.stages[0].fingerprint)] if one.needs else []
+        facts = [sorted(one.read.values()), one.colours, getattr(one.slices, "axis", None), _order(one)]
+        if one.photographs:
+            level = sharded(one.shape, (1, c, 1, height, width))
+            peak = 4 * c * height * width * (1 if one.dtype == "uint8" else 2 if one.dtype == "uint16" else 4)
+        else:
+            level = sharded(one.shape, (1, 1, one.depth_chunk, BLOCK, BLOCK), deep=False)
+            peak = 12 * one.depth_chunk * BLOCK * BLOCK
+        if one.direct:
+            slices = Made(one.slices, needs[0].key if needs else "", digest([facts, [n.fingerprint for n in needs]]))  # type: ignore[arg-type]
+        else:
+            slices = self.workshop.add(
+                "slices", "slices", one.slices, level, facts=facts, needs=needs, peak=peak, dtype=one.dtype
+            )
+        looked, painted, alpha = self._channels()
+        stack = Stack(slices.pixels, one.shape, one.dtype, looked, painted, alpha)
+        if not one.photographs or one.dtype == "float32":
+            limits, made = self.workshop.values(
+                "slices limits", "limits/slices", Extremes(slices.pixels, Bands(one.shape, deep=False)), 2, [slices], "extremes"
+            )
+            stack = replace(stack, limits=limits)
+            slices = Made(slices.pixels, made.key or slices.key, digest([slices.fingerprint, made.fingerprint]))
+        return slices, stack
+
+    def _channels(self) -> tuple[tuple[tuple[int, ...], ...], tuple[tuple[int, ...], ...], int | None]:
+        """Channels of each mask set that are looked at, that are painted, and the one that is the opacity."""
+        one = self.input
+        if one.photographs:
+            colours = tuple(range(len(one.colours.rstrip("A"))))
+            return (colours,), (colours,), len(colours) if one.colours.endswith("A") else None
+        every = tuple(range(one.shape[1]))
+        reference = self.focus.reference_channel
+        if reference is None:
+            return tuple((c,) for c in every), tuple((c,) for c in every), None
+        ids = [channel.id for channel in one.channels]
+        if reference not in ids:
+            raise ConfigError(
+                f"{self.loaded.cite('focus.reference_channel')}: there is no channel {reference}; "
+                f"the stack has {', '.join(map(str, ids))}"
+            )
+        return ((ids.index(reference),),), (every,), None
+
+    def _backgrounds(self, stages: FocusStages, stack: Stack, slices: Made) -> list[tuple[Background, list[Made]]]:
+        found: list[tuple[Background, list[Made]]] = []
+        opaque = not self.input.photographs or _split(self.path)[1].lower() in (".jpg", ".jpeg")
+        names = [name for name in self.recipe.backgrounds if name.lower() != "transparent"]
+        for name in names or (["max"] if opaque else []):
+            colour, image = _colour(name), _image_name(name)
+            if name.lower() in NESTED:
+                recipe = recipe_of(Focus.model_validate({"options": NESTED[name.lower()]}), photographs=True)
+                nested = FocusStages(self.workshop, stack, slices, recipe, prefix=f"{name.lower()}/")
+                ((made, montage),) = nested.montages([(0, stack.slices)], between=False)
+                del montage
+                made = nested.finals(made, len(stack.painted[0]) + PICTURE_PLANES, -1)
+                found.append((Background(picture=made.pixels), [made]))
+            elif image is not None:
+                made = stages.image(image)
+                found.append((Background(image=made.pixels), [made]))
+            elif colour is not None:
+                found.append((Background(colour=colour), []))
+        return found
+
+    def _compose(
+        self,
+        stages: FocusStages,
+        stack: Stack,
+        pictures: Sequence[Made],
+        backgrounds: Sequence[tuple[Background, list[Made]]],
+        *,
+        keeps: bool,
+    ) -> Made:
+        t, _, _, height, width = stack.shape
+        sets, count = len(stack.painted), len(stack.painted[0])
+        planes = count + PICTURE_PLANES
+        return self.workshop.add(
+            "picture" if pictures else "background",
+            "the picture over its background",
+            Compose(tuple(made.pixels for made in pictures), stack, tuple(one for one, _ in backgrounds), keeps),
+            sharded((t, sets, planes, height, width), (1, 1, planes, BLOCK, BLOCK)),
+            facts=[[one.colour for one, _ in backgrounds], keeps, stack.painted],
+            needs=[*pictures, *(made for _, needs in backgrounds for made in needs)],
+            peak=4 * BLOCK * BLOCK * 6 * planes,
+        )
+
+    def _image(self, kind: str, path: str, pages: Sequence[Made], stack: Stack) -> PlannedImage:
+        """One output: its spec, its stages, what its fingerprint is made of."""
+        suffix = _split(path)[1].lower()
+        picture = suffix in _PICTURES
+        what, dtype, channels, names = self._written(kind, suffix, stack)
+        paged = picture and not self.input.photographs and len(channels) > 1
+        if paged and suffix not in (".tif", ".tiff"):
+            raise ConfigError(
+                f"focus.output: {path}: a {suffix} file holds one channel, the stack has {len(channels)}; "
+                "use .tif (a page for each) or .ome.zarr"
+            )
+        t, _, _, height, width = stack.shape
+        if picture and t > 1:
+            raise ConfigError(
+                f"focus.output: {path}: a {suffix} file holds one timepoint, the stack has {t}; use .ome.zarr"
+            )
+        if len(pages) > 1 and suffix not in (".tif", ".tiff"):
+            raise ConfigError(f"focus.layered: {path}: only TIFF files have pages; use the suffix .tif")
+        spec = self._spec(path, dtype, names, channels, stack, pages=len(channels) if paged else len(pages), paged=paged)
+        writer = WRITERS["picture" if picture else "ome-zarr"]
+        target = Target(writer, spec, 0, f"{self.path}.fusestack")
+        compute = Output(
+            tuple(made.pixels for made in pages),
+            stack,
+            what,
+            dtype,
+            channels,
+            first=self.input.first,
+            step=self.input.step,
+            paged=paged,
+        )
+        notes = self._notes(kind)
+        layout = layout_facts(spec, "picture" if picture else "ome-zarr")
+        components = {
+            "focus": {"options": self.options, "output": kind, "dtype": dtype, "layered": self.focus.layered},
+            "inputs": dict(self.input.read),
+            "output": {**layout, **cut_facts(spec)},
+        }
+        before = [made.fingerprint for made in pages]
+        fingerprint = digest([before, what, dtype, channels, self.input.first, self.input.step, layout, notes])
+        needs = tuple(dict.fromkeys(made.key for made in pages if made.key))
+        peak = 8 * 4 * int(spec.levels[0].block[3]) * int(spec.levels[0].block[4])
+        first = Stage(
+            f"write/{kind}", Grid(spec.shape, spec.levels[0].block), compute, target, fingerprint, peak, needs
+        )
+        stages = with_pyramid(first, self.workshop.resources)
+        return PlannedImage(
+            title=f"{kind} of {self.input.title}",
+            target=target,
+            preparation=tuple(self.workshop.stages.values()),
+            stages=stages,
+            components=components,
+            fingerprint=digest([stage.fingerprint for stage in stages]),
+            overwrite=self.output.overwrite or (self.loaded.config.output is not None and self.loaded.config.output.overwrite),
+            notes=notes,
+        )
+
+    def _notes(self, kind: str) -> dict[str, Any]:
+        sources = [Path(path).name for path in self.input.read]
+        listed = ", ".join(sources[:20]) + (f" and {len(sources) - 20} more" if len(sources) > 20 else "")
+        notes = {"description": f"{kind}: {self.options} [{listed}]".strip(), **self.input.notes}
+        if kind in ("image", "depth_colour"):
+            notes["drop_opaque_alpha"] = True
+        else:
+            notes.pop("icc", None)
+        return notes
+
+    def _written(
+        self, kind: str, suffix: str, stack: Stack
+    ) -> tuple[str, str, tuple[tuple[int, int], ...], tuple[str, ...]]:
+        """What is written: its kind, dtype, mask set and plane of each channel, names of the channels."""
+        jpeg = suffix in (".jpg", ".jpeg")
+        sets = range(len(stack.painted))
+        if kind == "image":
+            dtype = self.focus.output.dtype
+            dtype = "uint8" if jpeg else self.input.dtype if dtype == "input" else dtype
+            channels = [(m, plane) for m in sets for plane in range(len(stack.painted[m]))]
+            if self.input.photographs:
+                alpha = [] if jpeg or self._opaque() else [(0, -1)]
+                return "image", dtype, (*channels, *alpha), tuple("RGB"[: len(channels)]) + ("A",) * len(alpha)
+            names = [self.input.channels[stack.painted[m][plane]].name for m, plane in channels]
+            return "image", dtype, tuple(channels), tuple(names)
+        names = [self.input.channels[stack.looked[m][0]].name if self.input.channels else kind for m in sets]
+        one_each = tuple((m, 0) for m in sets)
+        if kind == "mask":
+            return "mask", "uint8" if jpeg else "uint16", one_each, tuple(names)
+        if kind == "depth_colour" or (kind == "depth" and jpeg):
+            alpha = [] if jpeg else [(0, -1)]
+            return "rainbow", "uint8", tuple((0, plane) for plane in range(3)) + tuple(alpha), ("R", "G", "B", "A")
+        if kind == "depth" and suffix == ".png":
+            return "share", "uint16", one_each, tuple(names)
+        if suffix in (".png", ".jpg", ".jpeg"):
+            raise ConfigError(f"focus.output.{kind}: physical depths are numbers; use the suffix .tif or .ome.zarr")
+        return kind, "float32", one_each, tuple(names)
+
+    def _opaque(self) -> bool:
+        """Whether a background covers everything."""
+        return any(
+            name.lower() not in ("transparent", *NESTED) for name in self.recipe.backgrounds
+        ) and self.input.colours in ("L", "RGB")
+
+    def _spec(
+        self,
+        path: str,
+        dtype: str,
+        names: tuple[str, ...],
+        channels: tuple[tuple[int, int], ...],
+        stack: Stack,
+        *,
+        pages: int,
+        paged: bool,
+    ) -> ImageSpec:
+        one = self.input
+        t, _, _, height, width = stack.shape
+        zarr = _split(path)[1].lower() not in _PICTURES
+        count = 1 if paged else len(channels)
+        shape = (t, count, pages, height, width)
+        factors = [(1, 1, 1)]
+        if zarr and self.output.pyramid == "auto":
+            factors = list(pyramid.propose_factors((1, height, width)))
+        elif zarr and self.output.pyramid != "none":
+            factors = [int3((1, int(level.y), int(level.x))) for level in self.output.pyramid]
+        levels = cut_levels(
+            shape, factors, (1, _PLANE_CHUNK, _PLANE_CHUNK), None if zarr else (1, BLOCK, BLOCK), sharded=zarr
+        )
+        colours = [channel.color for channel in one.channels] if one.channels else ["FF0000", "00FF00", "0000FF"]
+        grey = one.photographs and len(one.colours.rstrip("A")) == 1
+        return ImageSpec(
+            path=path,
+            name=Path(path).name.split(".")[0],
+            dtype=dtype,
+            levels=levels,
+            codec=_CODEC,
+            pixel_size=(abs(one.step), *one.plane_size),
+            origin=(one.first, *one.plane_origin),
+            unit=one.unit,
+            timepoints=one.timepoints,
+            channels=tuple(
+                Channel(c, names[c] if c < len(names) else str(c), "FFFFFF" if grey or c >= len(colours) else colours[c])
+                for c in range(count)
+            ),
+        )
+
+
+def _order(one: StackInput) -> Any:
+    """What the order of the slices depends on."""
+    if isinstance(one.slices, VolumeSlices):
+        return one.slices.reverse
+    return [(Path(picture.path).name, picture.page) for picture in one.slices.pictures]
+
+
+def _nothing() -> Pixels:
+    from fusestack.planning.focus_stages import Empty
+
+    return Empty()
+
+
+def _split(path: str) -> tuple[str, str]:
+    """Path without its suffix, and the suffix; ``.ome.zarr`` and the like are one."""
+    for suffix in (".ome.zarr", ".ome.tif", ".ome.tiff"):
+        if path.lower().endswith(suffix):
+            return path[: -len(suffix)], path[-len(suffix) :]
+    plain = Path(path)
+    return path[: len(path) - len(plain.suffix)], plain.suffix
+
+
+def _check_suffix(loaded: LoadedConfig, key: str, path: str | None) -> None:
+    if path is None or path.rstrip("/").lower().endswith((".zarr", *_PICTURES)):
+        return
+    raise ConfigError(
+        f"{loaded.cite(f'focus.output.{key}')}: '{path}' has no suffix that is known; "
+        f"use .ome.zarr or one of {', '.join(_PICTURES)}"
+    )

@@ -1,0 +1,495 @@
+"""The stages between the slices of a stack and its picture: all in the cache."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from fusestack import kernels
+from fusestack.errors import ConfigError
+from fusestack.fingerprint import digest
+from fusestack.focus.finish import Finals
+from fusestack.focus.generate import Generate, Seen
+from fusestack.focus.images import StackImage
+from fusestack.focus.lowpass import LowFrequencies, Reduce, TiledLowPass, reduced_shape, transformed_whole
+from fusestack.focus.measures import Bands, Extremes, FrozenValues, Histogram, Levels, PictureMeasure, StoredValues
+from fusestack.focus.merge import MaskReader, Merge, Part
+from fusestack.focus.montage import PICTURE_PLANES, LastLevel, Montage
+from fusestack.focus.stack import Look, Stack, Stored
+from fusestack.planning.stored import entries, sharded, stored_stage, stored_target
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from fusestack.focus.lowpass import PlaneReader
+    from fusestack.focus.measures import Values
+    from fusestack.focus.recipe import Recipe
+    from fusestack.focus.stack import Pixels
+    from fusestack.image import Level
+    from fusestack.kernels.fourier import Transfer
+    from fusestack.operators.base import Operator
+    from fusestack.operators.finals import FinalOperator
+    from fusestack.operators.generators import Generator
+    from fusestack.resources import Resources
+    from fusestack.stage import Compute, Stage
+
+VERSION = 1
+BLOCK = 1024
+"""Pixels of a block along y and x: a multiple of the tiles of low passes."""
+_PLANE = 10**9
+_BYTES = 4
+
+
+@dataclass(frozen=True)
+class Made:
+    """An array that other stages read: its pixels, the key of its stage, the fingerprint of what is in it."""
+
+    pixels: Pixels
+    key: str
+    fingerprint: str
+
+
+@dataclass
+class Workshop:
+    """Collects the stages of one run.
+
+    Parameters
+    ----------
+    cache : str
+    resources : Resources
+    frozen : mapping or None
+        Statistics that are known, by label.
+    """
+
+    cache: str
+    resources: Resources
+    frozen: Mapping[str, Mapping[str, list[float]]] | None = None
+    stages: dict[str, Stage] = field(default_factory=dict)
+    saved: list[tuple[str, StoredValues, int, int]] = field(default_factory=list)
+    saved_keys: list[str] = field(default_factory=list)
+
+    def add(
+        self,
+        name: str,
+        title: str,
+        compute: Compute,
+        level: Level,
+        *,
+        facts: Any,
+        needs: Sequence[Made],
+        peak: int,
+        dtype: str = "float32",
+    ) -> Made:
+        """Add a stage, once."""
+        before = [one.fingerprint for one in needs]
+        fingerprint = digest([VERSION, name, facts, before, level.shape, level.block, level.shards])
+        target = stored_target(self.cache, name, fingerprint, title, dtype, level)
+        keys = tuple(dict.fromkeys(one.key for one in needs if one.key))
+        stage = stored_stage(name, target, compute, fingerprint, peak, keys, self.resources)
+        self.stages.setdefault(stage.key, stage)
+        return Made(Stored(target), stage.key, fingerprint)
+
+    def values(
+        self, label: str, name: str, compute: Any, numbers: int, needs: Sequence[Made], how: str, **operator: Any
+    ) -> tuple[Values, Made]:
+        """Add a statistic, or take it from what is known."""
+        bands: Bands = compute.bands
+        t, c = bands.shape[:2]
+        if self.frozen is not None:
+            if label not in self.frozen:
+                known = ", ".join(sorted(self.frozen)) or "none"
+                raise ConfigError(
+                    f"focus.statistics.use: the file has no statistics of '{label}' (it has {known}); "
+                    "save them again with these operators"
+                )
+            known_values = self.frozen[label]
+            return FrozenValues.from_mapping(known_values), Made(Empty(), "", digest(known_values))
+        level = entries((t, c, 1, bands.entries, numbers))
+        made = self.add(
+            name,
+            f"statistics: {label}",
+            compute,
+            level,
+            facts=[how, [part.facts() for part in operator.values() if hasattr(part, "facts")], operator.get("number")],
+            needs=needs,
+            peak=bands.peak_bytes * (6 if operator else 1),
+            dtype="float64",
+        )
+        stored: Stored = made.pixels  # type: ignore[assignment]
+        values = StoredValues(stored.target, how, **operator)
+        if label not in [one[0] for one in self.saved]:
+            self.saved.append((label, values, t, c))
+            self.saved_keys.append(made.key)
+        return values, made
+
+
+@dataclass(frozen=True)
+class Empty:
+    """No pixels: what is known needs no array."""
+
+    def read(self, box: object) -> Any:
+        """Nobody reads it."""
+        raise NotImplementedError(f"there are no pixels in {box}")
+
+
+class FocusStages:
+    """The stages of one recipe on one stack.
+
+    Parameters
+    ----------
+    workshop : Workshop
+    stack : Stack
+    slices : Made
+        What the stack reads.
+    recipe : Recipe
+    prefix : str
+        Before the names of stages and statistics of a recipe within a recipe.
+    """
+
+    def __init__(self, workshop: Workshop, stack: Stack, slices: Made, recipe: Recipe, prefix: str = "") -> None:
+        self.workshop = workshop
+        self.stack = stack
+        self.slices = slices
+        self.recipe = recipe
+        self.prefix = prefix
+        size = recipe.mask_size
+        shape, interpolation = stack.plane, "Spline"
+        if size is not None:
+            height, width = (max(1, int(n * size.percent / 100 + 0.5)) for n in stack.plane)
+            shape, interpolation = (height, width), size.interpolation
+        self.look = Look(stack, shape, interpolation)
+        self.sets = len(stack.looked)
+
+    @property
+    def _look_facts(self) -> list[Any]:
+        return [self.look.shape, self.look.interpolation, self.stack.looked]
+
+    @property
+    def _mask_shape(self) -> tuple[int, ...]:
+        return (self.stack.shape[0], self.sets, self.stack.slices, *self.look.shape)
+
+    def _mask_level(self, *, whole: bool) -> Level:
+        side = _PLANE if whole else BLOCK
+        return sharded(self._mask_shape, (1, 1, 1, side, side))
+
+    def image(self, name: str) -> Made:
+        """An image of the stack: stages that others share."""
+        t, c, _, height, width = self.stack.shape
+        halo = kernels.blend.reach(kernels.blend.levels_of(height, width)) if name == "enfuse" else 0
+        side = BLOCK + 2 * halo
+        count = max(len(channels) for channels in self.stack.painted)
+        return self.workshop.add(
+            f"image/{name}",
+            f"image of the stack: {name}",
+            StackImage(self.stack, name),
+            sharded((t, c, 1, height, width), (1, c, 1, BLOCK, BLOCK)),
+            facts=[name, self.stack.painted],
+            needs=[self.slices],
+            peak=_BYTES * side * side * count * (8 if name == "enfuse" else 6),
+        )
+
+    def _generator_masks(self, generator: Generator, images: Mapping[str, Made]) -> tuple[Made, str]:
+        recipe = self.recipe
+        space = generator.colorspace or (recipe.colorspace.space if generator.channel is None else None)
+        channel = recipe.colorspace.channel if generator.channel is None else generator.channel
+        if generator.colorspace is not None and generator.channel is None:
+            channel = None
+        image = images.get(generator.image or "")
+        if generator.image is not None and image is None:
+            image = self.image(generator.image)
+        seen = Seen(self.look, space if space != "sRGB" or channel is not None else None, channel, image and image.pixels)
+        needs = [self.slices] + ([image] if image else [])
+        planes = len(self.stack.looked[0])
+        if image is None and space not in (None, "sRGB"):
+            planes = 3
+        if image is None and channel is not None:
+            planes = 1
+        low_pass, whole = None, False
+        if generator.needs_whole_plane:
+            whole = self._whole(generator)
+            if not whole:
+                label = f"{self.prefix}masks/{generator.name}"
+                transfers = generator.transfers  # type: ignore[attr-defined]
+                facts = [self._look_facts, space, channel]
+                low_pass, low = self._low_pass(label, seen, planes, transfers, needs, facts)
+                needs = [*needs, low]
+        name = f"{self.prefix}masks/{generator.name}"
+        made = self.workshop.add(
+            name,
+            f"masks of {generator.name}",
+            Generate(generator, seen, low_pass),
+            self._mask_level(whole=whole),
+            facts=[generator.mask_facts(), self._look_facts, space, channel],
+            needs=needs,
+            peak=self._peak(generator, planes, whole=whole),
+        )
+        from fusestack.config.optionstring import option_string
+
+        return made, f"{self.prefix}{option_string([generator])}"
+
+    def _peak(self, operator: Operator, planes: int, *, whole: bool) -> int:
+        height, width = self.look.shape
+        if whole:
+            side = kernels.fourier.padded_side(height, width)
+            return _BYTES * (height * width * (4 * planes + 2) + side * side * 6)
+        side = BLOCK + 2 * operator.halo()
+        return _BYTES * min(side, height + 256) * min(side, width + 256) * (6 * planes + 6) + 2**23
+
+    def _whole(self, operator: Operator) -> bool:
+        if transformed_whole(*self.look.shape):
+            return True
+        if not hasattr(operator, "transfers"):
+            raise ConfigError(
+                f"focus: {operator.word} sees whole slices, which are too large for that here; declare how far it looks "
+                "(reach, in imfuse's string halo=N)"
+            )
+        return False
+
+    def _low_pass(
+        self,
+        label: str,
+        source: PlaneReader,
+        planes: int,
+        transfers: tuple[Transfer, ...],
+        needs: Sequence[Made],
+        facts: Any,
+    ) -> tuple[TiledLowPass, Made]:
+        """Stages for the lowest frequencies of planes that are too large to be transformed whole."""
+        shape, count = self.look.shape, len(transfers)
+        height, width = reduced_shape(*shape)
+        t, k = self.stack.shape[0], self.stack.slices
+        reduced = self.workshop.add(
+            f"{label}-reduced",
+            "reduced planes",
+            Reduce(source, shape, planes),
+            sharded((t, self.sets * planes, k, height, width), (1, planes, 1, BLOCK // 4, BLOCK // 4)),
+            facts=[facts, planes],
+            needs=needs,
+            peak=_BYTES * (BLOCK + 64) ** 2 * 4 * planes,
+        )
+        low = self.workshop.add(
+            f"{label}-low",
+            "lowest frequencies",
+            LowFrequencies(reduced.pixels, transfers),
+            sharded((t, self.sets * planes * count, k, height, width), (1, count, 1, _PLANE, _PLANE)),
+            facts=[str(transfers), planes],
+            needs=[reduced],
+            peak=_BYTES * height * width * (8 + 2 * count),
+        )
+        return TiledLowPass(low.pixels, shape, planes, transfers), low
+
+    def _levels(self, generator: Generator, masks: Made, label: str) -> tuple[Levels | None, list[Made]]:
+        if not generator.levelled:
+            return None, []
+        shape = self._mask_shape
+        limits, made = self.workshop.values(
+            f"{label} limits",
+            f"{self.prefix}limits/{generator.name}",
+            Extremes(masks.pixels, Bands(shape, deep=False)),
+            2,
+            [masks],
+            "extremes",
+        )
+        if not generator.equalise:
+            return Levels(limits, None), [made]
+        counts, counted = self.workshop.values(
+            f"{label} counts",
+            f"{self.prefix}counts/{generator.name}",
+            Histogram(masks.pixels, Bands(shape, deep=True), limits),
+            kernels.levels.BINS,
+            [masks, made],
+            "sum",
+        )
+        return Levels(limits, counts), [made, counted]
+
+    def merged(self) -> Made:
+        """Merged masks, before the last levelling."""
+        recipe = self.recipe
+        images: dict[str, Made] = {}
+        first: list[Part] = []
+        last: list[Part] = []
+        first_needs: list[Made] = []
+        last_needs: list[Made] = []
+        for generator, weight in zip(recipe.generators, recipe.weights, strict=True):
+            masks, label = self._generator_masks(generator, images)
+            levels, needs = self._levels(generator, masks, label)
+            part = Part(masks.pixels, levels, weight, generator.low / 100, generator.high / 100)
+            (first if generator.merged_first else last).append(part)
+            (first_needs if generator.merged_first else last_needs).extend([masks, *needs])
+        links = _links(recipe.chain)
+        below: Made | None = None
+        for number, chain in enumerate(links):
+            end = number == len(links) - 1
+            name = f"{self.prefix}merge" + (f"/{number + 1}" if len(links) > 1 else "")
+            low_pass, whole = None, False
+            needs = [self.slices, *first_needs] if below is None else [self.slices, below]
+            if chain and chain[0].needs_whole_plane:
+                whole = self._whole(chain[0])
+                if not whole and below is not None:
+                    transfers = chain[0].transfers  # type: ignore[attr-defined]
+                    low_pass, low = self._low_pass(name, MaskReader(below.pixels), 1, transfers, [below], "mask")
+                    needs = [*needs, low]
+            halo = sum(one.halo() for one in chain)
+            side = max(BLOCK, *(self.look.shape)) if whole else BLOCK
+            weights = [[part.weight, part.low, part.high, part.levels is not None] for part in (*first, *last)]
+            below = self.workshop.add(
+                name,
+                "merged masks",
+                Merge(
+                    self.look,
+                    recipe.mode,
+                    tuple(first) if number == 0 else (),
+                    below.pixels if below else None,
+                    low_pass,
+                    chain,
+                    tuple(last) if end else (),
+                    end,
+                ),
+                self._mask_level(whole=whole),
+                facts=[recipe.mode, weights, [one.facts() for one in chain], self._look_facts, end],
+                needs=[*needs, *(last_needs if end else [])],
+                peak=self._peak(chain[0], 1, whole=True) if whole else _BYTES * (side + 2 * halo) ** 2 * 10,
+            )
+        if below is None:
+            raise ConfigError("focus.masks: the list is empty; name at least one operator")
+        return below
+
+    def montages(self, parts: Sequence[tuple[int, int]], *, between: bool) -> list[tuple[Made, Montage]]:
+        """Paintings of ranges of slices, before the final operators."""
+        merged = self.merged()
+        level = self.recipe.level
+        fixed = level.over == "off" or (level.low is not None and level.high is not None)
+        found = []
+        for number, part in enumerate(parts):
+            limits, needs = None, [self.slices, merged]
+            if not fixed:
+                of_part = level.over == "substack" and len(parts) > 1
+                shape = self._mask_shape
+                source: Pixels = merged.pixels
+                where = ""
+                if of_part:
+                    source = SomeSlices(source, part[0])
+                    shape = (*shape[:2], part[1] - part[0], *shape[3:])
+                    where = f" {part[0] + 1}-{part[1]}"
+                limits, made = self.workshop.values(
+                    f"{self.prefix}merged{where} limits",
+                    f"{self.prefix}limits/merged",
+                    Extremes(source, Bands(shape, deep=False)),
+                    2,
+                    [merged],
+                    f"extremes{where}",
+                )
+                needs = [*needs, made]
+            montage = Montage(
+                self.look, merged.pixels, LastLevel(level, limits), self.recipe.cuts, part, between=between
+            )
+            count = len(self.stack.painted[0])
+            planes = count + PICTURE_PLANES + (count + 1 if montage.keeps_canvas else 0)
+            t, _, _, height, width = self.stack.shape
+            side = BLOCK + 2 * montage.halo
+            made = self.workshop.add(
+                f"{self.prefix}montage" + (f"/{number + 1}" if len(parts) > 1 else ""),
+                f"slices {part[0] + 1} to {part[1]} painted",
+                montage,
+                sharded((t, self.sets, planes, height, width), (1, 1, planes, BLOCK, BLOCK)),
+                facts=[
+                    [one.facts() for one in self.recipe.cuts],
+                    level.facts(),
+                    part,
+                    between,
+                    self._look_facts,
+                    self.stack.painted,
+                ],
+                needs=needs,
+                peak=_BYTES * min(side, height + 256) * min(side, width + 256) * (4 * count + 14) + 2**23,
+            )
+            found.append((made, montage))
+        return found
+
+    def finals(self, picture: Made, planes: int, number: int) -> Made:
+        """The picture after the final operators; those that need statistics of it begin a stage of their own."""
+        t, _, _, height, width = self.stack.shape
+        count = len(self.stack.painted[0]) + PICTURE_PLANES
+        ready: list[tuple[FinalOperator, tuple[Values, ...]]] = []
+        needs: list[Made] = [picture]
+
+        def flush() -> Made:
+            nonlocal ready, needs
+            if not ready:
+                return picture
+            halo = sum(operator.halo() for operator, _ in ready)
+            side = BLOCK + 2 * halo
+            made = self.workshop.add(
+                f"{self.prefix}final" + (f"/{number + 1}" if number >= 0 else ""),
+                "the picture after final operators",
+                Finals(picture.pixels, (height, width), count, tuple(ready)),
+                sharded((t, self.sets, planes, height, width), (1, 1, planes, BLOCK, BLOCK)),
+                facts=[operator.facts() for operator, _ in ready],
+                needs=needs,
+                peak=_BYTES * min(side, height + 256) * min(side, width + 256) * 6 * planes,
+            )
+            ready = []
+            needs = [made]
+            return made
+
+        for operator in self.recipe.finals:
+            known: list[Values] = []
+            if operator.measures:
+                picture = flush()
+            for measure in range(operator.measures):
+                bands = Bands((t, self.sets, 1, height, width), deep=False)
+                values, made = self.workshop.values(
+                    f"{self.prefix}final {number + 1} {operator.name} {measure}",
+                    f"{self.prefix}measure/{operator.name}-{measure}",
+                    PictureMeasure(PicturePlanes(picture.pixels, count), bands, operator, measure, tuple(known)),
+                    2,
+                    needs,
+                    "measure",
+                    operator=operator,
+                    number=measure,
+                )
+                known.append(values)
+                needs = [*needs, made]
+            ready.append((operator, tuple(known)))
+        return flush()
+
+
+@dataclass(frozen=True)
+class SomeSlices:
+    """Slices of an array, counted from another one."""
+
+    pixels: Pixels
+    first: int
+
+    def read(self, box: Any) -> Any:
+        """Read a box whose slices are counted from `first`."""
+        from fusestack.geometry import Box
+
+        start, stop = list(box.start), list(box.stop)
+        start[2] += self.first
+        stop[2] += self.first
+        return self.pixels.read(Box(tuple(start), tuple(stop)))
+
+
+@dataclass(frozen=True)
+class PicturePlanes:
+    """All planes of pictures, for boxes of one plane."""
+
+    pixels: Pixels
+    count: int
+
+    def read(self, box: Any) -> Any:
+        """Read a box with all planes."""
+        from fusestack.geometry import Box
+
+        return self.pixels.read(Box((*box.start[:2], 0, *box.start[3:]), (*box.stop[:2], self.count, *box.stop[3:])))
+
+
+def _links(chain: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """Operators that can be applied to one block after the other; one that sees whole planes begins a link."""
+    links: list[list[Any]] = [[]]
+    for operator in chain:
+        if operator.needs_whole_plane:
+            links.append([])
+        links[-1].append(operator)
+    return [tuple(link) for link in links]

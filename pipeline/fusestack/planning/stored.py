@@ -1,0 +1,97 @@
+"""Stages whose targets are kept in the cache, each in a folder of its own that is named after its fingerprint."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fusestack.errors import ConfigError
+from fusestack.grid import Grid
+from fusestack.image import Channel, Codec, ImageSpec, Level
+from fusestack.stage import Stage, Target
+from fusestack.writers import WRITERS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fusestack.resources import Resources
+    from fusestack.stage import Compute
+
+DATA = "data.ome.zarr"
+_CHUNK = 256
+_FILE = 1024
+
+
+def stored_target(cache: str, name: str, fingerprint: str, title: str, dtype: str, level: Level) -> Target:
+    """Where a stage keeps an array [t, c, z, y, x].
+
+    Parameters
+    ----------
+    cache : str
+        Folder of the cache.
+    name, fingerprint : str
+        Of the stage.
+    title : str
+        For people.
+    dtype : str
+    level : Level
+        Shape and cut of the array.
+    """
+    work = f"{cache}/{name.replace('/', '-')}-{fingerprint[:12]}"
+    spec = ImageSpec(
+        path=f"{work}/{DATA}",
+        name=title,
+        dtype=dtype,
+        levels=(level,),
+        codec=Codec("lz4", 1) if level.shards else Codec("blosc", 1),
+        pixel_size=(1.0, 1.0, 1.0),
+        origin=(0.0, 0.0, 0.0),
+        unit=None,
+        timepoints=tuple(range(level.shape[0])),
+        channels=tuple(Channel(c, str(c)) for c in range(level.shape[1])),
+    )
+    return Target(WRITERS["ome-zarr"], spec, 0, work)
+
+
+def sharded(shape: tuple[int, ...], block: Sequence[int], *, deep: bool = True) -> Level:
+    """Cut an array into blocks, stored as files of up to 1024 x 1024 pixels with chunks of 256 x 256 inside.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        t, c, z, y, x.
+    block : sequence of int
+        What is computed in one piece, t, c, z, y, x; cut down to the array, in whole files.
+    deep : bool
+        Whether a file holds all channels and planes of a block, or one each.
+    """
+    chunk = tuple(min(_CHUNK, n) for n in shape[3:])
+    file = tuple(min(_FILE // c, -(-n // c)) * c for n, c in zip(shape[3:], chunk, strict=True))
+    plane = tuple(min(-(-b // f), -(-n // f)) * f for n, b, f in zip(shape[3:], block[3:], file, strict=True))
+    lead = tuple(min(n, b) for n, b in zip(shape[:3], block[:3], strict=True))
+    depth = lead[1:] if deep else (1, 1)
+    return Level((1, 1, 1), shape, (1, 1, 1, *chunk), (1, *depth, *file), (*lead, *plane))
+
+
+def entries(shape: tuple[int, ...]) -> Level:
+    """Cut a table [t, c, 1, entry, number] into its entries."""
+    one = (1, 1, 1, 1, shape[-1])
+    return Level((1, 1, 1), shape, one, None, one)
+
+
+def stored_stage(
+    name: str, target: Target, compute: Compute, fingerprint: str, peak: int, needs: tuple[str, ...], resources: Resources
+) -> Stage:
+    """A stage that writes to the cache.
+
+    Raises
+    ------
+    ConfigError
+        If a block does not fit the memory of a worker.
+    """
+    level = target.image.levels[0]
+    if peak > resources.block_bytes:
+        raise ConfigError(
+            f"a block of stage {name} needs {peak / 2**20:,.0f} MiB, a worker has "
+            f"{resources.block_bytes / 2**20:,.0f} MiB: raise execution.memory, or lower execution.workers"
+        )
+    return Stage(name, Grid(level.shape, level.block), compute, target, fingerprint, peak, needs)
