@@ -74,15 +74,18 @@ def differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     str
         ``fusion.blending.range: 40.0 -> 20.0; other views or registrations``; empty if nothing differs.
     """
-    found = _differences(old["fusion"], new["fusion"], "fusion.")
-    changed = [path for path, identity in new["inputs"].items() if old["inputs"].get(path, identity) != identity]
+    found: list[str] = []
+    for section in ("fusion", "focus"):
+        found += _differences(old.get(section, {}), new.get(section, {}), f"{section}.")
+    before, after = old.get("inputs", {}), new.get("inputs", {})
+    changed = [path for path, identity in after.items() if before.get(path, identity) != identity]
     found += [f"the input {path} has changed" for path in changed]
-    if old["inputs"].keys() != new["inputs"].keys():
+    if before.keys() != after.keys():
         found.append("other input files")
-    if old["views"] != new["views"]:
+    if old.get("views") != new.get("views"):
         found.append("other views or registrations")
-    found += _differences(old["output"], new["output"], "output.")
-    found = found or _differences(old["grid"], new["grid"], "grid.")
+    found += _differences(old.get("output", {}), new.get("output", {}), "output.")
+    found = found or _differences(old.get("grid", {}), new.get("grid", {}), "grid.")
     more = len(found) - _DIFFERENCES_NAMED
     return "; ".join(found[:_DIFFERENCES_NAMED] + ([f"and {more} more"] if more > 0 else []))
 

@@ -36,12 +36,15 @@ class Seen:
         Of the generator, or of the whole recipe.
     image : Pixels or None
         [t, channel of the stack, 1, y, x]; compared with instead.
+    colours : int
+        Of a depth map.
     """
 
     look: Look
     colorspace: str | None = None
     channel: int | None = None
     image: Pixels | None = None
+    colours: int = 0
 
     def read(self, t: int, m: int, k: int, region: Region) -> Planes:
         """Read a region of a slice: float32[c, y, x]."""
@@ -125,8 +128,7 @@ class Generate:
             raise ValueError("there is no depth map")
 
         def read(at: Region) -> Planes:
-            channels = image.channels  # type: ignore[attr-defined]
-            return np.asarray(image.read(at.box(0, (0, channels), (0, 1)))[0, :, 0], dtype=np.float32)
+            return np.asarray(image.read(at.box(0, (0, self.seen.colours), (0, 1)))[0, :, 0], dtype=np.float32)
 
         return self.seen.look.resize(region, read)
 

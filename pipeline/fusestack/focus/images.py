@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from fusestack.focus.stack import Stack
     from fusestack.geometry import Box
+    from fusestack.sources.pictures import Picture
 
     Planes = NDArray[np.float32]
 
@@ -64,6 +65,36 @@ class StackImage:
         """Compile the blending."""
         if self.name == "enfuse":
             kernels.blend.blend(lambda _: np.zeros((1, 8, 8), np.float32), 1, 1)
+
+
+@dataclass(frozen=True)
+class DepthMapImage:
+    """A depth map from a file [1, colour, 1, y, x]: index of the slice where it has one colour, else its colours.
+
+    Parameters
+    ----------
+    picture : Picture
+    slices : int
+        Of the stack; integers say the share of the way from the first slice to the last.
+    """
+
+    picture: Picture
+    slices: int
+
+    def __call__(self, box: Box) -> Planes:
+        """Read all of it."""
+        from fusestack.sources.pictures import read_picture
+
+        pixels = read_picture(self.picture)
+        planes = pixels.astype(np.float32)
+        if pixels.dtype.kind != "f":
+            planes /= np.float32(np.iinfo(pixels.dtype).max)
+            if len(planes) == 1:
+                planes *= np.float32(self.slices - 1)
+        return planes[None, :, None]
+
+    def warm_up(self) -> None:
+        """Nothing is compiled."""
 
 
 def _extremes(stack: Stack, t: int, m: int, region: Region) -> tuple[Planes, Planes]:

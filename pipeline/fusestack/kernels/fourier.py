@@ -75,7 +75,7 @@ class Transfer:
             h = _curve(name, number, ramp)
             if name in _STRETCHED:
                 low, high = (float(_curve(name, number, np.array(v))) for v in (0.0, peak))
-                h = (h - low) / (high - low)
+                h = (h - low) / (high - low) if high > low else h
             if self.contrast:
                 h = _sigmoid(h, self.contrast, self.middle)
         return np.asarray(1 - h if self.high_pass else h, dtype=np.float32)

@@ -71,7 +71,7 @@ def _hard_cut(mask: Any, greatest: Any, tolerance: Any, cut: Any) -> None:
         for x in range(mask.shape[1]):
             wins = mask[y, x] >= greatest[y, x] - tolerance
             greatest[y, x] = max(greatest[y, x], mask[y, x])
-            cut[y, x] = np.float32(1) if wins and greatest[y, x] > tolerance else np.float32(0)
+            cut[y, x] = np.float32(1) if wins and greatest[y, x] > 0 else np.float32(0)
 
 
 def less(
@@ -104,7 +104,7 @@ def _less(mask: Any, cut: Any, greatest: Any, valley: Any, rise: Any, tolerance:
                 high = m
             greatest[y, x] = high
             valley[y, x] = min(low, m)
-            cut[y, x] = np.float32(1) if m >= high - tolerance and high > tolerance else np.float32(0)
+            cut[y, x] = np.float32(1) if m >= high - tolerance and high > 0 else np.float32(0)
 
 
 def follow_peak(mask: Plane, previous: Plane, cut: Plane, peak: Planes, closed: NDArray[np.bool_]) -> None:

@@ -180,7 +180,7 @@ class _Maker:
     def images(self) -> list[PlannedImage]:
         """All outputs, in order."""
         slices, stack = self._slices()
-        stages = FocusStages(self.workshop, stack, slices, self.recipe)
+        stages = FocusStages(self.workshop, stack, slices, self.recipe, self.loaded.resolve_path)
         count = len(stack.painted[0])
         parts = ranges(self.recipe.substacks, stack.slices)
         between = self.output.between_slices

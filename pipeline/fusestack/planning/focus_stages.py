@@ -6,20 +6,21 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from fusestack import kernels
-from fusestack.errors import ConfigError
-from fusestack.fingerprint import digest
+from fusestack.errors import ConfigError, InputError
+from fusestack.fingerprint import digest, identities
 from fusestack.focus.finish import Finals
 from fusestack.focus.generate import Generate, Seen
-from fusestack.focus.images import StackImage
+from fusestack.focus.images import DepthMapImage, StackImage
 from fusestack.focus.lowpass import LowFrequencies, Reduce, TiledLowPass, reduced_shape, transformed_whole
 from fusestack.focus.measures import Bands, Extremes, FrozenValues, Histogram, Levels, PictureMeasure, StoredValues
 from fusestack.focus.merge import MaskReader, Merge, Part
 from fusestack.focus.montage import PICTURE_PLANES, LastLevel, Montage
 from fusestack.focus.stack import Look, Stack, Stored
+from fusestack.operators.comparisons import DepthMap
 from fusestack.planning.stored import entries, sharded, stored_stage, stored_target
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from fusestack.focus.lowpass import PlaneReader
     from fusestack.focus.measures import Values
@@ -107,7 +108,7 @@ class Workshop:
         level = entries((t, c, 1, bands.entries, numbers))
         made = self.add(
             name,
-            f"statistics: {label}",
+            f"statistics of {name.partition('/')[2]}",
             compute,
             level,
             facts=[how, [part.facts() for part in operator.values() if hasattr(part, "facts")], operator.get("number")],
@@ -142,11 +143,22 @@ class FocusStages:
     slices : Made
         What the stack reads.
     recipe : Recipe
+    resolve : callable
+        Absolute path of a path in the recipe.
     prefix : str
         Before the names of stages and statistics of a recipe within a recipe.
     """
 
-    def __init__(self, workshop: Workshop, stack: Stack, slices: Made, recipe: Recipe, prefix: str = "") -> None:
+    def __init__(
+        self,
+        workshop: Workshop,
+        stack: Stack,
+        slices: Made,
+        recipe: Recipe,
+        resolve: Callable[[str], str] = str,
+        prefix: str = "",
+    ) -> None:
+        self.resolve = resolve
         self.workshop = workshop
         self.stack = stack
         self.slices = slices
@@ -188,16 +200,42 @@ class FocusStages:
             peak=_BYTES * side * side * count * (8 if name == "enfuse" else 6),
         )
 
-    def _generator_masks(self, generator: Generator, images: Mapping[str, Made]) -> tuple[Made, str]:
+    def _depth_map(self, path: str) -> tuple[Made, int]:
+        """A depth map from a file, and its colours."""
+        from fusestack.sources.pictures import describe_picture
+
+        picture = describe_picture(path)[0]
+        if picture.shape != self.stack.plane:
+            raise InputError(
+                f"{path}: has {picture.shape} pixels (y, x), the slices have {self.stack.plane}; "
+                "a depth map must have the size of the slices"
+            )
+        height, width = picture.shape
+        colours = len(picture.colours)
+        made = self.workshop.add(
+            "image/depthmap",
+            f"depth map {path}",
+            DepthMapImage(picture, self.stack.slices),
+            sharded((1, colours, 1, height, width), (1, colours, 1, height, width)),
+            facts=[identities([path]), self.stack.slices],
+            needs=[],
+            peak=10 * height * width * colours,
+        )
+        return made, colours
+
+    def _generator_masks(self, generator: Generator) -> tuple[Made, str]:
         recipe = self.recipe
         space = generator.colorspace or (recipe.colorspace.space if generator.channel is None else None)
         channel = recipe.colorspace.channel if generator.channel is None else generator.channel
         if generator.colorspace is not None and generator.channel is None:
             channel = None
-        image = images.get(generator.image or "")
-        if generator.image is not None and image is None:
+        image, colours = None, 0
+        if isinstance(generator, DepthMap):
+            image, colours = self._depth_map(self.resolve(generator.path))
+        elif generator.image is not None:
             image = self.image(generator.image)
-        seen = Seen(self.look, space if space != "sRGB" or channel is not None else None, channel, image and image.pixels)
+        space = space if space != "sRGB" or channel is not None else None
+        seen = Seen(self.look, space, channel, image and image.pixels, colours)
         needs = [self.slices] + ([image] if image else [])
         planes = len(self.stack.looked[0])
         if image is None and space not in (None, "sRGB"):
@@ -225,7 +263,8 @@ class FocusStages:
         )
         from fusestack.config.optionstring import option_string
 
-        return made, f"{self.prefix}{option_string([generator])}"
+        plain = generator.model_copy(update={"weight": None, "mask": None, "low": 0, "high": 100})
+        return made, f"{self.prefix}{option_string([plain])}"
 
     def _peak(self, operator: Operator, planes: int, *, whole: bool) -> int:
         height, width = self.look.shape
@@ -305,13 +344,12 @@ class FocusStages:
     def merged(self) -> Made:
         """Merged masks, before the last levelling."""
         recipe = self.recipe
-        images: dict[str, Made] = {}
         first: list[Part] = []
         last: list[Part] = []
         first_needs: list[Made] = []
         last_needs: list[Made] = []
         for generator, weight in zip(recipe.generators, recipe.weights, strict=True):
-            masks, label = self._generator_masks(generator, images)
+            masks, label = self._generator_masks(generator)
             levels, needs = self._levels(generator, masks, label)
             part = Part(masks.pixels, levels, weight, generator.low / 100, generator.high / 100)
             (first if generator.merged_first else last).append(part)
