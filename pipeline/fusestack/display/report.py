@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from fusestack.runner import RunReport
 
 _MOST_PIXELS = 2**23
+_DRAWN_PIXELS = 2**20
 _MOST_IMAGES = 12
 _BINS = 128
 _STYLE = """
@@ -79,12 +80,15 @@ def _volume(image: PlannedImage) -> Volume:
     writer = image.target.open()
     shape = spec.levels[number].shape[2:]
     part = drawn_part(shape, _MOST_PIXELS)
-    channels = tuple(
-        writer.read(number, Box((0, c, *part.start), (1, c + 1, *part.stop)))[0, 0] for c in range(len(spec.channels))
-    )
-    colors = tuple(channel.color for channel in spec.channels)
+    shown = [c for c, channel in enumerate(spec.channels) if channel.name != "A"]  # opacity is no colour
+    span = (shown[0], shown[-1] + 1)
+    pixels = writer.read(number, Box((0, span[0], *part.start), (1, span[1], *part.stop)))[0]
+    step = math.ceil(math.sqrt(pixels[0].size / _DRAWN_PIXELS)) if part.shape[0] == 1 else 1
+    channels = tuple(pixels[c - span[0], :, ::step, ::step] for c in shown)
+    colors = tuple(spec.channels[c].color for c in shown)
     title = f"level {number}" if part.shape == shape else f"the middle of level {number}"
-    return Volume(channels, colors, spec.level_scale(number), spec.unit or "world pixels", title)
+    z, y, x = spec.level_scale(number)
+    return Volume(channels, colors, (z, y * step, x * step), spec.unit or "world pixels", title)
 
 
 def _picture(volume: Volume) -> str:

@@ -53,6 +53,8 @@ def draw(volume: Volume) -> Image.Image:
     from PIL import Image, ImageDraw
 
     limits = [_limits(channel) for channel in volume.channels]
+    if volume.channels[0].shape[0] == 1:
+        return _flat(volume, limits)
     rows = []
     for kind in ("middle", "maximum"):
         rows.append([_panel(volume, limits, axis, kind) for axis in (0, 1, 2)])
@@ -71,6 +73,21 @@ def draw(volume: Volume) -> Image.Image:
             x += width + _GAP
         y += _TEXT + height + _GAP
     _scale_bar(pen, volume, (_GAP, size[1] - 12))
+    return sheet
+
+
+def _flat(volume: Volume, limits: list[tuple[float, float]]) -> Image.Image:
+    """Draw a single plane; colours that belong together, as those of a photograph, keep their proportions."""
+    from PIL import Image, ImageDraw
+
+    if sorted(volume.colors) == ["0000FF", "00FF00", "FF0000"]:
+        limits = [(min(low for low, _ in limits), max(high for _, high in limits))] * 3
+    panel = _panel(volume, limits, 0, "middle")
+    sheet = Image.new("RGB", (panel.width + 2 * _GAP, panel.height + 2 * _GAP + 2 * _TEXT), _PAPER)
+    pen = ImageDraw.Draw(sheet)
+    pen.text((_GAP, 6), volume.title, fill=_INK)
+    sheet.paste(panel, (_GAP, _TEXT))
+    _scale_bar(pen, volume, (_GAP, sheet.height - 12))
     return sheet
 
 

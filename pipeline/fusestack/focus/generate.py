@@ -94,7 +94,7 @@ class Generate:
                 for k in range(box.start[2], box.stop[2]):
                     place = (t - box.start[0], m - box.start[1], k - box.start[2])
                     out[place] = self.mask(t, m, k, Region.of(box))
-        return out
+        return kernels.levels.shorten(out)
 
     def mask(self, t: int, m: int, k: int, region: Region) -> NDArray[np.float32]:
         """Compute one region of the mask of a slice, float32[y, x]."""

@@ -98,7 +98,7 @@ class Merge:
                 for k in range(box.start[2], box.stop[2]):
                     place = (t - box.start[0], m - box.start[1], k - box.start[2])
                     out[place] = self._mask(t, m, k, Region.of(box))
-        return out
+        return kernels.levels.shorten(out)
 
     def _mask(self, t: int, m: int, k: int, region: Region) -> NDArray[np.float32]:
         chain = self.chain if self.low_pass is None else self.chain[1:]

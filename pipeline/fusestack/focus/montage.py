@@ -10,7 +10,7 @@ import numpy as np
 from fusestack import kernels
 from fusestack.focus.region import Region
 from fusestack.focus.stack import resized
-from fusestack.operators.cuts import TOLERANCE, Canvas, CutBackground, Step
+from fusestack.operators.cuts import TOLERANCE, Canvas, CutBackground, CutFill, Step
 from fusestack.operators.finals import Picture
 
 if TYPE_CHECKING:
@@ -103,8 +103,9 @@ class Montage:
         outer = region.grown(self.halo, self.look.stack.plane)
         rows, columns = region.within(outer)
         count = len(self.look.stack.painted[m])
-        result = Canvas.empty((count, *region.shape))
-        depth = Canvas.empty((1, *region.shape))
+        # the index of the slice is painted like a colour
+        result = Canvas.empty((count + 1, *region.shape))
+        layer = np.empty((count + 1, *region.shape), np.float32)
         greatest = np.zeros(outer.shape, np.float32)
         valley = np.zeros(outer.shape, np.float32)
         peak, closed, behind = np.zeros((3, *region.shape), np.float32), np.ones(region.shape, bool), None
@@ -113,34 +114,41 @@ class Montage:
             mask = self._mask(t, m, k, outer)
             cut = kernels.paint.hard_cut(mask, greatest, TOLERANCE)
             colours = self.look.stack.colours(t, m, k, outer if self.cuts else region)
-            painted = np.zeros(outer.shape, np.float32)
-            painted[rows, columns] = result.alpha
-            step = Step(mask, cut, greatest, colours, painted, valley, canvas)
+            step = Step(mask, cut, greatest, colours, self._painted(result.alpha, outer, region), valley, canvas)
             for operator in self.cuts:
                 operator.apply(step)
             canvas = step.canvas
-            inner = colours[:, rows, columns] if self.cuts else colours
-            opacity = np.clip(step.cut[rows, columns], 0, 1)
-            result.paint(inner, opacity)
-            depth.paint(np.full((1, *region.shape), k, np.float32), opacity)
+            layer[:count] = colours[:, rows, columns] if self.cuts else colours
+            layer[count] = k
+            opacity = np.ascontiguousarray(step.cut[rows, columns])
+            result.paint(layer, opacity)
             if self.between:
                 here = mask[rows, columns]
                 kernels.paint.follow_peak(here, here if behind is None else behind, opacity, peak, closed)
                 behind = here
+        where, known = result.colours[count], result.alpha
+        result = Canvas(result.colours[:count], result.alpha)
         below = None if canvas is None else Canvas(canvas.colours[:, rows, columns], canvas.alpha[rows, columns])
         if below is not None and not self.keeps_canvas:
             colours, alpha = below.colours.copy(), below.alpha.copy()
             kernels.paint.paint_over(colours, alpha, result.colours, result.alpha)
             result = Canvas(colours, alpha)
-        where = depth.colours[0]
         if self.between:
             where = np.clip(where + kernels.paint.between_slices(peak), self.slices[0], self.slices[1] - 1)
-        picture = Picture(result.colours, result.alpha, greatest[rows, columns], where, depth.alpha)
+        picture = Picture(result.colours, result.alpha, greatest[rows, columns], where, known)
         planes = picture.packed()
         if not self.keeps_canvas:
             return planes
-        layer = Canvas.empty(result.colours.shape) if below is None else below
-        return np.concatenate([planes, layer.colours, layer.alpha[None]])
+        kept = Canvas.empty(result.colours.shape) if below is None else below
+        return np.concatenate([planes, kept.colours, kept.alpha[None]])
+
+    def _painted(self, alpha: Plane, outer: Region, region: Region) -> Plane:
+        """Opacity of what is painted, with the halo around it (empty), for the operators that look at it."""
+        if not any(isinstance(cut, CutFill) for cut in self.cuts) or outer == region:
+            return alpha
+        painted = np.zeros(outer.shape, np.float32)
+        painted[region.within(outer)] = alpha
+        return painted
 
     def _mask(self, t: int, m: int, k: int, region: Region) -> Plane:
         def read(at: Region) -> Planes:

@@ -101,3 +101,17 @@ def _screen(source: Any, destination: Any, out: Any) -> None:
     for i in range(out.size):
         value = source[i] + destination[i] - source[i] * destination[i]
         out[i] = min(max(value, np.float32(0)), np.float32(1))
+
+
+def shorten(planes: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Round numbers to 16 binary digits after the first, in place: half a 16-bit step, and they compress twice as well."""
+    _shorten(planes.reshape(-1).view(np.uint32))
+    return planes
+
+
+@njit
+def _shorten(bits: Any) -> None:
+    for i in range(bits.size):
+        word = bits[i]
+        odd = (word >> np.uint32(7)) & np.uint32(1)
+        bits[i] = (word + np.uint32(63) + odd) & np.uint32(0xFFFFFF80)

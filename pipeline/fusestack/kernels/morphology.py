@@ -62,7 +62,7 @@ def morphology(planes: Planes, method: str, shape: str, radius: int, repeats: in
     -------
     float32[c, y, x]
     """
-    widths = np.array([SHAPES[shape](radius, dy) for dy in range(-radius, radius + 1)], dtype=np.int64)
+    widths = np.array([SHAPES[shape](radius, dy) for dy in range(radius + 1)], dtype=np.int64)
 
     def dilate(image: Planes) -> Planes:
         for _ in range(repeats):
@@ -97,20 +97,43 @@ def morphology(planes: Planes, method: str, shape: str, radius: int, repeats: in
 
 @njit
 def _dilate(planes: Any, widths: Any) -> Any:
+    """Greatest value under a symmetric kernel that is `widths[i]` pixels wide to each side in its rows i and -i.
+
+    Each row is widened once, for every width; the rows of the result then take what they need.
+    """
     count, height, width = planes.shape
-    radius = widths.size // 2
+    radius = widths.size - 1
+    most = widths.max()
+    ring = 2 * radius + 1
     out = np.empty_like(planes)
-    padded = np.empty(width + 2 * radius, np.float32)
+    padded = np.empty(width + 2 * most, np.float32)
+    wide = np.empty((most + 1, ring, width), np.float32)
     for c in range(count):
+        filled = 0
         for y in range(height):
+            while filled < min(height, y + radius + 1):
+                source = planes[c, filled]
+                padded[most : most + width] = source
+                padded[:most] = source[0]
+                padded[most + width :] = source[width - 1]
+                wide[0, filled % ring] = source
+                for w in range(1, most + 1):
+                    row = wide[w, filled % ring]
+                    row[:] = wide[w - 1, filled % ring]
+                    _greater(row, padded[most - w : most - w + width], padded[most + w : most + w + width])
+                filled += 1
             row = out[c, y]
-            row[:] = planes[c, y]
-            for i in range(widths.size):
-                source = planes[c, min(max(y + i - radius, 0), height - 1)]
-                padded[radius : radius + width] = source
-                padded[:radius] = source[0]
-                padded[radius + width :] = source[width - 1]
-                for j in range(radius - widths[i], radius + widths[i] + 1):
-                    for x in range(width):
-                        row[x] = max(row[x], padded[x + j])
+            row[:] = wide[widths[0], y % ring]
+            for i in range(1, radius + 1):
+                above = wide[widths[i], max(y - i, 0) % ring]
+                below = wide[widths[i], min(y + i, height - 1) % ring]
+                _greater(row, above, below)
     return out
+
+
+@njit
+def _greater(row: Any, above: Any, below: Any) -> None:
+    for x in range(row.size):
+        a, b, c = row[x], above[x], below[x]
+        a = b if b > a else a
+        row[x] = c if c > a else a

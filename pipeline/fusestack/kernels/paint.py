@@ -123,14 +123,21 @@ def follow_peak(mask: Plane, previous: Plane, cut: Plane, peak: Planes, closed: 
     closed : bool[y, x]
         Whether the slice before the one in focus has been seen; changed in place.
     """
-    wins = cut > 0.5
-    just_before = ~wins & ~closed
-    peak[2][just_before] = mask[just_before]
-    closed |= just_before
-    peak[0][wins] = previous[wins]
-    peak[1][wins] = mask[wins]
-    peak[2][wins] = mask[wins]
-    closed[wins] = False
+    _follow(np.ascontiguousarray(mask), np.ascontiguousarray(previous), np.ascontiguousarray(cut), peak, closed)
+
+
+@njit
+def _follow(mask: Any, previous: Any, cut: Any, peak: Any, closed: Any) -> None:
+    for y in range(mask.shape[0]):
+        for x in range(mask.shape[1]):
+            if cut[y, x] > np.float32(0.5):
+                peak[0, y, x] = previous[y, x]
+                peak[1, y, x] = mask[y, x]
+                peak[2, y, x] = mask[y, x]
+                closed[y, x] = False
+            elif not closed[y, x]:
+                peak[2, y, x] = mask[y, x]
+                closed[y, x] = True
 
 
 def between_slices(peak: Planes) -> Plane:

@@ -69,44 +69,73 @@ def _separable(plane: Any, half: Any, out: Any) -> None:
 
 @njit
 def _weigh_row(padded: Any, half: Any, row: Any) -> None:
-    reach = half.size - 1
-    centre = half[0]
-    for x in range(row.size):
-        row[x] = centre * padded[x + reach]
+    """Pairs of equal weight together; slices, because an index that may be negative is not vectorised."""
+    reach, n = half.size - 1, row.size
+    _start(half[0], padded[reach : reach + n], row)
     j = 1
-    while j + 1 <= reach:  # two pairs at a time: half as many passes over the row
-        a, b = half[j], half[j + 1]
+    while j + 3 <= reach:
         near, far = reach - j, reach + j
-        for x in range(row.size):
-            row[x] += a * (padded[x + near] + padded[x + far]) + b * (padded[x + near - 1] + padded[x + far + 1])
-        j += 2
-    if j == reach:
-        a = half[j]
-        for x in range(row.size):
-            row[x] += a * (padded[x] + padded[x + 2 * reach])
+        _add_pairs(
+            half[j : j + 4],
+            padded[near : near + n],
+            padded[far : far + n],
+            padded[near - 1 : near - 1 + n],
+            padded[far + 1 : far + 1 + n],
+            padded[near - 2 : near - 2 + n],
+            padded[far + 2 : far + 2 + n],
+            padded[near - 3 : near - 3 + n],
+            padded[far + 3 : far + 3 + n],
+            row,
+        )
+        j += 4
+    while j <= reach:
+        _add_pair(half[j], padded[reach - j : reach - j + n], padded[reach + j : reach + j + n], row)
+        j += 1
+
+
+@njit
+def _start(weight: Any, line: Any, row: Any) -> None:
+    for x in range(row.size):
+        row[x] = weight * line[x]
+
+
+@njit
+def _add_pair(weight: Any, a: Any, b: Any, row: Any) -> None:
+    for x in range(row.size):
+        row[x] += weight * (a[x] + b[x])
+
+
+@njit
+def _add_pairs(w: Any, a1: Any, b1: Any, a2: Any, b2: Any, a3: Any, b3: Any, a4: Any, b4: Any, row: Any) -> None:
+    w1, w2, w3, w4 = w[0], w[1], w[2], w[3]
+    for x in range(row.size):
+        first = w1 * (a1[x] + b1[x]) + w2 * (a2[x] + b2[x])
+        second = w3 * (a3[x] + b3[x]) + w4 * (a4[x] + b4[x])
+        row[x] += first + second
 
 
 @njit
 def _weigh_rows(ring: Any, half: Any, y: Any, height: Any, out: Any) -> None:
-    reach = half.size - 1
-    count = ring.shape[0]
-    middle = ring[y % count]
-    centre = half[0]
-    for x in range(out.size):
-        out[x] = centre * middle[x]
+    reach, count, last = half.size - 1, ring.shape[0], height - 1
+    _start(half[0], ring[y % count], out)
     j = 1
-    while j + 1 <= reach:
-        a, b = half[j], half[j + 1]
-        above, below = ring[max(0, y - j) % count], ring[min(height - 1, y + j) % count]
-        above2, below2 = ring[max(0, y - j - 1) % count], ring[min(height - 1, y + j + 1) % count]
-        for x in range(out.size):
-            out[x] += a * (above[x] + below[x]) + b * (above2[x] + below2[x])
-        j += 2
-    if j == reach:
-        a = half[j]
-        above, below = ring[max(0, y - j) % count], ring[min(height - 1, y + j) % count]
-        for x in range(out.size):
-            out[x] += a * (above[x] + below[x])
+    while j + 3 <= reach:
+        _add_pairs(
+            half[j : j + 4],
+            ring[max(0, y - j) % count],
+            ring[min(last, y + j) % count],
+            ring[max(0, y - j - 1) % count],
+            ring[min(last, y + j + 1) % count],
+            ring[max(0, y - j - 2) % count],
+            ring[min(last, y + j + 2) % count],
+            ring[max(0, y - j - 3) % count],
+            ring[min(last, y + j + 3) % count],
+            out,
+        )
+        j += 4
+    while j <= reach:
+        _add_pair(half[j], ring[max(0, y - j) % count], ring[min(last, y + j) % count], out)
+        j += 1
 
 
 def convolve(planes: Planes, kernel: NDArray[Any]) -> Planes:
@@ -144,5 +173,10 @@ def _convolve(plane: Any, kernel: Any, out: Any) -> None:
             for j in range(kernel.shape[1]):
                 weight = kernel[i, j]
                 if weight != 0:
-                    for x in range(width):
-                        row[x] += weight * padded[x + j]
+                    _add_weighted(weight, padded[j : j + width], row)
+
+
+@njit
+def _add_weighted(weight: Any, line: Any, row: Any) -> None:
+    for x in range(row.size):
+        row[x] += weight * line[x]

@@ -77,8 +77,9 @@ def _smooth_row(row: Any, step: Any, out: Any) -> None:
     inner_start, inner_stop = min(step, n), max(n - step, min(step, n))
     for x in range(inner_start):
         out[x] = quarter * (row[_mirror(x - step, n)] + row[_mirror(x + step, n)]) + half * row[x]
-    for x in range(inner_start, inner_stop):
-        out[x] = quarter * (row[x - step] + row[x + step]) + half * row[x]
+    if inner_stop > inner_start:
+        before, after = row[inner_start - step : inner_stop - step], row[inner_start + step : inner_stop + step]
+        _smooth_between(before, row[inner_start:inner_stop], after, out[inner_start:inner_stop])
     for x in range(inner_stop, n):
         out[x] = quarter * (row[_mirror(x - step, n)] + row[_mirror(x + step, n)]) + half * row[x]
 

@@ -87,17 +87,21 @@ def _greatest(plane: Any, window: Any) -> Any:
         row = rows[y]
         row[:] = padded[:width]
         for j in range(1, window):
-            for x in range(width):
-                row[x] = max(row[x], padded[x + j])
+            _greater(row, padded[j : j + width])
     out = np.empty_like(plane)
     for y in range(height):
         row = out[y]
         row[:] = rows[max(0, y - before)]
         for i in range(1, window):
-            other = rows[min(max(y - before + i, 0), height - 1)]
-            for x in range(width):
-                row[x] = max(row[x], other[x])
+            _greater(row, rows[min(max(y - before + i, 0), height - 1)])
     return out
+
+
+@njit
+def _greater(row: Any, other: Any) -> None:
+    for x in range(row.size):
+        a, b = row[x], other[x]
+        row[x] = b if b > a else a
 
 
 @njit
@@ -154,12 +158,13 @@ def _add_row(padded: Any, window: Any, kind: Any, total: Any, total2: Any) -> No
     total[:] = 0
     total2[:] = 0
     for j in range(window):
+        line = padded[j : j + total.size]
         if kind != 2:
             for x in range(total.size):
-                total[x] += padded[x + j]
+                total[x] += line[x]
         if kind != 0:
             for x in range(total.size):
-                value = np.float64(padded[x + j])
+                value = np.float64(line[x])
                 total2[x] += value * value
 
 

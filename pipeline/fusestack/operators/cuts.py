@@ -120,7 +120,7 @@ class CutBackground(CutOperator):
         if self.use != "off":
             if step.canvas is None:
                 step.canvas = Canvas.empty(step.colours.shape)
-            step.canvas.paint(step.colours, np.clip(step.cut, 0, 1))
+            step.canvas.paint(step.colours, step.cut)
         step.stored = step.cut
 
 

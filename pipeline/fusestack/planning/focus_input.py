@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from fusestack.sources.pictures import Picture
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
-_DIRECT_CHUNK = 512
+_DIRECT_CHUNK = 1024
 
 
 @dataclass(frozen=True)

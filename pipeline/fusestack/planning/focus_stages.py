@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from fusestack.stage import Compute, Stage
 
 VERSION = 1
+BINS = 256
+"""Of histograms of masks."""
 BLOCK = 1024
 """Pixels of a block along y and x: a multiple of the tiles of low passes."""
 _PLANE = 10**9
@@ -335,7 +337,7 @@ class FocusStages:
             f"{label} counts",
             f"{self.prefix}counts/{generator.name}",
             Histogram(masks.pixels, Bands(shape, deep=True), limits),
-            kernels.levels.BINS,
+            BINS,
             [masks, made],
             "sum",
         )
