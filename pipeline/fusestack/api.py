@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from fusestack.execution.events import Listener
     from fusestack.fusion.blocks import FuseBlocks
     from fusestack.fusion.design import FusedImage
-    from fusestack.planning.plan import Plan
+    from fusestack.planning.plan import Plan, PlannedImage
     from fusestack.project.model import Project
     from fusestack.runner import RunReport
     from fusestack.view import View
@@ -88,7 +89,7 @@ def run(
     ConfigError, InputError, BlockError, OutputError
     """
     from fusestack.display.report import report_path, write_report
-    from fusestack.planning.plan import Plan
+    from fusestack.planning.plan import Plan, PlannedImage
     from fusestack.runner import run_plan
     from fusestack.storage import identity_of
 
@@ -142,6 +143,86 @@ def fuse(project: Project | str | Path | Sequence[View], **options: Any) -> xarr
         name=image.title,
         attrs={"unit": image.unit or "world pixel", "pixel_size": dict(zip("zyx", image.pixel_size, strict=True))},
     )
+
+
+def focus_stack(stack: str | Path | NDArray[Any], **options: Any) -> xarray.Dataset:
+    """Focus-stack slices into one sharp image, its mask and its depth; computed at once, in a temporary folder.
+
+    Parameters
+    ----------
+    stack : path or array
+        A pattern such as ``stack/*.jpg``, a folder of pictures, a TIFF stack, an OME-Zarr; or slices uint8, uint16 or
+        float32 [k, y, x], or [k, y, x, colour] with 3 colours, front first.
+    **options
+        Keys of the configuration's ``focus`` section: ``options="--fft --maskfft"``, ``masks=[...]``, ``axis="y"`` ...
+
+    Returns
+    -------
+    xarray.Dataset
+        ``image`` [y, x] or [y, x, colour] in the type of the slices, ``mask`` 0..1 and ``depth`` (index of the slice, 0
+        in front, NaN where nothing is sharp) [y, x]; of volumes all with t and c first.
+
+    Raises
+    ------
+    ConfigError, InputError
+    """
+    import tempfile
+
+    with tempfile.TemporaryDirectory(prefix="fusestack-") as folder:
+        source = _slices_file(stack, Path(folder)) if isinstance(stack, np.ndarray) else _absolute(str(stack))
+        output = {"path": f"{folder}/image.ome.zarr", "mask": f"{folder}/mask.ome.zarr", "depth": f"{folder}/depth.ome.zarr"}
+        output |= {"pyramid": "none", **options.pop("output", {})}
+        config: dict[str, Any] = {"version": 1, "focus": {**options, "output": output}}
+        if glob.has_magic(source):
+            config["input"] = {"images": source}
+        else:
+            config["focus"]["input"] = source
+        made = plan(config)
+        run(made)
+        return _dataset({image.title.partition(" ")[0]: image for image in made.images})
+
+
+def _absolute(path: str) -> str:
+    return path if "://" in path else str(Path(path).absolute())
+
+
+def _slices_file(stack: NDArray[Any], folder: Path) -> str:
+    """Slices as the pages of a TIFF file."""
+    import tifffile
+
+    from fusestack.errors import InputError
+
+    if stack.ndim not in (3, 4) or (stack.ndim == 4 and stack.shape[-1] != 3):
+        raise InputError(f"stack: has the shape {stack.shape}; give slices [k, y, x] or [k, y, x, 3]")
+    if stack.dtype.name not in ("uint8", "uint16", "float32"):
+        raise InputError(f"stack: has pixels of type {stack.dtype.name}; convert them to uint8, uint16 or float32")
+    path = folder / "stack.tif"
+    with tifffile.TiffWriter(path, bigtiff=True) as writer:
+        for page in stack:
+            writer.write(page, photometric="rgb" if stack.ndim == 4 else "minisblack", contiguous=False, metadata=None)
+    return str(path)
+
+
+def _dataset(images: Mapping[str, PlannedImage]) -> xarray.Dataset:
+    import xarray
+
+    arrays = {}
+    for name, image in images.items():
+        spec = image.target.image
+        pixels = image.target.open().read(0, Box.of_shape(spec.shape))[:, :, 0]
+        names = [channel.name for channel in spec.channels]
+        if name == "mask":
+            pixels = pixels.astype(np.float32) / np.iinfo(spec.dtype).max
+        photograph = set(names) <= {"R", "G", "B", "A", "mask", "depth"}
+        if not photograph:
+            dims, values = ("t", "c", "y", "x"), pixels
+        elif pixels.shape[1] == 1:
+            dims, values = ("y", "x"), pixels[0, 0]
+        else:
+            dims, values = ("y", "x", "colour"), np.moveaxis(pixels[0], 0, -1)
+        coords = {"colour": names} if "colour" in dims else {"c": names} if "c" in dims else {}
+        arrays[name] = xarray.DataArray(values, dims=dims, coords=coords, name=name)
+    return xarray.Dataset(arrays)
 
 
 def design(project: Project | str | Path | Sequence[View], **options: Any) -> FusedImage:

@@ -24,12 +24,13 @@ COMMANDS = {
     "validate": "check a configuration, and that its inputs exist and open",
     "init": "write a commented configuration for a project, a folder of tiles or a focus stack",
     "preview": "draw a still picture: middle planes and maximum projections",
+    "cache": "show or free what is kept of the stages",
     "status": "show how far a run is, also while it runs and from another machine",
     "schema": "print the JSON Schema of the configuration",
     "demo": "simulate an acquisition with known truth, fuse it, and report how close it came",
 }
 # of the product, but not of this version
-LATER = {"view": "the display", "submit": "cluster jobs", "tune": "focus stacking", "cache": "focus stacking"}
+LATER = {"view": "the display", "submit": "cluster jobs", "tune": "tuning"}
 INTERRUPTED = 130
 
 
@@ -61,7 +62,7 @@ def build_parser() -> argparse.ArgumentParser:
     shared = _global_options()
     parser = _Parser(
         prog="fusestack",
-        description="Fuse microscope images of any size: a YAML configuration in, multiscale OME-Zarr or HDF5 out.",
+        description="Fuse and focus-stack microscope images of any size: a YAML configuration in, OME-Zarr, HDF5 or TIFF out.",
         epilog="exit codes: 0 done; 2 wrong command line or configuration; 3 input missing, unreadable or "
         "contradictory; 4 blocks failed after all retries; 5 output cannot be written; 130 interrupted (resumable)",
         parents=[shared],

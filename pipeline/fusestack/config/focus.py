@@ -95,6 +95,11 @@ class FocusOutput(Model):
     between_slices: Switch | None = Field(
         default=None, description="depth between slices, from three masks; default: only with the default operators"
     )
+    sharpen_between: Annotated[float, Field(ge=0, le=100)] | None = Field(
+        default=None,
+        description="undo so much of the blur of what lies between two slices, percent; default: 100 with the default "
+        "operators, else 0",
+    )
     dtype: Literal["input", "uint8", "uint16", "float32"] = Field(default="input", description="type of its pixels")
     pyramid: Literal["auto", "none"] | tuple[CountPerAxis, ...] = Field(
         default="auto", description="levels of OME-Zarr"

@@ -171,8 +171,8 @@ class Output:
         For each channel the mask set and the plane of the picture, -1 for the opacity.
     first, step : float
         Physical place of the first slice, and from one to the next.
-    paged : bool
-        Channels lie along z.
+    pages : int
+        Over how many pages (along z) the channels are spread.
     """
 
     pictures: tuple[Pixels, ...]
@@ -182,7 +182,7 @@ class Output:
     channels: tuple[tuple[int, int], ...]
     first: float = 0.0
     step: float = 1.0
-    paged: bool = False
+    pages: int = 1
 
     def __call__(self, box: Box) -> NDArray[Any]:
         """Compute a region."""
@@ -196,9 +196,9 @@ class Output:
         return out
 
     def _plane(self, t: int, c: int, z: int, region: Region) -> NDArray[Any]:
-        m, plane = self.channels[z if self.paged else c]
+        m, plane = self.channels[z * (len(self.channels) // self.pages) + c if self.pages > 1 else c]
         count = len(self.stack.painted[m])
-        pixels = self.pictures[0 if self.paged else z]
+        pixels = self.pictures[0 if self.pages > 1 else z]
 
         def read(plane: int) -> NDArray[np.float32]:
             found: NDArray[np.float32] = pixels.read(region.box(t, (m, m + 1), (plane, plane + 1)))[0, 0, 0]

@@ -54,6 +54,36 @@ class LastLevel:
         return kernels.levels.stretch(mask, low, high)
 
 
+class _Neighbours:
+    """Masks and colours of the slices beside the one in focus, while slices are painted from back to front."""
+
+    def __init__(self, count: int, shape: tuple[int, int], *, colours: bool) -> None:
+        self._peak = np.zeros((3, *shape), np.float32)
+        self._closed = np.ones(shape, bool)
+        self._mask: Plane | None = None
+        self._colours: Planes | None = None
+        size = (count, *shape) if colours else (0, 0, 0)
+        self._behind, self._front = np.zeros(size, np.float32), np.zeros(size, np.float32)
+
+    def follow(self, mask: Plane, colours: Planes, opacity: Plane) -> None:
+        """Take notice of a slice."""
+        if self._behind.size:
+            before = colours if self._colours is None else self._colours
+            kernels.paint.follow_colours(colours, before, opacity, self._behind, self._front, self._closed)
+            self._colours = colours.copy()
+        kernels.paint.follow_peak(mask, mask if self._mask is None else self._mask, opacity, self._peak, self._closed)
+        self._mask = mask
+
+    def offset(self) -> Plane:
+        """Where the focus lies, in slices behind the nearest one."""
+        return kernels.paint.between_slices(self._peak)
+
+    def sharpen(self, colours: Planes, offset: Plane, share: float) -> None:
+        """Undo the blur of what lies between slices, in place."""
+        if self._behind.size:
+            kernels.paint.sharpen_between(colours, offset, self._behind, self._front, share)
+
+
 @dataclass(frozen=True)
 class Montage:
     """Picture planes [t, m, plane, y, x] of the slices ``first <= k < last``: colours, then those of `Picture`.
@@ -68,6 +98,8 @@ class Montage:
     slices : (int, int)
     between : bool
         Whether the depth is found between slices, by a parabola through three masks.
+    sharpen : float
+        Share of the blur between slices that is undone, 0..1; only with `between`.
     """
 
     look: Look
@@ -76,6 +108,7 @@ class Montage:
     cuts: tuple[CutOperator, ...]
     slices: tuple[int, int]
     between: bool = False
+    sharpen: float = 0.0
 
     @property
     def keeps_canvas(self) -> bool:
@@ -108,7 +141,7 @@ class Montage:
         layer = np.empty((count + 1, *region.shape), np.float32)
         greatest = np.zeros(outer.shape, np.float32)
         valley = np.zeros(outer.shape, np.float32)
-        peak, closed, behind = np.zeros((3, *region.shape), np.float32), np.ones(region.shape, bool), None
+        neighbours = _Neighbours(count, region.shape, colours=self.sharpen > 0) if self.between else None
         canvas = None
         for k in range(self.slices[1] - 1, self.slices[0] - 1, -1):
             mask = self._mask(t, m, k, outer)
@@ -122,19 +155,19 @@ class Montage:
             layer[count] = k
             opacity = np.ascontiguousarray(step.cut[rows, columns])
             result.paint(layer, opacity)
-            if self.between:
-                here = mask[rows, columns]
-                kernels.paint.follow_peak(here, here if behind is None else behind, opacity, peak, closed)
-                behind = here
+            if neighbours is not None:
+                neighbours.follow(mask[rows, columns], layer[:count], opacity)
         where, known = result.colours[count], result.alpha
         result = Canvas(result.colours[:count], result.alpha)
+        if neighbours is not None:
+            offset = neighbours.offset()
+            nearest, where = where, np.clip(where + offset, self.slices[0], self.slices[1] - 1)
+            neighbours.sharpen(result.colours, where - nearest, self.sharpen)
         below = None if canvas is None else Canvas(canvas.colours[:, rows, columns], canvas.alpha[rows, columns])
         if below is not None and not self.keeps_canvas:
             colours, alpha = below.colours.copy(), below.alpha.copy()
             kernels.paint.paint_over(colours, alpha, result.colours, result.alpha)
             result = Canvas(colours, alpha)
-        if self.between:
-            where = np.clip(where + kernels.paint.between_slices(peak), self.slices[0], self.slices[1] - 1)
         picture = Picture(result.colours, result.alpha, greatest[rows, columns], where, known)
         planes = picture.packed()
         if not self.keeps_canvas:

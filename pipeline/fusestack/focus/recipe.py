@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from fusestack.operators.generators import Generator
     from fusestack.operators.masks import MaskOperator
 
-PRESET = "--blur=s1,S2 --maskblur=s4"
+PRESET = "--blur=s1,S2 --maskblur=s3"
 """What is done where the configuration names no masks: sharp wherever there is detail, without speckles."""
 
 NESTED = {

@@ -183,11 +183,11 @@ class _Maker:
         stages = FocusStages(self.workshop, stack, slices, self.recipe, self.loaded.resolve_path)
         count = len(stack.painted[0])
         parts = ranges(self.recipe.substacks, stack.slices)
-        between = self.output.between_slices
+        between, sharpen = self._between()
         pictures: list[Made] = []
         keeps = False
         if self.recipe.generators:
-            painted = stages.montages(parts, between=self.recipe.is_preset if between is None else between)
+            painted = stages.montages(parts, between=between, sharpen=sharpen)
             keeps = painted[0][1].keeps_canvas
             planes = count + PICTURE_PLANES + (count + 1 if keeps else 0)
             numbers = range(len(painted)) if len(painted) > 1 else [-1]
@@ -208,6 +208,24 @@ class _Maker:
             if path is not None:
                 made.append(self._image(kind, self._place(path), [final], stack))
         return made
+
+    def _between(self) -> tuple[bool, float]:
+        """Whether the depth is found between slices, and the share of the blur there that is undone."""
+        usual = self.recipe.is_preset and not self.recipe.cuts
+        between = usual if self.output.between_slices is None else self.output.between_slices
+        percent = self.output.sharpen_between
+        sharpen = (100.0 if usual and between else 0.0) if percent is None else percent
+        if sharpen and not between:
+            raise ConfigError(
+                f"{self.loaded.cite('focus.output.sharpen_between')}: needs the depth between slices; "
+                "set between_slices to true"
+            )
+        if sharpen and any(cut.halo() or cut.name == "alpha" for cut in self.recipe.cuts):
+            raise ConfigError(
+                f"{self.loaded.cite('focus.output.sharpen_between')}: needs hard cuts, with one slice at each pixel; "
+                "set it to 0, or remove the cuts that blur"
+            )
+        return between, sharpen / 100
 
     def _slices(self) -> tuple[Made, Stack]:
         one = self.input
@@ -263,7 +281,7 @@ class _Maker:
             if name.lower() in NESTED:
                 recipe = recipe_of(Focus.model_validate({"options": NESTED[name.lower()]}), photographs=True)
                 nested = FocusStages(self.workshop, stack, slices, recipe, prefix=f"{name.lower()}/")
-                ((made, montage),) = nested.montages([(0, stack.slices)], between=False)
+                ((made, montage),) = nested.montages([(0, stack.slices)])
                 del montage
                 made = nested.finals(made, len(stack.painted[0]) + PICTURE_PLANES, -1)
                 found.append((Background(picture=made.pixels), [made]))
@@ -301,10 +319,12 @@ class _Maker:
         suffix = _split(path)[1].lower()
         picture = suffix in _PICTURES
         what, dtype, channels, names = self._written(kind, suffix, stack)
-        paged = picture and not self.input.photographs and len(channels) > 1
-        if paged and suffix not in (".tif", ".tiff"):
+        spread = 1
+        if picture and not self.input.photographs:
+            spread = len(stack.painted) if what == "rainbow" else len(channels)
+        if spread > 1 and suffix not in (".tif", ".tiff"):
             raise ConfigError(
-                f"focus.output: {path}: a {suffix} file holds one channel, the stack has {len(channels)}; "
+                f"focus.output: {path}: a {suffix} file holds one channel, the stack has {spread}; "
                 "use .tif (a page for each) or .ome.zarr"
             )
         t, _, _, height, width = stack.shape
@@ -314,7 +334,7 @@ class _Maker:
             )
         if len(pages) > 1 and suffix not in (".tif", ".tiff"):
             raise ConfigError(f"focus.layered: {path}: only TIFF files have pages; use the suffix .tif")
-        spec = self._spec(path, dtype, names, channels, stack, pages=len(channels) if paged else len(pages), paged=paged)
+        spec = self._spec(path, dtype, names, len(channels) // spread, stack, pages=max(spread, len(pages)))
         writer = WRITERS["picture" if picture else "ome-zarr"]
         target = Target(writer, spec, 0, f"{self.path}.fusestack")
         compute = Output(
@@ -325,12 +345,18 @@ class _Maker:
             channels,
             first=self.input.first,
             step=self.input.step,
-            paged=paged,
+            pages=spread,
         )
         notes = self._notes(kind)
         layout = layout_facts(spec, "picture" if picture else "ome-zarr")
         components = {
-            "focus": {"options": self.options, "output": kind, "dtype": dtype, "layered": self.focus.layered},
+            "focus": {
+                "options": self.options,
+                "output": kind,
+                "dtype": dtype,
+                "layered": self.focus.layered,
+                "between_slices": list(self._between()),
+            },
             "inputs": dict(self.input.read),
             "output": {**layout, **cut_facts(spec)},
         }
@@ -383,8 +409,8 @@ class _Maker:
         if kind == "mask":
             return "mask", "uint8" if jpeg else "uint16", one_each, tuple(names)
         if kind == "depth_colour" or (kind == "depth" and jpeg):
-            alpha = [] if jpeg else [(0, -1)]
-            return "rainbow", "uint8", tuple((0, plane) for plane in range(3)) + tuple(alpha), ("R", "G", "B", "A")
+            planes = [0, 1, 2] if jpeg else [0, 1, 2, -1]
+            return "rainbow", "uint8", tuple((m, plane) for m in sets for plane in planes), ("R", "G", "B", "A")
         if kind == "depth" and suffix == ".png":
             return "share", "uint16", one_each, tuple(names)
         if suffix in (".png", ".jpg", ".jpeg"):
@@ -402,16 +428,14 @@ class _Maker:
         path: str,
         dtype: str,
         names: tuple[str, ...],
-        channels: tuple[tuple[int, int], ...],
+        count: int,
         stack: Stack,
         *,
         pages: int,
-        paged: bool,
     ) -> ImageSpec:
         one = self.input
         t, _, _, height, width = stack.shape
         zarr = _split(path)[1].lower() not in _PICTURES
-        count = 1 if paged else len(channels)
         shape = (t, count, pages, height, width)
         factors = [(1, 1, 1)]
         if zarr and self.output.pyramid == "auto":

@@ -394,7 +394,9 @@ class FocusStages:
             raise ConfigError("focus.masks: the list is empty; name at least one operator")
         return below
 
-    def montages(self, parts: Sequence[tuple[int, int]], *, between: bool) -> list[tuple[Made, Montage]]:
+    def montages(
+        self, parts: Sequence[tuple[int, int]], *, between: bool = False, sharpen: float = 0.0
+    ) -> list[tuple[Made, Montage]]:
         """Paintings of ranges of slices, before the final operators."""
         merged = self.merged()
         level = self.recipe.level
@@ -421,7 +423,7 @@ class FocusStages:
                 )
                 needs = [*needs, made]
             montage = Montage(
-                self.look, merged.pixels, LastLevel(level, limits), self.recipe.cuts, part, between=between
+                self.look, merged.pixels, LastLevel(level, limits), self.recipe.cuts, part, between, sharpen
             )
             count = len(self.stack.painted[0])
             planes = count + PICTURE_PLANES + (count + 1 if montage.keeps_canvas else 0)
@@ -437,11 +439,12 @@ class FocusStages:
                     level.facts(),
                     part,
                     between,
+                    sharpen,
                     self._look_facts,
                     self.stack.painted,
                 ],
                 needs=needs,
-                peak=_BYTES * min(side, height + 256) * min(side, width + 256) * (4 * count + 14) + 2**23,
+                peak=_BYTES * min(side, height + 256) * min(side, width + 256) * (7 * count + 20) + 2**23,
             )
             found.append((made, montage))
         return found
