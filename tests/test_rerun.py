@@ -11,8 +11,8 @@ import zarr
 
 import fusestack
 from fusestack.errors import OutputError
-from fusestack.planning.plan import Plan
 from fusestack.inspection import inspect
+from fusestack.planning.plan import Plan
 
 
 @pytest.fixture

@@ -89,7 +89,7 @@ def run(
     ConfigError, InputError, BlockError, OutputError
     """
     from fusestack.display.report import report_path, write_report
-    from fusestack.planning.plan import Plan, PlannedImage
+    from fusestack.planning.plan import Plan
     from fusestack.runner import run_plan
     from fusestack.storage import identity_of
 
@@ -170,7 +170,11 @@ def focus_stack(stack: str | Path | NDArray[Any], **options: Any) -> xarray.Data
 
     with tempfile.TemporaryDirectory(prefix="fusestack-") as folder:
         source = _slices_file(stack, Path(folder)) if isinstance(stack, np.ndarray) else _absolute(str(stack))
-        output = {"path": f"{folder}/image.ome.zarr", "mask": f"{folder}/mask.ome.zarr", "depth": f"{folder}/depth.ome.zarr"}
+        output = {
+            "path": f"{folder}/image.ome.zarr",
+            "mask": f"{folder}/mask.ome.zarr",
+            "depth": f"{folder}/depth.ome.zarr",
+        }
         output |= {"pyramid": "none", **options.pop("output", {})}
         config: dict[str, Any] = {"version": 1, "focus": {**options, "output": output}}
         if glob.has_magic(source):
@@ -214,11 +218,11 @@ def _dataset(images: Mapping[str, PlannedImage]) -> xarray.Dataset:
         if name == "mask":
             pixels = pixels.astype(np.float32) / np.iinfo(spec.dtype).max
         photograph = set(names) <= {"R", "G", "B", "A", "mask", "depth"}
-        if not photograph:
-            dims, values = ("t", "c", "y", "x"), pixels
-        elif pixels.shape[1] == 1:
+        dims: tuple[str, ...] = ("t", "c", "y", "x")
+        values = pixels
+        if photograph and pixels.shape[1] == 1:
             dims, values = ("y", "x"), pixels[0, 0]
-        else:
+        elif photograph:
             dims, values = ("y", "x", "colour"), np.moveaxis(pixels[0], 0, -1)
         coords = {"colour": names} if "colour" in dims else {"c": names} if "c" in dims else {}
         arrays[name] = xarray.DataArray(values, dims=dims, coords=coords, name=name)

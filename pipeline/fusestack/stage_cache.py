@@ -86,7 +86,9 @@ def cache_entries(cache: str) -> list[CacheEntry]:
     for path in Path(cache).glob(f"*/{ENTRY}"):
         facts = _facts(path)
         used = path.stat().st_mtime
-        found.append(CacheEntry(str(path.parent), facts.get("stage", "?"), facts.get("title", "?"), _bytes(path.parent), used))
+        found.append(
+            CacheEntry(str(path.parent), facts.get("stage", "?"), facts.get("title", "?"), _bytes(path.parent), used)
+        )
     return sorted(found, key=lambda entry: (entry.used, entry.folder))
 
 

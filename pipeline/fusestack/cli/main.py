@@ -62,7 +62,8 @@ def build_parser() -> argparse.ArgumentParser:
     shared = _global_options()
     parser = _Parser(
         prog="fusestack",
-        description="Fuse and focus-stack microscope images of any size: a YAML configuration in, OME-Zarr, HDF5 or TIFF out.",
+        description="Fuse and focus-stack microscope images of any size: a YAML configuration in, "
+        "OME-Zarr, HDF5 or pictures out.",
         epilog="exit codes: 0 done; 2 wrong command line or configuration; 3 input missing, unreadable or "
         "contradictory; 4 blocks failed after all retries; 5 output cannot be written; 130 interrupted (resumable)",
         parents=[shared],

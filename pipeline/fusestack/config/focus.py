@@ -7,8 +7,19 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from fusestack.config.operators import CutOperators, FinalOperators, Generators, MaskOperators
-from fusestack.config.values import Count, CountPerAxis, Id, Model, NotNegative, Positive, Switch, Text, not_allowed, switch
+from fusestack.config.operators import CutOperators, FinalOperators, Generators, MaskOperators  # noqa: TC001 - pydantic
+from fusestack.config.values import (
+    Count,
+    CountPerAxis,
+    Id,
+    Model,
+    NotNegative,
+    Positive,
+    Switch,
+    Text,
+    not_allowed,
+    switch,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -139,8 +150,8 @@ class Focus(Model):
     final: FinalOperators = Field(default=(), description="operators applied to the sharp picture")
     background: tuple[Text, ...] | None = Field(
         default=None,
-        description="what is painted where nothing is sharp: a colour, transparent, enfuse, wave, wavedark, or an image "
-        "of the stack such as max; several are painted in order",
+        description="what is painted where nothing is sharp: a colour, transparent, enfuse, wave, wavedark, or an "
+        "image of the stack such as max; several are painted in order",
     )
     substacks: tuple[Substacks, ...] = Field(
         default=(), description="ranges of slices that are focused by themselves and painted over one another"

@@ -199,7 +199,9 @@ def refusals(error: ValidationError, known: list[str]) -> list[tuple[str, str]]:
         kinds = {detail["type"] for detail in details}
         if "extra_forbidden" in kinds:
             close = difflib.get_close_matches(key, known, n=1)
-            text = f"unknown key (did you mean '{close[0]}'?)" if close else f"unknown key; allowed are {', '.join(known)}"
+            text = (
+                f"unknown key (did you mean '{close[0]}'?)" if close else f"unknown key; allowed are {', '.join(known)}"
+            )
         elif kinds == {"missing"}:
             text = "is missing, but needed here"
         else:

@@ -28,7 +28,9 @@ def _parser(kind: str) -> Callable[[Any], Operator]:
             value = {value: {}}
         if not isinstance(value, dict) or len(value) != 1:
             raise PydanticCustomError(
-                "not_allowed", "not allowed", {"allowed": "an operator, a mapping with one key such as {blur: {sigma: 1}}"}
+                "not_allowed",
+                "not allowed",
+                {"allowed": "an operator, a mapping with one key such as {blur: {sigma: 1}}"},
             )
         ((name, options),) = value.items()
         known = REGISTRY[kind]
@@ -42,7 +44,9 @@ def _parser(kind: str) -> Callable[[Any], Operator]:
             from fusestack.config.messages import refusals
 
             fields = list(known[name].model_fields)
-            raise _refused([(f"{name}.{key}" if key else name, text) for key, text in refusals(error, fields)]) from error
+            raise _refused(
+                [(f"{name}.{key}" if key else name, text) for key, text in refusals(error, fields)]
+            ) from error
 
     return parse
 
@@ -87,7 +91,18 @@ def _list_of(kind: str) -> Any:
     return tuple[one, ...]
 
 
-Generators = _list_of("generator")
-MaskOperators = _list_of("mask")
-CutOperators = _list_of("cut")
-FinalOperators = _list_of("final")
+if TYPE_CHECKING:
+    from fusestack.operators.cuts import CutOperator
+    from fusestack.operators.finals import FinalOperator
+    from fusestack.operators.generators import Generator
+    from fusestack.operators.masks import MaskLevel, MaskMerge, MaskOperator
+
+    Generators = tuple[Generator, ...]
+    MaskOperators = tuple[MaskOperator | MaskMerge | MaskLevel, ...]
+    CutOperators = tuple[CutOperator, ...]
+    FinalOperators = tuple[FinalOperator, ...]
+else:
+    Generators = _list_of("generator")
+    MaskOperators = _list_of("mask")
+    CutOperators = _list_of("cut")
+    FinalOperators = _list_of("final")

@@ -54,7 +54,12 @@ _OWN = {
         "kurt": "kurt",
     },
 }
-_OWN_WORDS = {"background": ("name",), "bg": ("name",), "colorspace": ("space", "channel"), "prepresize": ("interpolation",)}
+_OWN_WORDS = {
+    "background": ("name",),
+    "bg": ("name",),
+    "colorspace": ("space", "channel"),
+    "prepresize": ("interpolation",),
+}
 
 
 def parse_options(text: str | Sequence[str]) -> dict[str, Any]:
@@ -188,7 +193,7 @@ def option_string(operators: Sequence[Operator]) -> str:
 
 
 def _option(operator: Operator) -> str:
-    names = {field: letter for letter, field in reversed(operator.letters.items())}
+    names = {field: letter for letter, field in reversed(list(operator.letters.items()))}
     said = []
     for field, value in operator.model_dump(mode="json", exclude_defaults=True).items():
         if isinstance(value, bool):

@@ -87,7 +87,11 @@ class Background:
         count = len(channels)
         opacity = np.ones(region.shape, np.float32)
         if self.colour is not None:
-            values = self.colour if count == 3 else (sum(w * v for w, v in zip(kernels.colour.LUMA, self.colour, strict=True)),)
+            values = (
+                self.colour
+                if count == 3
+                else (sum(w * v for w, v in zip(kernels.colour.LUMA, self.colour, strict=True)),)
+            )
             colours = np.broadcast_to(np.array(values, np.float32)[:, None, None], (count, *region.shape))
         elif self.image is not None:
             found = self.image.read(region.box(t, (min(channels), max(channels) + 1), (0, 1)))[0, :, 0]
@@ -239,7 +243,7 @@ class Output:
         if kind.kind == "f":
             return found.astype(kind)
         limits = np.iinfo(kind)
-        return np.clip(np.floor(found + np.float32(0.5)), limits.min, limits.max).astype(kind)
+        return np.asarray(np.clip(np.floor(found + np.float32(0.5)), limits.min, limits.max).astype(kind))
 
     def warm_up(self) -> None:
         """Nothing is compiled."""

@@ -50,7 +50,7 @@ class Seen:
         """Read a region of a slice: float32[c, y, x]."""
         source = self.look.read(t, m, k, region)
         if self.image is not None:
-            return 1 - np.abs(source - self.reference(t, m, region))
+            return np.asarray(1 - np.abs(source - self.reference(t, m, region)))
         if self.colorspace is None:
             return source
         planes = kernels.colour.convert(source, self.colorspace)
@@ -104,7 +104,7 @@ class Generate:
         place = Place(outer.origin, look.shape, k, look.stack.slices)
         if isinstance(generator, DepthMap):
             answer = generator.likeness(self._map(t, outer), place)
-            return 1 - answer[0] if generator.negate else answer[0]
+            return np.asarray(1 - answer[0] if generator.negate else answer[0])
         seen = self.seen.read(t, m, k, outer)
         if self.low_pass is not None:
             fourier: Fourier = generator  # type: ignore[assignment]
@@ -118,9 +118,9 @@ class Generate:
         rows, columns = region.within(outer)
         answer = answer[:, rows, columns]
         if self.seen.channel is not None and self.seen.image is None:
-            return answer[0]
+            return np.asarray(answer[0])
         # three colours add up to 3/4, so that ours are the numbers of imfuse; a grey slice stands for three colours
-        return answer.sum(axis=0, dtype=np.float32) * np.float32(_THREE_QUARTERS / len(answer))
+        return np.asarray(answer.sum(axis=0, dtype=np.float32) * np.float32(_THREE_QUARTERS / len(answer)))
 
     def _map(self, t: int, region: Region) -> Planes:
         image = self.seen.image
@@ -134,5 +134,9 @@ class Generate:
 
     def warm_up(self) -> None:
         """Compile what the generator needs, on a few pixels."""
-        if self.low_pass is None and not isinstance(self.generator, DepthMap) and not self.generator.word.startswith("cmd"):
+        if (
+            self.low_pass is None
+            and not isinstance(self.generator, DepthMap)
+            and not self.generator.word.startswith("cmd")
+        ):
             self.generator.apply(np.zeros((1, 4, 4), np.float32), Place((0, 0), (4, 4)))

@@ -6,6 +6,7 @@ on a grid of the plane, so a pixel does not depend on the block that it is compu
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -72,7 +73,8 @@ class Reduce:
         wanted = Region(*(edge * REDUCTION for edge in (small.top, small.bottom, small.left, small.right)))
         for t in range(box.start[0], box.stop[0]):
             for k in range(box.start[2], box.stop[2]):
-                planes = _edged(lambda at, t=t, k=k: self.source.read(t, box.start[1] // self.planes, k, at), wanted, self.shape)
+                read = functools.partial(self.source.read, t, box.start[1] // self.planes, k)
+                planes = _edged(read, wanted, self.shape)
                 blocks = planes.reshape(len(planes), small.shape[0], REDUCTION, small.shape[1], REDUCTION)
                 rows = blocks[:, :, 0] + blocks[:, :, 1] + blocks[:, :, 2] + blocks[:, :, 3]
                 total = rows[..., 0] + rows[..., 1] + rows[..., 2] + rows[..., 3]

@@ -30,6 +30,8 @@ BAND_PIXELS = 2**24
 class Values(Protocol):
     """A statistic of every timepoint and channel (or mask set)."""
 
+    def __hash__(self) -> int: ...
+
     def of(self, t: int, c: int) -> Numbers:
         """Its numbers, float64[n]."""
         ...

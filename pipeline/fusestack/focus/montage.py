@@ -189,9 +189,9 @@ class Montage:
             return self.level.apply(found, t, m)[None]
 
         if not self.look.resized:
-            return read(region)[0]
+            return np.asarray(read(region)[0])
         mask = resized(region, self.look.shape, self.look.stack.plane, self.look.interpolation, read)
-        return np.clip(mask[0], 0, 1)
+        return np.asarray(np.clip(mask[0], 0, 1))
 
     def warm_up(self) -> None:
         """Compile the painting, and what the cuts need."""

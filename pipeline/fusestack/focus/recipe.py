@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from fusestack.operators.generators import Generator
     from fusestack.operators.masks import MaskOperator
 
-PRESET = "--blur=s1,S2 --maskblur=s3"
+PRESET = "--blur=s1,S2 --maskblur=s4"
 """What is done where the configuration names no masks: sharp wherever there is detail, without speckles."""
 
 NESTED = {
@@ -167,7 +167,9 @@ def _series(step: int, radius: int, count: int, *, kurt: bool) -> list[tuple[int
 
 def _substacks_option(one: Substacks) -> str:
     letters = {"number": "n", "last_number": "N", "percent": "p", "last_percent": "P", "radius": "r"}
-    said = [f"{letters[key]}{value:g}" for key, value in one.model_dump(exclude_defaults=True).items() if key in letters]
+    said = [
+        f"{letters[key]}{value:g}" for key, value in one.model_dump(exclude_defaults=True).items() if key in letters
+    ]
     if one.radius is None and one.radius_percent != 5:
         said.append(f"r{one.radius_percent:g}%")
     return f"--substacks={','.join(said + ['kurt'] * one.kurt)}".rstrip("=")

@@ -145,7 +145,7 @@ class Look:
             found = self.stack.opacity(t, k, source)
             return np.ones((1, *source.shape), np.float32) if found is None else found[None]
 
-        return self.resize(region, read)[0]
+        return np.asarray(self.resize(region, read)[0])
 
     def resize(self, region: Region, read: Any) -> Planes:
         """A region of the size of the masks from what `read` gives at the size of the slices."""
@@ -155,9 +155,7 @@ class Look:
         return resized(region, self.stack.plane, self.shape, self.interpolation, read)
 
 
-def resized(
-    region: Region, source: tuple[int, int], target: tuple[int, int], interpolation: str, read: Any
-) -> Planes:
+def resized(region: Region, source: tuple[int, int], target: tuple[int, int], interpolation: str, read: Any) -> Planes:
     """Resize whatever `read` gives for regions of the source: float32[c, y, x] of a region of the target."""
     y, x = (kernels.resample.Axis(n, m) for n, m in zip(source, target, strict=True))
     top, bottom = y.needed(region.top, region.bottom)

@@ -34,7 +34,7 @@ def levels_of(height: int, width: int) -> int:
 
 def reach(levels: int) -> int:
     """Pixels around a region that it depends on."""
-    return 2 ** (levels + 2) + _WINDOW // 2
+    return int(2 ** (levels + 2)) + _WINDOW // 2
 
 
 def blend(read: Callable[[int], Planes], count: int, levels: int) -> Planes:

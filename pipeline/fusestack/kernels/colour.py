@@ -54,7 +54,7 @@ def luma(planes: Planes) -> Planes:
 
 def _weighted(rgb: Planes, weights: tuple[float, ...], offset: float = 0.0) -> NDArray[np.float32]:
     r, g, b = (np.float32(w) for w in weights)
-    return r * rgb[0] + g * rgb[1] + b * rgb[2] + np.float32(offset)
+    return np.asarray(r * rgb[0] + g * rgb[1] + b * rgb[2] + np.float32(offset))
 
 
 @njit
@@ -106,7 +106,7 @@ def _linear(rgb: Planes) -> Planes:
 
 
 def _xyz(rgb: Planes) -> Planes:
-    return np.einsum("ij,jyx->iyx", _TO_XYZ, _linear(rgb)).astype(np.float32)
+    return np.asarray(np.einsum("ij,jyx->iyx", _TO_XYZ, _linear(rgb)).astype(np.float32))
 
 
 def _lab(rgb: Planes) -> Planes:

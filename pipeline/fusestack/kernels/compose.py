@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def _divided(a: Planes, b: Planes) -> Planes:
-    """a / b; 0 / 0 is 0, anything else over 0 is more than white."""
+    """A / b; 0 / 0 is 0, anything else over 0 is more than white."""
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = a / b
     return np.where(b == 0, np.where(a == 0, np.float32(0), np.float32(2)), ratio)

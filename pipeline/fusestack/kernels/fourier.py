@@ -105,15 +105,15 @@ class Transfer:
 def _distance(v: NDArray[Any], u: NDArray[Any], shape: str) -> NDArray[Any]:
     match shape:
         case "circle":
-            return np.hypot(v, u)
+            return np.asarray(np.hypot(v, u))
         case "square":
-            return np.maximum(v, u)
+            return np.asarray(np.maximum(v, u))
         case "rhombus":
-            return v + u
+            return np.asarray(v + u)
         case "cross":
-            return np.minimum(v, u)
+            return np.asarray(np.minimum(v, u))
         case _:
-            return np.minimum(np.abs(v + u), np.abs(v - u)) / math.sqrt(2)
+            return np.asarray(np.minimum(np.abs(v + u), np.abs(v - u)) / math.sqrt(2))
 
 
 def _curve(name: str, b: float, g: NDArray[Any]) -> NDArray[Any]:

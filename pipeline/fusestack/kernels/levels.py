@@ -33,7 +33,7 @@ def rounded_outwards(low: float, high: float, step: float) -> tuple[float, float
 def stretch(planes: Planes, low: float, high: float) -> Planes:
     """Stretch low..high to 0..1 and clip; float32[c, y, x] to the same."""
     span = max(high - low, 1e-12)
-    return np.clip((planes - np.float32(low)) * np.float32(1 / span), 0, 1)
+    return np.asarray(np.clip((planes - np.float32(low)) * np.float32(1 / span), 0, 1))
 
 
 def histogram(planes: Planes, low: float, high: float) -> NDArray[np.int64]:
@@ -56,7 +56,7 @@ def equalising_table(counts: NDArray[Any]) -> NDArray[np.float32]:
     below = np.concatenate([[0.0], np.cumsum(counts[:-1], dtype=np.float64)])
     if below[-1] == 0:
         return np.linspace(0, 1, BINS, dtype=np.float32)
-    return (np.floor(below / below[-1] * 65535) / 65535).astype(np.float32)
+    return np.asarray((np.floor(below / below[-1] * 65535) / 65535).astype(np.float32))
 
 
 def equalise(planes: Planes, low: float, high: float, table: NDArray[np.float32]) -> Planes:
@@ -84,7 +84,7 @@ def _look_up(values: Any, low: Any, scale: Any, table: Any, out: Any) -> None:
     for i in range(values.size):
         value = min(max((values[i] - low) * scale, np.float32(0)), np.float32(1))
         place = np.floor(value * whole + np.float32(0.5)) * np.float32(255 / 65535)
-        bin_ = min(np.int64(place), 254)
+        bin_ = int(min(place, np.float32(254)))
         rest = place - np.float32(bin_)
         out[i] = table[bin_] + rest * (table[bin_ + 1] - table[bin_])
 

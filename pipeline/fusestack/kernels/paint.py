@@ -77,9 +77,7 @@ def _hard_cut(mask: Any, greatest: Any, tolerance: Any, cut: Any) -> None:
             cut[y, x] = np.float32(1) if wins and greatest[y, x] > 0 else np.float32(0)
 
 
-def less(
-    mask: Plane, cut: Plane, greatest: Plane, valley: Plane, rise: np.float32, tolerance: np.float32
-) -> None:
+def less(mask: Plane, cut: Plane, greatest: Plane, valley: Plane, rise: np.float32, tolerance: np.float32) -> None:
     """Let a slice win that rises above the valley behind it (reference 7, cutless); all float32[y, x].
 
     Parameters

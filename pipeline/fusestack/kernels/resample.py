@@ -61,7 +61,7 @@ class Axis:
             return whole.astype(np.int64), np.stack([1 - f, f], axis=1).astype(np.float32)
         return whole.astype(np.int64) - 1, np.stack(weights, axis=1).astype(np.float32)
 
-    def _areas(self, place: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    def _areas(self, place: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         low, high = place - 0.5 * self.scale, place + 0.5 * self.scale
         first = np.floor(low + 0.5).astype(np.int64)
         count = int(np.ceil(self.scale)) + 1
@@ -105,7 +105,7 @@ def resize(
 
 
 def _taps(first: NDArray[np.int64], count: int, size: int) -> NDArray[np.int64]:
-    return np.clip(first[:, None] + np.arange(count), 0, size - 1)
+    return np.asarray(np.clip(first[:, None] + np.arange(count), 0, size - 1))
 
 
 @njit

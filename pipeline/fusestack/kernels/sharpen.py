@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fusestack.kernels.colour import luma
-from fusestack.kernels.jit import njit
 from fusestack.kernels.gaussians import disk_width
+from fusestack.kernels.jit import njit
 from fusestack.kernels.smooth import blur, convolve, gaussian
 
 if TYPE_CHECKING:
@@ -42,9 +42,7 @@ def smooth_edges(edge: Planes, limits: tuple[float, float], radius: float, sigma
     return blur(_stretched(edge, limits), radius, sigma)
 
 
-def adaptive_sharpen(
-    planes: Planes, edge: Planes, limits: tuple[float, float], radius: float, sigma: float
-) -> Planes:
+def adaptive_sharpen(planes: Planes, edge: Planes, limits: tuple[float, float], radius: float, sigma: float) -> Planes:
     """Sharpen, the more the nearer to an edge.
 
     Parameters
@@ -91,7 +89,7 @@ def _sharpen(plane: Any, strength: Any, kernels: Any, out: Any) -> None:
     full = kernels.shape[1]
     for y in range(height):
         for x in range(width):
-            j = np.int64(np.ceil(np.float32(full) * (np.float32(1) - strength[y, x]) - np.float32(0.5)))
+            j = int(np.ceil(np.float32(full) * (np.float32(1) - strength[y, x]) - np.float32(0.5)))
             j = min(max(j, 0), full)
             j -= j % 2
             n = full - j

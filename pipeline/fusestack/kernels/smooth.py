@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     Planes = NDArray[np.float32]
 
+
 def blur(planes: Planes, radius: float, sigma: float) -> Planes:
     """Blur as ImageMagick's ``-blur``.
 

@@ -49,9 +49,7 @@ def _denoise(plane: Any, thresholds: Any, out: Any) -> None:
         for y in range(height):
             _smooth_row(smooth[y], step, rows[y])
         for y in range(height):
-            _smooth_between(
-                rows[_mirror(y - step, height)], rows[y], rows[_mirror(y + step, height)], next_smooth[y]
-            )
+            _smooth_between(rows[_mirror(y - step, height)], rows[y], rows[_mirror(y + step, height)], next_smooth[y])
             _add_detail(smooth[y], next_smooth[y], threshold, out[y])
         smooth, next_smooth = next_smooth, smooth
         step *= 2

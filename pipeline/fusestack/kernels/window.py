@@ -73,7 +73,7 @@ def _of_extremes(plane: NDArray[np.float32], kind: str, window: int) -> NDArray[
     if kind == "Gradient":
         return high - low
     total = np.abs(high + low)
-    return np.divide(np.abs(high - low), total, out=np.zeros_like(plane), where=total > 0)
+    return np.asarray(np.divide(np.abs(high - low), total, out=np.zeros_like(plane), where=total > 0))
 
 
 @njit

@@ -8,7 +8,7 @@ import shlex
 import shutil
 import subprocess
 from dataclasses import replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -67,7 +67,7 @@ def check_command(command: str) -> None:
         _program()
 
 
-def _function(command: str) -> object:
+def _function(command: str) -> Any:
     module, _, name = command.partition(":")
     try:
         return getattr(importlib.import_module(module), name)

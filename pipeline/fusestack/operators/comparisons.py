@@ -144,7 +144,7 @@ class DepthMap(_Colour):
         """
         if depth.shape[0] == 1:
             near = 1 - np.abs(depth - np.float32(place.slice))
-            return np.nan_to_num(np.maximum(near, 0)).astype(np.float32)
+            return np.asarray(np.nan_to_num(np.maximum(near, 0)).astype(np.float32))
         alpha = depth[3:4] if depth.shape[0] == 4 else np.ones_like(depth[:1])
         colour = kernels.colour.rainbow(np.array([[(place.slices - 1 - place.slice) / place.slices]]))
         near = np.minimum(1 - np.abs(colour - depth[:3]), alpha).sum(axis=0, keepdims=True)

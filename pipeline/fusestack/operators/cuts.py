@@ -155,9 +155,7 @@ class CutLess(CutOperator):
 
     def apply(self, step: Step) -> None:
         """See `CutOperator.apply`."""
-        kernels.paint.less(
-            step.mask, step.cut, step.greatest, step.valley, np.float32(self.percent / 100), TOLERANCE
-        )
+        kernels.paint.less(step.mask, step.cut, step.greatest, step.valley, np.float32(self.percent / 100), TOLERANCE)
         step.stored = step.cut
 
 

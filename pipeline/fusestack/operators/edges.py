@@ -102,7 +102,7 @@ class Roberts(_Edge):
                 kernel[1, 1] = -1
                 kernel[neighbour // 3, neighbour % 3] = 1
                 total += kernels.smooth.convolve(planes, kernel) ** 2
-        return np.sqrt(total / np.float32(8))
+        return np.asarray(np.sqrt(total / np.float32(8)))
 
 
 @operator("generator", "kirsch")

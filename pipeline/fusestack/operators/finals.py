@@ -144,7 +144,9 @@ class FinalGamma(FinalOperator):
     Unlike the original, auto leaves opacity out of the mean, and weighs colours with it.
     """
 
-    gamma: Annotated[float, Field(gt=0, le=10)] | Literal["auto"] = Field(default="auto", description="a number or auto")
+    gamma: Annotated[float, Field(gt=0, le=10)] | Literal["auto"] = Field(
+        default="auto", description="a number or auto"
+    )
     letters: ClassVar = {"g": "gamma"}
     words: ClassVar = ("gamma",)
 
@@ -190,7 +192,9 @@ class FinalSharpen(FinalOperator):
     def halo(self) -> int:
         """Edges, their blur, and the sharpening."""
         blur = len(kernels.gaussians.blur_weights(self.radius, self.sigma)) // 2
-        return kernels.sharpen.edge_reach(self.radius) + blur + kernels.gaussians.disk_width(self.radius, self.sigma) // 2
+        return (
+            kernels.sharpen.edge_reach(self.radius) + blur + kernels.gaussians.disk_width(self.radius, self.sigma) // 2
+        )
 
     def measure(self, number: int, picture: Picture, inner: tuple[slice, slice], known: Sequence[Values]) -> Values:
         """Least and greatest edge; then of the blurred edges."""

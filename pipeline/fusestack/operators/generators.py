@@ -229,7 +229,7 @@ class Wavelet(Generator):
         first = kernels.wavelet.denoise(planes, self.percent / 100)
         if self.percent2 is None:
             return first
-        return np.abs(first - kernels.wavelet.denoise(planes, self.percent2 / 100))
+        return np.asarray(np.abs(first - kernels.wavelet.denoise(planes, self.percent2 / 100)))
 
 
 @operator("generator", "resize")
@@ -261,7 +261,9 @@ class Fourier(Generator):
 
     radius: Annotated[float, Field(gt=0, le=200)] = Field(default=75, description="cut-off, percent of Nyquist")
     radius2: Annotated[float, Field(gt=0, le=200)] | None = Field(default=None, description="second cut-off")
-    contrast: float | None = Field(default=None, description="sigmoidal contrast of the curve (solid: blur of its edge)")
+    contrast: float | None = Field(
+        default=None, description="sigmoidal contrast of the curve (solid: blur of its edge)"
+    )
     middle: AnyPercent = Field(default=50, description="middle of the contrast, percent")
     high_pass: Annotated[int, Field(ge=0, le=1)] = Field(default=0, description="1: a high pass")
     curve: CURVES = Field(default="gradient", description="gradient, logN, inverselogN, powN, gaussian, cosN or solid")
@@ -331,7 +333,7 @@ class WindowStatistic(Generator):
         first = kernels.window.statistic(planes, self.statistic, self.window)
         if self.window2 is None:
             return first
-        return np.abs(first - kernels.window.statistic(planes, self.statistic, self.window2))
+        return np.asarray(np.abs(first - kernels.window.statistic(planes, self.statistic, self.window2)))
 
 
 @operator("generator", "diffstat")
@@ -352,7 +354,9 @@ class StatisticDifference(Generator):
     def apply(self, planes: Planes, place: Place) -> Planes:
         """See `Generator.apply`."""
         first = kernels.window.statistic(planes, self.statistic, self.window)
-        return np.abs(first - kernels.window.statistic(planes, self.statistic2, self.window2 or self.window))
+        return np.asarray(
+            np.abs(first - kernels.window.statistic(planes, self.statistic2, self.window2 or self.window))
+        )
 
 
 @operator("generator", "morphology")
@@ -393,9 +397,7 @@ def there_and_back(planes: Planes, place: Place, percent: float, interpolation: 
     large = [kernels.resample.Axis(m, n) for n, m in zip(place.shape, sizes, strict=True)]
     wanted = [slice(o, o + n) for o, n in zip(place.origin, planes.shape[1:], strict=True)]
     middle = [slice(*axis.needed(part.start, part.stop)) for axis, part in zip(large, wanted, strict=True)]
-    reduced = kernels.resample.resize(
-        planes, (small[0], small[1]), place.origin, (middle[0], middle[1]), interpolation
-    )
+    reduced = kernels.resample.resize(planes, (small[0], small[1]), place.origin, (middle[0], middle[1]), interpolation)
     origin = (middle[0].start, middle[1].start)
     return kernels.resample.resize(reduced, (large[0], large[1]), origin, (wanted[0], wanted[1]), interpolation)
 

@@ -107,7 +107,9 @@ class MaskFourier(MaskOperator):
     """Low pass in the Fourier domain."""
 
     radius: Annotated[float, Field(gt=0, le=200)] = Field(default=25, description="cut-off, percent of Nyquist")
-    contrast: float | None = Field(default=None, description="sigmoidal contrast of the curve (solid: blur of its edge)")
+    contrast: float | None = Field(
+        default=None, description="sigmoidal contrast of the curve (solid: blur of its edge)"
+    )
     middle: AnyPercent = Field(default=50, description="middle of the contrast, percent")
     high_pass: Annotated[int, Field(ge=0, le=1)] = Field(default=0, description="1: a high pass")
     curve: CURVES = Field(default="log1000", description="gradient, logN, inverselogN, powN, gaussian, cosN or solid")
@@ -224,7 +226,7 @@ class MaskWave(MaskOperator):
         first = kernels.wavelet.denoise(mask, self.percent / 100)
         if self.percent2 is None:
             return first
-        return np.abs(first - kernels.wavelet.denoise(mask, self.percent2 / 100))
+        return np.asarray(np.abs(first - kernels.wavelet.denoise(mask, self.percent2 / 100)))
 
 
 @operator("mask", "resize", "masktest")

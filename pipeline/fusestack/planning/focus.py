@@ -32,7 +32,6 @@ from fusestack.writers import WRITERS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fusestack.config.focus import FocusOutput
     from fusestack.config.load import LoadedConfig
     from fusestack.focus.stack import Pixels
     from fusestack.resources import Resources
@@ -126,7 +125,9 @@ def _check(loaded: LoadedConfig, recipe: Recipe, stack: StackInput) -> None:
             if hasattr(operator, "command"):
                 check_command(operator.command)
     if not recipe.generators and all(name.lower() == "transparent" for name in recipe.backgrounds):
-        raise ConfigError(f"{loaded.cite('focus.background')}: without masks, nothing would be painted; name a background")
+        raise ConfigError(
+            f"{loaded.cite('focus.background')}: without masks, nothing would be painted; name a background"
+        )
 
 
 def _image_name(name: str) -> str | None:
@@ -191,9 +192,7 @@ class _Maker:
             keeps = painted[0][1].keeps_canvas
             planes = count + PICTURE_PLANES + (count + 1 if keeps else 0)
             numbers = range(len(painted)) if len(painted) > 1 else [-1]
-            pictures = [
-                stages.finals(made, planes, number) for (made, _), number in zip(painted, numbers, strict=True)
-            ]
+            pictures = [stages.finals(made, planes, number) for (made, _), number in zip(painted, numbers, strict=True)]
         backgrounds = self._backgrounds(stages, stack, slices)
         final = pictures[0] if len(pictures) == 1 and not backgrounds and not keeps else None
         if final is None:
@@ -248,7 +247,12 @@ class _Maker:
         stack = Stack(slices.pixels, one.shape, one.dtype, looked, painted, alpha)
         if not one.photographs or one.dtype == "float32":
             limits, made = self.workshop.values(
-                "slices limits", "limits/slices", Extremes(slices.pixels, Bands(one.shape, deep=False)), 2, [slices], "extremes"
+                "slices limits",
+                "limits/slices",
+                Extremes(slices.pixels, Bands(one.shape, deep=False)),
+                2,
+                [slices],
+                "extremes",
             )
             stack = replace(stack, limits=limits)
             slices = Made(slices.pixels, made.key or slices.key, digest([slices.fingerprint, made.fingerprint]))
@@ -327,7 +331,7 @@ class _Maker:
                 f"focus.output: {path}: a {suffix} file holds one channel, the stack has {spread}; "
                 "use .tif (a page for each) or .ome.zarr"
             )
-        t, _, _, height, width = stack.shape
+        t = stack.shape[0]
         if picture and t > 1:
             raise ConfigError(
                 f"focus.output: {path}: a {suffix} file holds one timepoint, the stack has {t}; use .ome.zarr"
@@ -375,7 +379,8 @@ class _Maker:
             stages=stages,
             components=components,
             fingerprint=digest([stage.fingerprint for stage in stages]),
-            overwrite=self.output.overwrite or (self.loaded.config.output is not None and self.loaded.config.output.overwrite),
+            overwrite=self.output.overwrite
+            or (self.loaded.config.output is not None and self.loaded.config.output.overwrite),
             notes=notes,
         )
 
@@ -396,8 +401,8 @@ class _Maker:
         jpeg = suffix in (".jpg", ".jpeg")
         sets = range(len(stack.painted))
         if kind == "image":
-            dtype = self.focus.output.dtype
-            dtype = "uint8" if jpeg else self.input.dtype if dtype == "input" else dtype
+            wanted = self.focus.output.dtype
+            dtype = "uint8" if jpeg else self.input.dtype if wanted == "input" else wanted
             channels = [(m, plane) for m in sets for plane in range(len(stack.painted[m]))]
             if self.input.photographs:
                 alpha = [] if jpeg or self._opaque() else [(0, -1)]
@@ -440,7 +445,7 @@ class _Maker:
         factors = [(1, 1, 1)]
         if zarr and self.output.pyramid == "auto":
             factors = list(pyramid.propose_factors((1, height, width)))
-        elif zarr and self.output.pyramid != "none":
+        elif zarr and not isinstance(self.output.pyramid, str):
             factors = [int3((1, int(level.y), int(level.x))) for level in self.output.pyramid]
         levels = cut_levels(
             shape, factors, (1, _PLANE_CHUNK, _PLANE_CHUNK), None if zarr else (1, BLOCK, BLOCK), sharded=zarr
@@ -458,7 +463,9 @@ class _Maker:
             unit=one.unit,
             timepoints=one.timepoints,
             channels=tuple(
-                Channel(c, names[c] if c < len(names) else str(c), "FFFFFF" if grey or c >= len(colours) else colours[c])
+                Channel(
+                    c, names[c] if c < len(names) else str(c), "FFFFFF" if grey or c >= len(colours) else colours[c]
+                )
                 for c in range(count)
             ),
         )

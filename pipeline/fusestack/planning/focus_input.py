@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -133,7 +132,7 @@ def _matching(loaded: LoadedConfig, patterns: Sequence[str]) -> list[str]:
         elif Path(path).is_dir():
             found += _files(path)
         else:
-            matches = sorted(glob.glob(path), key=natural_order)
+            matches = sorted(glob.glob(path), key=natural_order)  # noqa: PTH207 - absolute patterns
             if not matches:
                 raise InputError(f"{path}: no such file, and no file that fits the pattern; correct input.images")
             found += matches
@@ -145,7 +144,11 @@ def _files(path: str) -> list[str]:
         return [path]
     if not Path(path).exists():
         raise InputError(f"{path}: no such file or folder; correct focus.input")
-    names = [name for name in os.listdir(path) if name.lower().endswith(SUFFIXES) and not name.startswith(".")]
+    names = [
+        name
+        for name in (entry.name for entry in Path(path).iterdir())
+        if name.lower().endswith(SUFFIXES) and not name.startswith(".")
+    ]
     if not names:
         raise InputError(f"{path}: holds no JPEG, PNG or TIFF file; name the folder of the slices")
     return [str(Path(path, name)) for name in sorted(names, key=natural_order)]

@@ -237,7 +237,7 @@ class FocusStages:
         elif generator.image is not None:
             image = self.image(generator.image)
         space = space if space != "sRGB" or channel is not None else None
-        seen = Seen(self.look, space, channel, image and image.pixels, colours)
+        seen = Seen(self.look, space, channel, image.pixels if image else None, colours)
         needs = [self.slices] + ([image] if image else [])
         planes = len(self.stack.looked[0])
         if image is None and space not in (None, "sRGB"):
@@ -281,8 +281,8 @@ class FocusStages:
             return True
         if not hasattr(operator, "transfers"):
             raise ConfigError(
-                f"focus: {operator.word} sees whole slices, which are too large for that here; declare how far it looks "
-                "(reach, in imfuse's string halo=N)"
+                f"focus: {operator.word} sees whole slices, which are too large for that here; declare how far it "
+                "looks (reach, in imfuse's string halo=N)"
             )
         return False
 
@@ -366,7 +366,7 @@ class FocusStages:
             if chain and chain[0].needs_whole_plane:
                 whole = self._whole(chain[0])
                 if not whole and below is not None:
-                    transfers = chain[0].transfers  # type: ignore[attr-defined]
+                    transfers = chain[0].transfers
                     low_pass, low = self._low_pass(name, MaskReader(below.pixels), 1, transfers, [below], "mask")
                     needs = [*needs, low]
             halo = sum(one.halo() for one in chain)

@@ -28,7 +28,7 @@ from fusestack.stage import Stage, Target
 from fusestack.writers import WRITERS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from fusestack.config.load import LoadedConfig
     from fusestack.config.models import Output

@@ -79,7 +79,13 @@ def entries(shape: tuple[int, ...]) -> Level:
 
 
 def stored_stage(
-    name: str, target: Target, compute: Compute, fingerprint: str, peak: int, needs: tuple[str, ...], resources: Resources
+    name: str,
+    target: Target,
+    compute: Compute,
+    fingerprint: str,
+    peak: int,
+    needs: tuple[str, ...],
+    resources: Resources,
 ) -> Stage:
     """A stage that writes to the cache.
 

@@ -77,10 +77,14 @@ def _facts(path: str, array: Any, axes: Any, dataset: dict[str, Any], omero: dic
         z, y, x = (float(found.get(axis, default)) for axis in "zyx")
         return z, y, x
 
-    shape, chunks = (tuple(int(dict(zip(names, v, strict=True)).get(a, 1)) for a in "tczyx") for v in (array.shape, array.chunks))
+    shape, chunks = (
+        tuple(int(dict(zip(names, v, strict=True)).get(a, 1)) for a in "tczyx") for v in (array.shape, array.chunks)
+    )
     listed = omero.get("channels") or []
     channels = tuple(
-        (str(listed[c].get("label") or c), str(listed[c].get("color") or "FFFFFF")) if c < len(listed) else (str(c), "FFFFFF")
+        (str(listed[c].get("label") or c), str(listed[c].get("color") or "FFFFFF"))
+        if c < len(listed)
+        else (str(c), "FFFFFF")
         for c in range(shape[1])
     )
     return ImageFacts(

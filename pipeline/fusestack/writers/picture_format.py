@@ -141,8 +141,8 @@ def power_of_two(most: int) -> int:
 def exif_of(notes: Notes, shape: tuple[int, ...], most_bytes: int | None = None) -> Any:
     """EXIF of a new picture, as a `PIL.Image.Exif`, from that of an old one.
 
-    Orientation stays, since pixels are not turned; the size is that of the picture; thumbnails are left out, and everything of an old EXIF that is
-    damaged.
+    Orientation stays, since pixels are not turned; the size is that of the picture. Thumbnails are left out, and
+    everything of an old EXIF that is damaged.
 
     Parameters
     ----------
