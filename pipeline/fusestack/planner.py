@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from fusestack.config.load import LoadedConfig
 
-CACHE = "fusestack.cache"
+CACHE = "cache.fusestack"
 """Folder beside the output where stages are kept that outputs are made of."""
 
 

@@ -1,4 +1,4 @@
-"""From paintings of substacks to the picture: final operators, backgrounds, and what is written (reference 7.1, 9, 10)."""
+"""From paintings of substacks to the picture: final operators, backgrounds, outputs (reference 7.1, 9, 10)."""
 
 from __future__ import annotations
 
@@ -168,8 +168,8 @@ class Output:
         One, or one for each page along z.
     stack : Stack
     what : str
-        ``image``, ``mask``, ``depth`` (slice index), ``share`` (of the way from the first to the last slice), ``height``
-        (physical) or ``rainbow``.
+        ``image``, ``mask``, ``depth`` (slice index), ``share`` (of the way from the first to the last slice),
+        ``height`` (physical) or ``rainbow``.
     dtype : str
     channels : tuple of (int, int)
         For each channel the mask set and the plane of the picture, -1 for the opacity.

@@ -1,7 +1,7 @@
 """Low passes of planes that are too large to be transformed whole: two scales (reference 5.4, third scheme).
 
-The lowest frequencies come from a reduced plane, which is transformed whole; all others from tiles with an overlap. Tiles lie
-on a grid of the plane, so a pixel does not depend on the block that it is computed in.
+The lowest frequencies come from a reduced plane, which is transformed whole; all others from tiles with an overlap.
+Tiles lie on a grid of the plane, so a pixel does not depend on the block that it is computed in.
 """
 
 from __future__ import annotations

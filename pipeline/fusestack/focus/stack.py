@@ -9,12 +9,12 @@ import numpy as np
 
 from fusestack import kernels
 from fusestack.focus.region import Region
+from fusestack.geometry import Box
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fusestack.focus.measures import Values
-    from fusestack.geometry import Box
     from fusestack.stage import Target
 
     Planes = NDArray[np.float32]
@@ -37,6 +37,33 @@ class Stored:
     def read(self, box: Box) -> NDArray[Any]:
         """See `Pixels.read`."""
         return self.target.open().read(self.target.level, box)
+
+
+@dataclass(frozen=True)
+class SomeSlices:
+    """Slices of an array, counted from another one."""
+
+    pixels: Pixels
+    first: int
+
+    def read(self, box: Box) -> NDArray[Any]:
+        """Read a box whose slices are counted from `first`."""
+        start, stop = list(box.start), list(box.stop)
+        start[2] += self.first
+        stop[2] += self.first
+        return self.pixels.read(Box(tuple(start), tuple(stop)))
+
+
+@dataclass(frozen=True)
+class PicturePlanes:
+    """All planes of pictures, for boxes of one plane."""
+
+    pixels: Pixels
+    count: int
+
+    def read(self, box: Box) -> NDArray[Any]:
+        """Read a box with all planes."""
+        return self.pixels.read(Box((*box.start[:2], 0, *box.start[3:]), (*box.stop[:2], self.count, *box.stop[3:])))
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ belongs to the whole image: a region has to begin at a multiple of ``2 ** levels
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -87,7 +88,7 @@ def _gaussian(planes: Planes, levels: int) -> list[Planes]:
 
 def _laplacian(planes: Planes, levels: int) -> list[Planes]:
     smooth = _gaussian(planes, levels)
-    details = [a - _expanded(b, a.shape[1:]) for a, b in zip(smooth[:-1], smooth[1:], strict=True)]
+    details = [a - _expanded(b, a.shape[1:]) for a, b in itertools.pairwise(smooth)]
     return [*details, smooth[-1]]
 
 

@@ -72,11 +72,9 @@ def _hull_second(plane: Any, dy: Any, dx: Any, step: Any, out: Any) -> None:
             value = plane[y, x]
             behind = before[min(max(x - dx, 0), width - 1)]
             ahead = after[min(max(x + dx, 0), width - 1)]
-            if up:
-                moves = behind >= value + 2 * step and ahead > value
-            else:
-                moves = behind <= value + 2 * step and ahead < value
-            out[y, x] = value + step if moves else value
+            rises = up and behind >= value + 2 * step and ahead > value
+            falls = not up and behind <= value + 2 * step and ahead < value
+            out[y, x] = value + step if rises or falls else value
 
 
 def enhance(planes: Planes) -> Planes:

@@ -104,7 +104,7 @@ def _screen(source: Any, destination: Any, out: Any) -> None:
 
 
 def shorten(planes: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Round numbers to 16 binary digits after the first, in place: half a 16-bit step, and they compress twice as well."""
+    """Round numbers to 16 binary digits after the first, in place: they compress twice as well."""
     _shorten(planes.reshape(-1).view(np.uint32))
     return planes
 

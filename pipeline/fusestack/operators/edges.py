@@ -1,7 +1,7 @@
 """Generators that look for edges (reference 5.3).
 
-Where the original adds a bias to every direction and clips, which leaves a fraction of the range, these take the size of
-the gradient: 0 where nothing changes, 1 at a step from black to white.
+Where the original adds a bias to every direction and clips, which leaves a fraction of the range, these take the size
+of the gradient: 0 where nothing changes, 1 at a step from black to white.
 """
 
 from __future__ import annotations

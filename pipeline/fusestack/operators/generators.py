@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import numpy as np
@@ -32,6 +31,7 @@ from fusestack.operators.choices import (
     Image,
     Statistic,
 )
+from fusestack.operators.resizing import resize_halo, there_and_back
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -163,7 +163,11 @@ class DifferenceOfGaussians(Generator):
 
     def apply(self, planes: Planes, place: Place) -> Planes:
         """See `Generator.apply`."""
-        return np.abs(kernels.smooth.convolve(planes, difference_of_gaussians(self.radius, self.sigma, self._second)))
+        return np.abs(
+            kernels.smooth.convolve(
+                planes, kernels.stencils.difference_of_gaussians(self.radius, self.sigma, self._second)
+            )
+        )
 
 
 @operator("generator", "log")
@@ -183,9 +187,11 @@ class LaplacianOfGaussian(Generator):
 
     def apply(self, planes: Planes, place: Place) -> Planes:
         """See `Generator.apply`."""
-        response = kernels.smooth.convolve(planes, laplacian_of_gaussian(self.radius, self.sigma))
+        response = kernels.smooth.convolve(planes, kernels.stencils.laplacian_of_gaussian(self.radius, self.sigma))
         if self.sigma2:
-            response -= kernels.smooth.convolve(planes, laplacian_of_gaussian(self.radius, self.sigma2))
+            response -= kernels.smooth.convolve(
+                planes, kernels.stencils.laplacian_of_gaussian(self.radius, self.sigma2)
+            )
         return np.abs(response)
 
 
@@ -200,11 +206,11 @@ class Laplacian(Generator):
 
     def halo(self) -> int:
         """Half of the kernel."""
-        return len(laplacian(self.number)) // 2
+        return len(kernels.stencils.laplacian(self.number)) // 2
 
     def apply(self, planes: Planes, place: Place) -> Planes:
         """See `Generator.apply`."""
-        return np.abs(kernels.smooth.convolve(planes, laplacian(self.number)))
+        return np.abs(kernels.smooth.convolve(planes, kernels.stencils.laplacian(self.number)))
 
 
 @operator("generator", "wavelet")
@@ -382,71 +388,3 @@ class Morphology(Generator):
     def apply(self, planes: Planes, place: Place) -> Planes:
         """See `Generator.apply`."""
         return kernels.morphology.morphology(planes, self.method, self.kernel, self.radius, self.repeats)
-
-
-def resize_halo(percent: float) -> int:
-    """Pixels that `there_and_back` looks at on each side."""
-    share = min(percent, 100) / 100
-    return math.ceil(3 / share) + 4
-
-
-def there_and_back(planes: Planes, place: Place, percent: float, interpolation: str) -> Planes:
-    """Resize to a percentage and back, on grids of the whole plane."""
-    sizes = [max(1, math.floor(n * percent / 100 + 0.5)) for n in place.shape]
-    small = [kernels.resample.Axis(n, m) for n, m in zip(place.shape, sizes, strict=True)]
-    large = [kernels.resample.Axis(m, n) for n, m in zip(place.shape, sizes, strict=True)]
-    wanted = [slice(o, o + n) for o, n in zip(place.origin, planes.shape[1:], strict=True)]
-    middle = [slice(*axis.needed(part.start, part.stop)) for axis, part in zip(large, wanted, strict=True)]
-    reduced = kernels.resample.resize(planes, (small[0], small[1]), place.origin, (middle[0], middle[1]), interpolation)
-    origin = (middle[0].start, middle[1].start)
-    return kernels.resample.resize(reduced, (large[0], large[1]), origin, (wanted[0], wanted[1]), interpolation)
-
-
-def difference_of_gaussians(radius: float, sigma: float, sigma2: float) -> NDArray[np.float64]:
-    """Kernel of ``dog`` (reference 5.2)."""
-    width = kernels.gaussians.disk_width(radius, max(sigma, sigma2, 0.1))
-    return _balanced(_gaussian(width, sigma) - _gaussian(width, sigma2))
-
-
-def _gaussian(width: int, sigma: float) -> NDArray[np.float64]:
-    d = np.arange(width) - width // 2
-    if sigma == 0:
-        return np.asarray((d[:, None] == 0) & (d == 0), dtype=np.float64)
-    square = d[:, None] ** 2 + d**2
-    return np.asarray(np.exp(-square / (2 * sigma**2)) / (2 * np.pi * sigma**2))
-
-
-def laplacian_of_gaussian(radius: float, sigma: float) -> NDArray[np.float64]:
-    """Kernel of ``log`` (reference 5.2)."""
-    sigma = max(sigma, 0.1)
-    width = kernels.gaussians.disk_width(radius, sigma)
-    d = np.arange(width) - width // 2
-    half = (d[:, None] ** 2 + d**2) / (2 * sigma**2)
-    return _balanced((1 - half) * np.exp(-half))
-
-
-def _balanced(kernel: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Positive and negative parts scaled to 1 and -1."""
-    positive, negative = kernel[kernel > 0].sum(), -kernel[kernel < 0].sum()
-    scaled = np.where(kernel > 0, kernel / (positive or 1), kernel / (negative or 1))
-    return np.asarray(scaled)
-
-
-_ROWS = {
-    0: "-1 -1 -1/-1 8 -1",
-    1: "0 -1 0/-1 4 -1",
-    2: "-2 1 -2/1 4 1",
-    3: "1 -2 1/-2 4 -2",
-    5: "-4 -1 0 -1 -4/-1 2 3 2 -1/0 3 4 3 0",
-    7: "-10 -5 -2 -1 -2 -5 -10/-5 0 3 4 3 0 -5/-2 3 6 7 6 3 -2/-1 4 7 8 7 4 -1",
-    15: "0 0 -1 0 0/0 -1 -2 -1 0/-1 -2 16 -2 -1",
-    19: "0 -1 -1 -2 -2 -2 -1 -1 0/-1 -2 -4 -5 -5 -5 -4 -2 -1/-1 -4 -5 -3 0 -3 -5 -4 -1/"
-    "-2 -5 -3 12 24 12 -3 -5 -2/-2 -5 0 24 40 24 0 -5 -2",
-}
-
-
-def laplacian(number: int) -> NDArray[np.float64]:
-    """Kernel of ``laplacian`` by its number, positive weights scaled to 1 (reference 5.2)."""
-    upper = [[float(v) for v in row.split()] for row in _ROWS[number].split("/")]
-    kernel = np.array(upper + upper[-2::-1])
-    return np.asarray(kernel / kernel[kernel > 0].sum())

@@ -20,7 +20,7 @@ from fusestack.operators.base import (
     operator,
 )
 from fusestack.operators.choices import CURVES, INTERPOLATIONS, KERNELS, METHOD_REACH, METHODS, MODES, SHAPES, Statistic
-from fusestack.operators.generators import resize_halo, there_and_back
+from fusestack.operators.resizing import resize_halo, there_and_back
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

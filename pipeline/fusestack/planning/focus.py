@@ -7,39 +7,29 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fusestack import pyramid
 from fusestack.config.focus import Focus
 from fusestack.errors import ConfigError, InputError
 from fusestack.fingerprint import digest
-from fusestack.focus.finish import Background, Compose, Output
+from fusestack.focus.finish import Background, Compose
 from fusestack.focus.measures import Bands, Extremes
 from fusestack.focus.montage import PICTURE_PLANES
 from fusestack.focus.recipe import NESTED, Recipe, ranges, recipe_of
 from fusestack.focus.slices import VolumeSlices
 from fusestack.focus.stack import Stack
-from fusestack.grid import Grid
-from fusestack.image import Channel, Codec, ImageSpec
-from fusestack.layout import cut_levels
 from fusestack.operators.choices import IMAGES
+from fusestack.planning.focus_finals import add_finals
 from fusestack.planning.focus_input import StackInput, stack_inputs
-from fusestack.planning.focus_stages import BLOCK, FocusStages, Made, Workshop
-from fusestack.planning.levels import cut_facts, int3, layout_facts, with_pyramid
+from fusestack.planning.focus_outputs import KINDS, FocusFiles, check_suffix, split_suffix
+from fusestack.planning.focus_stages import BLOCK, FocusStages
 from fusestack.planning.plan import FrozenStatistics, PlannedImage
 from fusestack.planning.stored import sharded
-from fusestack.stage import Stage, Target
-from fusestack.writers import WRITERS
+from fusestack.planning.workshop import Empty, Made, Workshop
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fusestack.config.load import LoadedConfig
-    from fusestack.focus.stack import Pixels
     from fusestack.resources import Resources
-
-_PICTURES = (".tif", ".tiff", ".png", ".jpg", ".jpeg")
-_KINDS = ("mask", "depth", "height", "depth_colour")
-_CODEC = Codec("zstd", 3)
-_PLANE_CHUNK = 512
 
 
 @dataclass(frozen=True)
@@ -160,14 +150,14 @@ class _Maker:
         self.output = focus.output
         self.options = recipe.option_string()
         self.path = self._place(self.output.path or self._default_name())
-        for key in ("path", *_KINDS):
-            _check_suffix(loaded, key, getattr(self.output, key))
+        for key in ("path", *KINDS):
+            check_suffix(loaded, key, getattr(self.output, key))
 
     def _place(self, path: str) -> str:
         place = self.loaded.resolve_path(path)
         if not self.title:
             return place
-        stem, suffix = _split(place)
+        stem, suffix = split_suffix(place)
         return f"{stem}_{self.title}{suffix}"
 
     def _default_name(self) -> str:
@@ -192,7 +182,9 @@ class _Maker:
             keeps = painted[0][1].keeps_canvas
             planes = count + PICTURE_PLANES + (count + 1 if keeps else 0)
             numbers = range(len(painted)) if len(painted) > 1 else [-1]
-            pictures = [stages.finals(made, planes, number) for (made, _), number in zip(painted, numbers, strict=True)]
+            pictures = [
+                add_finals(stages, made, planes, number) for (made, _), number in zip(painted, numbers, strict=True)
+            ]
         backgrounds = self._backgrounds(stages, stack, slices)
         final = pictures[0] if len(pictures) == 1 and not backgrounds and not keeps else None
         if final is None:
@@ -201,12 +193,27 @@ class _Maker:
         if self.focus.layered:
             pages += [self._compose(stages, stack, [], [one], keeps=False) for one in backgrounds]
             pages += list(reversed(pictures))
-        made = [self._image("image", self.path, pages, stack)]
-        for kind in _KINDS:
+        files = FocusFiles(
+            self.focus,
+            self.input,
+            self.workshop,
+            self.path,
+            self.options,
+            self._opaque(),
+            (between, sharpen),
+            self.output.overwrite,
+        )
+        made = [files.image("image", self.path, pages, stack)]
+        for kind in KINDS:
             path = getattr(self.output, kind)
             if path is not None:
-                made.append(self._image(kind, self._place(path), [final], stack))
+                made.append(files.image(kind, self._place(path), [final], stack))
         return made
+
+    def _opaque(self) -> bool:
+        """Whether a background covers everything."""
+        solid = [name for name in self.recipe.backgrounds if name.lower() not in ("transparent", *NESTED)]
+        return bool(solid) and self.input.colours in ("L", "RGB")
 
     def _between(self) -> tuple[bool, float]:
         """Whether the depth is found between slices, and the share of the blur there that is undone."""
@@ -228,8 +235,8 @@ class _Maker:
 
     def _slices(self) -> tuple[Made, Stack]:
         one = self.input
-        t, c, k, height, width = one.shape
-        needs = [Made(_nothing(), one.needs.stages[0].key, one.needs.stages[0].fingerprint)] if one.needs else []
+        _, c, _, height, width = one.shape
+        needs = [Made(Empty(), one.needs.stages[0].key, one.needs.stages[0].fingerprint)] if one.needs else []
         facts = [sorted(one.read.values()), one.colours, getattr(one.slices, "axis", None), _order(one)]
         if one.photographs:
             level = sharded(one.shape, (1, c, 1, height, width))
@@ -278,7 +285,7 @@ class _Maker:
 
     def _backgrounds(self, stages: FocusStages, stack: Stack, slices: Made) -> list[tuple[Background, list[Made]]]:
         found: list[tuple[Background, list[Made]]] = []
-        opaque = not self.input.photographs or _split(self.path)[1].lower() in (".jpg", ".jpeg")
+        opaque = not self.input.photographs or split_suffix(self.path)[1].lower() in (".jpg", ".jpeg")
         names = [name for name in self.recipe.backgrounds if name.lower() != "transparent"]
         for name in names or (["max"] if opaque else []):
             colour, image = _colour(name), _image_name(name)
@@ -287,7 +294,7 @@ class _Maker:
                 nested = FocusStages(self.workshop, stack, slices, recipe, prefix=f"{name.lower()}/")
                 ((made, montage),) = nested.montages([(0, stack.slices)])
                 del montage
-                made = nested.finals(made, len(stack.painted[0]) + PICTURE_PLANES, -1)
+                made = add_finals(nested, made, len(stack.painted[0]) + PICTURE_PLANES, -1)
                 found.append((Background(picture=made.pixels), [made]))
             elif image is not None:
                 made = stages.image(image)
@@ -318,185 +325,9 @@ class _Maker:
             peak=4 * BLOCK * BLOCK * 6 * planes,
         )
 
-    def _image(self, kind: str, path: str, pages: Sequence[Made], stack: Stack) -> PlannedImage:
-        """One output: its spec, its stages, what its fingerprint is made of."""
-        suffix = _split(path)[1].lower()
-        picture = suffix in _PICTURES
-        what, dtype, channels, names = self._written(kind, suffix, stack)
-        spread = 1
-        if picture and not self.input.photographs:
-            spread = len(stack.painted) if what == "rainbow" else len(channels)
-        if spread > 1 and suffix not in (".tif", ".tiff"):
-            raise ConfigError(
-                f"focus.output: {path}: a {suffix} file holds one channel, the stack has {spread}; "
-                "use .tif (a page for each) or .ome.zarr"
-            )
-        t = stack.shape[0]
-        if picture and t > 1:
-            raise ConfigError(
-                f"focus.output: {path}: a {suffix} file holds one timepoint, the stack has {t}; use .ome.zarr"
-            )
-        if len(pages) > 1 and suffix not in (".tif", ".tiff"):
-            raise ConfigError(f"focus.layered: {path}: only TIFF files have pages; use the suffix .tif")
-        spec = self._spec(path, dtype, names, len(channels) // spread, stack, pages=max(spread, len(pages)))
-        writer = WRITERS["picture" if picture else "ome-zarr"]
-        target = Target(writer, spec, 0, f"{self.path}.fusestack")
-        compute = Output(
-            tuple(made.pixels for made in pages),
-            stack,
-            what,
-            dtype,
-            channels,
-            first=self.input.first,
-            step=self.input.step,
-            pages=spread,
-        )
-        notes = self._notes(kind)
-        layout = layout_facts(spec, "picture" if picture else "ome-zarr")
-        components = {
-            "focus": {
-                "options": self.options,
-                "output": kind,
-                "dtype": dtype,
-                "layered": self.focus.layered,
-                "between_slices": list(self._between()),
-            },
-            "inputs": dict(self.input.read),
-            "output": {**layout, **cut_facts(spec)},
-        }
-        before = [made.fingerprint for made in pages]
-        fingerprint = digest([before, what, dtype, channels, self.input.first, self.input.step, layout, notes])
-        needs = tuple(dict.fromkeys(made.key for made in pages if made.key))
-        peak = 8 * 4 * int(spec.levels[0].block[3]) * int(spec.levels[0].block[4])
-        first = Stage(
-            f"write/{kind}", Grid(spec.shape, spec.levels[0].block), compute, target, fingerprint, peak, needs
-        )
-        stages = with_pyramid(first, self.workshop.resources)
-        return PlannedImage(
-            title=f"{kind} of {self.input.title}",
-            target=target,
-            preparation=tuple(self.workshop.stages.values()),
-            stages=stages,
-            components=components,
-            fingerprint=digest([stage.fingerprint for stage in stages]),
-            overwrite=self.output.overwrite
-            or (self.loaded.config.output is not None and self.loaded.config.output.overwrite),
-            notes=notes,
-        )
-
-    def _notes(self, kind: str) -> dict[str, Any]:
-        sources = [Path(path).name for path in self.input.read]
-        listed = ", ".join(sources[:20]) + (f" and {len(sources) - 20} more" if len(sources) > 20 else "")
-        notes = {"description": f"{kind}: {self.options} [{listed}]".strip(), **self.input.notes}
-        if kind in ("image", "depth_colour"):
-            notes["drop_opaque_alpha"] = True
-        else:
-            notes.pop("icc", None)
-        return notes
-
-    def _written(
-        self, kind: str, suffix: str, stack: Stack
-    ) -> tuple[str, str, tuple[tuple[int, int], ...], tuple[str, ...]]:
-        """What is written: its kind, dtype, mask set and plane of each channel, names of the channels."""
-        jpeg = suffix in (".jpg", ".jpeg")
-        sets = range(len(stack.painted))
-        if kind == "image":
-            wanted = self.focus.output.dtype
-            dtype = "uint8" if jpeg else self.input.dtype if wanted == "input" else wanted
-            channels = [(m, plane) for m in sets for plane in range(len(stack.painted[m]))]
-            if self.input.photographs:
-                alpha = [] if jpeg or self._opaque() else [(0, -1)]
-                return "image", dtype, (*channels, *alpha), tuple("RGB"[: len(channels)]) + ("A",) * len(alpha)
-            names = [self.input.channels[stack.painted[m][plane]].name for m, plane in channels]
-            return "image", dtype, tuple(channels), tuple(names)
-        names = [self.input.channels[stack.looked[m][0]].name if self.input.channels else kind for m in sets]
-        one_each = tuple((m, 0) for m in sets)
-        if kind == "mask":
-            return "mask", "uint8" if jpeg else "uint16", one_each, tuple(names)
-        if kind == "depth_colour" or (kind == "depth" and jpeg):
-            planes = [0, 1, 2] if jpeg else [0, 1, 2, -1]
-            return "rainbow", "uint8", tuple((m, plane) for m in sets for plane in planes), ("R", "G", "B", "A")
-        if kind == "depth" and suffix == ".png":
-            return "share", "uint16", one_each, tuple(names)
-        if suffix in (".png", ".jpg", ".jpeg"):
-            raise ConfigError(f"focus.output.{kind}: physical depths are numbers; use the suffix .tif or .ome.zarr")
-        return kind, "float32", one_each, tuple(names)
-
-    def _opaque(self) -> bool:
-        """Whether a background covers everything."""
-        return any(
-            name.lower() not in ("transparent", *NESTED) for name in self.recipe.backgrounds
-        ) and self.input.colours in ("L", "RGB")
-
-    def _spec(
-        self,
-        path: str,
-        dtype: str,
-        names: tuple[str, ...],
-        count: int,
-        stack: Stack,
-        *,
-        pages: int,
-    ) -> ImageSpec:
-        one = self.input
-        t, _, _, height, width = stack.shape
-        zarr = _split(path)[1].lower() not in _PICTURES
-        shape = (t, count, pages, height, width)
-        factors = [(1, 1, 1)]
-        if zarr and self.output.pyramid == "auto":
-            factors = list(pyramid.propose_factors((1, height, width)))
-        elif zarr and not isinstance(self.output.pyramid, str):
-            factors = [int3((1, int(level.y), int(level.x))) for level in self.output.pyramid]
-        levels = cut_levels(
-            shape, factors, (1, _PLANE_CHUNK, _PLANE_CHUNK), None if zarr else (1, BLOCK, BLOCK), sharded=zarr
-        )
-        colours = [channel.color for channel in one.channels] if one.channels else ["FF0000", "00FF00", "0000FF"]
-        grey = one.photographs and len(one.colours.rstrip("A")) == 1
-        return ImageSpec(
-            path=path,
-            name=Path(path).name.split(".")[0],
-            dtype=dtype,
-            levels=levels,
-            codec=_CODEC,
-            pixel_size=(abs(one.step), *one.plane_size),
-            origin=(one.first, *one.plane_origin),
-            unit=one.unit,
-            timepoints=one.timepoints,
-            channels=tuple(
-                Channel(
-                    c, names[c] if c < len(names) else str(c), "FFFFFF" if grey or c >= len(colours) else colours[c]
-                )
-                for c in range(count)
-            ),
-        )
-
 
 def _order(one: StackInput) -> Any:
     """What the order of the slices depends on."""
     if isinstance(one.slices, VolumeSlices):
         return one.slices.reverse
     return [(Path(picture.path).name, picture.page) for picture in one.slices.pictures]
-
-
-def _nothing() -> Pixels:
-    from fusestack.planning.focus_stages import Empty
-
-    return Empty()
-
-
-def _split(path: str) -> tuple[str, str]:
-    """Path without its suffix, and the suffix; ``.ome.zarr`` and the like are one."""
-    for suffix in (".ome.zarr", ".ome.tif", ".ome.tiff"):
-        if path.lower().endswith(suffix):
-            return path[: -len(suffix)], path[-len(suffix) :]
-    plain = Path(path)
-    return path[: len(path) - len(plain.suffix)], plain.suffix
-
-
-def _check_suffix(loaded: LoadedConfig, key: str, path: str | None) -> None:
-    if path is None or path.rstrip("/").lower().endswith((".zarr", *_PICTURES)):
-        return
-    raise ConfigError(
-        f"{loaded.cite(f'focus.output.{key}')}: '{path}' has no suffix that is known; "
-        f"use .ome.zarr or one of {', '.join(_PICTURES)}"
-    )

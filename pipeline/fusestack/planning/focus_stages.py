@@ -2,137 +2,39 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from fusestack import kernels
 from fusestack.errors import ConfigError, InputError
-from fusestack.fingerprint import digest, identities
-from fusestack.focus.finish import Finals
+from fusestack.fingerprint import identities
 from fusestack.focus.generate import Generate, Seen
 from fusestack.focus.images import DepthMapImage, StackImage
 from fusestack.focus.lowpass import LowFrequencies, Reduce, TiledLowPass, reduced_shape, transformed_whole
-from fusestack.focus.measures import Bands, Extremes, FrozenValues, Histogram, Levels, PictureMeasure, StoredValues
+from fusestack.focus.measures import Bands, Extremes, Histogram, Levels
 from fusestack.focus.merge import MaskReader, Merge, Part
 from fusestack.focus.montage import PICTURE_PLANES, LastLevel, Montage
-from fusestack.focus.stack import Look, Stack, Stored
+from fusestack.focus.stack import Look, SomeSlices, Stack
 from fusestack.operators.comparisons import DepthMap
-from fusestack.planning.stored import entries, sharded, stored_stage, stored_target
+from fusestack.planning.stored import sharded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from fusestack.focus.lowpass import PlaneReader
-    from fusestack.focus.measures import Values
     from fusestack.focus.recipe import Recipe
     from fusestack.focus.stack import Pixels
     from fusestack.image import Level
     from fusestack.kernels.fourier import Transfer
     from fusestack.operators.base import Operator
-    from fusestack.operators.finals import FinalOperator
     from fusestack.operators.generators import Generator
-    from fusestack.resources import Resources
-    from fusestack.stage import Compute, Stage
+    from fusestack.planning.workshop import Made, Workshop
 
-VERSION = 1
 BINS = 256
 """Of histograms of masks."""
 BLOCK = 1024
 """Pixels of a block along y and x: a multiple of the tiles of low passes."""
 _PLANE = 10**9
 _BYTES = 4
-
-
-@dataclass(frozen=True)
-class Made:
-    """An array that other stages read: its pixels, the key of its stage, the fingerprint of what is in it."""
-
-    pixels: Pixels
-    key: str
-    fingerprint: str
-
-
-@dataclass
-class Workshop:
-    """Collects the stages of one run.
-
-    Parameters
-    ----------
-    cache : str
-    resources : Resources
-    frozen : mapping or None
-        Statistics that are known, by label.
-    """
-
-    cache: str
-    resources: Resources
-    frozen: Mapping[str, Mapping[str, list[float]]] | None = None
-    stages: dict[str, Stage] = field(default_factory=dict)
-    saved: list[tuple[str, StoredValues, int, int]] = field(default_factory=list)
-    saved_keys: list[str] = field(default_factory=list)
-
-    def add(
-        self,
-        name: str,
-        title: str,
-        compute: Compute,
-        level: Level,
-        *,
-        facts: Any,
-        needs: Sequence[Made],
-        peak: int,
-        dtype: str = "float32",
-    ) -> Made:
-        """Add a stage, once."""
-        before = [one.fingerprint for one in needs]
-        fingerprint = digest([VERSION, name, facts, before, level.shape, level.block, level.shards])
-        target = stored_target(self.cache, name, fingerprint, title, dtype, level)
-        keys = tuple(dict.fromkeys(one.key for one in needs if one.key))
-        stage = stored_stage(name, target, compute, fingerprint, peak, keys, self.resources)
-        self.stages.setdefault(stage.key, stage)
-        return Made(Stored(target), stage.key, fingerprint)
-
-    def values(
-        self, label: str, name: str, compute: Any, numbers: int, needs: Sequence[Made], how: str, **operator: Any
-    ) -> tuple[Values, Made]:
-        """Add a statistic, or take it from what is known."""
-        bands: Bands = compute.bands
-        t, c = bands.shape[:2]
-        if self.frozen is not None:
-            if label not in self.frozen:
-                known = ", ".join(sorted(self.frozen)) or "none"
-                raise ConfigError(
-                    f"focus.statistics.use: the file has no statistics of '{label}' (it has {known}); "
-                    "save them again with these operators"
-                )
-            known_values = self.frozen[label]
-            return FrozenValues.from_mapping(known_values), Made(Empty(), "", digest(known_values))
-        level = entries((t, c, 1, bands.entries, numbers))
-        made = self.add(
-            name,
-            f"statistics of {name.partition('/')[2]}",
-            compute,
-            level,
-            facts=[how, [part.facts() for part in operator.values() if hasattr(part, "facts")], operator.get("number")],
-            needs=needs,
-            peak=bands.peak_bytes * (6 if operator else 1),
-            dtype="float64",
-        )
-        stored: Stored = made.pixels  # type: ignore[assignment]
-        values = StoredValues(stored.target, how, **operator)
-        if label not in [one[0] for one in self.saved]:
-            self.saved.append((label, values, t, c))
-            self.saved_keys.append(made.key)
-        return values, made
-
-
-@dataclass(frozen=True)
-class Empty:
-    """No pixels: what is known needs no array."""
-
-    def read(self, box: object) -> Any:
-        """Nobody reads it."""
-        raise NotImplementedError(f"there are no pixels in {box}")
 
 
 class FocusStages:
@@ -448,84 +350,6 @@ class FocusStages:
             )
             found.append((made, montage))
         return found
-
-    def finals(self, picture: Made, planes: int, number: int) -> Made:
-        """The picture after the final operators; those that need statistics of it begin a stage of their own."""
-        t, _, _, height, width = self.stack.shape
-        count = len(self.stack.painted[0]) + PICTURE_PLANES
-        ready: list[tuple[FinalOperator, tuple[Values, ...]]] = []
-        needs: list[Made] = [picture]
-
-        def flush() -> Made:
-            nonlocal ready, needs
-            if not ready:
-                return picture
-            halo = sum(operator.halo() for operator, _ in ready)
-            side = BLOCK + 2 * halo
-            made = self.workshop.add(
-                f"{self.prefix}final" + (f"/{number + 1}" if number >= 0 else ""),
-                "the picture after final operators",
-                Finals(picture.pixels, (height, width), count, tuple(ready)),
-                sharded((t, self.sets, planes, height, width), (1, 1, planes, BLOCK, BLOCK)),
-                facts=[operator.facts() for operator, _ in ready],
-                needs=needs,
-                peak=_BYTES * min(side, height + 256) * min(side, width + 256) * 6 * planes,
-            )
-            ready = []
-            needs = [made]
-            return made
-
-        for operator in self.recipe.finals:
-            known: list[Values] = []
-            if operator.measures:
-                picture = flush()
-            for measure in range(operator.measures):
-                bands = Bands((t, self.sets, 1, height, width), deep=False)
-                values, made = self.workshop.values(
-                    f"{self.prefix}final {number + 1} {operator.name} {measure}",
-                    f"{self.prefix}measure/{operator.name}-{measure}",
-                    PictureMeasure(PicturePlanes(picture.pixels, count), bands, operator, measure, tuple(known)),
-                    2,
-                    needs,
-                    "measure",
-                    operator=operator,
-                    number=measure,
-                )
-                known.append(values)
-                needs = [*needs, made]
-            ready.append((operator, tuple(known)))
-        return flush()
-
-
-@dataclass(frozen=True)
-class SomeSlices:
-    """Slices of an array, counted from another one."""
-
-    pixels: Pixels
-    first: int
-
-    def read(self, box: Any) -> Any:
-        """Read a box whose slices are counted from `first`."""
-        from fusestack.geometry import Box
-
-        start, stop = list(box.start), list(box.stop)
-        start[2] += self.first
-        stop[2] += self.first
-        return self.pixels.read(Box(tuple(start), tuple(stop)))
-
-
-@dataclass(frozen=True)
-class PicturePlanes:
-    """All planes of pictures, for boxes of one plane."""
-
-    pixels: Pixels
-    count: int
-
-    def read(self, box: Any) -> Any:
-        """Read a box with all planes."""
-        from fusestack.geometry import Box
-
-        return self.pixels.read(Box((*box.start[:2], 0, *box.start[3:]), (*box.stop[:2], self.count, *box.stop[3:])))
 
 
 def _links(chain: Sequence[Any]) -> list[tuple[Any, ...]]:

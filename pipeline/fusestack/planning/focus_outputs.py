@@ -1,0 +1,235 @@
+"""The files of focus stacking: what each of them holds, its levels, and what is said in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fusestack import pyramid
+from fusestack.errors import ConfigError
+from fusestack.fingerprint import digest
+from fusestack.focus.finish import Output
+from fusestack.grid import Grid
+from fusestack.image import Channel, Codec, ImageSpec
+from fusestack.layout import cut_levels
+from fusestack.planning.focus_stages import BLOCK
+from fusestack.planning.levels import cut_facts, int3, layout_facts, with_pyramid
+from fusestack.planning.plan import PlannedImage
+from fusestack.stage import Stage, Target
+from fusestack.writers import WRITERS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fusestack.config.focus import Focus
+    from fusestack.config.load import LoadedConfig
+    from fusestack.focus.stack import Stack
+    from fusestack.planning.focus_input import StackInput
+    from fusestack.planning.workshop import Made, Workshop
+
+PICTURES = (".tif", ".tiff", ".png", ".jpg", ".jpeg")
+KINDS = ("mask", "depth", "height", "depth_colour")
+"""Outputs besides the sharp picture: keys of ``focus.output``."""
+_CODEC = Codec("zstd", 3)
+_PLANE_CHUNK = 512
+
+
+@dataclass(frozen=True)
+class FocusFiles:
+    """The outputs of one stack.
+
+    Parameters
+    ----------
+    focus : Focus
+    input : StackInput
+    workshop : Workshop
+        With all stages before the outputs.
+    path : str
+        Of the sharp picture.
+    options : str
+        All operators as an option string.
+    opaque : bool
+        Whether a background covers everything.
+    between : tuple
+        What is done between slices, for the fingerprint.
+    overwrite : bool
+    """
+
+    focus: Focus
+    input: StackInput
+    workshop: Workshop
+    path: str
+    options: str
+    opaque: bool
+    between: tuple[bool, float]
+    overwrite: bool
+
+    def image(self, kind: str, path: str, pages: Sequence[Made], stack: Stack) -> PlannedImage:
+        """One output: its spec, its stages, what its fingerprint is made of."""
+        suffix = split_suffix(path)[1].lower()
+        picture = suffix in PICTURES
+        what, dtype, channels, names = self._written(kind, suffix, stack)
+        spread = 1
+        if picture and not self.input.photographs:
+            spread = len(stack.painted) if what == "rainbow" else len(channels)
+        if spread > 1 and suffix not in (".tif", ".tiff"):
+            raise ConfigError(
+                f"focus.output: {path}: a {suffix} file holds one channel, the stack has {spread}; "
+                "use .tif (a page for each) or .ome.zarr"
+            )
+        t = stack.shape[0]
+        if picture and t > 1:
+            raise ConfigError(
+                f"focus.output: {path}: a {suffix} file holds one timepoint, the stack has {t}; use .ome.zarr"
+            )
+        if len(pages) > 1 and suffix not in (".tif", ".tiff"):
+            raise ConfigError(f"focus.layered: {path}: only TIFF files have pages; use the suffix .tif")
+        spec = self._spec(path, dtype, names, len(channels) // spread, stack, pages=max(spread, len(pages)))
+        writer = WRITERS["picture" if picture else "ome-zarr"]
+        target = Target(writer, spec, 0, f"{self.path}.fusestack")
+        compute = Output(
+            tuple(made.pixels for made in pages),
+            stack,
+            what,
+            dtype,
+            channels,
+            first=self.input.first,
+            step=self.input.step,
+            pages=spread,
+        )
+        notes = self._notes(kind)
+        layout = layout_facts(spec, "picture" if picture else "ome-zarr")
+        components = {
+            "focus": {
+                "options": self.options,
+                "output": kind,
+                "dtype": dtype,
+                "layered": self.focus.layered,
+                "between_slices": list(self.between),
+            },
+            "inputs": dict(self.input.read),
+            "output": {**layout, **cut_facts(spec)},
+        }
+        before = [made.fingerprint for made in pages]
+        fingerprint = digest([before, what, dtype, channels, self.input.first, self.input.step, layout, notes])
+        needs = tuple(dict.fromkeys(made.key for made in pages if made.key))
+        peak = 8 * 4 * int(spec.levels[0].block[3]) * int(spec.levels[0].block[4])
+        first = Stage(
+            f"write/{kind}", Grid(spec.shape, spec.levels[0].block), compute, target, fingerprint, peak, needs
+        )
+        stages = with_pyramid(first, self.workshop.resources)
+        return PlannedImage(
+            title=f"{kind} of {self.input.title}",
+            target=target,
+            preparation=tuple(self.workshop.stages.values()),
+            stages=stages,
+            components=components,
+            fingerprint=digest([stage.fingerprint for stage in stages]),
+            overwrite=self.overwrite,
+            notes=notes,
+        )
+
+    def _notes(self, kind: str) -> dict[str, Any]:
+        sources = [Path(path).name for path in self.input.read]
+        listed = ", ".join(sources[:20]) + (f" and {len(sources) - 20} more" if len(sources) > 20 else "")
+        notes = {"description": f"{kind}: {self.options} [{listed}]".strip(), **self.input.notes}
+        if kind in ("image", "depth_colour"):
+            notes["drop_opaque_alpha"] = True
+        else:
+            notes.pop("icc", None)
+        return notes
+
+    def _written(
+        self, kind: str, suffix: str, stack: Stack
+    ) -> tuple[str, str, tuple[tuple[int, int], ...], tuple[str, ...]]:
+        """What is written: its kind, dtype, mask set and plane of each channel, names of the channels."""
+        jpeg = suffix in (".jpg", ".jpeg")
+        sets = range(len(stack.painted))
+        if kind == "image":
+            wanted = self.focus.output.dtype
+            dtype = "uint8" if jpeg else self.input.dtype if wanted == "input" else wanted
+            channels = [(m, plane) for m in sets for plane in range(len(stack.painted[m]))]
+            if self.input.photographs:
+                alpha = [] if jpeg or self.opaque else [(0, -1)]
+                return "image", dtype, (*channels, *alpha), tuple("RGB"[: len(channels)]) + ("A",) * len(alpha)
+            names = [self.input.channels[stack.painted[m][plane]].name for m, plane in channels]
+            return "image", dtype, tuple(channels), tuple(names)
+        names = [self.input.channels[stack.looked[m][0]].name if self.input.channels else kind for m in sets]
+        one_each = tuple((m, 0) for m in sets)
+        if kind == "mask":
+            return "mask", "uint8" if jpeg else "uint16", one_each, tuple(names)
+        if kind == "depth_colour" or (kind == "depth" and jpeg):
+            planes = [0, 1, 2] if jpeg else [0, 1, 2, -1]
+            return "rainbow", "uint8", tuple((m, plane) for m in sets for plane in planes), ("R", "G", "B", "A")
+        if kind == "depth" and suffix == ".png":
+            return "share", "uint16", one_each, tuple(names)
+        if suffix in (".png", ".jpg", ".jpeg"):
+            raise ConfigError(f"focus.output.{kind}: physical depths are numbers; use the suffix .tif or .ome.zarr")
+        return kind, "float32", one_each, tuple(names)
+
+    def _spec(
+        self,
+        path: str,
+        dtype: str,
+        names: tuple[str, ...],
+        count: int,
+        stack: Stack,
+        *,
+        pages: int,
+    ) -> ImageSpec:
+        one = self.input
+        t, _, _, height, width = stack.shape
+        zarr = split_suffix(path)[1].lower() not in PICTURES
+        shape = (t, count, pages, height, width)
+        factors = [(1, 1, 1)]
+        if zarr and self.focus.output.pyramid == "auto":
+            factors = list(pyramid.propose_factors((1, height, width)))
+        elif zarr and not isinstance(self.focus.output.pyramid, str):
+            factors = [int3((1, int(level.y), int(level.x))) for level in self.focus.output.pyramid]
+        levels = cut_levels(
+            shape, factors, (1, _PLANE_CHUNK, _PLANE_CHUNK), None if zarr else (1, BLOCK, BLOCK), sharded=zarr
+        )
+        colours = [channel.color for channel in one.channels] if one.channels else ["FF0000", "00FF00", "0000FF"]
+        grey = one.photographs and len(one.colours.rstrip("A")) == 1
+        return ImageSpec(
+            path=path,
+            name=Path(path).name.split(".")[0],
+            dtype=dtype,
+            levels=levels,
+            codec=_CODEC,
+            pixel_size=(abs(one.step), *one.plane_size),
+            origin=(one.first, *one.plane_origin),
+            unit=one.unit,
+            timepoints=one.timepoints,
+            channels=tuple(
+                Channel(
+                    c, names[c] if c < len(names) else str(c), "FFFFFF" if grey or c >= len(colours) else colours[c]
+                )
+                for c in range(count)
+            ),
+        )
+
+
+def split_suffix(path: str) -> tuple[str, str]:
+    """Path without its suffix, and the suffix; ``.ome.zarr`` and the like are one."""
+    for suffix in (".ome.zarr", ".ome.tif", ".ome.tiff"):
+        if path.lower().endswith(suffix):
+            return path[: -len(suffix)], path[-len(suffix) :]
+    plain = Path(path)
+    return path[: len(path) - len(plain.suffix)], plain.suffix
+
+
+def check_suffix(loaded: LoadedConfig, key: str, path: str | None) -> None:
+    """Refuse a path whose suffix says no format.
+
+    Raises
+    ------
+    ConfigError
+    """
+    if path is None or path.rstrip("/").lower().endswith((".zarr", *PICTURES)):
+        return
+    raise ConfigError(
+        f"{loaded.cite(f'focus.output.{key}')}: '{path}' has no suffix that is known; "
+        f"use .ome.zarr or one of {', '.join(PICTURES)}"
+    )
