@@ -73,7 +73,7 @@ def test_any_region_and_any_parts(reference: tuple[str, np.ndarray[Any, Any]], d
 
     with tempfile.TemporaryDirectory() as folder:
         plan = fusestack.plan(config(Path(folder), dtype))
-        compute = plan.images[0].fused.compute
+        compute = plan.images[0].fusion.image.compute
         start = [data.draw(st.integers(0, n - 1)) for n in pixels.shape[2:]]
         stop = [data.draw(st.integers(a + 1, n)) for a, n in zip(start, pixels.shape[2:], strict=True)]
         box = Box((0, 0, *start), (1, 1, *stop))

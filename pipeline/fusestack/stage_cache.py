@@ -53,7 +53,8 @@ def _make(stage: Stage) -> None:
     writer = stage.target.open()
     if not writer.exists():
         forget_ledger(ledger_path(stage.target.work, stage.key))
-        writer.remove()
+        # whatever is left there is ours, also where so much is missing that it is no image any more
+        open_folder(stage.target.work).delete_tree(stage.target.image.path.rpartition("/")[2])
     writer.create()
     facts = {
         "stage": stage.name,

@@ -91,6 +91,7 @@ class LowFrequencies:
 
     reduced: Pixels
     transfers: tuple[Transfer, ...]
+    shape: tuple[int, int]
 
     def __call__(self, box: Box) -> Planes:
         """Compute whole planes."""
@@ -101,7 +102,7 @@ class LowFrequencies:
             for k in range(box.start[2], box.stop[2]):
                 first, last = box.start[1] // count, box.stop[1] // count
                 planes = self.reduced.read(region.box(t, (first, last), (k, k + 1)))[0, :, 0]
-                for i, low in enumerate(kernels.fourier.reduced_low_pass(planes, self.transfers)):
+                for i, low in enumerate(kernels.fourier.reduced_low_pass(planes, self.transfers, self.shape)):
                     out[t - box.start[0], i::count, k - box.start[2]] = low
         return out
 
@@ -143,7 +144,7 @@ class TiledLowPass:
                 source = part.within(tile)
                 target = part.within(region)
                 for result, found in zip(
-                    out, kernels.fourier.tile(_edged(read, around, self.shape), self.transfers), strict=True
+                    out, kernels.fourier.tile(_edged(read, around, self.shape), self.transfers, self.shape), strict=True
                 ):
                     result[:, target[0], target[1]] = found[:, source[0], source[1]]
         for i, result in enumerate(out):

@@ -80,25 +80,27 @@ class Transfer:
                 h = _sigmoid(h, self.contrast, self.middle)
         return np.asarray(1 - h if self.high_pass else h, dtype=np.float32)
 
-    def sampled(self, fy: NDArray[Any], fx: NDArray[Any]) -> NDArray[np.float32]:
-        """Values at frequencies in cycles per pixel (they broadcast)."""
-        cut = self.radius / 200
-        ramp = np.clip(1 - _distance(np.abs(fy) / cut, np.abs(fx) / cut, self.shape), 0, 1)
-        return self.of(ramp, blur=self.contrast * 0.01 if self.curve == "solid" else 0.0)
-
-    def discrete(self, side: int) -> NDArray[np.float32]:
-        """Values for the frequencies of ``rfft2`` of a square, as ImageMagick draws them: float32[side, side//2+1].
+    def at(self, side: int, v: NDArray[Any], u: NDArray[Any]) -> NDArray[np.float32]:
+        """Values at frequencies, as ImageMagick draws them for a square of `side` pixels.
 
         The drawn ramp is centred half a frequency beside zero, and the left half of the spectrum is the one used.
+
+        Parameters
+        ----------
+        side : int
+        v, u : float[...]
+            Frequencies along y and x (not negative), in periods per square; they broadcast.
+
+        Returns
+        -------
+        float32[...]
         """
         radius = math.floor(side * self.radius / 200)
-        fy = np.fft.fftfreq(side, 1 / side)[:, None]
-        fx = np.arange(side // 2 + 1)[None, :]
         reach = max(radius - 0.5, 0.5)
         if self.curve == "solid":
-            ramp = 1 - np.hypot(fy, fx) / max(radius, 1)
+            ramp = 1 - np.hypot(v, u) / max(radius, 1)
             return self.of(np.clip(ramp, 0, 1), blur=self.contrast / max(radius, 1))
-        ramp = np.clip(1 - _distance(np.abs(fy - 0.5) / reach, np.abs(fx - 0.5) / reach, self.shape), 0, 1)
+        ramp = np.clip(1 - _distance(np.abs(v - 0.5) / reach, np.abs(u - 0.5) / reach, self.shape), 0, 1)
         return self.of(ramp, peak=max(0.0, 1 - math.sqrt(0.5) / reach))
 
 
@@ -165,26 +167,32 @@ def whole(planes: Planes, transfers: tuple[Transfer, ...]) -> list[Planes]:
     list of float32[c, y, x]
     """
     side = padded_side(*planes.shape[1:])
-    return _filtered(planes, side, side, [transfer.discrete(side) for transfer in transfers])
+    v, u = _frequencies(side)
+    return _filtered(planes, side, [transfer.at(side, v, u) for transfer in transfers])
 
 
-def _filtered(planes: Planes, rows: int, columns: int, responses: list[NDArray[np.float32]]) -> list[Planes]:
+def _frequencies(side: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Frequencies of ``rfft2`` of a square, in periods per square: a column and a row."""
+    return np.fft.fftfreq(side, 1 / side)[:, None], np.arange(side // 2 + 1, dtype=np.float64)[None, :]
+
+
+def _filtered(planes: Planes, side: int, responses: list[NDArray[np.float32]]) -> list[Planes]:
     from scipy import fft
 
     height, width = planes.shape[1:]
-    top, left = (rows - height) // 2, (columns - width) // 2
-    y = np.clip(np.arange(rows) - top, 0, height - 1)
-    x = np.clip(np.arange(columns) - left, 0, width - 1)
+    top, left = (side - height) // 2, (side - width) // 2
+    y = np.clip(np.arange(side) - top, 0, height - 1)
+    x = np.clip(np.arange(side) - left, 0, width - 1)
     results = [np.empty_like(planes) for _ in responses]
     for c, plane in enumerate(planes):
         spectrum = fft.rfft2(plane[np.ix_(y, x)], overwrite_x=True)
         for response, result in zip(responses, results, strict=True):
-            back = fft.irfft2(spectrum * response, s=(rows, columns), overwrite_x=True)
+            back = fft.irfft2(spectrum * response, s=(side, side), overwrite_x=True)
             result[c] = back[top : top + height, left : left + width]
     return results
 
 
-def reduced_low_pass(reduced: Planes, transfers: tuple[Transfer, ...]) -> list[Planes]:
+def reduced_low_pass(reduced: Planes, transfers: tuple[Transfer, ...], shape: tuple[int, int]) -> list[Planes]:
     """Lowest frequencies of planes from their reduced form (reference 5.4, two scales).
 
     Parameters
@@ -192,36 +200,47 @@ def reduced_low_pass(reduced: Planes, transfers: tuple[Transfer, ...]) -> list[P
     reduced : float32[c, y / 4, x / 4]
         Block means of `REDUCTION` pixels along both axes.
     transfers : tuple of Transfer
+    shape : (int, int)
+        Rows and columns of the planes.
 
     Returns
     -------
     list of float32[c, y / 4, x / 4]
     """
-    rows, columns = (_even(math.floor(_PADDING * n) + 64) for n in reduced.shape[1:])
-    fy = np.fft.fftfreq(rows)[:, None] / REDUCTION
-    fx = np.fft.rfftfreq(columns)[None, :] / REDUCTION
-    undo = _block_response(fy) * _block_response(fx)
-    low = _gaussian_split(fy, fx) / undo
-    return _filtered(reduced, rows, columns, [(t.sampled(fy, fx) * low).astype(np.float32) for t in transfers])
+    side = tiled_side(*shape)
+    v, u = _frequencies(side // REDUCTION)
+    low = _gaussian_split(v / side, u / side) / (_block_response(v / side) * _block_response(u / side))
+    return _filtered(
+        reduced, side // REDUCTION, [(transfer.at(side, v, u) * low).astype(np.float32) for transfer in transfers]
+    )
 
 
-def tile(region: Planes, transfers: tuple[Transfer, ...]) -> list[Planes]:
+def tiled_side(height: int, width: int) -> int:
+    """As `padded_side`, divisible so that the reduced plane has an even side, too."""
+    step = 2 * REDUCTION
+    return -(-padded_side(height, width) // step) * step
+
+
+def tile(region: Planes, transfers: tuple[Transfer, ...], shape: tuple[int, int]) -> list[Planes]:
     """Filter one tile of `CORE` pixels with `OVERLAP` around it by what the lowest frequencies leave out.
 
     Parameters
     ----------
     region : float32[c, CORE + 2 OVERLAP, CORE + 2 OVERLAP]
     transfers : tuple of Transfer
+    shape : (int, int)
+        Rows and columns of the whole plane.
 
     Returns
     -------
     list of float32[c, CORE, CORE]
     """
-    side = CORE + 2 * OVERLAP
-    fy, fx = np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)[None, :]
-    high = 1 - _gaussian_split(fy, fx)
-    parts = _filtered(region, side, side, [(t.sampled(fy, fx) * high).astype(np.float32) for t in transfers])
-    return [part[:, OVERLAP:-OVERLAP, OVERLAP:-OVERLAP] for part in parts]
+    size = CORE + 2 * OVERLAP
+    side = tiled_side(*shape)
+    v, u = (f / size for f in _frequencies(size))
+    high = 1 - _gaussian_split(v, u)
+    responses = [(transfer.at(side, v * side, u * side) * high).astype(np.float32) for transfer in transfers]
+    return [part[:, OVERLAP:-OVERLAP, OVERLAP:-OVERLAP] for part in _filtered(region, size, responses)]
 
 
 def _gaussian_split(fy: NDArray[Any], fx: NDArray[Any]) -> NDArray[Any]:
@@ -231,7 +250,3 @@ def _gaussian_split(fy: NDArray[Any], fx: NDArray[Any]) -> NDArray[Any]:
 def _block_response(f: NDArray[Any]) -> NDArray[Any]:
     """Response of a mean of `REDUCTION` neighbours."""
     return np.asarray(np.sinc(f * REDUCTION) / np.sinc(f))
-
-
-def _even(n: int) -> int:
-    return n + n % 2

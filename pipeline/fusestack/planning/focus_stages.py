@@ -213,7 +213,7 @@ class FocusStages:
         low = self.workshop.add(
             f"{label}-low",
             "lowest frequencies",
-            LowFrequencies(reduced.pixels, transfers),
+            LowFrequencies(reduced.pixels, transfers, shape),
             sharded((t, self.sets * planes * count, k, height, width), (1, count, 1, _PLANE, _PLANE)),
             facts=[str(transfers), planes],
             needs=[reduced],

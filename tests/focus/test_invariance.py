@@ -1,0 +1,125 @@
+"""The result does not depend on blocks, chunks, workers or schedulers: bit for bit, borders included."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import fusestack
+import fusestack.planning.focus
+import fusestack.planning.focus_finals
+import fusestack.planning.focus_stages
+import fusestack.planning.stored
+from fusestack.focus import lowpass, measures
+from tests.focus.stacks import SET_1, SET_2, config, run, scene, write
+
+CHAINS = {
+    "preset": "",
+    "set 1": SET_1,
+    "set 2": SET_2,
+    "borders": "--statistic=r4 --dog=s1 --resize=p33 --comet=s2 --maskkuwahara=r3 --maskenhance=n2 --maskdespeckle "
+    "--cutsoft=s2 --cutmax=p10 --finalblur=t50,s3,S2 --finalsharpen=s1 --finalgamma",
+    "stack": "--max --median --compose=SoftLight2 --evaluate=RootMeanSquare --enfuse --bg=enfuse --bg=wave "
+    "--finalalpha=p-10,P120",
+    "resized": "--prepresize=p40 --blur=s1 --maskmorph=r2,R2,Close --maskwave=p20,P5 --cutless --cutmorph=r2,R1,Erode",
+    "substacks": "--wavelet --colorspace=Lab,c0 --substacks=n2,r1 --masklevel=t0,substack --finalthreshold=t20,s2 "
+    "--finalblur2=r3,t30 --bg=darkred",
+    "recursive": "--laplacian --cutblur=s1 --cutless=p10 --cuttest=t40 --cutbg=background",
+}
+
+
+def cut(monkeypatch: pytest.MonkeyPatch, block: int, chunk: int) -> None:
+    """Have everything computed in blocks of another size."""
+    for module in (
+        fusestack.planning.focus,
+        fusestack.planning.focus_finals,
+        fusestack.planning.focus_stages,
+    ):
+        monkeypatch.setattr(module, "BLOCK", block)
+    monkeypatch.setattr(fusestack.planning.stored, "_CHUNK", chunk)
+    monkeypatch.setattr(fusestack.planning.stored, "_FILE", block)
+    monkeypatch.setattr(measures, "BAND_PIXELS", 64 * block)
+
+
+@pytest.fixture(scope="module")
+def paths(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    return write(tmp_path_factory.mktemp("slices"), scene()[0])
+
+
+def results(paths: list[str], folder: Path, chain: str) -> dict[str, bytes]:
+    folder.mkdir(parents=True)
+    run(paths, folder, **({"options": chain} if chain else {}))
+    return {name: tifffile.imread(folder / f"{name}.tif").tobytes() for name in ("sharp", "mask", "depth")}
+
+
+@pytest.mark.parametrize("name", CHAINS)
+def test_blocks_and_chunks(name: str, paths: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = results(paths, tmp_path / "whole", CHAINS[name])
+    for block, chunk in ((32, 32), (48, 16)):
+        with monkeypatch.context() as patch:
+            cut(patch, block, chunk)
+            small = results(paths, tmp_path / f"{block}", CHAINS[name])
+        assert small == whole, (name, block)
+
+
+@pytest.mark.parametrize("scheduler", ["processes", "distributed"])
+def test_schedulers(scheduler: str, paths: list[str], tmp_path: Path) -> None:
+    here = results(paths, tmp_path / "threads", SET_2)
+    folder = tmp_path / "other"
+    folder.mkdir()
+    fusestack.run(config(paths, folder, options=SET_2) | {"execution": {"scheduler": scheduler, "workers": 2}})
+    assert {name: tifffile.imread(folder / f"{name}.tif").tobytes() for name in here} == here
+
+
+def test_tiled_low_passes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Planes that are too large to be transformed whole: near the exact result, and the same for every block."""
+    slices = write(tmp_path / "slices", scene((530, 610), 3, 1)[0], "uint16")
+    options = "--fft=r40 --maskfft --masklevel=off"
+    exact = results(slices, tmp_path / "exact", options)
+    monkeypatch.setattr(lowpass, "WHOLE_PIXELS", 0)
+    tiled = results(slices, tmp_path / "tiled", options)
+    with monkeypatch.context() as patch:
+        cut(patch, 192, 64)
+        assert results(slices, tmp_path / "small", options) == tiled
+    # beyond the image the exact scheme wraps round after 5 percent, tiles see the edge pixel as far as they look
+    inner = (slice(60, -60), slice(60, -60))
+    masks = [np.frombuffer(found["mask"], np.uint16).reshape(530, 610)[inner] / 65535 for found in (exact, tiled)]
+    assert np.abs(masks[0] - masks[1]).max() < 0.02
+    assert np.abs(masks[0] - masks[1]).mean() < 2e-3
+    sharp = [np.frombuffer(found["sharp"], np.uint16) / 65535 for found in (exact, tiled)]
+    assert -10 * np.log10(np.mean((sharp[0] - sharp[1]) ** 2) + 1e-12) > 38
+
+
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    block=st.integers(2, 9).map(lambda n: 16 * n),
+    generators=st.lists(
+        st.sampled_from(["--blur=s1", "--wavelet", "--statistic=r3,Median", "--kirsch", "--morphology=r2", "--chroma"]),
+        min_size=1,
+        max_size=3,
+        unique=True,
+    ),
+    chain=st.lists(
+        st.sampled_from(["--maskblur=s2", "--maskstat=r4", "--maskwave", "--maskmorph=r2", "--masktest=p30"]), max_size=3
+    ),
+    cuts=st.lists(st.sampled_from(["--cutwave", "--cutblur=s2", "--cutless", "--cutalpha=p-10"]), max_size=2),
+)
+def test_any_chain_in_any_blocks(
+    block: int,
+    generators: list[str],
+    chain: list[str],
+    cuts: list[str],
+    paths: list[str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    folder = tmp_path_factory.mktemp("chain")
+    options = " ".join([*generators, *chain, *cuts])
+    whole = results(paths, folder / "whole", options)
+    with pytest.MonkeyPatch.context() as patch:
+        cut(patch, block, 16)
+        assert results(paths, folder / "small", options) == whole

@@ -1,0 +1,195 @@
+"""A rerun does only what changed; the cache is listed, freed, kept small, shared."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+
+import fusestack
+from fusestack.cli.main import run as command
+from fusestack.errors import BlockError, ConfigError, InputError, OutputError
+from fusestack.inspection import inspect
+from fusestack.stage_cache import cache_entries
+from tests.focus.stacks import computed, config, run, scene, write
+
+OPTIONS = "--blur=s1 --statistic=r4 --maskblur=s2"
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> list[str]:
+    return write(tmp_path / "slices", scene((60, 80), 4)[0])
+
+
+def again(paths: list[str], folder: Path, options: str, **output: Any) -> list[str]:
+    _, report = run(paths, folder, options=options, output={"overwrite": True, **output})
+    return computed(report)
+
+
+def test_late_options_reuse_the_masks(paths: list[str], tmp_path: Path) -> None:
+    first = again(paths, tmp_path, OPTIONS)
+    assert {"slices", "masks/blur", "masks/statistic", "merge", "montage", "write/image", "write/depth"} <= set(first)
+    assert again(paths, tmp_path, OPTIONS) == []
+    outputs = ["write/image", "write/mask", "write/depth"]
+    assert again(paths, tmp_path, f"{OPTIONS} --cutwave") == ["montage", *outputs]
+    assert again(paths, tmp_path, f"{OPTIONS} --cutwave --finalblur") == ["final", *outputs]
+    assert again(paths, tmp_path, f"{OPTIONS} --cutwave --finalblur --bg=max") == ["image/Max", "picture", *outputs]
+    assert again(paths, tmp_path, f"{OPTIONS} --cutwave") == outputs
+
+
+def test_one_generator_is_computed_alone(paths: list[str], tmp_path: Path) -> None:
+    again(paths, tmp_path, OPTIONS)
+    changed = again(paths, tmp_path, OPTIONS.replace("s1", "s1.5"))
+    assert "masks/blur" in changed
+    assert "merge" in changed
+    assert {"slices", "masks/statistic", "counts/statistic"}.isdisjoint(changed)
+    # weights, thresholds and levels of the merged mask touch no generator
+    weighted = again(paths, tmp_path, "--blur=s1,w60 --statistic=r4,t10 --maskblur=s2 --masklevel=t0")
+    assert {"masks/blur", "masks/statistic", "counts/blur", "counts/statistic"}.isdisjoint(weighted)
+
+
+def test_an_exchanged_slice_is_noticed(paths: list[str], tmp_path: Path) -> None:
+    again(paths, tmp_path, OPTIONS)
+    tifffile.imwrite(paths[1], 255 - tifffile.imread(paths[1]), photometric="rgb")
+    os.utime(paths[1], (1, 1))
+    with pytest.raises(OutputError, match=r"the input .*slice_2.tif has changed"):
+        run(paths, tmp_path, options=OPTIONS)
+    assert "slices" in again(paths, tmp_path, OPTIONS)
+
+
+def test_another_setting_refuses_and_says_what_differs(paths: list[str], tmp_path: Path) -> None:
+    run(paths, tmp_path, options=OPTIONS)
+    with pytest.raises(OutputError, match=r"focus\.options: .*--cutwave.*focus\.output\.overwrite"):
+        run(paths, tmp_path, options=f"{OPTIONS} --cutwave")
+
+
+def test_stages_that_nobody_reads_any_more_may_go(paths: list[str], tmp_path: Path) -> None:
+    again(paths, tmp_path, OPTIONS)
+    cache = tmp_path / "cache.fusestack"
+    assert command(["cache", "rm", str(tmp_path), "--stage", "masks", "--quiet"]) == 0
+    assert command(["cache", "rm", str(tmp_path), "--stage", "slices", "--quiet"]) == 0
+    names = {entry.stage for entry in cache_entries(str(cache))}
+    assert names
+    assert not any(name.startswith(("masks", "slices")) for name in names)
+    assert again(paths, tmp_path, OPTIONS) == []
+    # a new cut needs the slices again, not the masks of the generators
+    changed = again(paths, tmp_path, f"{OPTIONS} --cutwave")
+    assert "slices" in changed
+    assert not any(name.startswith("masks") for name in changed)
+
+
+def test_results_are_the_same_after_the_cache_is_gone(paths: list[str], tmp_path: Path) -> None:
+    again(paths, tmp_path, OPTIONS)
+    before = tifffile.imread(tmp_path / "sharp.tif").tobytes()
+    assert command(["cache", "rm", str(tmp_path), "--quiet"]) == 0
+    assert cache_entries(str(tmp_path / "cache.fusestack")) == []
+    again(paths, tmp_path, f"{OPTIONS} --cutwave")
+    again(paths, tmp_path, OPTIONS)
+    assert tifffile.imread(tmp_path / "sharp.tif").tobytes() == before
+
+
+def test_cache_commands(paths: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    again(paths, tmp_path, OPTIONS)
+    file = tmp_path / "fuse.yaml"
+    file.write_text(json.dumps(config(paths, tmp_path, options=OPTIONS)))
+    capsys.readouterr()
+    assert command(["cache", "ls", str(file), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert {entry["stage"] for entry in found["entries"]} >= {"slices", "masks/blur", "merge", "montage"}
+    assert found["bytes"] == sum(entry["bytes"] for entry in found["entries"]) > 0
+    assert command(["cache", "rm", str(tmp_path), "--older-than", "1h", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["freed"] == 0
+    old = time.time() - 3 * 86400
+    for entry in found["entries"][:2]:
+        os.utime(Path(entry["folder"], "entry.json"), (old, old))
+    assert command(["cache", "rm", str(tmp_path), "--older-than", "2d", "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out.splitlines()[-1])["entries"]) == 2
+    assert command(["cache", "rm", str(tmp_path), "--older-than", "soon"]) == 2
+    assert "such as 30d" in capsys.readouterr().err
+    assert command(["cache", "ls", str(tmp_path / "nowhere")]) == 2
+
+
+def test_a_limit_frees_what_was_used_longest_ago(paths: list[str], tmp_path: Path) -> None:
+    again(paths, tmp_path, OPTIONS)
+    size = sum(entry.size for entry in cache_entries(str(tmp_path / "cache.fusestack")))
+    limit = max(size // 2, 2**20)
+    plan = fusestack.plan(
+        config(paths, tmp_path, options=OPTIONS, output={"overwrite": True}) | {"cache": {"limit": limit}}
+    )
+    report = fusestack.run(plan)
+    kept = cache_entries(plan.cache)
+    assert report.cache_bytes == sum(entry.size for entry in kept) <= limit
+    assert (size <= limit) or report.cache_freed > 0
+
+
+def test_another_place_for_the_cache(paths: list[str], tmp_path: Path) -> None:
+    place = tmp_path / "elsewhere"
+    settings = {"cache": {"path": str(place)}}
+    fusestack.run(config(paths, tmp_path, options=OPTIONS) | settings)
+    assert cache_entries(str(place))
+    assert not (tmp_path / "cache.fusestack").exists()
+    other = tmp_path / "other"
+    report = fusestack.run(config(paths, other, options=f"{OPTIONS} --cutwave") | settings)
+    assert "merge" not in computed(report), "outputs of other names find the same masks"
+
+
+def test_a_damaged_entry_is_made_again(paths: list[str], tmp_path: Path) -> None:
+    again(paths, tmp_path, OPTIONS)
+    cache = tmp_path / "cache.fusestack"
+    merge = next(Path(entry.folder) for entry in cache_entries(str(cache)) if entry.stage == "merge")
+    (merge / "data.ome.zarr" / "zarr.json").unlink()
+    assert "merge" in again(paths, tmp_path, f"{OPTIONS} --cutwave")
+
+
+def test_frozen_statistics_make_a_crop_equal(tmp_path: Path) -> None:
+    stack = scene((120, 160), 4)[0]
+    options = "--blur=s1 --statistic=r3 --maskblur=s1 --finalgamma --finalsharpen"
+    kept = str(tmp_path / "statistics.json")
+    paths = write(tmp_path / "whole_slices", stack)
+    run(paths, tmp_path / "whole", options=options, statistics={"save": kept})
+    assert set(json.loads(Path(kept).read_text())["statistics"]) >= {"--blur=s1 limits", "merged limits"}
+    part = (slice(30, 100), slice(40, 140))
+    crop = write(tmp_path / "crop_slices", stack[(slice(None), *part)])
+    run(crop, tmp_path / "crop", options=options, statistics={"use": kept})
+    run(crop, tmp_path / "free", options=options)
+    whole = tifffile.imread(tmp_path / "whole" / "sharp.tif")[part]
+    inner = (slice(20, -20), slice(20, -20))
+    frozen, free = (tifffile.imread(tmp_path / name / "sharp.tif") for name in ("crop", "free"))
+    assert np.array_equal(frozen[inner], whole[inner])
+    assert not np.array_equal(free[inner], whole[inner])
+    with pytest.raises(ConfigError, match="no statistics of '--wavelet limits'"):
+        run(crop, tmp_path / "other", options="--wavelet", statistics={"use": kept})
+    with pytest.raises(InputError, match="cannot be read"):
+        run(crop, tmp_path / "none", options=options, statistics={"use": "nowhere.json"})
+
+
+def test_the_plan_says_what_is_reused(paths: list[str], tmp_path: Path) -> None:
+    again(paths, tmp_path, OPTIONS)
+    plan = fusestack.plan(config(paths, tmp_path, options=f"{OPTIONS} --cutwave", output={"overwrite": True}))
+    states = {state.stage.name: state for state in inspect(plan)}
+    assert states["montage"].action == "run"
+    assert states["merge"].action == "reuse"
+    assert states["merge"].needed
+    assert not states["masks/blur"].needed
+
+
+def test_a_failed_run_continues(paths: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from fusestack.focus.montage import Montage
+
+    def fail(self: Montage, box: object) -> None:
+        raise RuntimeError("no more memory")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Montage, "__call__", fail)
+        with pytest.raises(BlockError, match="stage montage, block 0 .*no more memory"):
+            run(paths, tmp_path, options=OPTIONS)
+    _, report = run(paths, tmp_path, options=OPTIONS)
+    assert computed(report)[0] == "montage"
+    run(paths, tmp_path / "fresh", options=OPTIONS)
+    assert (tmp_path / "sharp.tif").read_bytes() == (tmp_path / "fresh" / "sharp.tif").read_bytes()
