@@ -207,6 +207,11 @@ def _slices_file(stack: NDArray[Any], folder: Path) -> str:
     return str(path)
 
 
+def _white(dtype: str) -> float:
+    kind = np.dtype(dtype)
+    return 1.0 if kind.kind == "f" else float(np.iinfo(kind).max)
+
+
 def _dataset(images: Mapping[str, PlannedImage]) -> xarray.Dataset:
     import xarray
 
@@ -216,8 +221,10 @@ def _dataset(images: Mapping[str, PlannedImage]) -> xarray.Dataset:
         pixels = image.target.open().read(0, Box.of_shape(spec.shape))[:, :, 0]
         names = [channel.name for channel in spec.channels]
         if name == "mask":
-            pixels = pixels.astype(np.float32) / np.iinfo(spec.dtype).max
-        photograph = set(names) <= {"R", "G", "B", "A", "mask", "depth"}
+            pixels = pixels.astype(np.float32) / np.float32(_white(spec.dtype))
+        photograph = set(names) <= {"L", "R", "G", "B", "A", "mask", "depth"}
+        if names[-1] == "A" and (pixels[:, -1] == _white(spec.dtype)).all():
+            names, pixels = names[:-1], pixels[:, :-1]
         dims: tuple[str, ...] = ("t", "c", "y", "x")
         values = pixels
         if photograph and pixels.shape[1] == 1:

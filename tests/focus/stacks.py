@@ -37,7 +37,9 @@ def scene(
         place = np.abs(depth - k) / 0.5
         low = np.clip(place.astype(int), 0, len(blurred) - 2)
         f = (place - low)[..., None]
-        lower, upper = (np.choose(low[..., None], [b[..., :] for b in blurred[i : len(blurred) - 1 + i]]) for i in (0, 1))
+        lower, upper = (
+            np.choose(low[..., None], [b[..., :] for b in blurred[i : len(blurred) - 1 + i]]) for i in (0, 1)
+        )
         stack[k] = (1 - f) * lower + f * upper
     return np.clip(stack, 0, 1), texture, depth
 

@@ -105,7 +105,8 @@ def test_tiled_low_passes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         unique=True,
     ),
     chain=st.lists(
-        st.sampled_from(["--maskblur=s2", "--maskstat=r4", "--maskwave", "--maskmorph=r2", "--masktest=p30"]), max_size=3
+        st.sampled_from(["--maskblur=s2", "--maskstat=r4", "--maskwave", "--maskmorph=r2", "--masktest=p30"]),
+        max_size=3,
     ),
     cuts=st.lists(st.sampled_from(["--cutwave", "--cutblur=s2", "--cutless", "--cutalpha=p-10"]), max_size=2),
 )

@@ -152,7 +152,12 @@ class FocusFiles:
             channels = [(m, plane) for m in sets for plane in range(len(stack.painted[m]))]
             if self.input.photographs:
                 alpha = [] if jpeg or self.opaque else [(0, -1)]
-                return "image", dtype, (*channels, *alpha), tuple("RGB"[: len(channels)]) + ("A",) * len(alpha)
+                return (
+                    "image",
+                    dtype,
+                    (*channels, *alpha),
+                    tuple("RGB" if len(channels) == 3 else "L") + ("A",) * len(alpha),
+                )
             names = [self.input.channels[stack.painted[m][plane]].name for m, plane in channels]
             return "image", dtype, tuple(channels), tuple(names)
         names = [self.input.channels[stack.looked[m][0]].name if self.input.channels else kind for m in sets]
