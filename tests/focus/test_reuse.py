@@ -187,7 +187,7 @@ def test_a_failed_run_continues(paths: list[str], tmp_path: Path, monkeypatch: p
 
     with monkeypatch.context() as patch:
         patch.setattr(Montage, "__call__", fail)
-        with pytest.raises(BlockError, match="stage montage, block 0 .*no more memory"):
+        with pytest.raises(BlockError, match=r"stage montage, block 0 .*no more memory"):
             run(paths, tmp_path, options=OPTIONS)
     _, report = run(paths, tmp_path, options=OPTIONS)
     assert computed(report)[0] == "montage"

@@ -171,7 +171,7 @@ def whole(planes: Planes, transfers: tuple[Transfer, ...]) -> list[Planes]:
     return _filtered(planes, side, [transfer.at(side, v, u) for transfer in transfers])
 
 
-def _frequencies(side: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _frequencies(side: int) -> tuple[NDArray[Any], NDArray[Any]]:
     """Frequencies of ``rfft2`` of a square, in periods per square: a column and a row."""
     return np.fft.fftfreq(side, 1 / side)[:, None], np.arange(side // 2 + 1, dtype=np.float64)[None, :]
 
