@@ -68,7 +68,7 @@ class _Rate:
 
 
 class _Lines:
-    """A line at the start and end of every stage, and every few seconds between."""
+    """A line at the end of every stage, and every few seconds while it lasts."""
 
     def __init__(self) -> None:
         self._rate: _Rate | None = None
@@ -80,7 +80,6 @@ class _Lines:
                 print(f"continuing: {event.done:,} of {event.blocks:,} blocks are already done", file=sys.stderr)
             case StageStarted():
                 self._rate, self._last = _Rate(event), time.perf_counter()
-                print(f"{event.stage}: {event.title}", file=sys.stderr)
             case BlocksEnded() if self._rate is not None:
                 self._rate.add(event)
                 if time.perf_counter() - self._last > _INTERVAL:
@@ -89,7 +88,8 @@ class _Lines:
             case StageEnded() if self._rate is not None:
                 rate = self._rate.megabytes_per_second
                 failed = f", {event.failed:,} blocks failed" if event.failed else ""
-                print(f"{event.stage}: {duration(event.seconds)}, {rate:,.0f} MB/s{failed}", file=sys.stderr)
+                title = self._rate.stage.title
+                print(f"{event.stage}: {title}, {duration(event.seconds)}, {rate:,.0f} MB/s{failed}", file=sys.stderr)
             case _:
                 pass
 

@@ -88,7 +88,7 @@ def _volume(image: PlannedImage) -> Volume:
     colors = tuple(spec.channels[c].color for c in shown)
     title = f"level {number}" if part.shape == shape else f"the middle of level {number}"
     z, y, x = spec.level_scale(number)
-    return Volume(channels, colors, (z, y * step, x * step), spec.unit or "world pixels", title)
+    return Volume(channels, colors, (z, y * step, x * step), spec.unit or "pixels", title)
 
 
 def _picture(volume: Volume) -> str:

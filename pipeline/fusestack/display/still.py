@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from fusestack.geometry import Float3
 
 _PANEL = 460
+_PICTURE = 960
 _GAP = 12
 _TEXT = 22
 _INK = (230, 230, 230)
@@ -82,12 +83,12 @@ def _flat(volume: Volume, limits: list[tuple[float, float]]) -> Image.Image:
 
     if sorted(volume.colors) == ["0000FF", "00FF00", "FF0000"]:
         limits = [(min(low for low, _ in limits), max(high for _, high in limits))] * 3
-    panel = _panel(volume, limits, 0, "middle")
+    panel = _panel(volume, limits, 0, "middle", _PICTURE)
     sheet = Image.new("RGB", (panel.width + 2 * _GAP, panel.height + 2 * _GAP + 2 * _TEXT), _PAPER)
     pen = ImageDraw.Draw(sheet)
     pen.text((_GAP, 6), volume.title, fill=_INK)
     sheet.paste(panel, (_GAP, _TEXT))
-    _scale_bar(pen, volume, (_GAP, sheet.height - 12))
+    _scale_bar(pen, volume, (_GAP, sheet.height - 12), _PICTURE)
     return sheet
 
 
@@ -129,7 +130,9 @@ def _limits(channel: NDArray[Any]) -> tuple[float, float]:
     return (low, high) if high > low else (min(0.0, low - 1), low)  # one value, such as a mask's, is white
 
 
-def _panel(volume: Volume, limits: list[tuple[float, float]], axis: int, kind: str) -> Image.Image:
+def _panel(
+    volume: Volume, limits: list[tuple[float, float]], axis: int, kind: str, longest: int = _PANEL
+) -> Image.Image:
     from PIL import Image
 
     picture: NDArray[np.float32] | None = None
@@ -143,23 +146,23 @@ def _panel(volume: Volume, limits: list[tuple[float, float]], axis: int, kind: s
         picture = grey * ink if picture is None else picture + grey * ink
     assert picture is not None
     image = Image.fromarray(np.clip(picture, 0, 255).astype(np.uint8))
-    scale = _scale(volume)
+    scale = _scale(volume, longest)
     heights, widths = {0: (1, 2), 1: (0, 2), 2: (1, 0)}[axis]
     size = [max(1, round(volume.channels[0].shape[a] * volume.pixel_size[a] * scale)) for a in (widths, heights)]
     return image.resize((size[0], size[1]), Image.Resampling.BILINEAR)
 
 
-def _scale(volume: Volume) -> float:
+def _scale(volume: Volume, longest: int) -> float:
     """Pixels of the picture per unit; the longest side fills a panel."""
     sides = [n * s for n, s in zip(volume.channels[0].shape, volume.pixel_size, strict=True)]
-    return float(_PANEL / max(sides))
+    return float(longest / max(sides))
 
 
-def _scale_bar(pen: Any, volume: Volume, place: tuple[int, int]) -> None:
-    wanted = _PANEL / 4 / _scale(volume)
+def _scale_bar(pen: Any, volume: Volume, place: tuple[int, int], longest: int = _PANEL) -> None:
+    wanted = longest / 4 / _scale(volume, longest)
     power = 10.0 ** np.floor(np.log10(wanted))
     length = max(step * power for step in (1, 2, 5) if step * power <= wanted)
-    width = round(length * _scale(volume))
+    width = round(length * _scale(volume, longest))
     x, y = place
     pen.rectangle((x, y, x + width, y + 3), fill=_INK)
     pen.text((x + width + 8, y - 6), f"{length:g} {volume.unit}", fill=_INK)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from fusestack.config.load import LoadedConfig
 
 _MOST_PIXELS = 2**24
+_PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 _COLORS = ("00FF00", "FF00FF", "00FFFF", "FFFF00", "FF0000", "0000FF")
 
 
@@ -32,6 +33,10 @@ def volume_of_config(loaded: LoadedConfig) -> Volume:
 
     if problems := unsupported(loaded):
         raise ConfigError(*problems)
+    if loaded.config.input is None or loaded.config.input.images is not None:
+        raise ConfigError(
+            f"{loaded.name}: nothing is fused here, and a focus stack is quick: run it, and look at its output"
+        )
     inputs = read_inputs(loaded)
     downsampling = loaded.config.fusion.downsampling
     image = design_of(loaded, inputs).images[0]
@@ -71,6 +76,8 @@ def volume_of_image(path: str) -> Volume:
         If the file is missing or of an unknown format.
     """
     name = path.rpartition("/")[2]
+    if name.lower().endswith(_PICTURES) and (picture := _picture(path)) is not None:
+        return picture
     reader = next((reader for suffix, reader in READERS.items() if name.lower().endswith(suffix)), None)
     if reader is None:
         raise InputError(
@@ -92,6 +99,28 @@ def volume_of_image(path: str) -> Volume:
     middle = "" if part.shape == level.shape else "the middle of "
     title = f"{name}: {shape} pixels (xyz), drawn from {middle}level {number}"
     return Volume(tuple(channels), facts.colors, (z, y, x), facts.unit, title)
+
+
+def _picture(path: str) -> Volume | None:
+    """Draw a PNG, a JPEG, or a coloured or single page of TIFF; None for stacks of grey planes."""
+    from fusestack.sources.pictures import describe_picture, read_picture
+
+    try:
+        pictures = describe_picture(path)
+    except InputError:
+        if path.lower().endswith((".tif", ".tiff")):
+            return None  # pixel types of volumes
+        raise
+    first = pictures[0]
+    if len(pictures) > 1 and first.colours == "L":
+        return None
+    pixels = read_picture(first)[: len(first.colours.rstrip("A"))]
+    step = max(1, math.ceil(math.sqrt(pixels[0].size / _MOST_PIXELS)))
+    channels = tuple(plane[None, ::step, ::step] for plane in pixels)
+    colors = ("FF0000", "00FF00", "0000FF") if len(channels) == 3 else ("FFFFFF",)
+    height, width = first.shape
+    title = f"{path.rpartition('/')[2]}: {width} x {height} pixels"
+    return Volume(channels, colors, (1.0, float(step), float(step)), "pixels", title)
 
 
 def _facts_of_zarr(path: str) -> _Facts:

@@ -185,7 +185,7 @@ def _photographs(files: Sequence[str], source: str, *, reverse: bool) -> StackIn
     metadata = read_metadata(files[0])
     warnings = () if len(pictures) > 1 else (f"{source}: a single picture is no stack; the result is that picture",)
     return StackInput(
-        title=Path(first.path).stem,
+        title=f"{len(pictures)} pictures",
         source=f"{source} ({len(pictures)} pictures of {first.shape[1]:,} x {first.shape[0]:,} pixels, {first.dtype})",
         shape=(1, len(first.colours), len(pictures), *first.shape),
         dtype=first.dtype,
