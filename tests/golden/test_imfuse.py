@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,9 @@ from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter
 
 import fusestack
+from fusestack.errors import ConfigError
 from fusestack.geometry import Box
+from fusestack.operators.commands import check_command
 from fusestack.planning.plan import Plan
 
 FOLDER = Path(__file__).parents[3] / "shared" / "golden" / "imfuse"
@@ -38,6 +39,14 @@ IMPROVED = {
 }
 NEEDS_IMAGEMAGICK = {"gen_cmd"}
 COPIED = sorted(set(CASES) - IMPROVED - NEEDS_IMAGEMAGICK)
+
+
+def has_imagemagick() -> bool:
+    try:
+        check_command("-blur 0x1")
+    except ConfigError:
+        return False
+    return True
 
 
 def png(path: Path) -> NDArray[np.float64]:
@@ -196,7 +205,7 @@ def test_sharpening_is_that_of_the_original(tmp_path: Path) -> None:
     assert psnr(made.result, made.golden("result")) > 48
 
 
-@pytest.mark.skipif(shutil.which("magick") is None, reason="ImageMagick is not installed")
+@pytest.mark.skipif(not has_imagemagick(), reason="ImageMagick is not installed")
 def test_options_of_imagemagick_run(tmp_path: Path) -> None:
     made = Made("gen_cmd", tmp_path, ["--cmddiff=-blur 0x2,halo=9"])
     blurred = Made("gen_cmd", tmp_path / "own", ["--blur=s2,S0"])

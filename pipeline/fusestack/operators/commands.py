@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import re
 import shlex
@@ -78,6 +79,7 @@ def _function(command: str) -> Any:
         ) from error
 
 
+@functools.lru_cache(maxsize=1)
 def _program() -> list[str]:
     for name in ("magick", "convert"):
         program = shutil.which(name)

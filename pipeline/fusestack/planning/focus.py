@@ -67,12 +67,13 @@ def plan_focus(
     _check(loaded, recipe, inputs[0])
     for one in inputs:
         title = one.title if len(inputs) > 1 else ""
-        workshop = Workshop(cache, resources, frozen)
+        prefix = f"{title}: " if title else ""
+        known = None if frozen is None else {label.removeprefix(prefix): found for label, found in frozen.items()}
+        workshop = Workshop(cache, resources, known)
         maker = _Maker(loaded, focus, recipe, one, workshop, title)
         made = maker.images()
         paths.append(maker.path)
         images += made
-        prefix = f"{title}: " if title else ""
         kept += [(f"{prefix}{label}", values, t, c) for label, values, t, c in workshop.saved]
         kept_stages += workshop.saved_keys
     save = focus.statistics.save

@@ -98,7 +98,7 @@ class FocusFiles:
             step=self.input.step,
             pages=spread,
         )
-        notes = self._notes(kind)
+        notes = self._notes(kind, picture=picture)
         layout = layout_facts(spec, "picture" if picture else "ome-zarr")
         components = {
             "focus": {
@@ -130,10 +130,13 @@ class FocusFiles:
             notes=notes,
         )
 
-    def _notes(self, kind: str) -> dict[str, Any]:
+    def _notes(self, kind: str, *, picture: bool) -> dict[str, Any]:
         sources = [Path(path).name for path in self.input.read]
         listed = ", ".join(sources[:20]) + (f" and {len(sources) - 20} more" if len(sources) > 20 else "")
-        notes = {"description": f"{kind}: {self.options} [{listed}]".strip(), **self.input.notes}
+        notes: dict[str, Any] = {"description": f"{kind}: {self.options} [{listed}]".strip()}
+        if not picture:
+            return notes
+        notes |= self.input.notes
         if kind in ("image", "depth_colour"):
             notes["drop_opaque_alpha"] = True
         else:
@@ -195,8 +198,6 @@ class FocusFiles:
         levels = cut_levels(
             shape, factors, (1, _PLANE_CHUNK, _PLANE_CHUNK), None if zarr else (1, BLOCK, BLOCK), sharded=zarr
         )
-        colours = [channel.color for channel in one.channels] if one.channels else ["FF0000", "00FF00", "0000FF"]
-        grey = one.photographs and len(one.colours.rstrip("A")) == 1
         return ImageSpec(
             path=path,
             name=Path(path).name.split(".")[0],
@@ -207,13 +208,16 @@ class FocusFiles:
             origin=(one.first, *one.plane_origin),
             unit=one.unit,
             timepoints=one.timepoints,
-            channels=tuple(
-                Channel(
-                    c, names[c] if c < len(names) else str(c), "FFFFFF" if grey or c >= len(colours) else colours[c]
-                )
-                for c in range(count)
-            ),
+            channels=tuple(self._channel(c, names) for c in range(count)),
         )
+
+    def _channel(self, number: int, names: tuple[str, ...]) -> Channel:
+        """A channel for viewers, which add up channels in their colours: opacity is black."""
+        name = names[number] if number < len(names) else str(number)
+        if not self.input.photographs:
+            listed = {channel.name: channel.color for channel in self.input.channels}
+            return Channel(number, name, listed.get(name, "FFFFFF"))
+        return Channel(number, name, {"R": "FF0000", "G": "00FF00", "B": "0000FF", "A": "000000"}.get(name, "FFFFFF"))
 
 
 def split_suffix(path: str) -> tuple[str, str]:
