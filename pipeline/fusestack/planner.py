@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fusestack.config.load import LoadedConfig
+    from fusestack.config.models import Output
 
 CACHE = "cache.fusestack"
 """Folder beside the output where stages are kept that outputs are made of."""
@@ -38,6 +39,9 @@ def make_plan(loaded: LoadedConfig) -> Plan:
     focus = config.focus
     if focus is None and not fuses:
         focus = Focus()
+    unused: tuple[str, ...] = ()
+    if focus is not None and not fuses and config.output is not None:
+        focus, unused = _with_output(focus, config.output)
     if fuses and config.output is None:
         raise ConfigError(f"{loaded.name}: output.path is missing; say where the fused image goes")
     resources = resolve_resources(config.execution, loaded.folder)
@@ -67,8 +71,18 @@ def make_plan(loaded: LoadedConfig) -> Plan:
         inputs=fusion.inputs if fusion else None,
         design=fusion.design if fusion else None,
         statistics=focused.statistics if focused else None,
-        warnings=(*(fusion.design.warnings if fusion else ()), *(focused.warnings if focused else ())),
+        warnings=(*unused, *(fusion.design.warnings if fusion else ()), *(focused.warnings if focused else ())),
     )
+
+
+def _with_output(focus: Focus, output: Output) -> tuple[Focus, tuple[str, ...]]:
+    """Where nothing is fused, ``output`` can only mean the sharp picture; also a warning, if it is said twice."""
+    overwrite = focus.output.overwrite or output.overwrite
+    path = focus.output.path or output.path
+    made = focus.model_copy(update={"output": focus.output.model_copy(update={"path": path, "overwrite": overwrite})})
+    if path == output.path:
+        return made, ()
+    return made, (f"output.path: nothing is fused here; the sharp picture goes to focus.output.path, {path}",)
 
 
 def cache_folder(loaded: LoadedConfig) -> str:

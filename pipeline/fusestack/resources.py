@@ -12,7 +12,7 @@ from fusestack.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from fusestack.config.models import Execution
+    from fusestack.config.execution import Execution
 
 # What a process holds before its first block: Python, numba, the libraries of the formats.
 WORKER_BYTES = 350 * 2**20

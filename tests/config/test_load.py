@@ -300,12 +300,12 @@ class TestUnsupported:
     @pytest.mark.parametrize(
         ("sections", "keys"),
         [
-            ({"input": {"images": "*.jpg"}, "focus": {}}, ["input.images", "focus"]),
+            ({"input": {"images": "*.jpg"}, "focus": {"align": True}}, ["focus.align"]),
+            ({"focus": {"prepare": [{"crop": {"left": 20}}]}}, ["focus.prepare"]),
             ({"output": {"path": "a.n5"}}, ["output.format"]),
             ({"output": {"path": "a.tif"}}, ["output.format"]),
             ({"output": {"path": "a", "format": "bdv-tiff"}}, ["output.format"]),
             ({"output": {"path": "a.zarr", "project": "a.xml", "append": True}}, ["output.project", "output.append"]),
-            ({"cache": {"path": "c", "limit": "5GB"}}, ["cache.path", "cache.limit"]),
         ],
     )
     def test_what_comes_later(self, sections: dict, keys: list[str]) -> None:

@@ -68,18 +68,37 @@ DEFAULTS = {
     "focus": {
         "input": "fused",
         "axis": "z",
+        "reverse": False,
         "reference_channel": None,
         "align": None,
         "prepare": (),
         "options": None,
+        "colorspace": {"space": "sRGB", "channel": None},
+        "mask_size": None,
         "masks": (),
         "merge": (),
         "cut": (),
         "final": (),
         "background": None,
-        "substacks": None,
+        "substacks": (),
+        "layered": False,
         "statistics": {"save": None, "use": None},
-        "output": {"path": "sharp.tif", "mask": None, "depth": None, "pyramid": "auto"},
+        "output": {
+            "path": "sharp.tif",
+            "mask": None,
+            "depth": None,
+            "height": None,
+            "depth_colour": None,
+            "between_slices": None,
+            "sharpen_between": None,
+            "dtype": "input",
+            "pyramid": "auto",
+            "folder": ".",
+            "basename": "",
+            "long_name": False,
+            "suffix": ".tif",
+            "overwrite": False,
+        },
     },
     "execution": {
         "scheduler": "threads",
@@ -241,9 +260,11 @@ class TestForms:
                 }
             }
         ).focus
-        assert focus.masks == ({"fft": {}}, {"darkness": {"weight": 10}})
-        assert focus.cut[1] == {"background": {}}
-        assert focus.background == ("black", {"wave": {}})
+        assert [mask.name for mask in focus.masks] == ["fft", "darkness"]
+        assert focus.masks[1].weight == 10
+        assert focus.cut[1].use == "compose"
+        assert focus.background == ("black", "wave")
+        assert focus.model_dump(mode="json")["masks"] == [{"fft": {}}, {"darkness": {"weight": 10}}]
 
     def test_focus_stack_of_images(self) -> None:
         assert from_mapping({"input": {"images": "*.jpg", "reverse": True}}).config.input.images == "*.jpg"
@@ -253,7 +274,6 @@ class TestForms:
 BAD = [
     ("version", 2, "2 is not allowed; use 1"),
     ("version", "1", "'1' is not allowed; use 1"),
-    ("input", None, "nothing (null) is not allowed; use a mapping with keys such as project, views, images"),
     ("input.project", 3, '3 is not allowed; use text, such as "3"'),
     ("input.project", "", "'' is not allowed; use text that is not empty"),
     ("input.views", {}, "a mapping is not allowed; use a list"),
@@ -333,16 +353,32 @@ BAD = [
     ("focus.align", {"crop": 1}, "focus.align.crop: 1 is not allowed"),
     ("focus.align", {"exposure": 1}, "focus.align.exposure: 1 is not allowed"),
     ("focus.prepare", ["crop"], "focus.prepare.0: 'crop' is not allowed; use an operator, a mapping with one key"),
-    ("focus.options", ["--fft"], "a list of 1 is not allowed; use text"),
+    ("focus.options", 3, "3 is not allowed"),
+    ("focus.options", "--blurr=s1", "focus.options: there is no option --blurr (did you mean --blur?)"),
+    ("focus.reverse", "yes", "'yes' is not allowed; use true or false"),
+    ("focus.layered", "yes", "'yes' is not allowed; use true or false"),
+    ("focus.colorspace", {"space": 3}, "focus.colorspace.space: 3 is not allowed; use text"),
+    ("focus.colorspace", {"channel": -1}, "focus.colorspace.channel: -1 is not allowed; use at least 0"),
+    ("focus.mask_size", {"percent": 0}, "focus.mask_size.percent: 0 is not allowed; use a number greater than 0"),
     ("focus.masks", [{"fft": {}, "sobel": {}}], "focus.masks.0: a mapping is not allowed; use an operator"),
-    ("focus.merge", [{"fft": 3}], "focus.merge.0: a mapping is not allowed; use an operator"),
+    ("focus.merge", [{"fft": 3}], "focus.merge.0.fft: 3 is not allowed; use a mapping with keys such as"),
     ("focus.cut", {"wave": {}}, "a mapping is not allowed; use a list"),
     ("focus.final", "sharpen", "'sharpen' is not allowed; use a list"),
     ("focus.background", 3, "3 is not allowed"),
-    ("focus.substacks", "all", "'all' is not allowed; use a mapping or a list"),
+    ("focus.substacks", "all", "'all' is not allowed; use a list"),
     ("focus.statistics", {"save": 1}, "focus.statistics.save: 1 is not allowed"),
     ("focus.statistics", {"use": 1}, "focus.statistics.use: 1 is not allowed"),
-    ("focus.output", {"mask": "m.tif"}, "focus.output.path: is missing"),
+    ("focus.output", {"path": 3}, "focus.output.path: 3 is not allowed"),
+    ("focus.output", {"height": 1}, "focus.output.height: 1 is not allowed"),
+    ("focus.output", {"depth_colour": 1}, "focus.output.depth_colour: 1 is not allowed"),
+    ("focus.output", {"between_slices": 1}, "focus.output.between_slices: 1 is not allowed"),
+    ("focus.output", {"sharpen_between": 101}, "focus.output.sharpen_between: 101 is not allowed; use at most 100"),
+    ("focus.output", {"dtype": "int8"}, "'int8' is not allowed; use input, uint8, uint16 or float32"),
+    ("focus.output", {"folder": 1}, "focus.output.folder: 1 is not allowed; use text"),
+    ("focus.output", {"basename": 1}, "focus.output.basename: 1 is not allowed; use text"),
+    ("focus.output", {"long_name": 1}, "focus.output.long_name: 1 is not allowed"),
+    ("focus.output", {"suffix": ".bmp"}, "'.bmp' is not allowed; use .tif, .png, .jpg or .ome.zarr"),
+    ("focus.output", {"overwrite": "no"}, "'no' is not allowed; use true or false"),
     ("focus.output", {"path": "a", "depth": 1}, "focus.output.depth: 1 is not allowed"),
     ("focus.output", {"path": "a", "mask": 1}, "focus.output.mask: 1 is not allowed"),
     ("focus.output", {"path": "a", "pyramid": 1}, "focus.output.pyramid: 1 is not allowed; use auto, none or a list"),

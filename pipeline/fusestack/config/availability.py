@@ -26,7 +26,8 @@ def _missing(config: Config) -> Iterator[tuple[str, str]]:
         yield "focus.align", _later("alignment", "alignment", "slices that are aligned, and false")
     if config.focus is not None and config.focus.prepare:
         yield "focus.prepare", _later("preparing slices", "alignment", "nothing, and remove the key")
-    if config.output is not None:
+    fuses = config.input is not None and config.input.images is None
+    if config.output is not None and fuses:
         yield from _missing_output(config.output)
 
 

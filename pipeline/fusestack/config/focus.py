@@ -167,12 +167,15 @@ class Focus(Model):
         if not isinstance(value, dict):
             return value
         value = {key: one for key, one in value.items() if one is not None or key == "background"}
-        if isinstance(value.get("background"), str):
+        if isinstance(value.get("background"), str | dict):
             value["background"] = [value["background"]]
+        if isinstance(value.get("background"), list | tuple):
+            value["background"] = [_name_of(one) for one in value["background"]]
         if isinstance(value.get("substacks"), dict):
             value["substacks"] = [value["substacks"]]
         options = value.get("options")
-        if not options or not isinstance(options, str | list | tuple):
+        words = [options] if isinstance(options, str) else options
+        if not words or not isinstance(words, list | tuple) or not all(isinstance(word, str) for word in words):
             return value
         from fusestack.config.optionstring import parse_options
 
@@ -195,6 +198,13 @@ class Focus(Model):
             yield "masks", f"the weights add up to {sum(weights):g} percent; lower them to 100 or less"
         elif len(weights) < len(self.masks) and rest < len(self.masks) - len(weights):
             yield "masks", "the weights leave nothing for the masks without a weight; lower them"
+
+
+def _name_of(background: Any) -> Any:
+    """``{wave: {}}`` is ``wave``, too, as operators are written."""
+    if isinstance(background, dict) and len(background) == 1 and not next(iter(background.values())):
+        return next(iter(background))
+    return background
 
 
 def _contradiction(found: list[tuple[str, str]]) -> PydanticCustomError:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import itertools
-import re
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from fusestack.config.execution import Cache, Execution
 from fusestack.config.focus import Focus  # noqa: TC001 - pydantic reads it
 from fusestack.config.values import (
-    Bytes,
-    Count,
     CountPerAxis,
     Id,
     Model,
@@ -27,7 +25,6 @@ from fusestack.config.values import (
     Text,
     Whole,
     WholePerAxis,
-    not_allowed,
     switch,
 )
 
@@ -340,41 +337,6 @@ def _default_compression(kind: Format) -> Compression:
     return Compression(codec="gzip") if kind == "bdv-hdf5" else Compression()
 
 
-Scheduler = Literal["threads", "processes", "distributed", "slurm", "pbs", "sge", "lsf", "htcondor"]
-_ADDRESS = r"^tcp://[^\s/]+:[0-9]+$"
-
-
-def _address(value: str) -> str:
-    if not re.match(_ADDRESS, value):
-        raise not_allowed("the address of a dask scheduler such as tcp://host:8786")
-    return value
-
-
-Address = Annotated[str, AfterValidator(_address), Field(json_schema_extra={"pattern": _ADDRESS})]
-
-
-class Execution(Model):
-    """Who computes."""
-
-    scheduler: Scheduler | Address = Field(
-        default="threads", description="on this machine, a job system, or the address of a dask scheduler"
-    )
-    workers: Literal["auto"] | Count = Field(default="auto", description="auto, or a number")
-    threads_per_worker: Count = Field(default=1, description="threads of one worker")
-    memory: Literal["auto"] | Bytes = Field(
-        default="auto", description='per worker: auto, bytes, or a size such as "4GiB"'
-    )
-    retries: Id = Field(default=3, description="how often a failed block is tried again")
-    profile: Text | None = Field(default=None, description="cluster profile: a name in configs/profiles, or a path")
-
-
-class Cache(Model):
-    """Where the results of stages are kept."""
-
-    path: Text | None = Field(default=None, description="folder; default: beside the output")
-    limit: Bytes | None = Field(default=None, description='most bytes, or a size such as "500GB"; default: no limit')
-
-
 class Config(Model):
     """A fusestack configuration."""
 
@@ -401,7 +363,5 @@ class Config(Model):
             yield "input", "is missing, but needed here; give input.project, input.views or input.images"
         if self.input is not None and self.input.images is not None and stack:
             yield "focus.input", "there is input.images already; give one of them"
-        if self.output is not None and (self.input is None or self.input.images is not None):
-            yield "output", "nothing is fused here; say where the sharp picture goes with focus.output"
-        elif self.output is not None and self.output.append and (self.input is None or self.input.project is None):
+        if self.output is not None and self.output.append and (self.input is None or self.input.project is None):
             yield "output.append", "there is no input.project to add the images to; use output.project"

@@ -1,0 +1,44 @@
+"""The sections ``execution`` and ``cache``: who computes, and where stages are kept."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from fusestack.config.values import Bytes, Count, Id, Model, Text, not_allowed
+
+Scheduler = Literal["threads", "processes", "distributed", "slurm", "pbs", "sge", "lsf", "htcondor"]
+_ADDRESS = r"^tcp://[^\s/]+:[0-9]+$"
+
+
+def _address(value: str) -> str:
+    if not re.match(_ADDRESS, value):
+        raise not_allowed("the address of a dask scheduler such as tcp://host:8786")
+    return value
+
+
+Address = Annotated[str, AfterValidator(_address), Field(json_schema_extra={"pattern": _ADDRESS})]
+
+
+class Execution(Model):
+    """Who computes."""
+
+    scheduler: Scheduler | Address = Field(
+        default="threads", description="on this machine, a job system, or the address of a dask scheduler"
+    )
+    workers: Literal["auto"] | Count = Field(default="auto", description="auto, or a number")
+    threads_per_worker: Count = Field(default=1, description="threads of one worker")
+    memory: Literal["auto"] | Bytes = Field(
+        default="auto", description='per worker: auto, bytes, or a size such as "4GiB"'
+    )
+    retries: Id = Field(default=3, description="how often a failed block is tried again")
+    profile: Text | None = Field(default=None, description="cluster profile: a name in configs/profiles, or a path")
+
+
+class Cache(Model):
+    """Where the results of stages are kept."""
+
+    path: Text | None = Field(default=None, description="folder; default: beside the output")
+    limit: Bytes | None = Field(default=None, description='most bytes, or a size such as "500GB"; default: no limit')
