@@ -328,7 +328,7 @@ class WindowStatistic(Generator):
     @property
     def by_default_compared(self) -> bool:
         """Where it is a smoothed slice."""
-        return self.window2 is None and self.statistic not in ("Gradient", "StandardDeviation")
+        return self.window2 is None and self.statistic not in ("Contrast", "Gradient", "StandardDeviation")
 
     def halo(self) -> int:
         """Half of the window."""

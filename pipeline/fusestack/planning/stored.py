@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from fusestack.stage import Compute
 
 DATA = "data.ome.zarr"
-_CHUNK = 512
+_CHUNK = 256
 _FILE = 1024
 
 
@@ -53,7 +53,7 @@ def stored_target(cache: str, name: str, fingerprint: str, title: str, dtype: st
 
 
 def sharded(shape: tuple[int, ...], block: Sequence[int], *, deep: bool = True) -> Level:
-    """Cut an array into blocks, stored as files of up to 1024 x 1024 pixels with chunks of 512 x 512 inside.
+    """Cut an array into blocks, stored as files of up to 1024 x 1024 pixels with chunks of 256 x 256 inside.
 
     Parameters
     ----------

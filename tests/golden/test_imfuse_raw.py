@@ -1,0 +1,165 @@
+"""Masks of single generators beside the original, before any levelling: 43 of them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import imagecodecs
+import numpy as np
+import pytest
+import tifffile
+from numpy.typing import NDArray
+
+from fusestack import kernels
+from fusestack.config.focus import Focus
+from fusestack.focus.generate import Generate, Seen
+from fusestack.focus.images import StackImage
+from fusestack.focus.region import Region
+from fusestack.focus.stack import Look, Stack
+from fusestack.geometry import Box
+from fusestack.kernels import smooth, stencils
+from fusestack.operators import edges
+
+FOLDER = Path(__file__).parents[3] / "shared" / "golden" / "imfuse"
+pytestmark = pytest.mark.skipif(not FOLDER.exists(), reason="the golden data is not here")
+
+GOLDEN: dict[str, Any] = json.loads((FOLDER / "cases.json").read_text()) if FOLDER.exists() else {}
+RAW: list[dict[str, Any]] = GOLDEN.get("raw_masks", [])
+SLICE = 3
+IMPROVED = {3, 12, *range(31, 44)}
+
+
+class Array:
+    """Pixels that are there."""
+
+    def __init__(self, pixels: NDArray[Any]) -> None:
+        self.pixels = pixels
+
+    def read(self, box: Box) -> NDArray[Any]:
+        return self.pixels[box.slices]
+
+
+@pytest.fixture(scope="module")
+def stack() -> Stack:
+    files = GOLDEN["inputs"]["syn"]["files"]
+    slices = np.stack([imagecodecs.png_decode((FOLDER / file).read_bytes()) for file in files])
+    pixels = np.moveaxis(slices, -1, 0)[None]
+    return Stack(Array(pixels), pixels.shape, "uint16", ((0, 1, 2),), ((0, 1, 2),))
+
+
+@pytest.fixture(scope="module")
+def colours(stack: Stack) -> NDArray[np.float32]:
+    return stack.look(0, 0, SLICE, Region(0, stack.plane[0], 0, stack.plane[1]))
+
+
+def golden(number: int) -> NDArray[np.float64]:
+    found = tifffile.imread(FOLDER / RAW[number - 1]["file"]).astype(np.float64)
+    return found[..., 0] if found.ndim == 3 else found
+
+
+def words(number: int) -> str:
+    case = RAW[number - 1]
+    said = [word for word in case["arguments"].split(",") if not word.startswith(("mask", "level"))]
+    if case["generator"] in ("max", "min", "mean", "median", "enfuse", "compose", "chroma", "darkness", "lightness"):
+        said = []  # their own defaults
+    said = [word.partition("=")[2] if word[:2] in ("W1", "W2") else word for word in said]
+    return f"--{case['generator']}" + (f"={','.join(said)}" if said else "")
+
+
+@pytest.mark.parametrize("number", [n for n in range(1, 44) if n not in IMPROVED and n != 18])
+def test_raw_masks(number: int, stack: Stack) -> None:
+    (generator,) = Focus.model_validate({"options": words(number)}).masks
+    look = Look(stack, stack.plane)
+    image = None
+    if generator.image is not None:
+        whole = Box((0, 0, 0, 0, 0), (1, 3, 1, *stack.plane))
+        image = Array(StackImage(stack, generator.image)(whole))
+    seen = Seen(look, generator.colorspace, generator.channel, image)
+    expected = golden(number)
+    height, width = expected.shape
+    made = Generate(generator, seen).mask(0, 0, SLICE, Region(0, stack.plane[0], 0, stack.plane[1]))[:height, :width]
+    error = np.abs(made - expected)
+    if generator.name == "enfuse":
+        assert error.mean() < 2e-3  # levels of the pyramid are a fixed number here
+    elif generator.name == "median":
+        assert np.mean(error > 1e-6) < 1e-3  # among colours of equal sums
+    else:
+        assert error.max() < 1e-6
+
+
+def near(made: NDArray[Any], number: int) -> bool:
+    """Equal, but for biases that the original takes 65536/65535 times (reference 1)."""
+    expected = golden(number)
+    return bool(np.abs(made[: expected.shape[0], : expected.shape[1]] - expected).max() < 3e-5)
+
+
+def test_the_original_without_its_difference(colours: NDArray[np.float32]) -> None:
+    # blur with S0 shows the blurred slice, statistic with R compares twice (reference 13)
+    assert near(smooth.blur(colours, 0, 1).sum(axis=0) / 4, 3)
+    both = np.abs(kernels.window.statistic(colours, "Mean", 3) - kernels.window.statistic(colours, "Mean", 5))
+    assert near(np.abs(both - colours).sum(axis=0) / 4, 12)
+
+
+@pytest.mark.parametrize(
+    ("number", "kernel"),
+    [
+        (31, stencils.difference_of_gaussians(0, 1, 1.6)),
+        (32, stencils.difference_of_gaussians(0, 0.3, 0.48)),
+        (37, stencils.laplacian(3)),
+        (38, stencils.laplacian(0)),
+        (39, stencils.laplacian_of_gaussian(0, 0.2)),
+        (40, stencils.laplacian_of_gaussian(0, 0.8)),
+    ],
+)
+def test_signed_responses(number: int, kernel: NDArray[np.float64], colours: NDArray[np.float32]) -> None:
+    # the original adds one half to each colour; ours takes the size of the same response
+    assert near((smooth.convolve(colours, kernel) + 0.5).sum(axis=0) / 4, number)
+
+
+@pytest.mark.parametrize(
+    ("number", "name", "scale", "bias", "screen"),
+    [
+        (33, "sobel", 1.0, 0.1, True),
+        (34, "prewitt", 1.0, 0.1, True),
+        (36, "kirsch", 0.5, 0.5, True),
+        (42, "compass", 0.5, 0.5, False),
+        (43, "freichen", 1.0, 0.1, True),
+    ],
+)
+def test_biased_edges(
+    number: int, name: str, scale: float, bias: float, screen: bool, colours: NDArray[np.float32]
+) -> None:
+    # the original screens, or takes the greatest of, biased responses in four directions; ours the size of the gradient
+    total: Any = None
+    for kernel in edges.directions(name, 4):
+        response = smooth.convolve(colours, kernel * scale) + np.float32(bias)
+        total = response if total is None else united(total, response, screen=screen)
+    assert near(total.sum(axis=0) / 4, number)
+
+
+def united(one: NDArray[Any], other: NDArray[Any], *, screen: bool) -> NDArray[Any]:
+    """Composites clip what comes out of them, not what goes in."""
+    return np.clip(one + other - one * other if screen else np.maximum(one, other), 0, 1)
+
+
+def test_comet_and_roberts(colours: NDArray[np.float32]) -> None:
+    comet = edges.Comet(sigma=1)
+    from fusestack.operators.base import Place
+
+    answer = comet.apply(colours, Place((0, 0), colours.shape[1:]))
+    assert near(np.abs(answer - colours).sum(axis=0) / 4, 41)
+    total: Any = None
+    for neighbour in range(9):
+        if neighbour != 4:
+            kernel = np.zeros((3, 3))
+            kernel[1, 1], kernel[neighbour // 3, neighbour % 3] = -1, 1
+            response = smooth.convolve(colours, kernel) + np.float32(0.1)
+            total = response if total is None else united(total, response, screen=True)
+    assert near(total.sum(axis=0) / 4, 35)
+
+
+def test_cmddiff_of_a_blur(colours: NDArray[np.float32]) -> None:
+    # the command of the golden case is ImageMagick's -blur 0x2
+    assert near(np.abs(smooth.blur(colours, 0, 2) - colours).sum(axis=0) / 4, 18)

@@ -1,0 +1,219 @@
+"""Every operator: the same bytes for any cut into blocks, and a halo that is enough and not far too large."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from fusestack import kernels
+from fusestack.operators import REGISTRY
+from fusestack.operators.base import Operator, Place
+from fusestack.operators.cuts import TOLERANCE, Canvas, CutOperator, Step
+from fusestack.operators.finals import FinalOperator, Picture
+from fusestack.operators.generators import Generator
+from fusestack.operators.masks import MaskOperator
+from tests.operators.table import TABLE
+
+SHAPE = (97, 131)
+BLOCKS = ((97, 131), (64, 64), (37, 53), (29, 131))
+Apply = Callable[[NDArray[np.float32], Place], NDArray[np.float32]]
+
+ROWS = [(kind, name, options) for (kind, name), rows in TABLE.items() for options in rows]
+LOCAL = [row for row in ROWS if not REGISTRY[row[0]][row[1]](**row[2]).needs_whole_plane]
+
+
+def identity(row: Any) -> str:
+    return str(row) if not isinstance(row, dict) else ",".join(f"{k}={v}" for k, v in row.items()) or "-"
+
+
+def planes(count: int, seed: int = 0) -> NDArray[np.float32]:
+    """Noise beside a bright stripe and a dark region: sums that slide would differ here."""
+    rng = np.random.default_rng(seed)
+    found = 0.02 * rng.random((count, *SHAPE)).astype(np.float32)
+    found[:, :, 40:44] = 1
+    found[:, 50:, 60:] += rng.random((count, SHAPE[0] - 50, SHAPE[1] - 60)).astype(np.float32) * 0.9
+    return np.clip(found, 0, 1)
+
+
+def inputs(kind: str) -> NDArray[np.float32]:
+    """What an operator of a kind gets, as planes: colours; a mask; the planes of a step; those of a picture."""
+    return planes({"generator": 3, "mask": 1, "cut": 8, "final": 7}[kind])
+
+
+def applied(operator: Operator) -> Apply:
+    """The operator as a function of planes."""
+    if isinstance(operator, Generator | MaskOperator):
+        return operator.apply
+    if isinstance(operator, CutOperator):
+        return lambda found, _: cut(operator, found)
+    assert isinstance(operator, FinalOperator)
+    known = statistics(operator, Picture.unpacked(inputs("final")), BLOCKS[0])
+    return lambda found, _: operator.apply(Picture.unpacked(found), known).packed()
+
+
+def cut(operator: CutOperator, found: NDArray[np.float32]) -> NDArray[np.float32]:
+    mask, greatest, valley, painted = found[0], np.maximum(found[1], found[0]), found[2] * 0.5, found[3]
+    hard = (mask >= greatest - TOLERANCE).astype(np.float32)
+    step = Step(mask, hard, greatest, found[4:7], painted, valley, Canvas.empty(found[4:7].shape))
+    operator.apply(step)
+    assert step.canvas is not None
+    return np.stack([step.cut, step.greatest, step.valley, step.stored, *step.canvas.colours, step.canvas.alpha])
+
+
+def statistics(operator: FinalOperator, picture: Picture, block: tuple[int, int]) -> list[NDArray[np.float64]]:
+    known: list[NDArray[np.float64]] = []
+    for number in range(operator.measures):
+        rows = []
+        for part, outer, inner in regions(block, operator.halo()):
+            del part
+            rows.append(operator.measure(number, picture.part(*outer), inner, known))
+        known.append(operator.unite(number, np.array(rows)))
+    return known
+
+
+def regions(
+    block: tuple[int, int], halo: int
+) -> Iterator[tuple[tuple[slice, slice], tuple[slice, slice], tuple[slice, slice]]]:
+    """Blocks of the plane, with their halo clipped to it, and where they lie in that."""
+    for top in range(0, SHAPE[0], block[0]):
+        for left in range(0, SHAPE[1], block[1]):
+            part, outer, inner = [], [], []
+            for start, size, whole in ((top, block[0], SHAPE[0]), (left, block[1], SHAPE[1])):
+                stop = min(start + size, whole)
+                low = max(0, start - halo)
+                part.append(slice(start, stop))
+                outer.append(slice(low, min(whole, stop + halo)))
+                inner.append(slice(start - low, stop - low))
+            yield (part[0], part[1]), (outer[0], outer[1]), (inner[0], inner[1])
+
+
+def test_every_operator_has_a_row() -> None:
+    registered = {(kind, name) for kind, operators in REGISTRY.items() for name in operators}
+    assert registered == set(TABLE)
+
+
+@pytest.mark.parametrize(("kind", "name", "options"), LOCAL, ids=identity)
+def test_blocks_do_not_matter(kind: str, name: str, options: dict[str, Any]) -> None:
+    operator = REGISTRY[kind][name](**options)
+    if name in ("depthmap", "merge", "level"):
+        pytest.skip("works on the whole stack; see tests/focus")
+    found = inputs(kind)
+    apply = applied(operator)
+    whole = apply(found, Place((0, 0), SHAPE))
+    for block in BLOCKS[1:]:
+        made = np.empty_like(whole)
+        for part, outer, inner in regions(block, operator.halo()):
+            place = Place((outer[0].start, outer[1].start), SHAPE)
+            region = np.ascontiguousarray(found[(slice(None), *outer)])
+            made[(slice(None), *part)] = apply(region, place)[(slice(None), *inner)]
+        assert made.tobytes() == whole.tobytes(), block
+
+
+@pytest.mark.parametrize(("kind", "name", "options"), LOCAL, ids=identity)
+def test_the_halo_is_enough_and_not_too_large(kind: str, name: str, options: dict[str, Any]) -> None:
+    if name in ("depthmap", "merge", "level"):
+        pytest.skip("works on the whole stack; see tests/focus")
+    operator = REGISTRY[kind][name](**options)
+    halo = operator.halo()
+    found = inputs(kind)
+    apply = applied(operator)
+    y, x = 48, 65
+    before = apply(found, Place((0, 0), SHAPE))
+    changes = []
+    for seed in range(3):
+        other = inputs(kind) * 0 + np.random.default_rng(seed).random(found.shape).astype(np.float32)
+        window = (slice(None), slice(max(0, y - halo), y + halo + 1), slice(max(0, x - halo), x + halo + 1))
+        far = other.copy()
+        far[window] = found[window]
+        # nothing beyond the halo counts
+        assert apply(far, Place((0, 0), SHAPE))[:, y, x].tobytes() == before[:, y, x].tobytes()
+        near = found.copy()
+        near[window] = other[window]
+        changes.append(apply(near, Place((0, 0), SHAPE))[:, y, x].tobytes() != before[:, y, x].tobytes())
+    assert any(changes)
+    if halo < 2 or name in ("despeckle", "kuwahara", "resize", "alpha"):
+        return  # upper bounds
+    if kind == "final" or (kind, name) == ("mask", "statistic"):
+        return  # several filters in a row, medians
+    inner = max(1, halo // 2)
+    ring = found.copy()
+    ring[:, : y - inner] = 1
+    ring[:, y + inner + 1 :] = 0
+    ring[:, :, : x - inner] = 1
+    ring[:, :, x + inner + 1 :] = 0
+    if (kind, name) != ("cut", "background"):
+        assert apply(ring, Place((0, 0), SHAPE)).tobytes() != before.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("name", "options"), [(n, o) for k, n, o in ROWS if k == "final" and REGISTRY[k][n](**o).measures], ids=identity
+)
+def test_statistics_of_pictures_do_not_depend_on_bands(name: str, options: dict[str, Any]) -> None:
+    operator = REGISTRY["final"][name](**options)
+    assert isinstance(operator, FinalOperator)
+    picture = Picture.unpacked(inputs("final"))
+    whole = statistics(operator, picture, BLOCKS[0])
+    for block in BLOCKS[1:]:
+        assert [v.tobytes() for v in statistics(operator, picture, block)] == [v.tobytes() for v in whole]
+
+
+@pytest.mark.parametrize("kind", ["generator", "mask"])
+def test_operators_of_whole_planes_say_so(kind: str) -> None:
+    whole = {name for k, name, options in ROWS if k == kind and REGISTRY[k][name](**options).needs_whole_plane}
+    assert whole == {"fft"}
+    command = REGISTRY[kind]["cmd"]
+    assert command(command="a.b:c").needs_whole_plane
+    assert not command(command="a.b:c", reach=3).needs_whole_plane
+
+
+@pytest.mark.parametrize(("name", "options"), [(n, o) for k, n, o in LOCAL if k == "generator"], ids=identity)
+def test_nothing_is_sharp_in_an_even_image(name: str, options: dict[str, Any]) -> None:
+    operator = REGISTRY["generator"][name](**options)
+    assert isinstance(operator, Generator)
+    blends = options.get("combine") == "Screen" or options.get("method") == "Close"  # brighter, or the image itself
+    if not operator.detail or name == "cmd" or blends:
+        return
+    flat = np.full((3, 40, 50), 0.37, np.float32)
+    answer = operator.apply(flat, Place((0, 0), (40, 50)))
+    if operator.compared:
+        answer = np.abs(answer - flat)
+    assert np.abs(answer).max() < 2e-5
+
+
+@pytest.mark.parametrize(
+    "name", ["dog", "log", "laplacian", "sobel", "prewitt", "roberts", "kirsch", "compass", "freichen"]
+)
+def test_dark_lines_are_as_sharp_as_bright_ones(name: str) -> None:
+    operator = REGISTRY["generator"][name](**({"sigma": 1} if name in ("dog", "log") else {}))
+    assert isinstance(operator, Generator)
+    line = np.full((1, 31, 31), 0.5, np.float32)
+    line[0, :16, 15] = 0.9  # some kernels see only where it ends
+    bright = operator.apply(line, Place((0, 0), (31, 31)))
+    dark = operator.apply(1 - line, Place((0, 0), (31, 31)))
+    assert np.allclose(bright, dark, atol=1e-6)
+    assert bright.max() > 0.05
+
+
+@pytest.mark.parametrize("name", ["sobel", "prewitt", "kirsch", "freichen"])
+def test_a_step_from_black_to_white_is_one(name: str) -> None:
+    operator = REGISTRY["generator"][name]()
+    assert isinstance(operator, Generator)
+    step = np.zeros((1, 21, 21), np.float32)
+    step[:, :, 10:] = 1
+    assert operator.apply(step, Place((0, 0), (21, 21)))[0, 10].max() == pytest.approx(1, abs=1e-6)
+
+
+def test_words_are_those_of_the_kernels() -> None:
+    from fusestack.operators import choices
+
+    assert set(choices.SPACES) == set(kernels.colour.SPACES)
+    assert choices.STATISTICS == kernels.window.STATISTICS
+    assert choices.INTERPOLATIONS == kernels.resample.INTERPOLATIONS
+    assert set(choices.KERNELS) == set(kernels.morphology.SHAPES)
+    assert choices.METHOD_REACH == kernels.morphology.REACH
+    assert choices.SHAPES == kernels.fourier.SHAPES
+    assert set(choices.MODES) == set(kernels.compose.MODES)
