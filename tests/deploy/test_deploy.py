@@ -95,4 +95,8 @@ def test_readme_shows_valid_configurations() -> None:
     for block in blocks:
         from fusestack.config.load import from_mapping
 
-        assert from_mapping(YAML(typ="safe").load(block)).config.output is not None
+        shown = YAML(typ="safe").load(block)
+        if "version" not in shown:  # a part of one
+            shown |= {"version": 1, "input": {"images": "*.jpg"}}
+        config = from_mapping(shown).config
+        assert config.output is not None or config.focus is not None
