@@ -95,7 +95,7 @@ class FrozenValues:
 
 @dataclass(frozen=True)
 class Bands:
-    """How a stack is cut for a statistic: rows of the planes, of one slice or of all at once.
+    """How a stack is cut for a statistic: rows of the planes, of a slice, of several small ones, or of all.
 
     Parameters
     ----------
@@ -120,22 +120,28 @@ class Bands:
         return -(-self.shape[3] // self.rows)
 
     @property
+    def slices(self) -> int:
+        """Slices of an entry: several where planes are small, so that entries are few."""
+        if self.deep:
+            return self.shape[2]
+        return min(self.shape[2], max(1, BAND_PIXELS // max(1, self.shape[3] * self.shape[4])))
+
+    @property
     def entries(self) -> int:
         """Entries of the statistic of one timepoint and channel."""
-        return self.bands * (1 if self.deep else self.shape[2])
+        return self.bands * -(-self.shape[2] // self.slices)
 
     @property
     def peak_bytes(self) -> int:
-        """Memory of one band, as it is read and as numbers."""
-        depth = self.shape[2] if self.deep else 1
-        return 12 * min(self.rows, self.shape[3]) * self.shape[4] * depth
+        """Memory of one entry, as it is read and as numbers."""
+        return 12 * min(self.rows, self.shape[3]) * self.shape[4] * self.slices
 
     def box(self, entry: int, t: int, c: int) -> Box:
         """Pixels of an entry."""
-        k, band = divmod(entry, self.bands)
-        low, high = (0, self.shape[2]) if self.deep else (k, k + 1)
-        top = band * self.rows
-        return Box((t, c, low, top, 0), (t + 1, c + 1, high, min(top + self.rows, self.shape[3]), self.shape[4]))
+        group, band = divmod(entry, self.bands)
+        low, top = group * self.slices, band * self.rows
+        high, bottom = min(low + self.slices, self.shape[2]), min(top + self.rows, self.shape[3])
+        return Box((t, c, low, top, 0), (t + 1, c + 1, high, bottom, self.shape[4]))
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from fusestack.config.focus import Focus
 from fusestack.errors import ConfigError, InputError
 from fusestack.fingerprint import digest
@@ -243,8 +245,9 @@ class _Maker:
             level = sharded(one.shape, (1, c, 1, height, width))
             peak = 4 * c * height * width * (1 if one.dtype == "uint8" else 2 if one.dtype == "uint16" else 4)
         else:
-            level = sharded(one.shape, (1, 1, one.depth_chunk, BLOCK, BLOCK), deep=False)
-            peak = 12 * one.depth_chunk * BLOCK * BLOCK
+            level = sharded(one.shape, (1, 1, one.depth_chunk, BLOCK, BLOCK))
+            itemsize = np.dtype(one.dtype).itemsize
+            peak = 4 * itemsize * one.depth_chunk * min(BLOCK, height) * min(BLOCK, width)
         if one.direct:
             slices = Made(one.slices, needs[0].key if needs else "", digest([facts, [n.fingerprint for n in needs]]))  # type: ignore[arg-type]
         else:

@@ -85,8 +85,11 @@ class FocusStages:
         return (self.stack.shape[0], self.sets, self.stack.slices, *self.look.shape)
 
     def _mask_level(self, *, whole: bool) -> Level:
-        side = _PLANE if whole else BLOCK
-        return sharded(self._mask_shape, (1, 1, 1, side, side))
+        if whole:
+            return sharded(self._mask_shape, (1, 1, 1, _PLANE, _PLANE))
+        height, width = self.look.shape
+        # several slices where planes are small, so that blocks are few
+        return sharded(self._mask_shape, (1, 1, max(1, BLOCK * BLOCK // (height * width)), BLOCK, BLOCK))
 
     def image(self, name: str) -> Made:
         """An image of the stack: stages that others share."""

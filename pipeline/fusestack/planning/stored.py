@@ -52,8 +52,8 @@ def stored_target(cache: str, name: str, fingerprint: str, title: str, dtype: st
     return Target(WRITERS["ome-zarr"], spec, 0, work)
 
 
-def sharded(shape: tuple[int, ...], block: Sequence[int], *, deep: bool = True) -> Level:
-    """Cut an array into blocks, stored as files of up to 1024 x 1024 pixels with chunks of 256 x 256 inside.
+def sharded(shape: tuple[int, ...], block: Sequence[int]) -> Level:
+    """Cut an array into blocks, stored as files of all their planes, 1024 x 1024 pixels, chunks of 256 x 256.
 
     Parameters
     ----------
@@ -61,15 +61,12 @@ def sharded(shape: tuple[int, ...], block: Sequence[int], *, deep: bool = True) 
         t, c, z, y, x.
     block : sequence of int
         What is computed in one piece, t, c, z, y, x; cut down to the array, in whole files.
-    deep : bool
-        Whether a file holds all channels and planes of a block, or one each.
     """
     chunk = tuple(min(_CHUNK, n) for n in shape[3:])
     file = tuple(min(_FILE // c, -(-n // c)) * c for n, c in zip(shape[3:], chunk, strict=True))
     plane = tuple(min(-(-b // f), -(-n // f)) * f for n, b, f in zip(shape[3:], block[3:], file, strict=True))
     lead = tuple(min(n, b) for n, b in zip(shape[:3], block[:3], strict=True))
-    depth = lead[1:] if deep else (1, 1)
-    return Level((1, 1, 1), shape, (1, 1, 1, *chunk), (1, *depth, *file), (*lead, *plane))
+    return Level((1, 1, 1), shape, (1, 1, 1, *chunk), (1, *lead[1:], *file), (*lead, *plane))
 
 
 def entries(shape: tuple[int, ...]) -> Level:
