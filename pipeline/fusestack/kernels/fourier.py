@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ OVERLAP = 128
 REDUCTION = 4
 """Pixels in one pixel of the reduced plane that the lowest frequencies are taken from."""
 _SPLIT = 1 / 96
+_ROWS = 256
 
 
 def curve_of(word: str) -> tuple[str, float] | None:
@@ -167,13 +169,40 @@ def whole(planes: Planes, transfers: tuple[Transfer, ...]) -> list[Planes]:
     list of float32[c, y, x]
     """
     side = padded_side(*planes.shape[1:])
-    v, u = _frequencies(side)
-    return _filtered(planes, side, [transfer.at(side, v, u) for transfer in transfers])
+    return _filtered(planes, side, [_whole_response(transfer, side) for transfer in transfers])
 
 
-def _frequencies(side: int) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Frequencies of ``rfft2`` of a square, in periods per square: a column and a row."""
-    return np.fft.fftfreq(side, 1 / side)[:, None], np.arange(side // 2 + 1, dtype=np.float64)[None, :]
+@functools.lru_cache(maxsize=2)
+def _whole_response(transfer: Transfer, side: int) -> NDArray[np.float32]:
+    return _response(transfer, side, side)
+
+
+def _response(transfer: Transfer, side: int, size: int, share: int = 0) -> NDArray[np.float32]:
+    """Values for the frequencies of ``rfft2`` of a square of `size` pixels; a few rows at a time, planes may be large.
+
+    Parameters
+    ----------
+    transfer : Transfer
+    side : int
+        Of the square that frequencies are counted for.
+    size : int
+    share : int
+        0: all frequencies; 1: the lowest ones, from a reduced plane; -1: all others.
+    """
+    v, u = np.fft.fftfreq(size, 1 / size)[:, None], np.arange(size // 2 + 1, dtype=np.float64)[None, :]
+    if share < 0:
+        v, u = v * (side / size), u * (side / size)
+    out = np.empty((v.size, u.size), np.float32)
+    for top in range(0, v.size, _ROWS):
+        rows = v[top : top + _ROWS]
+        found = transfer.at(side, rows, u)
+        low = _gaussian_split(rows / side, u / side) if share else 0
+        if share > 0:
+            found = found * low / (_block_response(rows / side) * _block_response(u / side))
+        elif share < 0:
+            found = found * (1 - low)
+        out[top : top + _ROWS] = found
+    return out
 
 
 def _filtered(planes: Planes, side: int, responses: list[NDArray[np.float32]]) -> list[Planes]:
@@ -186,8 +215,10 @@ def _filtered(planes: Planes, side: int, responses: list[NDArray[np.float32]]) -
     results = [np.empty_like(planes) for _ in responses]
     for c, plane in enumerate(planes):
         spectrum = fft.rfft2(plane[np.ix_(y, x)], overwrite_x=True)
-        for response, result in zip(responses, results, strict=True):
-            back = fft.irfft2(spectrum * response, s=(side, side), overwrite_x=True)
+        for number, (response, result) in enumerate(zip(responses, results, strict=True), 1):
+            part = spectrum if number == len(responses) else spectrum.copy()
+            part *= response
+            back = fft.irfft2(part, s=(side, side), overwrite_x=True)
             result[c] = back[top : top + height, left : left + width]
     return results
 
@@ -208,11 +239,8 @@ def reduced_low_pass(reduced: Planes, transfers: tuple[Transfer, ...], shape: tu
     list of float32[c, y / 4, x / 4]
     """
     side = tiled_side(*shape)
-    v, u = _frequencies(side // REDUCTION)
-    low = _gaussian_split(v / side, u / side) / (_block_response(v / side) * _block_response(u / side))
-    return _filtered(
-        reduced, side // REDUCTION, [(transfer.at(side, v, u) * low).astype(np.float32) for transfer in transfers]
-    )
+    size = side // REDUCTION
+    return _filtered(reduced, size, [_response(transfer, side, size, 1) for transfer in transfers])
 
 
 def tiled_side(height: int, width: int) -> int:
@@ -235,12 +263,15 @@ def tile(region: Planes, transfers: tuple[Transfer, ...], shape: tuple[int, int]
     -------
     list of float32[c, CORE, CORE]
     """
-    size = CORE + 2 * OVERLAP
     side = tiled_side(*shape)
-    v, u = (f / size for f in _frequencies(size))
-    high = 1 - _gaussian_split(v, u)
-    responses = [(transfer.at(side, v * side, u * side) * high).astype(np.float32) for transfer in transfers]
-    return [part[:, OVERLAP:-OVERLAP, OVERLAP:-OVERLAP] for part in _filtered(region, size, responses)]
+    responses = [_tile_response(transfer, side) for transfer in transfers]
+    parts = _filtered(region, CORE + 2 * OVERLAP, responses)
+    return [part[:, OVERLAP:-OVERLAP, OVERLAP:-OVERLAP] for part in parts]
+
+
+@functools.lru_cache(maxsize=8)
+def _tile_response(transfer: Transfer, side: int) -> NDArray[np.float32]:
+    return _response(transfer, side, CORE + 2 * OVERLAP, -1)
 
 
 def _gaussian_split(fy: NDArray[Any], fx: NDArray[Any]) -> NDArray[Any]:

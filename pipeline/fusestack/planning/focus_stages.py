@@ -220,7 +220,7 @@ class FocusStages:
             sharded((t, self.sets * planes * count, k, height, width), (1, count, 1, _PLANE, _PLANE)),
             facts=[str(transfers), planes],
             needs=[reduced],
-            peak=_BYTES * height * width * (8 + 2 * count),
+            peak=_BYTES * height * width * (6 + count),
         )
         return TiledLowPass(low.pixels, shape, planes, transfers), low
 
