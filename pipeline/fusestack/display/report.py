@@ -93,6 +93,9 @@ def _volume(image: PlannedImage) -> Volume:
 
 def _picture(volume: Volume) -> str:
     stream = io.BytesIO()
+    if volume.channels[0].shape[0] == 1:
+        draw(volume).save(stream, format="JPEG", quality=88)
+        return f'<img alt="the image" src="data:image/jpeg;base64,{_text(stream)}">'
     draw(volume).save(stream, format="PNG")
     return f'<img alt="middle planes and maximum projections" src="data:image/png;base64,{_text(stream)}">'
 
