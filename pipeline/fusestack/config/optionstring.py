@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 _SECOND = {"r": "R", "s": "S", "p": "P", "n": "N"}
 _NUMBER = re.compile(r"([A-Za-z]?)([+-]?(?:\d+\.?\d*|\.\d+))(%?)")
+_LITERAL = ("command", "path")
+"""Fields that come first, and are taken as they are."""
 _SWITCHES = {"": True, "yes": True, "no": False, "on": True, "off": False, "1": True, "0": False}
 _ELSEWHERE = {
     "align": "focus.align",
@@ -101,6 +103,7 @@ def _add(found: dict[str, Any], name: str, arguments: str) -> None:
         for operator in REGISTRY[kind].values():
             if operator.word == name:
                 options = _arguments(name, arguments, operator.letters, operator.words, operator)
+                _check(f"--{name}={arguments}", operator, options)
                 found.setdefault(key, []).append({operator.name: options})
                 return
     if name not in _OWN:
@@ -119,6 +122,19 @@ def _add(found: dict[str, Any], name: str, arguments: str) -> None:
             found.setdefault("substacks", []).append(options)
         case _:
             found["colorspace"] = options
+
+
+def _check(said: str, operator: type[Operator], options: dict[str, Any]) -> None:
+    """Refuse values here, where the user finds the word that holds them."""
+    from pydantic import ValidationError
+
+    from fusestack.config.messages import refusals
+
+    try:
+        operator.model_validate(options)
+    except ValidationError as error:
+        problems = "; ".join(f"{key}: {text}" for key, text in refusals(error, list(operator.model_fields)))
+        raise ValueError(f"{said}: {problems}") from error
 
 
 def _unknown_option(name: str) -> str:
@@ -145,7 +161,7 @@ def _arguments(
     for token in [token.strip() for token in text.split(",") if token.strip()]:
         key, equals, value = token.partition("=")
         number = _NUMBER.fullmatch(token)
-        if free and free[0] in ("command", "path"):
+        if free and free[0] in _LITERAL:
             options[free.pop(0)] = token
         elif equals and key in letters:
             options[letters[key]] = _value(value, letters[key], operator)
@@ -195,7 +211,8 @@ def option_string(operators: Sequence[Operator]) -> str:
 def _option(operator: Operator) -> str:
     names = {field: letter for letter, field in reversed(list(operator.letters.items()))}
     said = []
-    for field, value in operator.model_dump(mode="json", exclude_defaults=True).items():
+    differing = operator.model_dump(mode="json", exclude_defaults=True)
+    for field, value in sorted(differing.items(), key=lambda item: item[0] not in _LITERAL):
         if isinstance(value, bool):
             said.append(f"{names.get(field, field)}={'yes' if value else 'no'}")
         elif field in operator.words and isinstance(value, str):
