@@ -210,15 +210,19 @@ def option_string(operators: Sequence[Operator]) -> str:
 
 def _option(operator: Operator) -> str:
     names = {field: letter for letter, field in reversed(list(operator.letters.items()))}
-    said = []
     differing = operator.model_dump(mode="json", exclude_defaults=True)
-    for field, value in sorted(differing.items(), key=lambda item: item[0] not in _LITERAL):
+    # words are told apart by their order, so those before the last one that counts are said, too
+    words = [field for field in operator.words if field not in names]
+    count = max((i + 1 for i, field in enumerate(words) if field in differing), default=0)
+    said = []
+    for field, value in differing.items():
+        if field in words:
+            continue
+        letter = names[field]
         if isinstance(value, bool):
-            said.append(f"{names.get(field, field)}={'yes' if value else 'no'}")
-        elif field in operator.words and isinstance(value, str):
-            said.append(value)
-        elif isinstance(value, str):
-            said.append(f"{names.get(field, field)}={value}")
+            said.append(f"{letter}={'yes' if value else 'no'}")
         else:
-            said.append(f"{names.get(field, field)}{value:g}")
+            said.append(f"{letter}={value}" if isinstance(value, str) else f"{letter}{value:g}")
+    spoken = [str(getattr(operator, field)) for field in words[:count]]
+    said = [*spoken, *said] if words and words[0] in _LITERAL else [*said, *spoken]
     return f"--{operator.word}" + (f"={','.join(said)}" if said else "")
