@@ -222,7 +222,8 @@ def _option(operator: Operator) -> str:
         if isinstance(value, bool):
             said.append(f"{letter}={'yes' if value else 'no'}")
         else:
-            said.append(f"{letter}={value}" if isinstance(value, str) else f"{letter}{value:g}")
+            text = value if isinstance(value, str) else f"{value:g}"
+            said.append(f"{letter}={text}" if isinstance(value, str) or len(letter) > 1 else f"{letter}{text}")
     spoken = [str(getattr(operator, field)) for field in words[:count]]
     said = [*spoken, *said] if words and words[0] in _LITERAL else [*said, *spoken]
     return f"--{operator.word}" + (f"={','.join(said)}" if said else "")
