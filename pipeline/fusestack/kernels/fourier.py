@@ -64,23 +64,24 @@ class Transfer:
     middle: float = 0.5
     high_pass: bool = False
 
-    def of(self, ramp: NDArray[Any], peak: float = 1.0, blur: float = 0.0) -> NDArray[np.float32]:
-        """Values for ramps 0..1; `peak` is the highest ramp of the discrete filter, which curves are stretched to."""
+    def of(self, ramp: NDArray[Any], peak: float = 1.0) -> NDArray[Any]:
+        """Values of a low pass for ramps 0..1, not for ``solid``.
+
+        Parameters
+        ----------
+        ramp : float[...]
+        peak : float
+            Highest ramp of the discrete filter, which curves are stretched to.
+        """
         found = curve_of(self.curve)
         if found is None:
             raise ValueError(f"no curve {self.curve}")
         name, number = found
-        if name == "solid":
-            inside = ramp > 0 if blur == 0 else 0.5 * (1 + np.tanh(ramp / blur))
-            h = np.asarray(inside, dtype=np.float64)
-        else:
-            h = _curve(name, number, ramp)
-            if name in _STRETCHED:
-                low, high = (float(_curve(name, number, np.array(v))) for v in (0.0, peak))
-                h = (h - low) / (high - low) if high > low else h
-            if self.contrast:
-                h = _sigmoid(h, self.contrast, self.middle)
-        return np.asarray(1 - h if self.high_pass else h, dtype=np.float32)
+        h = _curve(name, number, ramp)
+        if name in _STRETCHED:
+            low, high = (float(_curve(name, number, np.array(v))) for v in (0.0, peak))
+            h = (h - low) / (high - low) if high > low else h
+        return _sigmoid(h, self.contrast, self.middle) if self.contrast else h
 
     def at(self, side: int, v: NDArray[Any], u: NDArray[Any]) -> NDArray[np.float32]:
         """Values at frequencies, as ImageMagick draws them for a square of `side` pixels.
@@ -98,12 +99,14 @@ class Transfer:
         float32[...]
         """
         radius = math.floor(side * self.radius / 200)
-        reach = max(radius - 0.5, 0.5)
         if self.curve == "solid":
-            ramp = 1 - np.hypot(v, u) / max(radius, 1)
-            return self.of(np.clip(ramp, 0, 1), blur=self.contrast / max(radius, 1))
-        ramp = np.clip(1 - _distance(np.abs(v - 0.5) / reach, np.abs(u - 0.5) / reach, self.shape), 0, 1)
-        return self.of(ramp, peak=max(0.0, 1 - math.sqrt(0.5) / reach))
+            edge = max(radius, 1)
+            h = _solid(edge * (1 - _distance(np.abs(v) / edge, np.abs(u) / edge, self.shape)), self.contrast)
+        else:
+            reach = max(radius - 0.5, 0.5)
+            ramp = np.clip(1 - _distance(np.abs(v - 0.5) / reach, np.abs(u - 0.5) / reach, self.shape), 0, 1)
+            h = self.of(ramp, peak=max(0.0, 1 - math.sqrt(0.5) / reach))
+        return np.asarray(1 - h if self.high_pass else h, dtype=np.float32)
 
 
 def _distance(v: NDArray[Any], u: NDArray[Any], shape: str) -> NDArray[Any]:
@@ -118,6 +121,15 @@ def _distance(v: NDArray[Any], u: NDArray[Any], shape: str) -> NDArray[Any]:
             return np.asarray(np.minimum(v, u))
         case _:
             return np.asarray(np.minimum(np.abs(v + u), np.abs(v - u)) / math.sqrt(2))
+
+
+def _solid(inside: NDArray[Any], blur: float) -> NDArray[Any]:
+    """1 inside and 0 outside; `inside` is the distance to the edge, `blur` the sigma of a Gaussian across it."""
+    if blur <= 0:
+        return (inside > 0).astype(np.float64)
+    from scipy.special import erf
+
+    return np.asarray(0.5 * (1 + erf(inside / (math.sqrt(2) * blur))))
 
 
 def _curve(name: str, b: float, g: NDArray[Any]) -> NDArray[Any]:

@@ -42,13 +42,23 @@ def smooth_edges(edge: Planes, limits: tuple[float, float], radius: float, sigma
     return blur(_stretched(edge, limits), radius, sigma)
 
 
-def adaptive_sharpen(planes: Planes, edge: Planes, limits: tuple[float, float], radius: float, sigma: float) -> Planes:
+def adaptive_sharpen(
+    planes: Planes,
+    alpha: NDArray[np.float32],
+    edge: Planes,
+    limits: tuple[float, float],
+    radius: float,
+    sigma: float,
+) -> Planes:
     """Sharpen, the more the nearer to an edge.
 
     Parameters
     ----------
     planes : float32[c, y, x]
         Colours.
+    alpha : float32[y, x]
+        Opacity; where a neighbour is transparent, the pixel stands in for it. Weights times opacity, as the original
+        has them, would divide by sums near 0 at soft borders.
     edge : float32[c, y, x]
         From `smooth_edges`.
     limits : (float, float)
@@ -73,7 +83,7 @@ def adaptive_sharpen(planes: Planes, edge: Planes, limits: tuple[float, float], 
         kernels[j, :n, :n] = kernel / kernel.sum()
     out = np.empty_like(planes)
     for plane, result in zip(planes, out, strict=True):
-        _sharpen(np.ascontiguousarray(plane), strength, kernels, result)
+        _sharpen(np.ascontiguousarray(plane), np.ascontiguousarray(alpha), strength, kernels, result)
     return out
 
 
@@ -84,7 +94,7 @@ def _stretched(planes: Planes, limits: tuple[float, float]) -> Planes:
 
 
 @njit
-def _sharpen(plane: Any, strength: Any, kernels: Any, out: Any) -> None:
+def _sharpen(plane: Any, alpha: Any, strength: Any, kernels: Any, out: Any) -> None:
     height, width = plane.shape
     full = kernels.shape[1]
     for y in range(height):
@@ -96,11 +106,13 @@ def _sharpen(plane: Any, strength: Any, kernels: Any, out: Any) -> None:
             if n <= 1:
                 out[y, x] = plane[y, x]
                 continue
-            total = np.float32(0)
+            value = plane[y, x]
+            total = value
             for i in range(n):
-                row = plane[min(max(y + i - n // 2, 0), height - 1)]
+                other = min(max(y + i - n // 2, 0), height - 1)
                 for k in range(n):
-                    total += kernels[j, i, k] * row[min(max(x + k - n // 2, 0), width - 1)]
+                    place = min(max(x + k - n // 2, 0), width - 1)
+                    total += kernels[j, i, k] * alpha[other, place] * (plane[other, place] - value)
             out[y, x] = total
 
 

@@ -1,4 +1,7 @@
-"""Operators of the user's own: a Python function, or options of ImageMagick where it is installed."""
+"""Operators of the user's own: a Python function, or options of ImageMagick.
+
+Some options are computed here (see `imagemagick`), all others by ImageMagick where it is installed.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,14 @@ import shlex
 import shutil
 import subprocess
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
-from pydantic import Field
+from pydantic import AfterValidator, Field, ValidationInfo
+from pydantic_core import PydanticCustomError
 
 from fusestack.errors import ConfigError
+from fusestack.operators import imagemagick
 from fusestack.operators.base import Place, Whole, operator
 from fusestack.operators.cuts import CutOperator
 from fusestack.operators.finals import FinalOperator
@@ -33,8 +38,7 @@ if TYPE_CHECKING:
 
 _FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 _COMMAND = Field(min_length=1, description="module:function of Python, or options of ImageMagick such as '-edge 1'")
-_REACH = Field(default=None, description="how many pixels it looks at on each side; default: the whole slice")
-_NEEDED = Field(description="how many pixels it looks at on each side")
+_REACH = Field(default=None, description="how many pixels it looks at on each side; default: what is known of it")
 _SECONDS = 3600
 
 
@@ -48,6 +52,8 @@ def run_command(command: str, planes: Planes) -> Planes:
     """
     if _FUNCTION.fullmatch(command):
         found = np.asarray(_function(command)(planes.copy()), dtype=np.float32)
+    elif own := imagemagick.known(command):
+        found = own.apply(planes)
     else:
         found = _imagemagick(command, planes)
     if found.shape != planes.shape:
@@ -55,17 +61,29 @@ def run_command(command: str, planes: Planes) -> Planes:
     return found
 
 
-def check_command(command: str) -> None:
+def check_command(operator: Command | MaskCommand | CutCommand | FinalCommand) -> None:
     """Refuse a command that cannot be run here.
 
     Raises
     ------
     ConfigError
     """
-    if _FUNCTION.fullmatch(command):
-        _function(command)
-    else:
+    if _FUNCTION.fullmatch(operator.command):
+        _function(operator.command)
+    elif not imagemagick.known(operator.command):
         _program()
+
+
+def known_reach(command: str, declared: int | None) -> int | None:
+    """How far a command looks: as declared, but no less than what is known of it; None if nobody knows."""
+    own = None if _FUNCTION.fullmatch(command) else imagemagick.known(command)
+    return declared if own is None else max(own.halo, declared or 0)
+
+
+def _needed(declared: int | None, info: ValidationInfo) -> int | None:
+    if "command" in info.data and known_reach(info.data["command"], declared) is None:
+        raise PydanticCustomError("missing", "missing")
+    return declared
 
 
 def _function(command: str) -> Any:
@@ -109,6 +127,9 @@ def _imagemagick(command: str, planes: Planes) -> Planes:
     return np.frombuffer(answer.stdout, dtype="<f4").reshape(height, width, count).transpose(2, 0, 1).astype(np.float32)
 
 
+_NeededReach = Annotated[Whole | None, Field(validate_default=True), AfterValidator(_needed)]
+
+
 @operator("generator", "cmd")
 class Command(Generator):
     """A command as a generator."""
@@ -121,11 +142,11 @@ class Command(Generator):
     @property
     def needs_whole_plane(self) -> bool:
         """Where its reach is not known."""
-        return self.reach is None
+        return known_reach(self.command, self.reach) is None
 
     def halo(self) -> int:
-        """As declared."""
-        return self.reach or 0
+        """As declared, or known."""
+        return known_reach(self.command, self.reach) or 0
 
     def apply(self, planes: Planes, place: Place) -> Planes:
         """See `Generator.apply`."""
@@ -154,11 +175,11 @@ class MaskCommand(MaskOperator):
     @property
     def needs_whole_plane(self) -> bool:
         """Where its reach is not known."""
-        return self.reach is None
+        return known_reach(self.command, self.reach) is None
 
     def halo(self) -> int:
-        """As declared."""
-        return self.reach or 0
+        """As declared, or known."""
+        return known_reach(self.command, self.reach) or 0
 
     def apply(self, mask: Planes, place: Place) -> Planes:
         """See `MaskOperator.apply`."""
@@ -170,13 +191,13 @@ class CutCommand(CutOperator):
     """A command on the cut."""
 
     command: str = _COMMAND
-    reach: Whole = _NEEDED
+    reach: _NeededReach = _REACH
     letters: ClassVar = {"halo": "reach"}
     words: ClassVar = ("command",)
 
     def halo(self) -> int:
-        """As declared."""
-        return self.reach
+        """As declared, or known."""
+        return known_reach(self.command, self.reach) or 0
 
     def apply(self, step: Step) -> None:
         """See `CutOperator.apply`."""
@@ -188,14 +209,18 @@ class FinalCommand(FinalOperator):
     """A command on the colours of the picture."""
 
     command: str = _COMMAND
-    reach: Whole = _NEEDED
+    reach: _NeededReach = _REACH
     letters: ClassVar = {"halo": "reach"}
     words: ClassVar = ("command",)
 
     def halo(self) -> int:
-        """As declared."""
-        return self.reach
+        """As declared, or known."""
+        return known_reach(self.command, self.reach) or 0
 
     def apply(self, picture: Picture, known: Sequence[NDArray[np.float64]]) -> Picture:
         """See `FinalOperator.apply`."""
         return replace(picture, colours=run_command(self.command, picture.colours))
+
+
+COMMANDS = (Command, MaskCommand, CutCommand, FinalCommand)
+"""Operators that run a command."""

@@ -242,7 +242,7 @@ class CutWave(CutOperator):
 class CutFill(CutOperator):
     """Only above a threshold, or where nothing is painted yet."""
 
-    percent: Count = Field(default=20, le=100, description="percent")
+    percent: Percent = Field(default=20, description="percent")
     letters: ClassVar = {"t": "percent"}
     recursive: ClassVar = True
 

@@ -7,7 +7,7 @@ of the gradient: 0 where nothing changes, 1 at a step from black to white.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -30,6 +30,17 @@ _SIDES = {
     "kirsch": ([[5, -3, -3], [5, 0, -3], [5, -3, -3]], 15.0),
     "compass": ([[1, 1, -1], [1, -2, -1], [1, 1, -1]], 5.0),
 }
+_BASIS = (
+    [[1, _ROOT, 1], [0, 0, 0], [-1, -_ROOT, -1]],
+    [[1, 0, -1], [_ROOT, 0, -_ROOT], [1, 0, -1]],
+    [[0, -1, _ROOT], [1, 0, -1], [-_ROOT, 1, 0]],
+    [[_ROOT, -1, 0], [-1, 0, 1], [0, 1, -_ROOT]],
+    [[0, 1, 0], [-1, 0, -1], [0, 1, 0]],
+    [[-1, 0, 1], [0, 0, 0], [1, 0, -1]],
+    [[1, -2, 1], [-2, 4, -2], [1, -2, 1]],
+    [[-2, 1, -2], [1, 4, 1], [-2, 1, -2]],
+    [[1, 1, 1], [1, 1, 1], [1, 1, 1]],
+)
 
 
 def directions(name: str, count: int) -> list[NDArray[np.float64]]:
@@ -77,16 +88,32 @@ class Prewitt(_Edge):
 
 @operator("generator", "freichen")
 class FreiChen(_Edge):
-    """Size of the gradient by the kernels of Frei and Chen; only number 0 of the original is of use."""
+    """Responses of the kernels of Frei and Chen: the size of the gradient, or sizes of single patterns, united."""
 
-    number: Whole = Field(default=0, le=0, description="0, the gradient")
-    combine: choice(_SUMS) = Field(default="Screen", description="kept for imfuse's sake; the gradient needs none")  # type: ignore[valid-type]
+    number: Literal[0, 1, 2, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19] = Field(
+        default=0,
+        description="0: the gradient; 1, 2: along one diagonal; 11 to 19: one pattern of the basis (19 is the mean); 10: 11 to 18",
+    )
+    combine: choice(_SUMS) = Field(default="Screen", description="how several patterns are united")  # type: ignore[valid-type]
     letters: ClassVar = {**Generator.letters, "n": "number"}
     words: ClassVar = ("combine",)
 
     def apply(self, planes: Planes, place: Place) -> Planes:
         """See `Generator.apply`."""
-        return _gradient(planes, "freichen")
+        if self.number == 0:
+            return _gradient(planes, "freichen")
+        chosen = {1: (3,), 2: (2,), 10: range(8)}.get(self.number, (self.number - 11,))
+        responses = [np.abs(kernels.smooth.convolve(planes, frei_chen(k))) for k in chosen]
+        return _united([np.minimum(response, 1) for response in responses], self.combine)
+
+
+def frei_chen(pattern: int) -> NDArray[np.float64]:
+    """Pattern 0 to 8 of the basis of Frei and Chen (IEEE Trans. Comput. C-26, 1977), positive weights scaled to 1.
+
+    Four edges (two along the axes, two along the diagonals), two lines, two points, and the mean.
+    """
+    kernel = np.array(_BASIS[pattern], dtype=np.float64)
+    return np.asarray(kernel / kernel[kernel > 0].sum())
 
 
 @operator("generator", "roberts")

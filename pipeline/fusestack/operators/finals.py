@@ -122,7 +122,7 @@ class FinalBlur(FinalOperator):
 class FinalVariableBlur(FinalOperator):
     """Blurs the more, the lower the mask is."""
 
-    radius: Annotated[float, Field(ge=0, le=16)] = Field(default=4, description="sigma at mask 0, pixels")
+    radius: Annotated[float, Field(ge=0, le=32)] = Field(default=4, description="sigma at mask 0, pixels")
     threshold: AnyPercent = Field(default=20, description="above it nothing is blurred, percent")
     letters: ClassVar = {"r": "radius", "t": "threshold"}
 
@@ -212,7 +212,9 @@ class FinalSharpen(FinalOperator):
         """See `FinalOperator.apply`."""
         edge = kernels.sharpen.edges(picture.colours, self.radius)
         smooth = kernels.sharpen.smooth_edges(edge, _pair(known[0]), self.radius, self.sigma)
-        sharp = kernels.sharpen.adaptive_sharpen(picture.colours, smooth, _pair(known[1]), self.radius, self.sigma)
+        sharp = kernels.sharpen.adaptive_sharpen(
+            picture.colours, picture.alpha, smooth, _pair(known[1]), self.radius, self.sigma
+        )
         return replace(picture, colours=sharp)
 
 

@@ -159,7 +159,7 @@ class DifferenceOfGaussians(Generator):
 
     def halo(self) -> int:
         """Half of the window of the wider Gaussian."""
-        return kernels.gaussians.disk_width(self.radius, max(self._second, 0.1)) // 2
+        return len(kernels.stencils.difference_of_gaussians(self.radius, self.sigma, self._second)) // 2
 
     def apply(self, planes: Planes, place: Place) -> Planes:
         """See `Generator.apply`."""

@@ -105,7 +105,7 @@ def _frozen(loaded: LoadedConfig, focus: Focus) -> dict[str, Any] | None:
 
 def _check(loaded: LoadedConfig, recipe: Recipe, stack: StackInput) -> None:
     """Refuse what the stack or this machine does not have."""
-    from fusestack.operators.commands import check_command
+    from fusestack.operators.commands import COMMANDS, check_command
 
     for name in recipe.backgrounds:
         if name.lower() not in ("transparent", *NESTED) and _image_name(name) is None and _colour(name) is None:
@@ -115,8 +115,8 @@ def _check(loaded: LoadedConfig, recipe: Recipe, stack: StackInput) -> None:
             )
     for operators in (recipe.generators, recipe.chain, recipe.cuts, recipe.finals):
         for operator in operators:
-            if hasattr(operator, "command"):
-                check_command(operator.command)
+            if isinstance(operator, COMMANDS):
+                check_command(operator)
     if not recipe.generators and all(name.lower() == "transparent" for name in recipe.backgrounds):
         raise ConfigError(
             f"{loaded.cite('focus.background')}: without masks, nothing would be painted; name a background"
