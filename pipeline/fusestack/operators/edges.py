@@ -92,7 +92,7 @@ class FreiChen(_Edge):
 
     number: Literal[0, 1, 2, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19] = Field(
         default=0,
-        description="0: the gradient; 1, 2: along one diagonal; 11 to 19: one pattern of the basis (19 is the mean); 10: 11 to 18",
+        description="0: the gradient; 1, 2: along a diagonal; 11 to 19: a pattern of the basis (19: mean); 10: 11-18",
     )
     combine: choice(_SUMS) = Field(default="Screen", description="how several patterns are united")  # type: ignore[valid-type]
     letters: ClassVar = {**Generator.letters, "n": "number"}
