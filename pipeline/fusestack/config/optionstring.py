@@ -226,4 +226,4 @@ def _option(operator: Operator) -> str:
             said.append(f"{letter}={text}" if isinstance(value, str) or len(letter) > 1 else f"{letter}{text}")
     spoken = [str(getattr(operator, field)) for field in words[:count]]
     said = [*spoken, *said] if words and words[0] in _LITERAL else [*said, *spoken]
-    return f"--{operator.word}" + (f"={','.join(said)}" if said else "")
+    return shlex.quote(f"--{operator.word}" + (f"={','.join(said)}" if said else ""))

@@ -218,20 +218,24 @@ def _response(transfer: Transfer, side: int, size: int, share: int = 0) -> NDArr
 
 
 def _filtered(planes: Planes, side: int, responses: list[NDArray[np.float32]]) -> list[Planes]:
+    """Rows that only repeat the edge are not transformed by themselves, and not transformed back."""
     from scipy import fft
 
     height, width = planes.shape[1:]
     top, left = (side - height) // 2, (side - width) // 2
-    y = np.clip(np.arange(side) - top, 0, height - 1)
-    x = np.clip(np.arange(side) - left, 0, width - 1)
+    rows = slice(top, top + height)
+    around = ((0, 0), (left, side - width - left))
     results = [np.empty_like(planes) for _ in responses]
     for c, plane in enumerate(planes):
-        spectrum = fft.rfft2(plane[np.ix_(y, x)], overwrite_x=True)
+        lines = fft.rfft(np.pad(plane, around, mode="edge"), axis=1)
+        spectrum = np.empty((side, lines.shape[1]), lines.dtype)
+        spectrum[:top], spectrum[rows], spectrum[rows.stop :] = lines[0], lines, lines[-1]
+        spectrum = fft.fft(spectrum, axis=0, overwrite_x=True)
         for number, (response, result) in enumerate(zip(responses, results, strict=True), 1):
             part = spectrum if number == len(responses) else spectrum.copy()
             part *= response
-            back = fft.irfft2(part, s=(side, side), overwrite_x=True)
-            result[c] = back[top : top + height, left : left + width]
+            back = fft.ifft(part, axis=0, overwrite_x=True)[rows]
+            result[c] = fft.irfft(back, n=side, axis=1)[:, left : left + width]
     return results
 
 

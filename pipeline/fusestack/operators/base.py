@@ -52,7 +52,7 @@ class Operator(BaseModel):
     `halo` more pixels where the image goes on, and none where it ends.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, defer_build=True)
 
     name: ClassVar[str] = ""
     word: ClassVar[str] = ""
