@@ -112,7 +112,8 @@ class Generate:
         else:
             answer = generator.apply(seen, place)
         if generator.compared:
-            answer = np.minimum(np.abs(answer - seen), 1)
+            answer = answer - seen
+            np.minimum(np.abs(answer, out=answer), 1, out=answer)
         if generator.negate:
             answer = 1 - answer
         rows, columns = region.within(outer)
@@ -134,6 +135,7 @@ class Generate:
 
     def warm_up(self) -> None:
         """Compile what the generator needs, on a few pixels."""
+        kernels.levels.shorten(np.zeros((1, 1), np.float32))
         if (
             self.low_pass is None
             and not isinstance(self.generator, DepthMap)

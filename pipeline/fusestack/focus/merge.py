@@ -141,6 +141,11 @@ class Merge:
 
     def warm_up(self) -> None:
         """Compile what the operators need, on a few pixels."""
+        one = np.zeros((1, 1), np.float32)
+        kernels.levels.shorten(kernels.levels.screened(one, one))
+        for part in (*self.first, *self.last):
+            if part.levels is not None and part.levels.counts is not None:
+                kernels.levels.equalise(one, 0, 1, np.zeros(kernels.levels.BINS, np.float32))
         chain = self.chain if self.low_pass is None else self.chain[1:]
         for operator in chain:
             if operator.word != "maskcmd":

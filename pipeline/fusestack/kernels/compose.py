@@ -96,3 +96,9 @@ def compose(mode: str, source: Planes, destination: Planes) -> Planes:
     float32[c, y, x]
     """
     return np.clip(MODES[mode](source, destination), 0, 1).astype(np.float32, copy=False)
+
+
+def difference(first: Planes, second: Planes) -> Planes:
+    """Size of the difference of two images, in place of the first, which is given back; float32[c, y, x]."""
+    np.subtract(first, second, out=first)
+    return np.abs(first, out=first)

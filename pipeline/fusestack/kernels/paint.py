@@ -32,22 +32,34 @@ def paint_over(colours: Planes, alpha: Plane, source: Planes, opacity: Plane) ->
 
 @njit
 def _paint(colours: Any, alpha: Any, source: Any, opacity: Any) -> None:
-    one = np.float32(1)
+    new, old = np.empty(alpha.shape[1], np.float32), np.empty(alpha.shape[1], np.float32)
     for y in range(alpha.shape[0]):
-        for x in range(alpha.shape[1]):
-            new = opacity[y, x]
-            if new <= 0:
-                continue
-            if new >= one:
-                for c in range(colours.shape[0]):
-                    colours[c, y, x] = source[c, y, x]
-                alpha[y, x] = one
-                continue
-            old = alpha[y, x] * (one - new)
-            total = new + old
+        if _shares(alpha[y], opacity[y], new, old) > 0:
             for c in range(colours.shape[0]):
-                colours[c, y, x] = (new * source[c, y, x] + old * colours[c, y, x]) / total
-            alpha[y, x] = total
+                _mix(colours[c, y], source[c, y], new, old)
+
+
+@njit
+def _shares(alpha: Any, opacity: Any, new: Any, old: Any) -> Any:
+    """Shares of the source and of what is there; exactly 0 and 1 where nothing is painted. The greatest opacity."""
+    zero, one, most = np.float32(0), np.float32(1), np.float32(0)
+    for x in range(alpha.size):
+        over = min(max(opacity[x], zero), one)
+        under = alpha[x] * (one - over)
+        total = over + under if over < one else one
+        scale = one / total if over > zero else zero
+        new[x] = over * scale
+        old[x] = under * scale if over > zero else one
+        alpha[x] = total
+        most = max(most, over)
+    return most
+
+
+@njit
+def _mix(row: Any, source: Any, new: Any, old: Any) -> None:
+    one = np.float32(1)
+    for x in range(row.size):
+        row[x] = source[x] if new[x] == one else new[x] * source[x] + old[x] * row[x]
 
 
 def hard_cut(mask: Plane, greatest: Plane, tolerance: np.float32) -> Plane:

@@ -141,7 +141,9 @@ class Blur(Generator):
         """See `Generator.apply`."""
         smooth = kernels.smooth.gaussian if self.kernel == "gaussian" else kernels.smooth.blur
         first = smooth(planes, self.radius, self.sigma)
-        return first if self._second == 0 else np.abs(first - smooth(planes, self.radius, self._second))
+        return (
+            first if self._second == 0 else kernels.compose.difference(first, smooth(planes, self.radius, self._second))
+        )
 
 
 @operator("generator", "dog")
@@ -235,7 +237,7 @@ class Wavelet(Generator):
         first = kernels.wavelet.denoise(planes, self.percent / 100)
         if self.percent2 is None:
             return first
-        return np.asarray(np.abs(first - kernels.wavelet.denoise(planes, self.percent2 / 100)))
+        return kernels.compose.difference(first, kernels.wavelet.denoise(planes, self.percent2 / 100))
 
 
 @operator("generator", "resize")
@@ -307,7 +309,7 @@ class Fourier(Generator):
 
     def combine(self, parts: list[Planes]) -> Planes:
         """Answer from the filtered colours, one for each of `transfers`."""
-        return parts[0] if len(parts) == 1 else np.abs(parts[0] - parts[1])
+        return parts[0] if len(parts) == 1 else kernels.compose.difference(parts[0], parts[1])
 
     def apply(self, planes: Planes, place: Place) -> Planes:
         """See `Generator.apply`; for whole planes."""
@@ -339,7 +341,7 @@ class WindowStatistic(Generator):
         first = kernels.window.statistic(planes, self.statistic, self.window)
         if self.window2 is None:
             return first
-        return np.asarray(np.abs(first - kernels.window.statistic(planes, self.statistic, self.window2)))
+        return kernels.compose.difference(first, kernels.window.statistic(planes, self.statistic, self.window2))
 
 
 @operator("generator", "diffstat")
@@ -360,9 +362,8 @@ class StatisticDifference(Generator):
     def apply(self, planes: Planes, place: Place) -> Planes:
         """See `Generator.apply`."""
         first = kernels.window.statistic(planes, self.statistic, self.window)
-        return np.asarray(
-            np.abs(first - kernels.window.statistic(planes, self.statistic2, self.window2 or self.window))
-        )
+        second = kernels.window.statistic(planes, self.statistic2, self.window2 or self.window)
+        return kernels.compose.difference(first, second)
 
 
 @operator("generator", "morphology")
