@@ -261,21 +261,20 @@ class FocusStages:
             part = Part(masks.pixels, levels, weight, generator.low / 100, generator.high / 100)
             (first if generator.merged_first else last).append(part)
             (first_needs if generator.merged_first else last_needs).extend([masks, *needs])
-        links = _links(recipe.chain)
+        # small planes are blocks of their own, so that one link is enough
+        whole = any(self._whole(one) for one in recipe.chain if one.needs_whole_plane)
+        links = [recipe.chain] if whole else _links(recipe.chain)
         below: Made | None = None
         for number, chain in enumerate(links):
             end = number == len(links) - 1
             name = f"{self.prefix}merge" + (f"/{number + 1}" if len(links) > 1 else "")
-            low_pass, whole = None, False
+            low_pass = None
             needs = [self.slices, *first_needs] if below is None else [self.slices, below]
-            if chain and chain[0].needs_whole_plane:
-                whole = self._whole(chain[0])
-                if not whole and below is not None:
-                    transfers = chain[0].transfers
-                    low_pass, low = self._low_pass(name, MaskReader(below.pixels), 1, transfers, [below], "mask")
-                    needs = [*needs, low]
-            halo = sum(one.halo() for one in chain)
-            side = max(BLOCK, *(self.look.shape)) if whole else BLOCK
+            if below is not None and not whole:
+                transfers = chain[0].transfers
+                low_pass, low = self._low_pass(name, MaskReader(below.pixels), 1, transfers, [below], "mask")
+                needs = [*needs, low]
+            side = BLOCK + 2 * sum(one.halo() for one in chain)
             weights = [[part.weight, part.low, part.high, part.levels is not None] for part in (*first, *last)]
             below = self.workshop.add(
                 name,
@@ -293,7 +292,7 @@ class FocusStages:
                 self._mask_level(whole=whole),
                 facts=[recipe.mode, weights, [one.facts() for one in chain], self._look_facts, end],
                 needs=[*needs, *(last_needs if end else [])],
-                peak=self._peak(chain[0], 1, whole=True) if whole else _BYTES * (side + 2 * halo) ** 2 * 10,
+                peak=self._peak(chain[0], 1, whole=True) if whole else _BYTES * side**2 * 10,
             )
         if below is None:
             raise ConfigError("focus.masks: the list is empty; name at least one operator")
