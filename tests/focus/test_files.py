@@ -343,15 +343,23 @@ def test_fuse_and_focus_in_one_configuration(tmp_path: Path) -> None:
 
 
 MISTAKES: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
-    "no file": ({"images": "nothing/*.jpg"}, InputError, "no such file, and no file that fits the pattern"),
+    "no file": ({"images": "nothing/*.jpg"}, InputError, "there is no such folder; correct input.images"),
     "no picture": ({"images": "notes.txt"}, InputError, "notes.txt"),
     "other size": (
         {"images": ["in/slice_1.tif", "small.tif"]},
         InputError,
-        r"small.tif: its size \(y, x\) is \(9, 9\)",
+        "small.tif: is 9 x 9 pixels, but slice_1.tif is 130 x 90 pixels",
     ),
-    "other colours": ({"images": ["in/slice_1.tif", "grey.tif"]}, InputError, "its colours is L"),
-    "other type": ({"images": ["in/slice_1.tif", "deep.tif"]}, InputError, "its pixel type is uint16"),
+    "other colours": (
+        {"images": ["in/slice_1.tif", "grey.tif"]},
+        InputError,
+        "grey.tif: is grey, but slice_1.tif is in colour",
+    ),
+    "other type": (
+        {"images": ["in/slice_1.tif", "deep.tif"]},
+        InputError,
+        "deep.tif: has uint16 pixels, but slice_1.tif has uint8 pixels",
+    ),
 }
 
 
@@ -425,5 +433,5 @@ def test_a_python_user(tmp_path: Path) -> None:
 def test_the_preset_is_what_it_says() -> None:
     recipe = recipe_of(Focus(), photographs=True)
     assert recipe.is_preset
-    assert recipe.option_string() == "--blur=s1,S2 --maskblur=s4 --bg=max"
+    assert recipe.option_string() == "--blur=s1,S2 --maskwave=p100 --maskblur=s4 --bg=max --between=p100"
     assert not recipe_of(Focus.model_validate({"options": "--blur"}), photographs=True).is_preset

@@ -219,6 +219,6 @@ def test_the_preset_beats_every_option_set(tmp_path: Path) -> None:
     depth = png(FOLDER / GOLDEN["inputs"]["syn"]["depth"]) * 7
     inner = (slice(12, -12), slice(12, -12))
     image = found.image.values[..., :3] / 65535
-    assert psnr(image[inner], truth[inner]) > 39.5  # the best single choice of slices: 38.41
-    assert ssim(image[inner], truth[inner]) > 0.993
+    assert psnr(image[inner], truth[inner]) > 39.2  # the best single choice of slices: 38.41
+    assert ssim(image[inner], truth[inner]) > 0.9925
     assert float(np.nanmean(np.abs(found.depth.values - depth)[inner])) < 0.05

@@ -295,7 +295,7 @@ def test_damage_is_noticed_or_harmless(tmp_path_factory, form, data):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "is empty; convert it to one of them, restore it"),
+        (b"", "is empty; restore it"),
         (b"GIF89a and so on", "is no JPEG, PNG or TIFF file; convert it"),
         (encoded("PNG")[:8], ".*the file is cut"),
         (encoded("TIFF")[:8], "is truncated or damaged"),

@@ -166,7 +166,10 @@ class Focus(Model):
         """Turn the option string into the lists that it stands for."""
         if not isinstance(value, dict):
             return value
-        value = {key: one for key, one in value.items() if one is not None or key == "background"}
+        if any("--" in str(key) for key in value):
+            raise _contradiction([("options", "put quotes around the string: in braces, a comma begins another key")])
+        empty = set(cls.model_fields) - {"background"}
+        value = {key: one for key, one in value.items() if one is not None or key not in empty}
         if isinstance(value.get("background"), str | dict):
             value["background"] = [value["background"]]
         if isinstance(value.get("background"), list | tuple):
@@ -188,6 +191,8 @@ class Focus(Model):
             raise _contradiction(
                 [("options", f"says the same as {', '.join(twice)}; use either the string or the lists")]
             )
+        if isinstance(value.get("output"), dict):
+            found["output"] = found.get("output", {}) | value["output"]
         return {key: one for key, one in value.items() if key != "options"} | found
 
     def contradictions(self) -> Iterator[tuple[str, str]]:

@@ -42,6 +42,7 @@ _ELSEWHERE = {
 }
 _OWN = {
     "background": {"": "names"},
+    "between": {"p": "sharpen_between"},
     "bg": {"": "names"},
     "colorspace": {"C": "space", "c": "channel"},
     "prepresize": {"p": "percent"},
@@ -112,6 +113,8 @@ def _add(found: dict[str, Any], name: str, arguments: str) -> None:
     match name:
         case "background" | "bg":
             found.setdefault("background", []).append(options.get("name", "enfuse"))
+        case "between":
+            found["output"] = {"between_slices": True, **options}
         case "prepresize":
             found["mask_size"] = options
         case "revert":

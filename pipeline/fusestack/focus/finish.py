@@ -82,8 +82,9 @@ class Background:
     image: Pixels | None = None
     picture: Pixels | None = None
 
-    def paint(self, canvas: Canvas, t: int, m: int, channels: tuple[int, ...], region: Region) -> None:
-        """Paint the layer."""
+    def paint(self, canvas: Canvas, t: int, m: int, stack: Stack, region: Region) -> None:
+        """Paint the layer; where no slice shows anything, an image of the stack shows nothing."""
+        channels = stack.painted[m]
         count = len(channels)
         opacity = np.ones(region.shape, np.float32)
         if self.colour is not None:
@@ -96,6 +97,7 @@ class Background:
         elif self.image is not None:
             found = self.image.read(region.box(t, (min(channels), max(channels) + 1), (0, 1)))[0, :, 0]
             colours = found[[channel - min(channels) for channel in channels]]
+            opacity = stack.greatest_opacity(t, region)
         elif self.picture is not None:
             picture = self.picture.read(region.box(t, (m, m + 1), (0, count + 1)))[0, 0]
             colours, opacity = picture[:count], picture[count]
@@ -139,7 +141,7 @@ class Compose:
         layers = Canvas.empty((count, *region.shape))
         mask = np.zeros(region.shape, np.float32)
         for background in self.backgrounds:
-            background.paint(layers, t, m, channels, region)
+            background.paint(layers, t, m, self.stack, region)
         planes = count + 4 + (count + 1 if self.keeps_canvas else 0)
         for pixels in reversed(self.pictures):
             found = pixels.read(region.box(t, (m, m + 1), (0, planes)))[0, 0]
@@ -177,6 +179,8 @@ class Output:
         Physical place of the first slice, and from one to the next.
     pages : int
         Over how many pages (along z) the channels are spread.
+    over_black : bool
+        Whether what is transparent is black, for files without opacity.
     """
 
     pictures: tuple[Pixels, ...]
@@ -187,6 +191,7 @@ class Output:
     first: float = 0.0
     step: float = 1.0
     pages: int = 1
+    over_black: bool = False
 
     def __call__(self, box: Box) -> NDArray[Any]:
         """Compute a region."""
@@ -211,7 +216,8 @@ class Output:
         match self.what:
             case "image" if plane >= 0:
                 black, white = self.stack.black_white(t, self.stack.painted[m][plane])
-                return self._pixels(read(plane), black, white)
+                colour = read(plane) * np.clip(read(count), 0, 1) if self.over_black else read(plane)
+                return self._pixels(colour, black, white)
             case "image":
                 return self._full(read(count))
             case "mask":
@@ -220,11 +226,11 @@ class Output:
         last = max(1, self.stack.slices - 1)
         match self.what:
             case "share":
-                return self._full(np.where(known > 0, depth / np.float32(last), 0))
+                return self._full(known if plane < 0 else np.where(known > 0, depth / np.float32(last), 0))
             case "rainbow":
                 slices = self.stack.slices
                 colour = known if plane < 0 else kernels.colour.rainbow((slices - 1 - depth) / slices)[plane]
-                return self._full(colour)
+                return self._full(colour * known if self.over_black else colour)
             case "height":
                 depth = np.float32(self.first) + np.float32(self.step) * depth
         return np.where(known > 0, depth, np.float32(np.nan)).astype(self.dtype)

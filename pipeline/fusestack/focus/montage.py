@@ -154,15 +154,18 @@ class Montage:
             layer[:count] = colours[:, rows, columns] if self.cuts else colours
             layer[count] = k
             opacity = np.ascontiguousarray(step.cut[rows, columns])
-            result.paint(layer, opacity)
             if neighbours is not None:
-                neighbours.follow(mask[rows, columns], layer[:count], opacity)
+                seen = self.look.stack.opacity(t, k, region)
+                beside = layer[:count] if seen is None else np.where(seen > 0, layer[:count], result.colours[:count])
+                neighbours.follow(mask[rows, columns], beside, opacity)
+            result.paint(layer, opacity)
         where, known = result.colours[count], result.alpha
         result = Canvas(result.colours[:count], result.alpha)
         if neighbours is not None:
             offset = neighbours.offset()
             nearest, where = where, np.clip(where + offset, self.slices[0], self.slices[1] - 1)
             neighbours.sharpen(result.colours, where - nearest, self.sharpen)
+            np.clip(result.colours, 0, 1, out=result.colours)
         below = None if canvas is None else Canvas(canvas.colours[:, rows, columns], canvas.alpha[rows, columns])
         if below is not None and not self.keeps_canvas:
             colours, alpha = below.colours.copy(), below.alpha.copy()

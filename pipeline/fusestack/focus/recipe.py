@@ -17,8 +17,12 @@ if TYPE_CHECKING:
     from fusestack.operators.generators import Generator
     from fusestack.operators.masks import MaskOperator
 
-PRESET = "--blur=s1,S2 --maskblur=s4"
-"""What is done where the configuration names no masks: sharp wherever there is detail, without speckles."""
+PRESET = "--blur=s1,S2 --maskwave=p100 --maskblur=s4"
+"""What is done where the configuration names no masks.
+
+Details of the size of a pixel decide; where they are weak, the wavelets leave the decision to their neighbourhood, so
+that smooth areas are not patched together from slices far out of focus.
+"""
 
 NESTED = {
     "wave": "--wavelet=p100 --cutwave=p100 --finalalpha=off",
@@ -49,8 +53,14 @@ class Recipe:
     substacks : tuple of Substacks
     colorspace : Colorspace
     mask_size : MaskSize or None
+    reverse : bool
+        Slices are counted from the back.
     is_preset : bool
         Whether the masks are those of `PRESET`.
+    between : bool
+        Whether the depth is found between slices.
+    sharpen : float
+        Share of the blur between slices that is undone, 0..1.
     """
 
     generators: tuple[Generator, ...]
@@ -64,7 +74,10 @@ class Recipe:
     substacks: tuple[Substacks, ...]
     colorspace: Colorspace
     mask_size: MaskSize | None
+    reverse: bool
     is_preset: bool
+    between: bool
+    sharpen: float
 
     def option_string(self) -> str:
         """The shortest option string that says the same."""
@@ -79,6 +92,10 @@ class Recipe:
             words.insert(0, f"--colorspace={self.colorspace.space}{channel}")
         words += [_substacks_option(substacks) for substacks in self.substacks]
         words += [f"--bg={name}" for name in self.backgrounds]
+        if self.between:
+            words.append(f"--between=p{100 * self.sharpen:g}" if self.sharpen else "--between")
+        if self.reverse:
+            words.append("--revert")
         return " ".join(words)
 
 
@@ -105,6 +122,12 @@ def recipe_of(focus: Focus, *, photographs: bool) -> Recipe:
     if background is None:
         # as imfuse: what nothing is sharp in stays transparent, unless nobody asked for its operators
         background = ("transparent",) if photographs and not is_preset else ("max",)
+    # between slices, there is something to find only where a single slice is cut hard
+    usual = is_preset and not focus.cut
+    between = usual if focus.output.between_slices is None else focus.output.between_slices
+    percent = focus.output.sharpen_between
+    if percent is None:
+        percent = 100 if usual and between else 0
     modes = [operator.mode for operator in focus.merge if isinstance(operator, MaskMerge)]
     levels = [operator for operator in focus.merge if isinstance(operator, MaskLevel)]
     return Recipe(
@@ -119,7 +142,10 @@ def recipe_of(focus: Focus, *, photographs: bool) -> Recipe:
         substacks=focus.substacks,
         colorspace=focus.colorspace,
         mask_size=focus.mask_size,
+        reverse=focus.reverse,
         is_preset=is_preset,
+        between=between,
+        sharpen=percent / 100,
     )
 
 

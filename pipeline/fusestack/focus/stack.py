@@ -85,6 +85,7 @@ class Stack:
         Channel that says how opaque a pixel is.
     limits : Values or None
         Least and greatest pixel of each channel, that stand for black and white; None for those of an integer type.
+        What is no number is black.
     """
 
     pixels: Pixels
@@ -117,6 +118,15 @@ class Stack:
         """How opaque the pixels are, float32[y, x]; None where all are."""
         return None if self.alpha is None else self._read(t, (self.alpha,), k, region)[0]
 
+    def greatest_opacity(self, t: int, region: Region) -> NDArray[np.float32]:
+        """How opaque the most opaque slice is, float32[y, x]."""
+        if self.alpha is None:
+            return np.ones(region.shape, np.float32)
+        greatest: NDArray[np.float32] = self._read(t, (self.alpha,), 0, region)[0]
+        for k in range(1, self.slices):
+            np.maximum(greatest, self._read(t, (self.alpha,), k, region)[0], out=greatest)
+        return greatest
+
     def black_white(self, t: int, channel: int) -> tuple[float, float]:
         """Pixels that stand for 0 and 1."""
         if self.limits is None:
@@ -135,6 +145,8 @@ class Stack:
             np.subtract(found[channel - span[0]], np.float32(low), out=plane, dtype=np.float32, casting="unsafe")
             if high - low != 1:
                 plane /= np.float32(high - low)
+        if found.dtype.kind == "f":
+            np.nan_to_num(planes, copy=False, nan=0.0, posinf=1.0, neginf=0.0)
         return planes
 
 

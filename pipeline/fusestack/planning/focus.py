@@ -177,7 +177,8 @@ class _Maker:
         stages = FocusStages(self.workshop, stack, slices, self.recipe, self.loaded.resolve_path)
         count = len(stack.painted[0])
         parts = ranges(self.recipe.substacks, stack.slices)
-        between, sharpen = self._between()
+        self._check_between()
+        between, sharpen = self.recipe.between, self.recipe.sharpen
         pictures: list[Made] = []
         keeps = False
         if self.recipe.generators:
@@ -218,23 +219,17 @@ class _Maker:
         solid = [name for name in self.recipe.backgrounds if name.lower() not in ("transparent", *NESTED)]
         return bool(solid) and self.input.colours in ("L", "RGB")
 
-    def _between(self) -> tuple[bool, float]:
-        """Whether the depth is found between slices, and the share of the blur there that is undone."""
-        usual = self.recipe.is_preset and not self.recipe.cuts
-        between = usual if self.output.between_slices is None else self.output.between_slices
-        percent = self.output.sharpen_between
-        sharpen = (100.0 if usual and between else 0.0) if percent is None else percent
-        if sharpen and not between:
+    def _check_between(self) -> None:
+        if self.recipe.sharpen and not self.recipe.between:
             raise ConfigError(
                 f"{self.loaded.cite('focus.output.sharpen_between')}: needs the depth between slices; "
                 "set between_slices to true"
             )
-        if sharpen and any(cut.halo() or cut.name == "alpha" for cut in self.recipe.cuts):
+        if self.recipe.sharpen and any(cut.halo() or cut.name == "alpha" for cut in self.recipe.cuts):
             raise ConfigError(
                 f"{self.loaded.cite('focus.output.sharpen_between')}: needs hard cuts, with one slice at each pixel; "
                 "set it to 0, or remove the cuts that blur"
             )
-        return between, sharpen / 100
 
     def _slices(self) -> tuple[Made, Stack]:
         one = self.input

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import glob
 import re
+from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
 _DIRECT_CHUNK = 1024
+_PROJECTS = (".xml", ".h5", ".hdf5", ".n5")
+_COLOURS = {"L": "grey", "LA": "grey with alpha", "RGB": "in colour", "RGBA": "in colour with alpha"}
 
 
 @dataclass(frozen=True)
@@ -105,11 +109,15 @@ def stack_inputs(loaded: LoadedConfig, focus: Focus, fused: Sequence[PlannedImag
         path = loaded.resolve_path(focus.input)
         if _is_zarr(path):
             return [_zarr(path, focus, reverse=reverse)]
-        return [_photographs(_files(path), path, reverse=reverse)]
+        if path.lower().endswith(_PROJECTS):
+            raise ConfigError(
+                f"{loaded.cite('focus.input')}: {path} is a project, which has to be fused first: name it in "
+                "input.project, give output.path, and leave focus.input out"
+            )
+        return [_photographs(*_files(path), path, reverse=reverse)]
     if images is not None:
         patterns = [images] if isinstance(images, str) else list(images)
-        files = _matching(loaded, patterns)
-        return [_photographs(files, ", ".join(patterns), reverse=reverse)]
+        return [_photographs(*_matching(loaded, patterns), ", ".join(patterns), reverse=reverse)]
     if not fused:
         raise ConfigError(
             f"{loaded.cite('focus.input')}: there is no fused image; give input.images, input.project or input.views, "
@@ -123,39 +131,83 @@ def natural_order(path: str) -> list[Any]:
     return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in re.split(r"(\d+)", path) if part]
 
 
-def _matching(loaded: LoadedConfig, patterns: Sequence[str]) -> list[str]:
+def _matching(loaded: LoadedConfig, patterns: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Files of paths, folders and patterns, and what is to be said of those that are left out."""
     found: list[str] = []
+    left: list[str] = []
     for pattern in patterns:
         path = loaded.resolve_path(pattern)
         if is_address(path) or Path(path).is_file():
             found.append(path)
-        elif Path(path).is_dir():
-            found += _files(path)
+            continue
+        if Path(path).is_dir():
+            files = _pictures_in(path)
         else:
-            matches = sorted(glob.glob(path), key=natural_order)  # noqa: PTH207 - absolute patterns
-            if not matches:
-                raise InputError(f"{path}: no such file, and no file that fits the pattern; correct input.images")
-            found += matches
-    return found
+            if not glob.has_magic(path):
+                raise InputError(f"{path}: no such file or folder; correct input.images")
+            files = [name for name in glob.glob(path) if Path(name).is_file()]  # noqa: PTH207 - absolute patterns
+            if path.endswith("*"):
+                files = [name for name in files if name.lower().endswith(SUFFIXES)]
+            if not files:
+                raise InputError(f"{path}: {_why_nothing(path)}; correct input.images")
+        own, notices = _without_ours(files, path, "input.images")
+        found += own
+        left += notices
+    return found, left
 
 
-def _files(path: str) -> list[str]:
+def _why_nothing(pattern: str) -> str:
+    folder = Path(pattern).parent
+    if not folder.exists() and not glob.has_magic(str(folder)):
+        return "there is no such folder"
+    there = sorted(
+        {name.suffix for name in folder.iterdir() if name.is_file()} & {*SUFFIXES, *map(str.upper, SUFFIXES)}
+    )
+    kinds = f" (its folder holds {', '.join(there)})" if there else ""
+    return f"no file fits the pattern{kinds}"
+
+
+def _pictures_in(folder: str) -> list[str]:
+    """Pictures of a folder."""
+    names = (entry.name for entry in Path(folder).iterdir())
+    files = [str(Path(folder, name)) for name in names if name.lower().endswith(SUFFIXES) and not name.startswith(".")]
+    if not files:
+        raise InputError(f"{folder}: holds no JPEG, PNG or TIFF file; name the folder of the slices")
+    return files
+
+
+def _without_ours(files: Sequence[str], where: str, key: str) -> tuple[list[str], list[str]]:
+    """Sorted files without those that fusestack made: results of earlier runs are no slices."""
+    from fusestack.sources.pictures import made_by_us
+
+    files = sorted(files, key=natural_order)
+    ours = [path for path in files if made_by_us(path)]
+    if not ours:
+        return files, []
+    listed = ", ".join(Path(path).name for path in ours[:3]) + (" ..." if len(ours) > 3 else "")
+    if len(ours) == len(files):
+        raise InputError(f"{where}: all pictures here were made by fusestack ({listed}); name them one by one in {key}")
+    return (
+        [path for path in files if path not in set(ours)],
+        [f"{where}: {len(ours)} results of fusestack are left out ({listed}); to stack them, name them one by one"],
+    )
+
+
+def _files(path: str) -> tuple[list[str], list[str]]:
     if is_address(path) or Path(path).is_file():
-        return [path]
+        return [path], []
     if not Path(path).exists():
         raise InputError(f"{path}: no such file or folder; correct focus.input")
-    names = [
-        name
-        for name in (entry.name for entry in Path(path).iterdir())
-        if name.lower().endswith(SUFFIXES) and not name.startswith(".")
-    ]
-    if not names:
-        raise InputError(f"{path}: holds no JPEG, PNG or TIFF file; name the folder of the slices")
-    return [str(Path(path, name)) for name in sorted(names, key=natural_order)]
+    return _without_ours(_pictures_in(path), path, "input.images")
 
 
-def _photographs(files: Sequence[str], source: str, *, reverse: bool) -> StackInput:
-    from fusestack.sources.pictures import describe_picture, read_metadata
+def _photographs(files: Sequence[str], notices: Sequence[str], source: str, *, reverse: bool) -> StackInput:
+    from fusestack.sources.pictures import describe_picture, orientation_of, read_metadata
+
+    def held_as(path: str) -> int | None:
+        with suppress(InputError):  # pixels are what counts
+            return orientation_of(read_metadata(path).exif)
+        return None
 
     pictures: list[Picture] = []
     problems: list[str] = []
@@ -169,21 +221,32 @@ def _photographs(files: Sequence[str], source: str, *, reverse: bool) -> StackIn
     first = pictures[0]
     for picture in pictures[1:]:
         for what, own, other in (
-            ("size (y, x)", picture.shape, first.shape),
-            ("colours", picture.colours, first.colours),
-            ("pixel type", picture.dtype, first.dtype),
+            ("is {} pixels", _size(picture), _size(first)),
+            ("is {}", _COLOURS[picture.colours], _COLOURS[first.colours]),
+            ("has {} pixels", picture.dtype, first.dtype),
         ):
             if own != other:
                 problems.append(
-                    f"{picture.path}: its {what} is {own}, that of {Path(first.path).name} is {other}; "
+                    f"{picture.path}: {what.format(own)}, but {Path(first.path).name} {what.format(other)}; "
                     "all slices must be alike: leave it out, or crop or convert it first"
                 )
     if problems:
         raise InputError(*problems)
     if reverse:
         pictures.reverse()
+    warnings = list(notices)
+    if len(pictures) == 1:
+        warnings.append(f"{source}: a single picture is no stack; the result is that picture")
+    if twice := [path for path, count in Counter(files).items() if count > 1]:
+        warnings.append(f"{twice[0]}: is named more than once, and is more than one slice")
     metadata = read_metadata(files[0])
-    warnings = () if len(pictures) > 1 else (f"{source}: a single picture is no stack; the result is that picture",)
+    held = orientation_of(metadata.exif)
+    others = [path for path in files[1:] if held_as(path) not in (held, None)]
+    if others:
+        warnings.append(
+            f"{others[0]}: says that the camera was held in another way than for {Path(files[0]).name}"
+            f"{f' (and {len(others) - 1} more)' if len(others) > 1 else ''}; pixels are taken as they are stored"
+        )
     return StackInput(
         title=f"{len(pictures)} pictures",
         source=f"{source} ({len(pictures)} pictures of {first.shape[1]:,} x {first.shape[0]:,} pixels, {first.dtype})",
@@ -197,8 +260,12 @@ def _photographs(files: Sequence[str], source: str, *, reverse: bool) -> StackIn
             "exif": metadata.exif.hex() if metadata.exif else None,
             "icc": metadata.icc.hex() if metadata.icc else None,
         },
-        warnings=warnings,
+        warnings=tuple(warnings),
     )
+
+
+def _size(picture: Picture) -> str:
+    return f"{picture.shape[1]:,} x {picture.shape[0]:,}"
 
 
 def _is_zarr(path: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,10 @@ KINDS = ("mask", "depth", "height", "depth_colour")
 """Outputs besides the sharp picture: keys of ``focus.output``."""
 _CODEC = Codec("zstd", 3)
 _PLANE_CHUNK = 512
+_TYPES = {".png": ("uint8", "uint16"), ".jpg": ("uint8",), ".jpeg": ("uint8",)}
+"""Pixels that a file holds, where it does not hold all."""
+_MICROMETRES = {"nanometer": 1e-3, "micrometer": 1.0, "millimeter": 1e3, "centimeter": 1e4, "meter": 1e6}
+_INCH = 25400.0
 
 
 @dataclass(frozen=True)
@@ -77,6 +82,7 @@ class FocusFiles:
             raise ConfigError(
                 f"focus.output: {path}: a {suffix} file holds one channel, the stack has {spread}; "
                 "use .tif (a page for each) or .ome.zarr"
+                + (", or one mask for all channels (focus.reference_channel)" if kind != "image" else "")
             )
         t = stack.shape[0]
         if picture and t > 1:
@@ -85,6 +91,11 @@ class FocusFiles:
             )
         if len(pages) > 1 and suffix not in (".tif", ".tiff"):
             raise ConfigError(f"focus.layered: {path}: only TIFF files have pages; use the suffix .tif")
+        if kind == "image" and dtype not in _TYPES.get(suffix, (dtype,)):
+            raise ConfigError(
+                f"focus.output.dtype: {path}: a {suffix} file does not hold {dtype}; use "
+                f"{' or '.join(_TYPES[suffix])}, or the suffix .tif or .ome.zarr"
+            )
         spec = self._spec(path, dtype, names, len(channels) // spread, stack, pages=max(spread, len(pages)))
         writer = WRITERS["picture" if picture else "ome-zarr"]
         target = Target(writer, spec, 0, f"{self.path}.fusestack")
@@ -97,8 +108,9 @@ class FocusFiles:
             first=self.input.first,
             step=self.input.step,
             pages=spread,
+            over_black=suffix in (".jpg", ".jpeg") and self.input.photographs,
         )
-        notes = self._notes(kind, picture=picture)
+        notes = self._notes(kind, picture=picture, alpha="A" in names)
         layout = layout_facts(spec, "picture" if picture else "ome-zarr")
         components = {
             "focus": {
@@ -131,17 +143,21 @@ class FocusFiles:
             notes=notes,
         )
 
-    def _notes(self, kind: str, *, picture: bool) -> dict[str, Any]:
+    def _notes(self, kind: str, *, picture: bool, alpha: bool) -> dict[str, Any]:
         sources = [Path(path).name for path in self.input.read]
         listed = ", ".join(sources[:20]) + (f" and {len(sources) - 20} more" if len(sources) > 20 else "")
         notes: dict[str, Any] = {"description": f"{kind}: {self.options} [{listed}]".strip()}
         if not picture:
             return notes
         notes |= self.input.notes
-        if kind in ("image", "depth_colour"):
+        if alpha:
             notes["drop_opaque_alpha"] = True
-        else:
+        if kind not in ("image", "depth_colour"):
             notes.pop("icc", None)
+        height, width = self.input.plane_size
+        micrometres = _MICROMETRES.get(self.input.unit or "")
+        if micrometres and not self.input.photographs and math.isclose(height, width, rel_tol=1e-3):
+            notes["resolution"] = _INCH / (width * micrometres)
         return notes
 
     def _written(
@@ -152,7 +168,9 @@ class FocusFiles:
         sets = range(len(stack.painted))
         if kind == "image":
             wanted = self.focus.output.dtype
-            dtype = "uint8" if jpeg else self.input.dtype if wanted == "input" else wanted
+            dtype = self.input.dtype if wanted == "input" else wanted
+            if wanted == "input" and suffix in _TYPES and dtype not in _TYPES[suffix]:
+                dtype = _TYPES[suffix][-1]
             channels = [(m, plane) for m in sets for plane in range(len(stack.painted[m]))]
             if self.input.photographs:
                 alpha = [] if jpeg or self.opaque else [(0, -1)]
@@ -172,7 +190,8 @@ class FocusFiles:
             planes = [0, 1, 2] if jpeg else [0, 1, 2, -1]
             return "rainbow", "uint8", tuple((m, plane) for m in sets for plane in planes), ("R", "G", "B", "A")
         if kind == "depth" and suffix == ".png":
-            return "share", "uint16", one_each, tuple(names)
+            alpha = [(0, -1)] if self.input.photographs else []
+            return "share", "uint16", (*one_each, *alpha), ("L", "A") if alpha else tuple(names)
         if suffix in (".png", ".jpg", ".jpeg"):
             raise ConfigError(f"focus.output.{kind}: physical depths are numbers; use the suffix .tif or .ome.zarr")
         return kind, "float32", one_each, tuple(names)

@@ -18,6 +18,8 @@ EXIF = b"Exif\0\0"
 """What EXIF begins with in a JPEG file; PNG files leave it out."""
 
 _ICC = b"ICC_PROFILE\0"
+_PROGRAM = b"Software\0"
+_TEXT_BYTES = 2**16
 _PNG_COLOURS = {0: "L", 2: "RGB", 3: "RGB", 4: "LA", 6: "RGBA"}
 _JPEG_COLOURS = {1: "L", 3: "RGB"}
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -40,6 +42,8 @@ class Header:
     dtype : str
     exif, icc : bytes or None
         As in `fusestack.sources.pictures.Metadata`.
+    software : str
+        The program that a PNG file names.
     """
 
     shape: tuple[int, int]
@@ -47,6 +51,7 @@ class Header:
     dtype: str
     exif: bytes | None = None
     icc: bytes | None = None
+    software: str = ""
 
 
 def png_header(file: BinaryIO, *, metadata: bool = False) -> Header:
@@ -65,7 +70,7 @@ def png_header(file: BinaryIO, *, metadata: bool = False) -> Header:
         If the file is cut or damaged.
     """
     shape, bits, kind = (0, 0), 0, -1
-    transparent, exif, icc = False, None, None
+    transparent, exif, icc, software = False, None, None, ""
     for name, length in _png_chunks(file):
         if name == b"IHDR":
             width, height, bits, kind = struct.unpack(">IIBB", _checked(file, name, length)[:10])
@@ -79,12 +84,16 @@ def png_header(file: BinaryIO, *, metadata: bool = False) -> Header:
         elif name == b"iCCP" and metadata:
             profile = _checked(file, name, length)
             icc = zlib.decompress(profile[profile.index(b"\0") + 2 :])
+        elif name in (b"tEXt", b"iTXt") and metadata and length < _TEXT_BYTES:
+            text = _checked(file, name, length)
+            if text.startswith(_PROGRAM):
+                software = text[len(_PROGRAM) :].lstrip(b"\0").decode("utf-8", "replace")
     if 0 in shape or kind not in _PNG_COLOURS:
         raise ValueError("its header is damaged")
     colours = _PNG_COLOURS[kind]
     if transparent and not colours.endswith("A"):
         colours += "A"
-    return Header(shape, colours, "uint16" if bits == 16 else "uint8", exif, icc)
+    return Header(shape, colours, "uint16" if bits == 16 else "uint8", exif, icc, software)
 
 
 def _png_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:

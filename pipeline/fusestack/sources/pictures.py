@@ -38,6 +38,7 @@ _CAMERA_TAGS = (271, 272, 306, 315, 33432)
 _EXPOSURE_TAGS = (33434, 33437, 34850, 34855, 36867, 37377, 37378, 37380, 37385, 37386, 41989, 42036)
 """Times, apertures, speeds and lenses; some programs put them beside those of the camera."""
 _EXIF_TAG, _GPS_TAG = 34665, 34853
+_ORIENTATION, _SOFTWARE = 274, 305
 _PLACES = frozenset({0xA005})
 """Tags whose value is a place in the file."""
 
@@ -162,6 +163,39 @@ def read_metadata(path: str) -> Metadata:
         return Metadata(header.exif, header.icc)
 
 
+def made_by_us(path: str) -> bool:
+    """Whether fusestack wrote a picture; False for whatever cannot be read."""
+    try:
+        kind = _kind(path)
+        if kind == "TIFF":
+            with _tiff(path) as tiff:
+                said = str(tiff.pages.first.software)
+        else:
+            header = _header(path, kind, metadata=True)
+            said = header.software or _exif_tag(header.exif, _SOFTWARE)
+    except Exception:  # damaged: whoever reads it says so
+        return False
+    return said.startswith("fusestack")
+
+
+def orientation_of(exif: bytes | None) -> int:
+    """How a camera held a picture, 1 to 8; 1 where it does not say."""
+    try:
+        return int(_exif_tag(exif, _ORIENTATION) or 1)
+    except (ValueError, SyntaxError):
+        return 1
+
+
+def _exif_tag(exif: bytes | None, tag: int) -> str:
+    if exif is None:
+        return ""
+    from PIL import Image
+
+    found = Image.Exif()
+    found.load(exif)
+    return str(found.get(tag, ""))
+
+
 def _kind(path: str) -> str:
     with opened_file(path) as file, input_errors(path, "cannot be read", _RESTORE):
         first = file.read(8)
@@ -171,8 +205,11 @@ def _kind(path: str) -> str:
         return "JPEG"
     if first[:4] in _TIFF:
         return "TIFF"
-    what = "is no JPEG, PNG or TIFF file" if first else "is empty"
-    raise InputError(f"{path}: {what}; convert it to one of them, restore it from its source, or leave it out")
+    if not first:
+        raise InputError(f"{path}: is empty; {_RESTORE}")
+    raise InputError(
+        f"{path}: is no JPEG, PNG or TIFF file; convert it to one of them, restore it from its source, or leave it out"
+    )
 
 
 def _header(path: str, kind: str, *, metadata: bool = False) -> Header:
