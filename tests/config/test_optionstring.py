@@ -78,6 +78,14 @@ def one(options: str) -> Any:
         ("--finalgamma=g1.2", {"gamma": 1.2}),
         ("--finalthreshold=t20,s2", {"low": 20, "high": 100, "sigma": 2}),
         ("--finalsharpen=s2", {"sigma": 2, "radius": 0}),
+        ("--blur=r2.5,s3", {"radius": 2.5, "sigma": 3}),
+        ("--maskwave=p150", {"percent": 150}),
+        ("--cutmax=p-5", {"percent": -5}),
+        ("--evaluate=rms", {"compare": "RootMeanSquare"}),
+        ("--comet=plus", {"combine": "Plus"}),
+        ("--freichen=n15", {"number": 15}),
+        ("--depthmap=w50,map.png", {"weight": 50, "path": "map.png"}),
+        ("--depthmap=w50", {"path": "w50"}),
     ],
 )
 def test_words_letters_and_defaults(options: str, fields: dict[str, Any]) -> None:
@@ -88,6 +96,8 @@ def test_words_letters_and_defaults(options: str, fields: dict[str, Any]) -> Non
 def test_commands_are_taken_as_they_are() -> None:
     assert one("'--cmd=-edge 1'").command == "-edge 1"
     assert focus(["--cmddiff=-blur 0x5,halo=9,w20"]).masks[0].reach == 9
+    first = focus(["--cmd=w25,halo=3,-edge 1"]).masks[0]
+    assert (first.weight, first.reach, first.command) == (25, 3, "-edge 1")
     assert one("--maskcmd=my.module:function").command == "my.module:function"
 
 
@@ -168,6 +178,12 @@ def test_back_and_forth(rows: list[tuple[str, str, dict[str, Any]]], weight: int
         ("--rmcache", "use the command fusestack cache rm"),
         ("--align --blur", "use focus.align"),
         ("--blur='s1", "the quotes do not match"),
+        ("--cutmin=p20", "there is no option --cutmin (did you mean --cutmax?)"),
+        ("'--blur=s 1'", "'s 1' is no argument of blur"),
+        ("--blur=s", "--blur=s: s: needs a value, such as s2"),
+        ("--blur=x1", "'x1' is no argument of blur"),
+        ("--blur=s1;S2", "'s1;S2' is no argument of blur"),
+        ("--colorspace=Foo --blur", "--colorspace=Foo: there is no colour space 'Foo'; known are sRGB"),
         ("--cutcmd=a:b", "--cutcmd=a:b: reach: is missing, but needed here"),
     ],
 )

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import tifffile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 import fusestack
 import fusestack.planning.focus
@@ -16,6 +18,10 @@ import fusestack.planning.focus_finals
 import fusestack.planning.focus_stages
 import fusestack.planning.stored
 from fusestack.focus import lowpass, measures
+from fusestack.focus.region import Region
+from fusestack.geometry import Box
+from fusestack.kernels import fourier
+from fusestack.kernels.fourier import Transfer
 from tests.focus.stacks import SET_1, SET_2, config, run, scene, write
 
 CHAINS = {
@@ -29,6 +35,7 @@ CHAINS = {
     "resized": "--prepresize=p40 --blur=s1 --maskmorph=r2,R2,Close --maskwave=p20,P5 --cutless --cutmorph=r2,R1,Erode",
     "substacks": "--wavelet --colorspace=Lab,c0 --substacks=n2,r1 --masklevel=t0,substack --finalthreshold=t20,s2 "
     "--finalblur2=r3,t30 --bg=darkred",
+    "filled": "--statistic=r4 --cuttest=t60 --cutblur=s3",
     "recursive": "--laplacian --cutblur=s1 --cutless=p10 --cuttest=t40 --cutbg=background",
 }
 
@@ -93,6 +100,38 @@ def test_tiled_low_passes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert np.abs(masks[0] - masks[1]).mean() < 2e-3
     sharp = [np.frombuffer(found["sharp"], np.uint16) / 65535 for found in (exact, tiled)]
     assert -10 * np.log10(np.mean((sharp[0] - sharp[1]) ** 2) + 1e-12) > 38
+
+
+@pytest.mark.parametrize(("radius", "curve"), [(75, "gradient"), (10, "gradient"), (40, "log100"), (25, "log1000")])
+def test_two_scales_are_near_the_whole_at_the_border_too(radius: float, curve: str) -> None:
+    slices = scene((1001, 1203), 2, 1, seed=3)[0][1, :, :, 0]
+    y, x = np.mgrid[:1001, :1203]
+    plane = (0.6 * slices + 0.4 * (x + y) / 2202).astype(np.float32)[None]  # brighter on one side
+    transfers = (Transfer(radius, curve),)
+    source = Plane(plane)
+    small = lowpass.reduced_shape(*plane.shape[1:])
+    whole = Box((0, 0, 0, 0, 0), (1, 1, 1, *small))
+    reduced = Plane(lowpass.Reduce(source, plane.shape[1:], 1)(whole)[0, :, 0])
+    low = Plane(lowpass.LowFrequencies(reduced, transfers, plane.shape[1:])(whole)[0, :, 0])
+    region = Region(0, 1001, 0, 1203)
+    tiled = lowpass.TiledLowPass(low, plane.shape[1:], 1, transfers)
+    made = tiled.filter(0, 0, 0, region, lambda part: source.pixels[:, *part.parts])[0]
+    (exact,) = fourier.whole(plane, transfers)
+    error = np.abs(made - exact)
+    assert error.max() < 2e-3
+    assert error.mean() < 2e-4
+
+
+class Plane:
+    """Planes [c, y, x], read as regions and as boxes."""
+
+    def __init__(self, pixels: NDArray[np.float32]) -> None:
+        self.pixels = pixels
+
+    def read(self, *place: Any) -> NDArray[np.float32]:
+        if isinstance(place[0], Box):
+            return self.pixels[None, :, None][place[0].slices]
+        return self.pixels[:, *place[3].parts]
 
 
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -57,19 +57,33 @@ class Statistics(Model):
     use: Text | None = Field(default=None, description="file to take them from")
 
 
+def _capitalised(value: Any) -> Any:
+    return value.capitalize() if isinstance(value, str) else value
+
+
+def _space(value: Any) -> Any:
+    """A colour space, in any spelling of upper and lower case."""
+    from fusestack.operators.choices import SPACES
+
+    known = {name.lower(): name for name in SPACES}
+    if isinstance(value, str) and value.lower() not in known:
+        raise not_allowed(f"one of {', '.join(SPACES)}")
+    return known[value.lower()] if isinstance(value, str) else value
+
+
 class MaskSize(Model):
     """Masks are made at another size than the slices (imfuse: prepresize)."""
 
     percent: Annotated[float, Field(gt=0, le=400)] = Field(default=50, description="percent of the size of the slices")
-    interpolation: Literal["Spline", "Catrom", "Bilinear", "Nearest", "Average"] = Field(
-        default="Spline", description="how pixels between pixels are found"
-    )
+    interpolation: Annotated[
+        Literal["Spline", "Catrom", "Bilinear", "Nearest", "Average"], BeforeValidator(_capitalised)
+    ] = Field(default="Spline", description="how pixels between pixels are found")
 
 
 class Colorspace(Model):
     """What the generators look at, where they do not say it themselves."""
 
-    space: Text = Field(default="sRGB", description="colour space, such as Lab")
+    space: Annotated[Text, BeforeValidator(_space)] = Field(default="sRGB", description="colour space, such as Lab")
     channel: Id | None = Field(default=None, description="one channel of it, 0-based")
 
 

@@ -124,7 +124,15 @@ def _add(found: dict[str, Any], name: str, arguments: str) -> None:
         case "substacks":
             found.setdefault("substacks", []).append(options)
         case _:
+            _check_space(arguments, options.get("space", "sRGB"))
             found["colorspace"] = options
+
+
+def _check_space(said: str, space: object) -> None:
+    from fusestack.operators.choices import SPACES
+
+    if str(space).lower() not in {name.lower() for name in SPACES}:
+        raise ValueError(f"--colorspace={said}: there is no colour space '{space}'; known are {', '.join(SPACES)}")
 
 
 def _check(said: str, operator: type[Operator], options: dict[str, Any]) -> None:
@@ -146,7 +154,9 @@ def _unknown_option(name: str) -> str:
     if name in _ELSEWHERE:
         return f"--{name} is not said here; use {_ELSEWHERE[name]}"
     known = [operator.word for operators in REGISTRY.values() for operator in operators.values()]
-    close = difflib.get_close_matches(name, [*known, *_OWN], n=1)
+    group = next((group for group in ("mask", "cut", "final") if name.startswith(group)), "")
+    alike = [word for word in (*known, *_OWN) if word.startswith(group)]
+    close = difflib.get_close_matches(name, alike, n=1, cutoff=0.5 if group else 0.6)
     hint = f" (did you mean --{close[0]}?)" if close else f"; known are {', '.join(sorted([*known, *_OWN]))}"
     return f"there is no option --{name}{hint}"
 
@@ -161,10 +171,12 @@ def _arguments(
     """Fields by name from the arguments of one option."""
     options: dict[str, Any] = {}
     free = list(words)
-    for token in [token.strip() for token in text.split(",") if token.strip()]:
+    tokens = [text] if option in ("bg", "background") else text.split(",")
+    for token in [token.strip() for token in tokens if token.strip()]:
         key, equals, value = token.partition("=")
         number = _NUMBER.fullmatch(token)
-        if free and free[0] in _LITERAL:
+        known = (key if equals else number[1] if number else token) in letters
+        if free and free[0] in _LITERAL and not (known and token != tokens[-1]):
             options[free.pop(0)] = token
         elif equals and key in letters:
             options[letters[key]] = _value(value, letters[key], operator)
@@ -174,14 +186,27 @@ def _arguments(
                 letter = _SECOND[letter]
             field = "radius_percent" if option == "substacks" and letter == "r" and number[3] else letters[letter]
             options[field] = _plain_number(number[2])
-        elif token in letters:
+        elif token in letters and _is_switch(letters[token], operator):
             options[letters[token]] = True
-        elif free:
+        elif token in letters:
+            raise ValueError(f"--{option}={text}: {token}: needs a value, such as {token}2, without a space")
+        elif free and _may_be_a_word(token, words, operator):
             field = free.pop(0)
             options[field] = _value(token, field, operator)
         else:
             raise ValueError(f"--{option}={text}: {_unknown_argument(option, token, letters, words)}")
     return options
+
+
+def _is_switch(field: str, operator: type[Operator] | None) -> bool:
+    return operator is None or "bool" in str(operator.model_fields[field].annotation)
+
+
+def _may_be_a_word(token: str, words: Sequence[str], operator: type[Operator] | None) -> bool:
+    """Whether a token may be meant as a word, rather than as a letter with a number that is not known."""
+    if operator is None or words[0] in _LITERAL or not re.search(r"\d", token):
+        return True
+    return any(word in ("curve", "gamma", "compare", "channel") for word in words)
 
 
 def _value(text: str, field: str, operator: type[Operator] | None) -> Any:

@@ -138,6 +138,7 @@ class Compose:
         channels = self.stack.painted[m]
         count = len(channels)
         result, depth = Canvas.empty((count, *region.shape)), Canvas.empty((1, *region.shape))
+        depth.colours[:] = self.stack.slices - 1
         layers = Canvas.empty((count, *region.shape))
         mask = np.zeros(region.shape, np.float32)
         for background in self.backgrounds:

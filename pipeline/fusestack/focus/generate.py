@@ -54,7 +54,10 @@ class Seen:
         if self.colorspace is None:
             return source
         planes = kernels.colour.convert(source, self.colorspace)
-        return planes if self.channel is None else planes[self.channel : self.channel + 1]
+        if self.channel is None:
+            return planes
+        channel = min(self.channel, len(planes) - 1)  # a grey slice stands for three equal colours
+        return planes[channel : channel + 1]
 
     def reference(self, t: int, m: int, region: Region) -> Planes:
         """A region of the image of the stack: float32[c, y, x]."""
@@ -94,6 +97,8 @@ class Generate:
                 for k in range(box.start[2], box.stop[2]):
                     place = (t - box.start[0], m - box.start[1], k - box.start[2])
                     out[place] = self.mask(t, m, k, Region.of(box))
+        if self.generator.levelled and (self.generator.negate or self.seen.image is not None):
+            return out  # small differences from a large number, which levelling makes large
         return kernels.levels.shorten(out)
 
     def mask(self, t: int, m: int, k: int, region: Region) -> NDArray[np.float32]:

@@ -89,8 +89,10 @@ class DepthMapImage:
         planes = pixels.astype(np.float32)
         if pixels.dtype.kind != "f":
             planes /= np.float32(np.iinfo(pixels.dtype).max)
-            if len(planes) == 1:
-                planes *= np.float32(self.slices - 1)
+            if len(planes) < 3:
+                planes[0] *= np.float32(self.slices - 1)
+        if len(planes) == 2:  # transparent where the depth is not known
+            planes = np.where(planes[1:] > 0, planes[:1], np.float32(np.nan))
         return planes[None, :, None]
 
     def warm_up(self) -> None:

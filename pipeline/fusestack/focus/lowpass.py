@@ -45,13 +45,15 @@ class PlaneReader(Protocol):
 
 
 def reduced_shape(height: int, width: int) -> tuple[int, int]:
-    """Rows and columns of the reduced plane."""
-    return -(-height // REDUCTION), -(-width // REDUCTION)
+    """Rows and columns of the reduced plane, with a ring of what lies beyond the edge: the edge pixel, repeated."""
+    return -(-height // REDUCTION) + 2, -(-width // REDUCTION) + 2
 
 
 @dataclass(frozen=True)
 class Reduce:
     """Block means [t, m * planes + plane, k, y, x] of what is filtered; the edge pixel is repeated where it ends.
+
+    The first block lies before the edge, so that repeating it continues the plane as repeating the edge pixel does.
 
     Parameters
     ----------
@@ -70,7 +72,7 @@ class Reduce:
         """Compute a region; a box holds all planes of one mask set."""
         out = np.empty(box.shape, np.float32)
         small = Region.of(box)
-        wanted = Region(*(edge * REDUCTION for edge in (small.top, small.bottom, small.left, small.right)))
+        wanted = Region(*((edge - 1) * REDUCTION for edge in (small.top, small.bottom, small.left, small.right)))
         for t in range(box.start[0], box.stop[0]):
             for k in range(box.start[2], box.stop[2]):
                 read = functools.partial(self.source.read, t, box.start[1] // self.planes, k)
@@ -154,11 +156,12 @@ class TiledLowPass:
     def _low(self, t: int, m: int, k: int, region: Region, transfer: int) -> Planes:
         small = reduced_shape(*self.shape)
         y, x = (kernels.resample.Axis(n, n * REDUCTION) for n in small)
-        needed = Region(*y.needed(region.top, region.bottom), *x.needed(region.left, region.right))
+        part = Region(*(edge + REDUCTION for edge in (region.top, region.bottom, region.left, region.right)))
+        needed = Region(*y.needed(part.top, part.bottom), *x.needed(part.left, part.right))
         count = len(self.transfers)
         first = m * self.planes * count
         found = self.low.read(needed.box(t, (first, first + self.planes * count), (k, k + 1)))[0, transfer::count, 0]
-        return kernels.resample.resize(found, (y, x), needed.origin, region.parts, "Catrom")
+        return kernels.resample.resize(found, (y, x), needed.origin, part.parts, "Catrom")
 
 
 def _edged(read: Callable[[Region], Planes], region: Region, shape: tuple[int, int]) -> Planes:

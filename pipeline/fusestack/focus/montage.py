@@ -121,7 +121,9 @@ class Montage:
         total = sum(cut.halo() for cut in self.cuts)
         recursive = [i for i, cut in enumerate(self.cuts) if cut.recursive]
         if recursive:
-            total += (self.slices[1] - self.slices[0]) * sum(cut.halo() for cut in self.cuts[: max(recursive)])
+            # what is painted is the end of the whole chain
+            end = len(self.cuts) if any(isinstance(cut, CutFill) for cut in self.cuts) else max(recursive)
+            total += (self.slices[1] - self.slices[0]) * sum(cut.halo() for cut in self.cuts[:end])
         return total
 
     def __call__(self, box: Box) -> Planes:
@@ -138,19 +140,23 @@ class Montage:
         count = len(self.look.stack.painted[m])
         # the index of the slice is painted like a colour
         result = Canvas.empty((count + 1, *region.shape))
+        result.colours[count] = self.look.stack.slices - 1  # what nothing is painted on lies at the back
         layer = np.empty((count + 1, *region.shape), np.float32)
         greatest = np.zeros(outer.shape, np.float32)
         valley = np.zeros(outer.shape, np.float32)
         neighbours = _Neighbours(count, region.shape, colours=self.sharpen > 0) if self.between else None
         canvas = None
+        painted = np.zeros(outer.shape, np.float32) if any(isinstance(cut, CutFill) for cut in self.cuts) else None
         for k in range(self.slices[1] - 1, self.slices[0] - 1, -1):
             mask = self._mask(t, m, k, outer)
             cut = kernels.paint.hard_cut(mask, greatest, TOLERANCE)
             colours = self.look.stack.colours(t, m, k, outer if self.cuts else region)
-            step = Step(mask, cut, greatest, colours, self._painted(result.alpha, outer, region), valley, canvas)
+            step = Step(mask, cut, greatest, colours, result.alpha if painted is None else painted, valley, canvas)
             for operator in self.cuts:
                 operator.apply(step)
             canvas = step.canvas
+            if painted is not None:
+                painted += np.clip(step.cut, 0, 1) * (1 - painted)
             layer[:count] = colours[:, rows, columns] if self.cuts else colours
             layer[count] = k
             opacity = np.ascontiguousarray(step.cut[rows, columns])
@@ -177,14 +183,6 @@ class Montage:
             return planes
         kept = Canvas.empty(result.colours.shape) if below is None else below
         return np.concatenate([planes, kept.colours, kept.alpha[None]])
-
-    def _painted(self, alpha: Plane, outer: Region, region: Region) -> Plane:
-        """Opacity of what is painted, with the halo around it (empty), for the operators that look at it."""
-        if not any(isinstance(cut, CutFill) for cut in self.cuts) or outer == region:
-            return alpha
-        painted = np.zeros(outer.shape, np.float32)
-        painted[region.within(outer)] = alpha
-        return painted
 
     def _mask(self, t: int, m: int, k: int, region: Region) -> Plane:
         def read(at: Region) -> Planes:

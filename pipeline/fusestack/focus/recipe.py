@@ -138,7 +138,7 @@ def recipe_of(focus: Focus, *, photographs: bool) -> Recipe:
         level=levels[-1] if levels else MaskLevel(),
         cuts=focus.cut,
         finals=focus.final,
-        backgrounds=tuple(background),
+        backgrounds=tuple("transparent" if name.lower() == "none" else name for name in background),
         substacks=focus.substacks,
         colorspace=focus.colorspace,
         mask_size=focus.mask_size,

@@ -29,6 +29,8 @@ REDUCTION = 4
 """Pixels in one pixel of the reduced plane that the lowest frequencies are taken from."""
 _SPLIT = 1 / 96
 _ROWS = 256
+_TABLE = 4097
+_STRAIGHT = 50
 
 
 def curve_of(word: str) -> tuple[str, float] | None:
@@ -100,8 +102,7 @@ class Transfer:
         """
         radius = math.floor(side * self.radius / 200)
         if self.curve == "solid":
-            edge = max(radius, 1)
-            h = _solid(edge * (1 - _distance(np.abs(v) / edge, np.abs(u) / edge, self.shape)), self.contrast)
+            h = _solid(np.abs(v), np.abs(u), max(radius, 1), self.contrast, self.shape)
         else:
             reach = max(radius - 0.5, 0.5)
             ramp = np.clip(1 - _distance(np.abs(v - 0.5) / reach, np.abs(u - 0.5) / reach, self.shape), 0, 1)
@@ -123,13 +124,33 @@ def _distance(v: NDArray[Any], u: NDArray[Any], shape: str) -> NDArray[Any]:
             return np.asarray(np.minimum(np.abs(v + u), np.abs(v - u)) / math.sqrt(2))
 
 
-def _solid(inside: NDArray[Any], blur: float) -> NDArray[Any]:
-    """1 inside and 0 outside; `inside` is the distance to the edge, `blur` the sigma of a Gaussian across it."""
+def _solid(v: NDArray[Any], u: NDArray[Any], radius: float, blur: float, shape: str) -> NDArray[Any]:
+    """1 inside a shape and 0 outside; blurred, the share of a Gaussian of sigma `blur` around a frequency inside."""
     if blur <= 0:
-        return (inside > 0).astype(np.float64)
-    from scipy.special import erf
+        return (_distance(v / radius, u / radius, shape) <= 1).astype(np.float64)
+    from scipy import special
 
-    return np.asarray(0.5 * (1 + erf(inside / (math.sqrt(2) * blur))))
+    def within(place: NDArray[Any], reach: float) -> NDArray[Any]:
+        low, high = (place - reach) / blur, (place + reach) / blur
+        return np.asarray(special.ndtr(high) - special.ndtr(low))
+
+    turned = (v + u) / math.sqrt(2), (v - u) / math.sqrt(2)
+    match shape:
+        case "circle":  # the distance from the middle has a non-central chi-squared distribution
+            away = np.linspace(0, 1, _TABLE) * (radius + 10 * blur)
+            if radius < _STRAIGHT * blur:
+                table = special.chndtr((radius / blur) ** 2, 2, (away / blur) ** 2)
+            else:  # an edge is straight as far as the blur sees
+                table = special.ndtr((radius - away) / blur)
+            return np.asarray(np.interp(np.hypot(v, u), away, table))
+        case "square":
+            return np.asarray(within(v, radius) * within(u, radius))
+        case "rhombus":
+            return np.asarray(within(turned[0], radius / math.sqrt(2)) * within(turned[1], radius / math.sqrt(2)))
+        case "cross":
+            return np.asarray(1 - (1 - within(v, radius)) * (1 - within(u, radius)))
+        case _:
+            return np.asarray(1 - (1 - within(turned[0], radius)) * (1 - within(turned[1], radius)))
 
 
 def _curve(name: str, b: float, g: NDArray[Any]) -> NDArray[Any]:
@@ -244,15 +265,15 @@ def reduced_low_pass(reduced: Planes, transfers: tuple[Transfer, ...], shape: tu
 
     Parameters
     ----------
-    reduced : float32[c, y / 4, x / 4]
-        Block means of `REDUCTION` pixels along both axes.
+    reduced : float32[c, y / 4 + 2, x / 4 + 2]
+        Block means of `REDUCTION` pixels along both axes, with one block beyond every edge.
     transfers : tuple of Transfer
     shape : (int, int)
         Rows and columns of the planes.
 
     Returns
     -------
-    list of float32[c, y / 4, x / 4]
+    list of float32[c, y / 4 + 2, x / 4 + 2]
     """
     side = tiled_side(*shape)
     size = side // REDUCTION

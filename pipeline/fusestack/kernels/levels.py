@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     Planes = NDArray[np.float32]
 
 BINS = 256
+_SIXTEEN_BITS = 2.0**-16
 
 
 def six_digits(low: float, high: float) -> tuple[float, float]:
@@ -26,7 +27,7 @@ def rounded_outwards(low: float, high: float, step: float) -> tuple[float, float
     """Limits rounded outwards to multiples of a step, counted from 0 and from 1; step 0 leaves them (reference 6.4)."""
     if step <= 0:
         return low, high
-    tiny = 1e-9
+    tiny = _SIXTEEN_BITS / step  # masks are stored in so many digits
     return step * math.floor(low / step + tiny), 1 - step * math.floor((1 - high) / step + tiny)
 
 

@@ -113,7 +113,7 @@ def _less(mask: Any, cut: Any, greatest: Any, valley: Any, rise: Any, tolerance:
             if c > 0:
                 low = c * greatest[y, x] + (np.float32(1) - c) * low
             high = greatest[y, x]
-            if m > low + rise + tolerance:
+            if m > low + rise:
                 high = m
             greatest[y, x] = high
             valley[y, x] = min(low, m)

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     Planes = NDArray[np.float32]
 
-_STEPS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
+_STEPS = tuple(0.25 * 2 ** (i / 2) for i in range(15))
+"""Sigmas that an image is blurred with; between them it is interpolated."""
 _RADIUS_ZERO_SIDE = 5
 
 

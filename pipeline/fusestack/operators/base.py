@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 Number = Annotated[float, Strict()]
 Sigma = Annotated[float, Strict(), Field(ge=0, le=1000)]
+Radius = Annotated[float, Strict(), Field(ge=0, le=1000)]
+Share = Annotated[float, Strict(), Field(ge=0, le=1000)]
+"""Percent that may be more than a hundred."""
 Percent = Annotated[float, Strict(), Field(ge=0, le=100)]
 AnyPercent = Annotated[float, Strict(), Field(ge=-1000, le=1000)]
 Count = Annotated[int, Strict(), Field(ge=1, le=1000)]

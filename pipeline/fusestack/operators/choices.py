@@ -27,6 +27,8 @@ SPACES = (
     "YCbCr",
     "CMY",
 )
+COLOURS = {"Gray": 1}
+"""Channels of colour spaces that do not have three."""
 STATISTICS = (
     "Mean",
     "StandardDeviation",
@@ -136,5 +138,5 @@ def _curve(value: Any) -> Any:
 CURVES = Annotated[str, BeforeValidator(_curve), WithJsonSchema({"type": "string", "pattern": f"^({_CURVE.pattern})$"})]
 """A curve of a low pass."""
 
-Image = choice(IMAGES, {"Maximum": "Max", "Minimum": "Min"})
+Image = choice(IMAGES, {"Maximum": "Max", "Minimum": "Min", "RMS": "RootMeanSquare"})
 """Name of an image of the stack."""

@@ -40,7 +40,7 @@ class Chroma(_Colour):
     """Chroma of HCL: bright colours."""
 
     colorspace: choice(SPACES) | None = Field(default="HCL", description="colour space")  # type: ignore[valid-type]
-    channel: Annotated[int, Field(ge=0, le=3)] | None = Field(default=1, description="channel")
+    channel: Annotated[int, Field(ge=0, le=2)] | None = Field(default=1, description="channel")
 
 
 @operator("generator", "darkness")
@@ -48,7 +48,7 @@ class Darkness(_Colour):
     """1 minus the lightness of HSL."""
 
     colorspace: choice(SPACES) | None = Field(default="HSL", description="colour space")  # type: ignore[valid-type]
-    channel: Annotated[int, Field(ge=0, le=3)] | None = Field(default=2, description="channel")
+    channel: Annotated[int, Field(ge=0, le=2)] | None = Field(default=2, description="channel")
     negate: Switch = Field(default=True, description="1 minus the result")
 
 
@@ -57,7 +57,7 @@ class Lightness(_Colour):
     """Lightness of HSL."""
 
     colorspace: choice(SPACES) | None = Field(default="HSL", description="colour space")  # type: ignore[valid-type]
-    channel: Annotated[int, Field(ge=0, le=3)] | None = Field(default=2, description="channel")
+    channel: Annotated[int, Field(ge=0, le=2)] | None = Field(default=2, description="channel")
 
 
 @operator("generator", "saturation")
@@ -65,7 +65,7 @@ class Saturation(_Colour):
     """Saturation of HSL."""
 
     colorspace: choice(SPACES) | None = Field(default="HSL", description="colour space")  # type: ignore[valid-type]
-    channel: Annotated[int, Field(ge=0, le=3)] | None = Field(default=1, description="channel")
+    channel: Annotated[int, Field(ge=0, le=2)] | None = Field(default=1, description="channel")
 
 
 @operator("generator", "compose")
@@ -82,7 +82,9 @@ class Compose(_Colour):
 class Evaluate(_Colour):
     """Likeness to an image that is folded over the slices."""
 
-    compare: choice(EVALUATIONS) = Field(default="Max", description="how the slices are folded")  # type: ignore[valid-type]
+    compare: choice(EVALUATIONS, {"RMS": "RootMeanSquare"}) = Field(  # type: ignore[valid-type]
+        default="Max", description="how the slices are folded"
+    )
     words: ClassVar = ("compare",)
 
 

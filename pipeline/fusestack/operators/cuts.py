@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import Field
 
 from fusestack import kernels
-from fusestack.operators.base import AnyPercent, Count, Operator, Percent, Sigma, Whole, choice, operator
+from fusestack.operators.base import AnyPercent, Count, Operator, Percent, Radius, Share, Sigma, Whole, choice, operator
 from fusestack.operators.choices import KERNELS, METHOD_REACH, METHODS
 from fusestack.operators.masks import blended
 
@@ -128,10 +128,10 @@ class CutBackground(CutOperator):
 class CutBlur(CutOperator):
     """Soft borders: blur, or a blend of the blurred and the sharp cut."""
 
-    radius: Whole = Field(default=0, description="window; 0: as large as needed")
+    radius: Radius = Field(default=0, description="window; 0: as large as needed")
     sigma: Sigma = Field(default=1, description="pixels")
-    percent: Percent = Field(default=100, description="share of the blurred cut")
-    percent2: Percent | None = Field(default=None, description="share of the sharp one; default: 100 - percent")
+    percent: Share = Field(default=100, description="share of the blurred cut")
+    percent2: Share | None = Field(default=None, description="share of the sharp one; default: 100 - percent")
     letters: ClassVar = {"r": "radius", "s": "sigma", "p": "percent", "P": "percent2"}
 
     def halo(self) -> int:
@@ -149,7 +149,7 @@ class CutBlur(CutOperator):
 class CutLess(CutOperator):
     """A slice in front wins where its mask rises above the valley behind it, even if that behind was higher."""
 
-    percent: Percent = Field(default=20, description="how far it must rise above the valley")
+    percent: AnyPercent = Field(default=20, description="how far it must rise above the valley")
     letters: ClassVar = {"p": "percent"}
     recursive: ClassVar = True
 
@@ -163,7 +163,7 @@ class CutLess(CutOperator):
 class CutMax(CutOperator):
     """Only where the mask is nearly the greatest so far."""
 
-    percent: Percent = Field(default=0, description="how far it may be below")
+    percent: AnyPercent = Field(default=0, description="how far it may be below")
     letters: ClassVar = {"p": "percent"}
 
     def apply(self, step: Step) -> None:
@@ -226,7 +226,7 @@ class CutThreshold(CutOperator):
 class CutWave(CutOperator):
     """Wavelet threshold on the cut: soft borders, small pieces fade."""
 
-    percent: Percent = Field(default=25, description="threshold, percent of full scale")
+    percent: Share = Field(default=25, description="threshold, percent of full scale")
     letters: ClassVar = {"p": "percent"}
 
     def halo(self) -> int:

@@ -13,7 +13,8 @@ import numpy as np
 from pydantic import Field
 
 from fusestack import kernels
-from fusestack.operators.base import Place, Sigma, Whole, choice, operator
+from fusestack.operators.base import Place, Radius, Sigma, choice, operator
+from fusestack.operators.choices import MODES
 from fusestack.operators.generators import Generator
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     Planes = NDArray[np.float32]
 
 _ROOT = math.sqrt(2)
-_SUMS = ("Lighten", "Screen")
 _SIDES = {
     "sobel": ([[1, 0, -1], [2, 0, -2], [1, 0, -1]], 4.0),
     "prewitt": ([[1, 0, -1], [1, 0, -1], [1, 0, -1]], 3.0),
@@ -31,12 +31,12 @@ _SIDES = {
     "compass": ([[1, 1, -1], [1, -2, -1], [1, 1, -1]], 5.0),
 }
 _BASIS = (
-    [[1, _ROOT, 1], [0, 0, 0], [-1, -_ROOT, -1]],
     [[1, 0, -1], [_ROOT, 0, -_ROOT], [1, 0, -1]],
-    [[0, -1, _ROOT], [1, 0, -1], [-_ROOT, 1, 0]],
+    [[1, _ROOT, 1], [0, 0, 0], [-1, -_ROOT, -1]],
     [[_ROOT, -1, 0], [-1, 0, 1], [0, 1, -_ROOT]],
-    [[0, 1, 0], [-1, 0, -1], [0, 1, 0]],
-    [[-1, 0, 1], [0, 0, 0], [1, 0, -1]],
+    [[0, 1, -_ROOT], [-1, 0, 1], [_ROOT, -1, 0]],
+    [[0, -1, 0], [1, 0, 1], [0, -1, 0]],
+    [[1, 0, -1], [0, 0, 0], [-1, 0, 1]],
     [[1, -2, 1], [-2, 4, -2], [1, -2, 1]],
     [[-2, 1, -2], [1, 4, 1], [-2, 1, -2]],
     [[1, 1, 1], [1, 1, 1], [1, 1, 1]],
@@ -55,10 +55,10 @@ def _gradient(planes: Planes, name: str) -> Planes:
 
 
 def _united(responses: list[Planes], how: str) -> Planes:
-    """Greatest of several sizes 0..1, or screened: 1 - (1 - a)(1 - b)..."""
+    """Several sizes, composed from the first to the last."""
     total = responses[0]
     for response in responses[1:]:
-        total = np.maximum(total, response) if how == "Lighten" else total + response - total * response
+        total = np.maximum(total, response) if how == "Lighten" else kernels.compose.compose(how, response, total)
     return total
 
 
@@ -94,7 +94,7 @@ class FreiChen(_Edge):
         default=0,
         description="0: the gradient; 1, 2: along a diagonal; 11 to 19: a pattern of the basis (19: mean); 10: 11-18",
     )
-    combine: choice(_SUMS) = Field(default="Screen", description="how several patterns are united")  # type: ignore[valid-type]
+    combine: choice(MODES) = Field(default="Screen", description="how several patterns are united")  # type: ignore[valid-type]
     letters: ClassVar = {**Generator.letters, "n": "number"}
     words: ClassVar = ("combine",)
 
@@ -102,7 +102,7 @@ class FreiChen(_Edge):
         """See `Generator.apply`."""
         if self.number == 0:
             return _gradient(planes, "freichen")
-        chosen = {1: (3,), 2: (2,), 10: range(8)}.get(self.number, (self.number - 11,))
+        chosen = {1: (2,), 2: (3,), 10: range(8)}.get(self.number, (self.number - 11,))
         responses = [np.abs(kernels.smooth.convolve(planes, frei_chen(k))) for k in chosen]
         return _united([np.minimum(response, 1) for response in responses], self.combine)
 
@@ -145,7 +145,7 @@ class Kirsch(_Edge):
 class Compass(_Edge):
     """Responses of a compass kernel in four directions."""
 
-    combine: choice(_SUMS) = Field(default="Lighten", description="how the directions are united")  # type: ignore[valid-type]
+    combine: choice(MODES) = Field(default="Lighten", description="how the directions are united")  # type: ignore[valid-type]
     words: ClassVar = ("combine",)
 
     def apply(self, planes: Planes, place: Place) -> Planes:
@@ -158,9 +158,9 @@ class Compass(_Edge):
 class Comet(Generator):
     """One-sided blurs in four directions, united, beside the slice itself."""
 
-    radius: Whole = Field(default=0, description="length of the tail; 0: as long as needed")
+    radius: Radius = Field(default=0, description="length of the tail; 0: as long as needed")
     sigma: Sigma = Field(default=5, gt=0, description="pixels")
-    combine: choice(_SUMS) = Field(default="Lighten", description="how the directions are united")  # type: ignore[valid-type]
+    combine: choice(MODES) = Field(default="Lighten", description="how the directions are united")  # type: ignore[valid-type]
     letters: ClassVar = {**Generator.letters, "r": "radius", "s": "sigma"}
     words: ClassVar = ("combine",)
 

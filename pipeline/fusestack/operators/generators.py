@@ -14,6 +14,8 @@ from fusestack.operators.base import (
     Operator,
     Percent,
     Place,
+    Radius,
+    Share,
     Sigma,
     Switch,
     Whole,
@@ -54,7 +56,7 @@ class Generator(Operator):
     level: Switch | None = Field(default=None, description="stretch and equalise over the stack (default for detail)")
     equalise: Switch = Field(default=True, description="false: only stretch")
     colorspace: choice(SPACES) | None = Field(default=None, description="colour space that is looked at")  # type: ignore[valid-type]
-    channel: Annotated[int, Field(ge=0, le=3)] | None = Field(default=None, description="one channel of it, 0-based")
+    channel: Annotated[int, Field(ge=0, le=2)] | None = Field(default=None, description="one channel of it, 0-based")
     compare: Image | None = Field(default=None, description="look at the likeness to this image of the stack")
     difference: Switch | None = Field(default=None, description="compare the result with what it was made of")
     negate: Switch = Field(default=False, description="1 minus the result")
@@ -115,7 +117,7 @@ class Generator(Operator):
 class Blur(Generator):
     """Difference of two blurs; with `sigma2` 0 the difference to the slice itself."""
 
-    radius: Whole = Field(default=0, description="window of the blurs; 0: as large as needed")
+    radius: Radius = Field(default=0, description="window of the blurs; 0: as large as needed")
     sigma: Sigma = Field(default=0.3, description="pixels")
     sigma2: Sigma | None = Field(default=None, description="pixels; default: 1.6 sigma")
     kernel: choice(("blur", "gaussian")) = Field(default="blur", description="blur (imfuse's own) or gaussian")  # type: ignore[valid-type]
@@ -150,7 +152,7 @@ class Blur(Generator):
 class DifferenceOfGaussians(Generator):
     """Size of the response to a difference of two Gaussians, its positive and its negative part scaled to 1."""
 
-    radius: Whole = Field(default=0, description="window; 0: as large as needed")
+    radius: Radius = Field(default=0, description="window; 0: as large as needed")
     sigma: Sigma = Field(default=0.3, description="pixels")
     sigma2: Sigma | None = Field(default=None, description="pixels; default: 1.6 sigma")
     letters: ClassVar = {**Generator.letters, "r": "radius", "s": "sigma", "S": "sigma2"}
@@ -176,7 +178,7 @@ class DifferenceOfGaussians(Generator):
 class LaplacianOfGaussian(Generator):
     """Size of the response to a Laplacian of a Gaussian; with `sigma2` the difference of two."""
 
-    radius: Whole = Field(default=0, description="window; 0: as large as needed")
+    radius: Radius = Field(default=0, description="window; 0: as large as needed")
     sigma: Sigma = Field(default=0.2, description="pixels")
     sigma2: Sigma | None = Field(default=None, description="pixels of a second one")
     letters: ClassVar = {**Generator.letters, "r": "radius", "s": "sigma", "S": "sigma2"}
@@ -219,8 +221,8 @@ class Laplacian(Generator):
 class Wavelet(Generator):
     """What a wavelet threshold takes away; with `percent2` the difference of two thresholds."""
 
-    percent: Percent = Field(default=5, description="threshold, percent of full scale")
-    percent2: Percent | None = Field(default=None, description="second threshold")
+    percent: Share = Field(default=5, description="threshold, percent of full scale")
+    percent2: Share | None = Field(default=None, description="second threshold")
     letters: ClassVar = {**Generator.letters, "p": "percent", "P": "percent2"}
 
     @property

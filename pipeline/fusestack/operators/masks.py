@@ -14,6 +14,8 @@ from fusestack.operators.base import (
     Operator,
     Percent,
     Place,
+    Radius,
+    Share,
     Sigma,
     Whole,
     choice,
@@ -42,10 +44,10 @@ class MaskOperator(Operator):
 class MaskBlur(MaskOperator):
     """Blur, or a blend of the blurred and the sharp mask."""
 
-    radius: Whole = Field(default=0, description="window; 0: as large as needed")
+    radius: Radius = Field(default=0, description="window; 0: as large as needed")
     sigma: Sigma = Field(default=1, description="pixels")
-    percent: Percent = Field(default=100, description="share of the blurred mask")
-    percent2: Percent | None = Field(default=None, description="share of the sharp one; default: 100 - percent")
+    percent: Share = Field(default=100, description="share of the blurred mask")
+    percent2: Share | None = Field(default=None, description="share of the sharp one; default: 100 - percent")
     letters: ClassVar = {"r": "radius", "s": "sigma", "p": "percent", "P": "percent2"}
 
     def halo(self) -> int:
@@ -59,7 +61,7 @@ class MaskBlur(MaskOperator):
 
 def blended(sharp: Planes, blurred: Planes, percent: float, percent2: float | None) -> Planes:
     """``(p blurred + P sharp) / min(1, p + P)``, clipped (reference 3.7)."""
-    p, q = percent / 100, (100 - percent if percent2 is None else percent2) / 100
+    p, q = percent / 100, (max(0, 100 - percent) if percent2 is None else percent2) / 100
     if (p, q) == (1, 0):
         return blurred
     total = min(1.0, p + q) or 1.0
@@ -213,8 +215,8 @@ class MaskThreshold(MaskOperator):
 class MaskWave(MaskOperator):
     """Wavelet threshold: closes gaps, removes noise; with `percent2` the difference of two."""
 
-    percent: Percent = Field(default=20, description="threshold, percent of full scale")
-    percent2: Percent | None = Field(default=None, description="second threshold")
+    percent: Share = Field(default=20, description="threshold, percent of full scale")
+    percent2: Share | None = Field(default=None, description="second threshold")
     letters: ClassVar = {"p": "percent", "P": "percent2"}
 
     def halo(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -131,6 +132,9 @@ def _image_name(name: str) -> str | None:
 def _colour(name: str) -> tuple[float, float, float] | None:
     from PIL import ImageColor
 
+    grey = re.fullmatch(r"gr[ae]y(\d{1,3})", name.lower())  # as ImageMagick: 0 is black, 100 white
+    if grey and int(grey[1]) <= 100:
+        return (int(grey[1]) / 100,) * 3
     try:
         r, g, b = ImageColor.getrgb(name)[:3]
     except ValueError:

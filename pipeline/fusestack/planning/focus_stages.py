@@ -14,6 +14,7 @@ from fusestack.focus.measures import Bands, Extremes, Histogram, Levels
 from fusestack.focus.merge import MaskReader, Merge, Part
 from fusestack.focus.montage import PICTURE_PLANES, LastLevel, Montage
 from fusestack.focus.stack import Look, SomeSlices, Stack
+from fusestack.operators.choices import COLOURS
 from fusestack.operators.comparisons import DepthMap
 from fusestack.planning.stored import sharded
 
@@ -118,7 +119,7 @@ class FocusStages:
                 "a depth map must have the size of the slices"
             )
         height, width = picture.shape
-        colours = len(picture.colours)
+        colours = {"L": 1, "LA": 1}.get(picture.colours, len(picture.colours))
         made = self.workshop.add(
             "image/depthmap",
             f"depth map {path}",
@@ -132,7 +133,7 @@ class FocusStages:
 
     def _generator_masks(self, generator: Generator) -> tuple[Made, str]:
         recipe = self.recipe
-        space = generator.colorspace or (recipe.colorspace.space if generator.channel is None else None)
+        space: str | None = generator.colorspace or recipe.colorspace.space
         channel = recipe.colorspace.channel if generator.channel is None else generator.channel
         if generator.colorspace is not None and generator.channel is None:
             channel = None
@@ -146,8 +147,14 @@ class FocusStages:
         needs = [self.slices] + ([image] if image else [])
         planes = len(self.stack.looked[0])
         if image is None and space not in (None, "sRGB"):
-            planes = 3
+            planes = COLOURS.get(str(space), 3)
         if image is None and channel is not None:
+            limit = COLOURS.get(str(space), 3)
+            if channel >= limit:
+                raise ConfigError(
+                    f"focus: {generator.name}: channel: {space} has no channel {channel}; use 0"
+                    + (f" to {limit - 1}" if limit > 1 else "")
+                )
             planes = 1
         low_pass, whole = None, False
         if generator.needs_whole_plane:
