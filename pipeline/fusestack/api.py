@@ -145,14 +145,14 @@ def fuse(project: Project | str | Path | Sequence[View], **options: Any) -> xarr
     )
 
 
-def focus_stack(stack: str | Path | NDArray[Any], **options: Any) -> xarray.Dataset:
+def focus_stack(stack: str | Path | Sequence[Any] | NDArray[Any], **options: Any) -> xarray.Dataset:
     """Focus-stack slices into one sharp image, its mask and its depth; computed at once, in a temporary folder.
 
     Parameters
     ----------
-    stack : path or array
-        A pattern such as ``stack/*.jpg``, a folder of pictures, a TIFF stack, an OME-Zarr; or slices uint8, uint16 or
-        float32 [k, y, x], or [k, y, x, colour] with 3 colours, front first.
+    stack : path, sequence of paths, array or sequence of arrays
+        A pattern such as ``stack/*.jpg``, a folder of pictures, a TIFF stack, an OME-Zarr, pictures one by one; or
+        slices uint8, uint16 or float32 [k, y, x], or [k, y, x, colour] with 3 colours and possibly alpha, front first.
     **options
         Keys of the configuration's ``focus`` section: ``options="--fft --maskfft"``, ``masks=[...]``, ``axis="y"`` ...
 
@@ -169,7 +169,9 @@ def focus_stack(stack: str | Path | NDArray[Any], **options: Any) -> xarray.Data
     import tempfile
 
     with tempfile.TemporaryDirectory(prefix="fusestack-") as folder:
-        source = _slices_file(stack, Path(folder)) if isinstance(stack, np.ndarray) else _absolute(str(stack))
+        named = _paths_of(stack)
+        if named is None:
+            named = _slices_file(stack, Path(folder))
         output = {
             "path": f"{folder}/image.ome.zarr",
             "mask": f"{folder}/mask.ome.zarr",
@@ -177,10 +179,10 @@ def focus_stack(stack: str | Path | NDArray[Any], **options: Any) -> xarray.Data
         }
         output |= {"pyramid": "none", **options.pop("output", {})}
         config: dict[str, Any] = {"version": 1, "focus": {**options, "output": output}}
-        if glob.has_magic(source):
-            config["input"] = {"images": source}
+        if isinstance(named, list) or glob.has_magic(named):
+            config["input"] = {"images": named}
         else:
-            config["focus"]["input"] = source
+            config["focus"]["input"] = named
         made = plan(config)
         run(made)
         return _dataset({image.title.partition(" ")[0]: image for image in made.images})
@@ -190,20 +192,40 @@ def _absolute(path: str) -> str:
     return path if "://" in path else str(Path(path).absolute())
 
 
-def _slices_file(stack: NDArray[Any], folder: Path) -> str:
+def _paths_of(stack: Any) -> str | list[str] | None:
+    """Absolute paths, where a stack is named by paths."""
+    if isinstance(stack, str | Path):
+        return _absolute(str(stack))
+    if isinstance(stack, list | tuple) and stack and all(isinstance(one, str | Path) for one in stack):
+        return [_absolute(str(one)) for one in stack]
+    return None
+
+
+def _slices_file(stack: Any, folder: Path) -> str:
     """Slices as the pages of a TIFF file."""
     import tifffile
 
     from fusestack.errors import InputError
 
-    if stack.ndim not in (3, 4) or (stack.ndim == 4 and stack.shape[-1] != 3):
-        raise InputError(f"stack: has the shape {stack.shape}; give slices [k, y, x] or [k, y, x, 3]")
-    if stack.dtype.name not in ("uint8", "uint16", "float32"):
-        raise InputError(f"stack: has pixels of type {stack.dtype.name}; convert them to uint8, uint16 or float32")
+    wanted = "give slices [k, y, x], or [k, y, x, 3 or 4] with their colours, paths, or a pattern such as stack/*.jpg"
+    try:
+        pixels = np.asarray(stack)
+    except ValueError as error:
+        raise InputError(f"stack: its slices differ in size ({error}); {wanted}") from error
+    if pixels.dtype.kind not in "uif":
+        raise InputError(f"stack: is no array of numbers; {wanted}")
+    if pixels.ndim not in (3, 4) or (pixels.ndim == 4 and pixels.shape[-1] not in (3, 4)) or 0 in pixels.shape:
+        raise InputError(f"stack: has the shape {pixels.shape}; {wanted}")
+    if pixels.ndim == 3 and pixels.shape[-1] in (3, 4):
+        raise InputError(f"stack: has the shape {pixels.shape}, which looks like one picture in colour; {wanted}")
+    if pixels.dtype.name not in ("uint8", "uint16", "float32"):
+        raise InputError(f"stack: has pixels of type {pixels.dtype.name}; convert them to uint8, uint16 or float32")
     path = folder / "stack.tif"
+    kind = "rgb" if pixels.ndim == 4 else "minisblack"
+    alpha = ("unassalpha",) if pixels.shape[-1] == 4 and pixels.ndim == 4 else None
     with tifffile.TiffWriter(path, bigtiff=True) as writer:
-        for page in stack:
-            writer.write(page, photometric="rgb" if stack.ndim == 4 else "minisblack", contiguous=False, metadata=None)
+        for page in pixels:
+            writer.write(page, photometric=kind, extrasamples=alpha, contiguous=False, metadata=None)
     return str(path)
 
 

@@ -181,3 +181,33 @@ def test_a_project_is_no_stack(tmp_path: Path) -> None:
 def test_float_slices_in_png(tmp_path: Path) -> None:
     run(write(tmp_path / "in", scene()[0], "float32"), tmp_path, output={"path": str(tmp_path / "sharp.png")})
     assert imagecodecs.png_decode((tmp_path / "sharp.png").read_bytes()).dtype == np.uint16
+
+
+def test_stacks_in_python(tmp_path: Path) -> None:
+    stack = (scene()[0] * 255).astype(np.uint8)
+    paths = write(tmp_path / "in", scene()[0])
+    first = fusestack.focus_stack(np.floor(scene()[0] * 255 + 0.5).astype(np.uint8))
+    for same in (paths, [Path(path) for path in paths], str(tmp_path / "in"), str(tmp_path / "in" / "*.tif")):
+        assert np.array_equal(fusestack.focus_stack(same).image, first.image)
+    assert fusestack.focus_stack(list(stack)).image.shape == stack.shape[1:]
+    alpha = np.concatenate([stack, np.full((*stack.shape[:3], 1), 255, np.uint8)], axis=-1)
+    alpha[:, :30, :, 3] = 0
+    found = fusestack.focus_stack(alpha)
+    assert found.image.shape == (*stack.shape[1:3], 4)
+    assert (found.image.values[:30, :, 3] == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("stack", "sentence"),
+    [
+        (np.zeros((300, 400, 3), np.uint8), "looks like one picture in colour"),
+        (np.zeros((0, 40, 40), np.uint8), r"has the shape \(0, 40, 40\); give slices"),
+        ([], "has the shape"),
+        (None, "is no array of numbers"),
+        ([np.zeros((4, 4)), np.zeros((5, 5))], "differ in size"),
+        (np.zeros((3, 40, 40)), "pixels of type float64; convert"),
+    ],
+)
+def test_what_is_no_stack_in_python(stack: Any, sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        fusestack.focus_stack(stack)
