@@ -143,6 +143,29 @@ def test_previews(fuse: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["preview", str(fuse), "-o", str(fuse.parent / "picture.xyz")]) == 5
 
 
+def test_init_knows_photographs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from tests.focus.stacks import scene, write
+
+    paths = write(tmp_path / "in", scene((40, 50), 3)[0])
+    config, folder = str(tmp_path / "fuse.yaml"), str(tmp_path / "in")
+    assert run(["init", folder, "-o", config]) == 0
+    assert "focus:" in Path(config).read_text()
+    assert run(["run", config, "--quiet"]) == 0
+    (tmp_path / "sharp.tif").rename(tmp_path / "in" / "a_result.tif")
+    assert run(["init", folder, "-o", config, "--force"]) == 0
+    assert "a_result" not in Path(config).read_text()
+    assert run(["init", paths[0], "-o", config, "--force"]) == 0
+    capsys.readouterr()
+    grey = write(tmp_path / "grey", scene((40, 50), 3, 1)[0])
+    assert run(["init", str(tmp_path / "grey"), "-o", config, "--force"]) == 0
+    assert "--as stack --force" in capsys.readouterr().out
+    assert "views:" in Path(config).read_text()
+    assert run(["init", str(tmp_path / "grey"), "-o", config, "--as", "stack", "--force"]) == 0
+    assert all(Path(path).name in Path(config).read_text() for path in grey)
+    assert run(["run", folder]) == 2
+    assert "fusestack init makes one" in capsys.readouterr().err
+
+
 def test_init_writes_a_configuration_that_works(fuse: Path, capsys: pytest.CaptureFixture[str]) -> None:
     made = fuse.parent / "made.yaml"
     assert run(["init", str(fuse.parent), "-o", str(made)]) == 0

@@ -16,11 +16,14 @@ if TYPE_CHECKING:
     from fusestack.geometry import Float3
 
 _PHOTOGRAPHS = (".jpg", ".jpeg", ".png")
+_TIFF = (".tif", ".tiff")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("source", metavar="PROJECT_OR_IMAGES", help="a project XML (path or address), or a folder")
+    parser.add_argument(
+        "source", metavar="PROJECT_OR_IMAGES", help="a project XML (path or address), a folder, or a TIFF stack"
+    )
     parser.add_argument(
         "-o", "--output", metavar="CONFIG", type=Path, help="configuration to write (default: fuse.yaml)"
     )
@@ -45,6 +48,8 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         raise OutputError(f"{config}: cannot be written: {error.strerror or error}; choose another place") from error
     if not arguments.quiet:
         print(f"{config}: written; look at it, then: fusestack plan {config}")
+        if "\n  views:" in text and arguments.kind is None:
+            print(f"slices of a focus stack instead of tiles? fusestack init {arguments.source} --as stack --force")
     return {"config": str(config)}
 
 
@@ -65,18 +70,35 @@ def describe(place: str | Path, folder: Path, kind: str | None = None) -> str:
         raise InputError(f"{source}: does not exist; give a project XML or a folder of images")
     if source.suffix.lower() == ".xml":
         return _for_project(source, _relative(source, folder))
+    if source.is_file() and source.suffix.lower() in (*_TIFF, *_PHOTOGRAPHS):
+        return _for_stack([source], folder)
     if not source.is_dir() or source.suffix.lower() == ".zarr":
-        raise InputError(f"{source}: is neither a project XML nor a folder of images")
+        raise InputError(f"{source}: is neither a project XML nor a folder of images nor a TIFF stack")
     from fusestack.project.readers import READERS
+    from fusestack.sources.pictures import made_by_us
 
+    known = (*_TIFF, *_PHOTOGRAPHS)
     files = sorted(source.iterdir(), key=_natural)
+    files = [path for path in files if path.suffix.lower() not in known or not made_by_us(str(path))]
     photographs = [path for path in files if path.suffix.lower() in _PHOTOGRAPHS]
     images = [path for path in files if path.suffix.lower() in READERS]
-    if kind == "stack" or (photographs and not images):
+    if kind == "stack" or (photographs and not images) or (kind is None and _in_colour(images)):
         return _for_stack(photographs or images, folder)
     if not images:
         raise InputError(f"{source}: holds no image; known are {', '.join([*READERS, *_PHOTOGRAPHS])}")
     return _for_tiles(images, folder)
+
+
+def _in_colour(images: list[Path]) -> bool:
+    """Whether the first of some images is a photograph in colour, which no microscope's tile is."""
+    from fusestack.sources.pictures import describe_picture
+
+    if not images or images[0].suffix.lower() not in _TIFF:
+        return False
+    try:
+        return describe_picture(str(images[0]))[0].colours.startswith("RGB")
+    except InputError:
+        return False
 
 
 def _for_project(source: str | Path, written: str) -> str:

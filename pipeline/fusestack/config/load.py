@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LoadedConfig", "from_mapping", "load_config", "unsupported"]
 
+_GIVE = "give the path of a configuration file (fusestack init makes one for a project or a folder of images)"
 _MOST_BYTES = 32 * 2**20
 
 
@@ -116,15 +117,13 @@ def _text(path: Path, name: str) -> str:
             content = file.read(_MOST_BYTES + 1)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise ConfigError(f"{name}: cannot be read: {reason}; give the path of a configuration file") from error
+        raise ConfigError(f"{name}: cannot be read: {reason}; {_GIVE}") from error
     if len(content) > _MOST_BYTES:
-        raise ConfigError(f"{name}: is larger than {_MOST_BYTES // 2**20} MiB; give the path of a configuration file")
+        raise ConfigError(f"{name}: is larger than {_MOST_BYTES // 2**20} MiB; {_GIVE}")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ConfigError(
-            f"{name}: is not a text file in UTF-8 (byte {error.start}); give the path of a configuration file"
-        ) from error
+        raise ConfigError(f"{name}: is not a text file in UTF-8 (byte {error.start}); {_GIVE}") from error
 
 
 def _path(key: str) -> tuple[str | int, ...]:
