@@ -52,7 +52,7 @@ def make_plan(loaded: LoadedConfig) -> Plan:
         fusion = plan_fusion(loaded, config.output, resources, cache)
     if focus is not None:
         focused = plan_focus(loaded, focus, fusion.images if fusion else (), resources, cache)
-        refuse_inputs_as_outputs(focused.images, focused.read)
+        refuse_inputs_as_outputs(focused.images, focused.read, "focus.output")
     images = (*(fusion.images if fusion else ()), *(focused.images if focused else ()))
     path = fusion.path if fusion else focused.path if focused else ""
     read = (*(fusion.read if fusion else ()), *(focused.read if focused else ()))

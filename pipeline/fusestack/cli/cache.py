@@ -38,7 +38,11 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     from fusestack.stage_cache import cache_entries, remove_entries
 
     cache = cache_at(arguments.place)
-    chosen = [entry for entry in cache_entries(cache) if _fits(entry, arguments.older_than, arguments.stage)]
+    entries = cache_entries(cache)
+    chosen = [entry for entry in entries if _fits(entry, arguments.older_than, arguments.stage)]
+    stages = sorted({entry.stage.partition("/")[0] for entry in entries})
+    if arguments.stage and stages and not any(entry.stage.startswith(arguments.stage) for entry in entries):
+        raise ConfigError(f"--stage {arguments.stage}: no stage is called so; there are {', '.join(stages)}")
     total = sum(entry.size for entry in chosen)
     facts: dict[str, Any] = {"cache": cache, "bytes": total, "entries": [vars_of(entry) for entry in chosen]}
     if arguments.action == "rm":
@@ -48,8 +52,8 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         return facts | {"freed": freed}
     if not arguments.quiet:
         for entry in chosen:
-            print(f"{entry.stage:<24} {size(entry.size):>11}  {_ago(entry.used):<10}  {Path(entry.folder).name}")
-        print(f"{len(chosen)} stages, {size(total)} in {cache}")
+            print(f"{entry.stage:<24} {size(entry.size):>11}  {_ago(entry.used):<10}  {entry.title}")
+        print(f"{len(chosen)} stages, {size(total)} in {cache}" if Path(cache).is_dir() else f"{cache}: there is none")
     return facts
 
 

@@ -76,7 +76,7 @@ class _Lines:
 
     def __call__(self, event: Event) -> None:
         match event:
-            case RunStarted() if event.done:
+            case RunStarted() if 0 < event.done < event.blocks:
                 print(f"continuing: {event.done:,} of {event.blocks:,} blocks are already done", file=sys.stderr)
             case StageStarted():
                 self._rate, self._last = _Rate(event), time.perf_counter()

@@ -129,7 +129,8 @@ def _form(detail: ErrorDetails, path: KeyPath) -> str:
     if kind in ("literal_error", "bool_type"):
         return ""
     if kind == "string_type":
-        return f'text, such as "{detail["input"]}"' if isinstance(detail["input"], int | float) else "text"
+        given = detail["input"]
+        return f'text, such as "{given}"' if isinstance(given, int | float) and not isinstance(given, bool) else "text"
     if kind in ("model_type", "model_attributes_type"):
         return f"a mapping with keys such as {', '.join(_known_keys(path))}"
     if kind == "missing":

@@ -87,7 +87,7 @@ def plan_focus(
         source="; ".join(one.source for one in inputs),
         facts=(recipe.option_string() + (" (the default)" if recipe.is_preset else ""),),
         statistics=FrozenStatistics(loaded.resolve_path(save), tuple(kept), tuple(kept_stages)) if save else None,
-        warnings=tuple(warning for one in inputs for warning in one.warnings),
+        warnings=(*(warning for one in inputs for warning in one.warnings), *_doubts(recipe, focus)),
     )
 
 
@@ -122,6 +122,21 @@ def _check(loaded: LoadedConfig, recipe: Recipe, stack: StackInput) -> None:
         raise ConfigError(
             f"{loaded.cite('focus.background')}: without masks, nothing would be painted; name a background"
         )
+
+
+def _doubts(recipe: Recipe, focus: Focus) -> list[str]:
+    """What is allowed, but probably not meant."""
+    transparent = {"threshold", "alpha"}
+    if (
+        recipe.substacks
+        and not focus.layered
+        and not transparent & {one.name for one in (*recipe.cuts, *recipe.finals)}
+    ):
+        return [
+            "focus.substacks: the first one covers all others; let it be transparent where it is not sharp "
+            "(final: [{threshold: {low: 20}}]), or write all of them (layered: true)"
+        ]
+    return []
 
 
 def _image_name(name: str) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fusestack import kernels
+from fusestack.config.optionstring import option_string
 from fusestack.errors import ConfigError, InputError
 from fusestack.fingerprint import identities
 from fusestack.focus.generate import Generate, Seen
@@ -165,20 +166,19 @@ class FocusStages:
                 facts = [self._look_facts, space, channel]
                 low_pass, low = self._low_pass(label, seen, planes, transfers, needs, facts)
                 needs = [*needs, low]
+        plain = generator.model_copy(update={"weight": None, "mask": None, "low": 0, "high": 100})
+        label = option_string([plain])
         name = f"{self.prefix}masks/{generator.name}"
         made = self.workshop.add(
             name,
-            f"masks of {generator.name}",
+            f"masks of {label}",
             Generate(generator, seen, low_pass),
             self._mask_level(whole=whole),
             facts=[generator.mask_facts(), self._look_facts, space, channel],
             needs=needs,
             peak=self._peak(generator, planes, whole=whole),
         )
-        from fusestack.config.optionstring import option_string
-
-        plain = generator.model_copy(update={"weight": None, "mask": None, "low": 0, "high": 100})
-        return made, f"{self.prefix}{option_string([plain])}"
+        return made, f"{self.prefix}{label}"
 
     def _peak(self, operator: Operator, planes: int, *, whole: bool) -> int:
         height, width = self.look.shape
@@ -285,7 +285,7 @@ class FocusStages:
             weights = [[part.weight, part.low, part.high, part.levels is not None] for part in (*first, *last)]
             below = self.workshop.add(
                 name,
-                "merged masks",
+                " ".join(["merged masks", option_string(chain)]).rstrip(),
                 Merge(
                     self.look,
                     recipe.mode,
@@ -342,7 +342,7 @@ class FocusStages:
             side = BLOCK + 2 * montage.halo
             made = self.workshop.add(
                 f"{self.prefix}montage" + (f"/{number + 1}" if len(parts) > 1 else ""),
-                f"slices {part[0] + 1} to {part[1]} painted",
+                f"slices {part[0] + 1} to {part[1]} painted {option_string(self.recipe.cuts)}".rstrip(),
                 montage,
                 sharded((t, self.sets, planes, height, width), (1, 1, planes, BLOCK, BLOCK)),
                 facts=[

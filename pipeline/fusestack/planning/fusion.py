@@ -220,17 +220,17 @@ def _fit(
     return replace(fused.compute, part_bytes=part), peak
 
 
-def refuse_inputs_as_outputs(images: Sequence[PlannedImage], paths: Sequence[str]) -> None:
-    """Never write over what is read, not even where overwriting is allowed."""
+def refuse_inputs_as_outputs(images: Sequence[PlannedImage], paths: Sequence[str], key: str = "output.path") -> None:
+    """Never write over what is read, not even where overwriting is allowed; `key` is said to be wrong."""
     read = {os.path.realpath(path) for path in paths}
     for image in images:
-        for key, written in (("output.path", image.target.image.path), ("output.project", image.project)):
+        for where, written in ((key, image.target.image.path), ("output.project", image.project)):
             if written is None:
                 continue
             place = os.path.realpath(written)
             if any(place == path or path.startswith(place + os.sep) for path in read if path != os.sep):
                 raise ConfigError(
-                    f"{key}: {written} is an input of this run, and would be replaced; choose another name"
+                    f"{where}: {written} is an input of this run, and would be replaced; choose another name"
                 )
 
 
