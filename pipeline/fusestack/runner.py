@@ -27,7 +27,7 @@ from fusestack.inspection import (
 )
 from fusestack.project.write import write_project
 from fusestack.provenance import project_of, run_record, write_statistics
-from fusestack.stage_cache import cache_entry, forget_entry, trim_cache
+from fusestack.stage_cache import cache_entry, cache_in_use, forget_entry, trim_cache
 
 if TYPE_CHECKING:
     from fusestack.execution.events import Event, Listener
@@ -93,7 +93,9 @@ def run_plan(plan: Plan, *, force: bool = False, listener: Listener | None = Non
     todo = any(state.action != "reuse" for state in inspect(plan, force=force))
     # workers first: where none come, nothing has been created yet
     workers = open_executor(plan.resources) if todo else nullcontext()
-    with workers as executor, output_lock(f"{plan.work}/lock", plan.output):
+    cached = any(image.preparation for image in plan.images)
+    reading = cache_in_use(plan.cache) if cached else nullcontext()
+    with workers as executor, output_lock(f"{plan.work}/lock", plan.output), reading:
         check_outputs(plan, force=force)
         status = StatusFile(plan.work)
 
@@ -116,7 +118,7 @@ def run_plan(plan: Plan, *, force: bool = False, listener: Listener | None = Non
             if status.state:
                 tell(RunEnded(outcome, time.perf_counter() - start, message))
     outputs = tuple(image.target.image.path for image in plan.images)
-    size, freed = trim_cache(plan.cache, plan.cache_limit) if any(i.preparation for i in plan.images) else (0, 0)
+    size, freed = trim_cache(plan.cache, plan.cache_limit) if cached else (0, 0)
     return RunReport(outputs, reports, time.perf_counter() - start, size, freed)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from fusestack.errors import OutputError
 from fusestack.execution.ledger import forget_ledger
-from fusestack.execution.lock import output_lock
+from fusestack.execution.lock import output_lock, shared_lock
 from fusestack.inspection import ledger_path
 from fusestack.storage import is_address, open_folder
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from fusestack.stage import Stage
 
 ENTRY = "entry.json"
+LOCK = "lock"
+"""In the folder of a cache: shared by the runs that use it, alone with whoever deletes from it."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,6 @@ def _make(stage: Stage) -> None:
         forget_ledger(ledger_path(stage.target.work, stage.key))
         # whatever is left there is ours, also where so much is missing that it is no image any more
         open_folder(stage.target.work).delete_tree(stage.target.image.path.rpartition("/")[2])
-    writer.create()
     facts = {
         "stage": stage.name,
         "title": stage.target.image.name,
@@ -66,6 +67,7 @@ def _make(stage: Stage) -> None:
         open_folder(stage.target.work).put(ENTRY, [json.dumps(facts).encode()])
     except OSError as error:
         raise OutputError(f"{stage.target.work}/{ENTRY}: cannot be written: {error.strerror or error}") from error
+    writer.create()
 
 
 def forget_entry(stage: Stage) -> None:
@@ -86,30 +88,44 @@ def cache_entries(cache: str) -> list[CacheEntry]:
     found = []
     for path in Path(cache).glob(f"*/{ENTRY}"):
         facts = _facts(path)
-        used = path.stat().st_mtime
+        try:
+            used = path.stat().st_mtime
+        except OSError:  # deleted meanwhile
+            continue
         found.append(
             CacheEntry(str(path.parent), facts.get("stage", "?"), facts.get("title", "?"), _bytes(path.parent), used)
         )
     return sorted(found, key=lambda entry: (entry.used, entry.folder))
 
 
-def remove_entries(entries: Sequence[CacheEntry]) -> int:
-    """Delete stages of a cache; those that a run works on stay. Returns the bytes that are free now."""
-    freed = 0
-    for entry in entries:
-        try:
-            with output_lock(Path(entry.folder, "lock"), entry.folder):
-                folder = open_folder(entry.folder)
-                # the ledger first: pixels without it are computed again, a ledger without pixels would be a lie
-                folder.delete_tree("ledger")
-                for name in folder.entries():
-                    if name != "lock":
-                        folder.delete_tree(name)
-        except OutputError:
-            continue
-        open_folder(str(Path(entry.folder).parent)).delete_tree(Path(entry.folder).name)
-        freed += entry.size
-    return freed
+@contextmanager
+def cache_in_use(cache: str) -> Iterator[None]:
+    """Keep a cache on a disk as it is while a run reads it: nothing is deleted meanwhile."""
+    if is_address(cache):
+        yield
+        return
+    with shared_lock(Path(cache, LOCK), cache):
+        yield
+
+
+def remove_entries(cache: str, entries: Sequence[CacheEntry]) -> int:
+    """Delete stages of a cache; returns the bytes that are free now.
+
+    Raises
+    ------
+    OutputError
+        If a run uses the cache.
+    """
+    if not entries:
+        return 0
+    folder = open_folder(cache)
+    with output_lock(Path(cache, LOCK), cache):
+        for entry in entries:
+            name = Path(entry.folder).name
+            # the ledger first: pixels without it are computed again, a ledger without pixels would be a lie
+            folder.delete_tree(f"{name}/ledger")
+            folder.delete_tree(name)
+    return sum(entry.size for entry in entries)
 
 
 def trim_cache(cache: str, limit: int | None) -> tuple[int, int]:
@@ -118,16 +134,22 @@ def trim_cache(cache: str, limit: int | None) -> tuple[int, int]:
     Returns
     -------
     (int, int)
-        Bytes of the cache now, bytes that were deleted; 0, 0 for caches in object stores.
+        Bytes of the cache now, bytes that were deleted; 0, 0 for caches in object stores. Nothing is deleted while
+        another run uses the cache: that one will.
     """
     if is_address(cache):
         return 0, 0
     entries = cache_entries(cache)
     size = sum(entry.size for entry in entries)
+    chosen: list[CacheEntry] = []
     freed = 0
     while limit is not None and size - freed > limit and entries:
-        entry = entries.pop(0)
-        freed += remove_entries([entry])
+        chosen.append(entries.pop(0))
+        freed += chosen[-1].size
+    try:
+        freed = remove_entries(cache, chosen)
+    except OutputError:
+        freed = 0
     return size - freed, freed
 
 

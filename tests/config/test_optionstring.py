@@ -181,6 +181,7 @@ def test_back_and_forth(rows: list[tuple[str, str, dict[str, Any]]], weight: int
         ("--cutmin=p20", "there is no option --cutmin (did you mean --cutmax?)"),
         ("'--blur=s 1'", "'s 1' is no argument of blur"),
         ("--blur=s", "--blur=s: s: needs a value, such as s2"),
+        ("--fft=log0", "curve: 'log0' is not allowed"),
         ("--blur=x1", "'x1' is no argument of blur"),
         ("--blur=s1;S2", "'s1;S2' is no argument of blur"),
         ("--colorspace=Foo --blur", "--colorspace=Foo: there is no colour space 'Foo'; known are sRGB"),

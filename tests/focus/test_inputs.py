@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -211,3 +212,15 @@ def test_stacks_in_python(tmp_path: Path) -> None:
 def test_what_is_no_stack_in_python(stack: Any, sentence: str) -> None:
     with pytest.raises(InputError, match=sentence):
         fusestack.focus_stack(stack)
+
+
+def test_backgrounds_of_transparent_slices_bring_the_slices_along(tmp_path: Path) -> None:
+    paths = transparent(tmp_path / "in", 30)
+    run(paths, tmp_path, options="--blur --maskblur=s4 --bg=mean")
+    first = tifffile.imread(tmp_path / "sharp.tif")
+    for entry in (tmp_path / "cache.fusestack").glob("slices*"):
+        shutil.rmtree(entry)
+    for entry in (tmp_path / "cache.fusestack").glob("picture*"):
+        shutil.rmtree(entry)
+    run(paths, tmp_path, options="--blur --maskblur=s4 --bg=mean", output={"dtype": "uint16", "overwrite": True})
+    assert np.array_equal(tifffile.imread(tmp_path / "sharp.tif") // 257, first)

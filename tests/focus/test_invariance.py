@@ -51,6 +51,7 @@ def cut(monkeypatch: pytest.MonkeyPatch, block: int, chunk: int) -> None:
     monkeypatch.setattr(fusestack.planning.stored, "_CHUNK", chunk)
     monkeypatch.setattr(fusestack.planning.stored, "_FILE", block)
     monkeypatch.setattr(measures, "BAND_PIXELS", 64 * block)
+    monkeypatch.setattr(measures, "CHUNK", 16)
 
 
 @pytest.fixture(scope="module")

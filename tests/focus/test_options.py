@@ -103,3 +103,12 @@ def test_depth_maps_with_opacity(paths: list[str], tmp_path: Path) -> None:
     again = made(paths, tmp_path / "two", f"--depthmap={output['depth']} --masklevel=off")
     slices = np.round(known[0] / 65535 * (len(paths) - 1))
     assert (again["depth"][known[1] > 0] == slices[known[1] > 0]).all()
+
+
+def nothing(planes: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.full_like(planes, np.nan)
+
+
+def test_functions_that_make_no_numbers(paths: list[str], tmp_path: Path) -> None:
+    found = made(paths, tmp_path, "--blur --cmd=tests.focus.test_options:nothing,halo=0")
+    assert found["mask"].max() > 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import fusestack
 from fusestack.cli.main import run as command
 from fusestack.errors import BlockError, ConfigError, InputError, OutputError
 from fusestack.inspection import inspect
-from fusestack.stage_cache import cache_entries
+from fusestack.stage_cache import cache_entries, cache_in_use, trim_cache
 from tests.focus.stacks import computed, config, run, scene, write
 
 OPTIONS = "--blur=s1 --statistic=r4 --maskblur=s2"
@@ -193,3 +194,84 @@ def test_a_failed_run_continues(paths: list[str], tmp_path: Path, monkeypatch: p
     assert computed(report)[0] == "montage"
     run(paths, tmp_path / "fresh", options=OPTIONS)
     assert (tmp_path / "sharp.tif").read_bytes() == (tmp_path / "fresh" / "sharp.tif").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("--sobel --blur", "--sobel --blur=mask=no"),
+        ("--blur --maskblur=s4", "--blur=mask=no --maskblur=s4"),
+        ("--max=level=no", "--max=level=yes"),
+        ("--max", "--max=neg"),
+    ],
+)
+def test_the_cache_knows_all_that_matters(one: str, other: str, paths: list[str], tmp_path: Path) -> None:
+    again(paths, tmp_path, one)
+    again(paths, tmp_path, other)
+    again(paths, tmp_path / "fresh", other)
+    for name in ("sharp.tif", "mask.tif", "depth.tif"):
+        shared, fresh = (tifffile.imread(folder / name) for folder in (tmp_path, tmp_path / "fresh"))
+        assert np.array_equal(shared, fresh, equal_nan=name == "depth.tif"), name
+
+
+def test_slices_that_were_exchanged_by_renaming(paths: list[str], tmp_path: Path) -> None:
+    again(paths, tmp_path, OPTIONS)
+    first, second, between = Path(paths[0]), Path(paths[3]), tmp_path / "between"
+    first.rename(between)
+    second.rename(first)
+    between.rename(second)
+    assert "slices" in again(paths, tmp_path, OPTIONS)
+
+
+@pytest.mark.parametrize("options", ["--cutwave", "--bg=red"])
+def test_float_slices_come_back_when_they_are_needed(options: str, tmp_path: Path) -> None:
+    paths = write(tmp_path / "slices", scene((60, 80), 4)[0], "float32")
+    again(paths, tmp_path, OPTIONS)
+    for entry in cache_entries(str(tmp_path / "cache.fusestack")):
+        if entry.stage in ("slices", "limits/slices"):
+            shutil.rmtree(entry.folder)
+    again(paths, tmp_path, f"{OPTIONS} {options}")
+    again(paths, tmp_path / "fresh", f"{OPTIONS} {options}")
+    shared, fresh = (tifffile.imread(folder / "sharp.tif") for folder in (tmp_path, tmp_path / "fresh"))
+    assert np.array_equal(shared, fresh)
+
+
+def test_limits_come_back_when_another_type_is_written(tmp_path: Path) -> None:
+    paths = write(tmp_path / "slices", scene((60, 80), 4)[0] * 4000, "float32")
+    again(paths, tmp_path, OPTIONS)
+    for entry in cache_entries(str(tmp_path / "cache.fusestack")):
+        if entry.stage in ("slices", "limits/slices"):
+            shutil.rmtree(entry.folder)
+    again(paths, tmp_path, OPTIONS, dtype="uint8")
+    assert tifffile.imread(tmp_path / "sharp.tif").max() == 255
+
+
+def test_a_cache_in_use_is_left_alone(paths: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    again(paths, tmp_path, OPTIONS)
+    cache = str(tmp_path / "cache.fusestack")
+    before = cache_entries(cache)
+    with cache_in_use(cache), cache_in_use(cache):
+        assert command(["cache", "rm", cache]) == 5
+        assert "another run" in capsys.readouterr().err
+        assert trim_cache(cache, 1)[1] == 0
+        assert cache_entries(cache) == before
+    assert command(["cache", "rm", cache]) == 0
+    assert cache_entries(cache) == []
+    assert "slices" in again(paths, tmp_path, f"{OPTIONS} --cutwave")
+
+
+def test_statistics_of_two_operators_of_a_kind(tmp_path: Path) -> None:
+    stack = scene((70, 90), 4)[0]
+    options = "--blur=s1 --maskblur=s1 --finalgamma --finalalpha=p10,P120 --finalgamma"
+    kept = str(tmp_path / "statistics.json")
+    run(write(tmp_path / "in", stack), tmp_path / "one", options=options, statistics={"save": kept})
+    run(write(tmp_path / "in", stack), tmp_path / "two", options=options, statistics={"use": kept})
+    one, two = (tifffile.imread(tmp_path / name / "sharp.tif") for name in ("one", "two"))
+    assert np.array_equal(one, two)
+    with pytest.raises(ConfigError, match="no statistics of"):
+        run(
+            write(tmp_path / "in", stack),
+            tmp_path / "lab",
+            options=f"--colorspace=Lab {options}",
+            statistics={"use": kept},
+        )

@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     total = sum(entry.size for entry in chosen)
     facts: dict[str, Any] = {"cache": cache, "bytes": total, "entries": [vars_of(entry) for entry in chosen]}
     if arguments.action == "rm":
-        freed = remove_entries(chosen)
+        freed = remove_entries(cache, chosen)
         if not arguments.quiet:
             print(f"{cache}: {len(chosen)} stages deleted, {size(freed)} are free")
         return facts | {"freed": freed}
@@ -65,6 +65,7 @@ def vars_of(entry: CacheEntry) -> dict[str, Any]:
 def cache_at(place: str) -> str:
     """Folder of the cache that a configuration, a cache or the folder beside it means."""
     from fusestack.planner import CACHE, cache_folder
+    from fusestack.stage_cache import ENTRY
 
     path = Path(place)
     if path.is_file():
@@ -73,8 +74,9 @@ def cache_at(place: str) -> str:
         return cache_folder(load_config(path))
     if not path.is_dir():
         raise ConfigError(f"{place}: no such file or folder; name a configuration, or the folder of a cache")
-    inside = path.absolute() / CACHE
-    return str(inside if inside.is_dir() or path.name != CACHE else path.absolute())
+    here, inside = path.absolute(), path.absolute() / CACHE
+    is_cache = path.name == CACHE or any(here.glob(f"*/{ENTRY}"))
+    return str(here if is_cache and not inside.is_dir() else inside)
 
 
 def _fits(entry: CacheEntry, older_than: str | None, stage: str | None) -> bool:

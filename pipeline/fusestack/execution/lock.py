@@ -58,6 +58,14 @@ def output_lock(path: str | Path, output: str, *, wait: bool = False) -> Iterato
         yield
 
 
+@contextmanager
+def shared_lock(path: Path, output: str) -> Iterator[None]:
+    """Hold a lock on a disk together with others; whoever wants it alone waits, or is refused."""
+    with _descriptor(path, output) as descriptor:
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        yield
+
+
 def _held(output: str, holder: str) -> OutputError:
     return OutputError(
         f"{output}: another run is writing it ({holder}); wait for it to end or stop it, "
@@ -71,13 +79,21 @@ def _cannot_write(output: str, place: str, error: OSError) -> OutputError:
 
 
 @contextmanager
-def _file_lock(path: Path, output: str, *, wait: bool) -> Iterator[None]:
+def _descriptor(path: Path, output: str) -> Iterator[int]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
         raise _cannot_write(output, str(path.parent), error) from error
     try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _file_lock(path: Path, output: str, *, wait: bool) -> Iterator[None]:
+    with _descriptor(path, output) as descriptor:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -85,8 +101,6 @@ def _file_lock(path: Path, output: str, *, wait: bool) -> Iterator[None]:
         os.ftruncate(descriptor, 0)
         os.write(descriptor, f"process {os.getpid()} on {platform.node()}".encode())
         yield
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

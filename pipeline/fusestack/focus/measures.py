@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 BAND_PIXELS = 2**24
 """About how many pixels one entry of a statistic is taken of."""
+CHUNK = 256
+"""Rows of a chunk of what stages store."""
+_DEEP = 8
 
 
 class Values(Protocol):
@@ -110,9 +113,9 @@ class Bands:
 
     @property
     def rows(self) -> int:
-        """Rows of a band: whole multiples of 64, so that chunks are read once."""
-        pixels = self.shape[4] * (self.shape[2] if self.deep else 1)
-        return max(1, BAND_PIXELS // (64 * max(1, pixels))) * 64
+        """Rows of a band: whole chunks, so that each is read once; few where a band is a deep one."""
+        pixels = self.shape[4] * (min(self.shape[2], _DEEP) if self.deep else 1)
+        return max(1, BAND_PIXELS // (CHUNK * max(1, pixels))) * CHUNK
 
     @property
     def bands(self) -> int:
@@ -133,8 +136,8 @@ class Bands:
 
     @property
     def peak_bytes(self) -> int:
-        """Memory of one entry, as it is read and as numbers."""
-        return 12 * min(self.rows, self.shape[3]) * self.shape[4] * self.slices
+        """Memory of one entry, as it is read and as numbers; a deep one is read slice by slice."""
+        return 12 * min(self.rows, self.shape[3]) * self.shape[4] * (1 if self.deep else self.slices)
 
     def box(self, entry: int, t: int, c: int) -> Box:
         """Pixels of an entry."""

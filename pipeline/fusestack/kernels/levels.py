@@ -48,7 +48,7 @@ def histogram(planes: Planes, low: float, high: float) -> NDArray[np.int64]:
 def _count(values: Any, low: Any, scale: Any, counts: Any) -> None:
     for value in values:
         place = (value - low) * scale
-        place = min(max(place, np.float32(0)), np.float32(1))
+        place = min(max(place, np.float32(0)), np.float32(1)) if place == place else np.float32(0)
         counts[np.int64(np.floor(np.float32(255) * place + np.float32(0.5)))] += 1
 
 
@@ -83,7 +83,8 @@ def equalise(planes: Planes, low: float, high: float, table: NDArray[np.float32]
 def _look_up(values: Any, low: Any, scale: Any, table: Any, out: Any) -> None:
     whole = np.float32(65535)
     for i in range(values.size):
-        value = min(max((values[i] - low) * scale, np.float32(0)), np.float32(1))
+        value = (values[i] - low) * scale
+        value = min(max(value, np.float32(0)), np.float32(1)) if value == value else np.float32(0)
         place = np.floor(value * whole + np.float32(0.5)) * np.float32(255 / 65535)
         bin_ = int(min(place, np.float32(254)))
         rest = place - np.float32(bin_)

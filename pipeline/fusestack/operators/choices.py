@@ -127,7 +127,8 @@ IMAGES = ("enfuse", *EVALUATIONS, *MODES, *(f"{mode}2" for mode in MODES))
 
 
 def _curve(value: Any) -> Any:
-    if isinstance(value, str) and _CURVE.fullmatch(value.lower()):
+    found = _CURVE.fullmatch(value.lower()) if isinstance(value, str) else None
+    if found and (found[2] is None or float(found[2]) > 0):
         return value.lower()
     close = difflib.get_close_matches(re.sub(r"[\d.]", "", str(value)).lower(), _CURVE_NAMES, n=1)
     hint = f" (did you mean '{close[0]}'?)" if close else ""

@@ -58,7 +58,7 @@ def run_command(command: str, planes: Planes) -> Planes:
         found = _imagemagick(command, planes)
     if found.shape != planes.shape:
         raise ConfigError(f"cmd: {command}: makes {found.shape} of {planes.shape}; it must keep the shape c, y, x")
-    return found
+    return np.nan_to_num(found, nan=0.0, posinf=1.0, neginf=0.0)
 
 
 def check_command(operator: Command | MaskCommand | CutCommand | FinalCommand) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from fusestack import kernels
-from fusestack.operators.base import AnyPercent, Number, Operator, Percent, Radius, Sigma, Switch, operator
+from fusestack.operators.base import AnyPercent, Number, Operator, Percent, Sigma, Switch, operator
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -184,8 +184,8 @@ class FinalGamma(FinalOperator):
 class FinalSharpen(FinalOperator):
     """Sharpens, the more the nearer to an edge."""
 
-    radius: Radius = Field(default=0, description="window; 0: as large as needed")
-    sigma: Sigma = Field(default=1, gt=0, description="pixels")
+    radius: Annotated[float, Field(ge=0, le=32)] = Field(default=0, description="window; 0: as large as needed")
+    sigma: Annotated[float, Field(le=10)] = Field(default=1, gt=0, description="pixels")
     letters: ClassVar = {"r": "radius", "s": "sigma"}
     measures: ClassVar = 2
 

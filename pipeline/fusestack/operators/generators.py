@@ -18,7 +18,6 @@ from fusestack.operators.base import (
     Share,
     Sigma,
     Switch,
-    Whole,
     choice,
     operator,
 )
@@ -106,7 +105,7 @@ class Generator(Operator):
     def mask_facts(self) -> list[object]:
         """What its mask depends on, before levelling; weights and thresholds come later."""
         later = {"weight", "mask", "low", "high", "level", "equalise"}
-        return [self.name, self.version, self.model_dump(mode="json", exclude=later)]
+        return [self.name, self.version, self.levelled, self.model_dump(mode="json", exclude=later)]
 
     def apply(self, planes: Planes, place: Place) -> Planes:
         """Answer to colours float32[c, y, x]: the same shape."""
@@ -372,7 +371,7 @@ class StatisticDifference(Generator):
 class Morphology(Generator):
     """A morphological method, such as the difference of dilation and erosion."""
 
-    radius: Whole = Field(default=1, description="radius of the kernel")
+    radius: Annotated[int, Field(ge=0, le=64)] = Field(default=1, description="radius of the kernel")
     repeats: Count = Field(default=1, description="how often")
     method: choice(METHODS) = Field(default="Edge", description="method")  # type: ignore[valid-type]
     kernel: choice(KERNELS) = Field(default="Octagon", description="shape of the kernel")  # type: ignore[valid-type]

@@ -17,7 +17,6 @@ from fusestack.operators.base import (
     Radius,
     Share,
     Sigma,
-    Whole,
     choice,
     operator,
 )
@@ -162,7 +161,7 @@ class MaskKuwahara(MaskOperator):
 class MaskMorphology(MaskOperator):
     """A morphological method."""
 
-    radius: Whole = Field(default=1, description="radius of the kernel")
+    radius: Annotated[int, Field(ge=0, le=64)] = Field(default=1, description="radius of the kernel")
     repeats: Count = Field(default=1, description="how often")
     method: choice(METHODS) = Field(default="Close", description="method")  # type: ignore[valid-type]
     kernel: choice(KERNELS) = Field(default="Octagon", description="shape of the kernel")  # type: ignore[valid-type]

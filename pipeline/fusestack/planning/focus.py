@@ -192,7 +192,7 @@ class _Maker:
 
     def images(self) -> list[PlannedImage]:
         """All outputs, in order."""
-        slices, stack = self._slices()
+        slices, limits, stack = self._slices()
         stages = FocusStages(self.workshop, stack, slices, self.recipe, self.loaded.resolve_path)
         count = len(stack.painted[0])
         parts = ranges(self.recipe.substacks, stack.slices)
@@ -225,6 +225,7 @@ class _Maker:
             self._opaque(),
             (between, sharpen),
             self.output.overwrite,
+            limits,
         )
         made = [files.image("image", self.path, pages, stack)]
         for kind in KINDS:
@@ -250,11 +251,13 @@ class _Maker:
                 "set it to 0, or remove the cuts that blur"
             )
 
-    def _slices(self) -> tuple[Made, Stack]:
+    def _slices(self) -> tuple[Made, Made | None, Stack]:
+        """Slices, the limits of their pixels where those say what is black and white, and both as a stack."""
         one = self.input
+        known: Made | None = None
         _, c, _, height, width = one.shape
-        needs = [Made(Empty(), one.needs.stages[0].key, one.needs.stages[0].fingerprint)] if one.needs else []
-        facts = [sorted(one.read.values()), one.colours, getattr(one.slices, "axis", None), _order(one)]
+        needs = [Made(Empty(), (one.needs.stages[0].key,), one.needs.stages[0].fingerprint)] if one.needs else []
+        facts = [_identities(one), one.colours, getattr(one.slices, "axis", None), getattr(one.slices, "reverse", None)]
         if one.photographs:
             level = sharded(one.shape, (1, c, 1, height, width))
             peak = 4 * c * height * width * (1 if one.dtype == "uint8" else 2 if one.dtype == "uint16" else 4)
@@ -263,7 +266,7 @@ class _Maker:
             itemsize = np.dtype(one.dtype).itemsize
             peak = 4 * itemsize * one.depth_chunk * min(BLOCK, height) * min(BLOCK, width)
         if one.direct:
-            slices = Made(one.slices, needs[0].key if needs else "", digest([facts, [n.fingerprint for n in needs]]))  # type: ignore[arg-type]
+            slices = Made(one.slices, needs[0].keys if needs else (), digest([facts, [n.fingerprint for n in needs]]))  # type: ignore[arg-type]
         else:
             slices = self.workshop.add(
                 "slices", "slices", one.slices, level, facts=facts, needs=needs, peak=peak, dtype=one.dtype
@@ -280,8 +283,10 @@ class _Maker:
                 "extremes",
             )
             stack = replace(stack, limits=limits)
-            slices = Made(slices.pixels, made.key or slices.key, digest([slices.fingerprint, made.fingerprint]))
-        return slices, stack
+            known = made
+            keys = (*slices.keys, *made.keys)
+            slices = Made(slices.pixels, keys, digest([slices.fingerprint, made.fingerprint]))
+        return slices, known, stack
 
     def _channels(self) -> tuple[tuple[tuple[int, ...], ...], tuple[tuple[int, ...], ...], int | None]:
         """Channels of each mask set that are looked at, that are painted, and the one that is the opacity."""
@@ -316,7 +321,7 @@ class _Maker:
                 found.append((Background(picture=made.pixels), [made]))
             elif image is not None:
                 made = stages.image(image)
-                found.append((Background(image=made.pixels), [made]))
+                found.append((Background(image=made.pixels), [made, *([] if stack.alpha is None else [slices])]))
             elif colour is not None:
                 found.append((Background(colour=colour), []))
         return found
@@ -344,8 +349,8 @@ class _Maker:
         )
 
 
-def _order(one: StackInput) -> Any:
-    """What the order of the slices depends on."""
+def _identities(one: StackInput) -> Any:
+    """What the files are, in the order of the slices where each is one."""
     if isinstance(one.slices, VolumeSlices):
-        return one.slices.reverse
-    return [(Path(picture.path).name, picture.page) for picture in one.slices.pictures]
+        return sorted(one.read.values())
+    return [(Path(picture.path).name, picture.page, one.read[picture.path]) for picture in one.slices.pictures]

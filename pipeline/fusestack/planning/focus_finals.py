@@ -62,14 +62,14 @@ def add_finals(stages: FocusStages, picture: Made, planes: int, number: int) -> 
         needs = [made]
         return made
 
-    for operator in stages.recipe.finals:
+    for place, operator in enumerate(stages.recipe.finals):
         known: list[Values] = []
         if operator.measures:
             picture = flush()
         for measure in range(operator.measures):
             bands = Bands((t, stages.sets, 1, height, width), deep=False)
             values, made = stages.workshop.values(
-                f"{stages.prefix}final {number + 1} {operator.name} {measure}",
+                f"{stages.prefix}final {number + 1} {place + 1} {operator.name} {measure}",
                 f"{stages.prefix}measure/{operator.name}-{measure}",
                 PictureMeasure(PicturePlanes(picture.pixels, count), bands, operator, measure, tuple(known)),
                 2,

@@ -59,6 +59,8 @@ class FocusFiles:
     between : tuple
         What is done between slices, for the fingerprint.
     overwrite : bool
+    limits : Made or None
+        Limits of the slices' pixels, where those say what is black and white.
     """
 
     focus: Focus
@@ -69,6 +71,7 @@ class FocusFiles:
     opaque: bool
     between: tuple[bool, float]
     overwrite: bool
+    limits: Made | None = None
 
     def image(self, kind: str, path: str, pages: Sequence[Made], stack: Stack) -> PlannedImage:
         """One output: its spec, its stages, what its fingerprint is made of."""
@@ -124,9 +127,12 @@ class FocusFiles:
             "inputs": dict(self.input.read),
             "output": {**layout, **cut_facts(spec)},
         }
-        before = [made.fingerprint for made in pages]
-        fingerprint = digest([before, what, dtype, channels, self.input.first, self.input.step, layout, notes])
-        needs = tuple(dict.fromkeys(made.key for made in pages if made.key))
+        read = [*pages, *([self.limits] if self.limits else [])]
+        before = [made.fingerprint for made in read]
+        fingerprint = digest(
+            [before, what, dtype, channels, self.input.first, self.input.step, stack.slices, stack.dtype, layout, notes]
+        )
+        needs = tuple(dict.fromkeys(key for made in read for key in made.keys))
         peak = 8 * 4 * int(spec.levels[0].block[3]) * int(spec.levels[0].block[4])
         first = Stage(
             f"write/{kind}", Grid(spec.shape, spec.levels[0].block), compute, target, fingerprint, peak, needs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from fusestack import kernels
@@ -15,6 +16,7 @@ from fusestack.focus.measures import Bands, Extremes, Histogram, Levels
 from fusestack.focus.merge import MaskReader, Merge, Part
 from fusestack.focus.montage import PICTURE_PLANES, LastLevel, Montage
 from fusestack.focus.stack import Look, SomeSlices, Stack
+from fusestack.kernels.fourier import REDUCTION
 from fusestack.operators.choices import COLOURS
 from fusestack.operators.comparisons import DepthMap
 from fusestack.planning.stored import sharded
@@ -168,6 +170,10 @@ class FocusStages:
                 needs = [*needs, low]
         plain = generator.model_copy(update={"weight": None, "mask": None, "low": 0, "high": 100})
         label = option_string([plain])
+        if recipe.colorspace.space != "sRGB" or recipe.colorspace.channel is not None:
+            label += f" in {recipe.colorspace.space} {recipe.colorspace.channel}"
+        if self.look.resized:
+            label += f" at {self.look.shape[1]} x {self.look.shape[0]}"
         name = f"{self.prefix}masks/{generator.name}"
         made = self.workshop.add(
             name,
@@ -186,7 +192,15 @@ class FocusStages:
             side = kernels.fourier.padded_side(height, width)
             return _BYTES * (height * width * (4 * planes + 2) + side * side * 6)
         side = BLOCK + 2 * operator.halo()
-        return _BYTES * min(side, height + 256) * min(side, width + 256) * (6 * planes + 6) + 2**23
+        pixels = min(side, height + 256) * min(side, width + 256)
+        return _BYTES * pixels * (6 * planes + 6) + 2**23 + planes * self._source_bytes(side)
+
+    def _source_bytes(self, side: int) -> int:
+        """Memory of one channel of the slices, where masks of `side` x `side` pixels are smaller than the slices."""
+        if not self.look.resized:
+            return 0
+        zoom = [min(side, n) * source / n for n, source in zip(self.look.shape, self.stack.plane, strict=True)]
+        return 2 * _BYTES * int(zoom[0] + 8) * int(zoom[1] + 8)
 
     def _whole(self, operator: Operator) -> bool:
         if transformed_whole(*self.look.shape):
@@ -211,14 +225,15 @@ class FocusStages:
         shape, count = self.look.shape, len(transfers)
         height, width = reduced_shape(*shape)
         t, k = self.stack.shape[0], self.stack.slices
+        level = sharded((t, self.sets * planes, k, height, width), (1, planes, 1, BLOCK // 4, BLOCK // 4), BLOCK // 4)
         reduced = self.workshop.add(
             f"{label}-reduced",
             "reduced planes",
             Reduce(source, shape, planes),
-            sharded((t, self.sets * planes, k, height, width), (1, planes, 1, BLOCK // 4, BLOCK // 4)),
+            level,
             facts=[facts, planes],
             needs=needs,
-            peak=_BYTES * (BLOCK + 64) ** 2 * 4 * planes,
+            peak=_BYTES * 3 * planes * math.prod(REDUCTION * n for n in level.block[3:]),
         )
         low = self.workshop.add(
             f"{label}-low",
@@ -282,6 +297,8 @@ class FocusStages:
                 low_pass, low = self._low_pass(name, MaskReader(below.pixels), 1, transfers, [below], "mask")
                 needs = [*needs, low]
             side = BLOCK + 2 * sum(one.halo() for one in chain)
+            height, width = self.look.shape
+            blocks = _BYTES * min(side, height + 256) * min(side, width + 256) * 10 + self._source_bytes(side)
             weights = [[part.weight, part.low, part.high, part.levels is not None] for part in (*first, *last)]
             below = self.workshop.add(
                 name,
@@ -297,9 +314,9 @@ class FocusStages:
                     end,
                 ),
                 self._mask_level(whole=whole),
-                facts=[recipe.mode, weights, [one.facts() for one in chain], self._look_facts, end],
+                facts=[recipe.mode, len(first), weights, [one.facts() for one in chain], self._look_facts, end],
                 needs=[*needs, *(last_needs if end else [])],
-                peak=self._peak(chain[0], 1, whole=True) if whole else _BYTES * side**2 * 10,
+                peak=self._peak(chain[0], 1, whole=True) if whole else blocks,
             )
         if below is None:
             raise ConfigError("focus.masks: the list is empty; name at least one operator")

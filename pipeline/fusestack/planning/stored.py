@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 DATA = "data.ome.zarr"
 _CHUNK = 256
 _FILE = 1024
+_TABLE_FILES = 512
 
 
 def stored_target(cache: str, name: str, fingerprint: str, title: str, dtype: str, level: Level) -> Target:
@@ -52,7 +53,7 @@ def stored_target(cache: str, name: str, fingerprint: str, title: str, dtype: st
     return Target(WRITERS["ome-zarr"], spec, 0, work)
 
 
-def sharded(shape: tuple[int, ...], block: Sequence[int]) -> Level:
+def sharded(shape: tuple[int, ...], block: Sequence[int], most: int | None = None) -> Level:
     """Cut an array into blocks, stored as files of all their planes, 1024 x 1024 pixels, chunks of 256 x 256.
 
     Parameters
@@ -61,17 +62,20 @@ def sharded(shape: tuple[int, ...], block: Sequence[int]) -> Level:
         t, c, z, y, x.
     block : sequence of int
         What is computed in one piece, t, c, z, y, x; cut down to the array, in whole files.
+    most : int, optional
+        Pixels of a file along y and x.
     """
+    most = _FILE if most is None else max(_CHUNK, most)
     chunk = tuple(min(_CHUNK, n) for n in shape[3:])
-    file = tuple(min(_FILE // c, -(-n // c)) * c for n, c in zip(shape[3:], chunk, strict=True))
+    file = tuple(min(most // c, -(-n // c)) * c for n, c in zip(shape[3:], chunk, strict=True))
     plane = tuple(min(-(-b // f), -(-n // f)) * f for n, b, f in zip(shape[3:], block[3:], file, strict=True))
     lead = tuple(min(n, b) for n, b in zip(shape[:3], block[:3], strict=True))
     return Level((1, 1, 1), shape, (1, 1, 1, *chunk), (1, *lead[1:], *file), (*lead, *plane))
 
 
 def entries(shape: tuple[int, ...]) -> Level:
-    """Cut a table [t, c, 1, entry, number] into its entries."""
-    one = (1, 1, 1, 1, shape[-1])
+    """Cut a table [t, c, 1, entry, number] into files: an entry each, or several where there are very many."""
+    one = (1, 1, 1, -(-shape[3] // _TABLE_FILES), shape[-1])
     return Level((1, 1, 1), shape, one, None, one)
 
 

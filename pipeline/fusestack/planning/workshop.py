@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from fusestack.resources import Resources
     from fusestack.stage import Compute, Stage
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)
 class Made:
-    """An array that other stages read: its pixels, the key of its stage, the fingerprint of what is in it."""
+    """An array that other stages read: its pixels, the keys of its stages, the fingerprint of what is in it."""
 
     pixels: Pixels
-    key: str
+    keys: tuple[str, ...]
     fingerprint: str
 
 
@@ -67,10 +67,10 @@ class Workshop:
         before = [one.fingerprint for one in needs]
         fingerprint = digest([VERSION, name, facts, before, level.shape, level.block, level.shards])
         target = stored_target(self.cache, name, fingerprint, title, dtype, level)
-        keys = tuple(dict.fromkeys(one.key for one in needs if one.key))
+        keys = tuple(dict.fromkeys(key for one in needs for key in one.keys))
         stage = stored_stage(name, target, compute, fingerprint, peak, keys, self.resources)
         self.stages.setdefault(stage.key, stage)
-        return Made(Stored(target), stage.key, fingerprint)
+        return Made(Stored(target), (stage.key,), fingerprint)
 
     def values(
         self, label: str, name: str, compute: Any, numbers: int, needs: Sequence[Made], how: str, **operator: Any
@@ -86,7 +86,13 @@ class Workshop:
                     "save them again with these operators"
                 )
             known_values = self.frozen[label]
-            return FrozenValues.from_mapping(known_values), Made(Empty(), "", digest(known_values))
+            for place in (f"{i} {j}" for i in range(t) for j in range(c)):
+                if place not in known_values:
+                    raise ConfigError(
+                        f"focus.statistics.use: the file has no statistics of '{label}' for timepoint and channel "
+                        f"{place}; save them again with a stack like this one"
+                    )
+            return FrozenValues.from_mapping(known_values), Made(Empty(), (), digest(known_values))
         level = entries((t, c, 1, bands.entries, numbers))
         made = self.add(
             name,
@@ -102,7 +108,7 @@ class Workshop:
         values = StoredValues(stored.target, how, **operator)
         if label not in [one[0] for one in self.saved]:
             self.saved.append((label, values, t, c))
-            self.saved_keys.append(made.key)
+            self.saved_keys += made.keys
         return values, made
 
 
