@@ -164,3 +164,15 @@ def test_any_chain_in_any_blocks(
     with pytest.MonkeyPatch.context() as patch:
         cut(patch, block, 16)
         assert results(paths, folder / "small", options) == whole
+
+
+@pytest.mark.parametrize("options", [SET_2, "--bg=median"])
+def test_photographs_in_strips(options: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    slices = write(tmp_path / "slices", scene((300, 120), 3)[0])
+    whole = results(slices, tmp_path / "whole", options)
+    monkeypatch.setattr(fusestack.planning.focus, "WHOLE_PIXELS", 0)
+    cut(monkeypatch, 64, 32)
+    plan = fusestack.plan(config(slices, tmp_path / "plan", options=options))
+    first = next(stage for stage in plan.images[0].preparation if stage.name == "slices")
+    assert first.grid.count == 3 * 5
+    assert results(slices, tmp_path / "strips", options) == whole

@@ -363,3 +363,48 @@ def test_photographs():
             assert picture.shape == expected.size[::-1]
             assert read_metadata(str(path)).exif == expected.info.get("exif")
             assert np.array_equal(read_picture(picture), np.moveaxis(np.asarray(expected), -1, 0))
+
+
+LAYOUTS = {
+    "one piece": {},
+    "big endian": {"byteorder": ">"},
+    "strips": {"rowsperstrip": 7},
+    "zlib": {"compression": "zlib", "rowsperstrip": 9, "predictor": True},
+    "tiles": {"tile": (32, 48)},
+    "lzw tiles": {"compression": "lzw", "tile": (16, 16)},
+    "planes": {"planarconfig": "separate", "rowsperstrip": 11},
+    "lzw planes": {"planarconfig": "separate", "compression": "lzw", "tile": (32, 32)},
+    "jpeg": {"compression": "jpeg", "tile": (32, 32)},
+}
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+@pytest.mark.parametrize("colours", [1, 3, 4])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_rows_of_tiff(tmp_path, layout, colours, dtype):
+    if (layout == "jpeg" and (dtype != "uint8" or colours == 4)) or ("planes" in layout and colours == 1):
+        pytest.skip("there is no such file")
+    if layout == "zlib" and dtype == "float32":
+        pytest.skip("predictors of floats are others")
+    pixels = (np.random.default_rng(0).random((101, 130, colours)) * 255).astype(dtype)
+    path = tmp_path / "a.tif"
+    options = dict(LAYOUTS[layout])
+    stored = np.moveaxis(pixels, -1, 0) if "planes" in layout else pixels[..., 0] if colours == 1 else pixels
+    extra = {"extrasamples": ("unassalpha",)} if colours == 4 else {}
+    kind = "minisblack" if colours == 1 else "rgb"
+    tifffile.imwrite(path, stored, photometric=kind, metadata=None, **extra, **options)
+    (picture,) = describe_picture(str(path))
+    whole = read_picture(picture)
+    assert whole.shape == (colours, 101, 130)
+    for rows in (slice(0, 1), slice(5, 40), slice(32, 101), slice(100, 101), slice(0, 101)):
+        assert np.array_equal(read_picture(picture, rows), whole[:, rows])
+    assert 1 <= picture.piece <= 101 if layout == "one piece" else True
+
+
+def test_rows_of_other_files(tmp_path):
+    pixels = (np.random.default_rng(0).random((40, 30, 3)) * 255).astype(np.uint8)
+    path = tmp_path / "a.png"
+    path.write_bytes(imagecodecs.png_encode(pixels))
+    (picture,) = describe_picture(str(path))
+    assert picture.piece == 0
+    assert np.array_equal(read_picture(picture, slice(10, 20)), np.moveaxis(pixels, -1, 0)[:, 10:20])

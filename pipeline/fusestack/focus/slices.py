@@ -24,17 +24,18 @@ Volume: TypeAlias = "tuple[tuple[SourceRef, ...], ...]"
 
 @dataclass(frozen=True)
 class PictureSlices:
-    """Slices that are pictures of their own; each is decoded whole."""
+    """Slices that are pictures of their own; read whole, or rows of them."""
 
     pictures: tuple[Picture, ...]
 
     def __call__(self, box: Box) -> NDArray[Any]:
-        """Decode the slices of a box, which holds whole pictures."""
+        """Decode the slices of a box, which holds whole rows."""
         from fusestack.sources.pictures import read_picture
 
         out = np.empty(box.shape, self.pictures[0].dtype)
         for k in range(box.start[2], box.stop[2]):
-            pixels = read_picture(self.pictures[k])
+            whole = box.shape[3] == self.pictures[k].shape[0]
+            pixels = read_picture(self.pictures[k], None if whole else slice(box.start[3], box.stop[3]))
             if pixels.shape != (out.shape[1], *out.shape[3:]):
                 raise InputError(f"{self.pictures[k].path}: was exchanged meanwhile; run again")
             out[0, :, k - box.start[2]] = pixels

@@ -17,7 +17,7 @@ from fusestack.focus.finish import Background, Compose
 from fusestack.focus.measures import Bands, Extremes
 from fusestack.focus.montage import PICTURE_PLANES
 from fusestack.focus.recipe import NESTED, Recipe, ranges, recipe_of
-from fusestack.focus.slices import VolumeSlices
+from fusestack.focus.slices import PictureSlices, VolumeSlices
 from fusestack.focus.stack import Stack
 from fusestack.operators.choices import IMAGES
 from fusestack.planning.focus_finals import add_finals
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
     from fusestack.config.load import LoadedConfig
     from fusestack.resources import Resources
+
+WHOLE_PIXELS = 2**26
+"""Photographs of up to so many pixels are read in one piece."""
 
 
 @dataclass(frozen=True)
@@ -259,8 +262,9 @@ class _Maker:
         needs = [Made(Empty(), (one.needs.stages[0].key,), one.needs.stages[0].fingerprint)] if one.needs else []
         facts = [_identities(one), one.colours, getattr(one.slices, "axis", None), getattr(one.slices, "reverse", None)]
         if one.photographs:
-            level = sharded(one.shape, (1, c, 1, height, width))
-            peak = 4 * c * height * width * (1 if one.dtype == "uint8" else 2 if one.dtype == "uint16" else 4)
+            rows = _rows_at_once(one)
+            level = sharded(one.shape, (1, c, 1, rows, width))
+            peak = 4 * c * min(height, rows + 2 * BLOCK) * width * np.dtype(one.dtype).itemsize
         else:
             level = sharded(one.shape, (1, 1, one.depth_chunk, BLOCK, BLOCK))
             itemsize = np.dtype(one.dtype).itemsize
@@ -347,6 +351,14 @@ class _Maker:
             needs=[*pictures, *(made for _, needs in backgrounds for made in needs)],
             peak=4 * BLOCK * BLOCK * 6 * planes,
         )
+
+
+def _rows_at_once(one: StackInput) -> int:
+    """Rows of photographs that are read together: all of them, unless that are very many and fewer can be read."""
+    height, width = one.shape[3:]
+    pieces = [picture.piece for picture in one.slices.pictures] if isinstance(one.slices, PictureSlices) else [0]
+    in_pieces = height * width > WHOLE_PIXELS and all(0 < piece <= BLOCK for piece in pieces)
+    return BLOCK if in_pieces else height
 
 
 def _identities(one: StackInput) -> Any:

@@ -6,8 +6,9 @@ they are stored, so that all pictures of a stack fit each other whatever the cam
 
 from __future__ import annotations
 
+import itertools
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -59,6 +60,8 @@ class Picture:
         ``L`` (grey), ``LA`` (grey and alpha), ``RGB`` or ``RGBA``.
     dtype : str
         ``uint8``, ``uint16`` or ``float32``.
+    piece : int
+        Rows that are decoded together; 0 where that is the whole picture.
     """
 
     path: str
@@ -66,6 +69,7 @@ class Picture:
     shape: tuple[int, int]
     colours: str
     dtype: str
+    piece: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True)
@@ -114,8 +118,14 @@ def describe_picture(path: str) -> tuple[Picture, ...]:
         return (Picture(path, 0, header.shape, header.colours, header.dtype),)
 
 
-def read_picture(picture: Picture) -> NDArray[Any]:
-    """Read all pixels of a picture, as they are stored: the orientation tag of EXIF is not applied.
+def read_picture(picture: Picture, rows: slice | None = None) -> NDArray[Any]:
+    """Read the pixels of a picture, as they are stored: the orientation tag of EXIF is not applied.
+
+    Parameters
+    ----------
+    picture : Picture
+    rows : slice, optional
+        Only these rows, of a TIFF file without reading more than the pieces that hold them.
 
     Returns
     -------
@@ -131,12 +141,13 @@ def read_picture(picture: Picture) -> NDArray[Any]:
     with input_errors(path, "the pixels cannot be read", _RESTORE):
         if kind == "TIFF":
             with _tiff(path) as tiff:
-                pixels = _page_pixels(tiff.pages[picture.page])
+                pixels = _page_pixels(tiff.pages[picture.page], rows)
         else:
-            pixels = _decoded(path, kind)
+            pixels = _decoded(path, kind)[slice(None) if rows is None else rows]
         if pixels.ndim == 2:
             pixels = pixels[..., np.newaxis]
-        if pixels.shape != (*picture.shape, len(picture.colours)):
+        height = len(range(*(rows or slice(None)).indices(picture.shape[0])))
+        if pixels.shape != (height, picture.shape[1], len(picture.colours)):
             found = " x ".join(map(str, pixels.shape))
             raise InputError(f"{path}: is {found} pixels (y, x, colours), and was not when it was described; run again")
         return np.ascontiguousarray(np.moveaxis(pixels, -1, 0), dtype=picture.dtype)
@@ -269,13 +280,14 @@ def _page_picture(path: str, number: int, page: Any) -> Picture:
     dtype = _DTYPES[page.dtype.name]
     if photometric == _PALETTE:
         colours, dtype = "RGB" + colours[1:], "uint8"
-    return Picture(path, number, (int(page.imagelength), int(page.imagewidth)), colours, dtype)
+    piece = 1 if page.is_contiguous else int(page.tilelength if page.is_tiled else page.rowsperstrip)
+    return Picture(path, number, (int(page.imagelength), int(page.imagewidth)), colours, dtype, piece)
 
 
-def _page_pixels(page: Any) -> NDArray[Any]:
+def _page_pixels(page: Any, rows: slice | None = None) -> NDArray[Any]:
     """Pixels [y, x] or [y, x, colour] of a page, black is 0."""
     page = page.aspage()
-    pixels: NDArray[Any] = page.asarray(maxworkers=1)
+    pixels: NDArray[Any] = page.asarray(maxworkers=1) if rows is None else _page_rows(page, rows)
     if page.planarconfig == 2 and page.samplesperpixel > 1:
         pixels = np.moveaxis(pixels, 0, -1)
     if page.photometric == _PALETTE:
@@ -287,6 +299,39 @@ def _page_pixels(page: Any) -> NDArray[Any]:
         grey = pixels if pixels.ndim == 2 else pixels[..., 0]
         np.subtract(2**page.bitspersample - 1, grey, out=grey, casting="unsafe")
     return pixels
+
+
+def _page_rows(page: Any, rows: slice) -> NDArray[Any]:
+    """Rows of a page, [y, x], [y, x, colour] or [colour, y, x] as it is stored."""
+    start, stop, _ = rows.indices(page.imagelength)
+    samples = page.samplesperpixel
+    apart = samples if page.planarconfig == 2 else 1
+    file = page.parent.filehandle
+    found = np.zeros((apart, stop - start, page.imagewidth, samples // apart), page.dtype)
+    if page.is_contiguous:
+        stored = page.dtype.newbyteorder(page.parent.byteorder)
+        size = page.imagewidth * samples // apart * stored.itemsize
+        for plane in range(apart):
+            file.seek(page.dataoffsets[0] + (plane * page.imagelength + start) * size)
+            found[plane] = np.frombuffer(file.read((stop - start) * size), stored).reshape(found.shape[1:])
+    else:
+        height, width = (page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip, page.imagewidth)
+        down, across = -(-page.imagelength // height), -(-page.imagewidth // width)
+        for plane, row, column in itertools.product(
+            range(apart), range(start // height, -(-stop // height)), range(across)
+        ):
+            number = (plane * down + row) * across + column
+            file.seek(page.dataoffsets[number])
+            encoded = file.read(page.databytecounts[number]) if page.databytecounts[number] else None
+            pixels, _, (_, tall, _, _) = page.decode(encoded, number, jpegtables=page.jpegtables)
+            if pixels is not None:
+                top, left = row * height, column * width
+                first, last = max(top, start), min(top + tall, stop)
+                target = found[plane, first - start : last - start, left : left + width]
+                target[...] = pixels[0, first - top : last - top, : target.shape[1]]
+    if apart > 1:
+        return found[..., 0]
+    return found[0, ..., 0] if samples == 1 else found[0]
 
 
 def _tiff_exif(page: Any) -> bytes | None:
