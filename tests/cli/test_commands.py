@@ -144,6 +144,8 @@ def test_previews(fuse: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_init_knows_photographs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from PIL import Image
+
     from tests.focus.stacks import scene, write
 
     paths = write(tmp_path / "in", scene((40, 50), 3)[0])
@@ -162,6 +164,12 @@ def test_init_knows_photographs(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert "views:" in Path(config).read_text()
     assert run(["init", str(tmp_path / "grey"), "-o", config, "--as", "stack", "--force"]) == 0
     assert all(Path(path).name in Path(config).read_text() for path in grey)
+    Image.fromarray(np.zeros((9, 9), np.uint8)).save(tmp_path / "grey" / "thumb.jpg")
+    assert run(["init", str(tmp_path / "grey"), "-o", config, "--as", "stack", "--force"]) == 0
+    assert "thumb" not in Path(config).read_text()
+    (tmp_path / "empty").mkdir()
+    assert run(["init", str(tmp_path / "empty"), "-o", config, "--as", "stack", "--force"]) == 3
+    capsys.readouterr()
     assert run(["run", folder]) == 2
     assert "fusestack init makes one" in capsys.readouterr().err
 

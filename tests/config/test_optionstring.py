@@ -261,3 +261,10 @@ def test_ranges_cover_every_slice(number: int, radius: int, count: int) -> None:
     found = ranges(focus(f"--blur --substacks=n{number},r{radius}").substacks, count)
     assert {k for first, last in found for k in range(first, last)} == set(range(count))
     assert all(0 <= first < last <= count for first, last in found)
+
+
+def test_ranges_that_end_before_they_begin() -> None:
+    with pytest.raises(ConfigError, match=r"last_number: is 5, before the first one, 10"):
+        from_mapping({"input": {"images": "*.tif"}, "focus": {"substacks": {"number": 10, "last_number": 5}}})
+    with pytest.raises(ConfigError, match=r"n: needs a value, such as n2"):
+        from_mapping({"input": {"images": "*.tif"}, "focus": {"options": "--substacks=n"}})

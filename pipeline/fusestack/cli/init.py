@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,16 +73,18 @@ def describe(place: str | Path, folder: Path, kind: str | None = None) -> str:
         return _for_stack([source], folder)
     if not source.is_dir() or source.suffix.lower() == ".zarr":
         raise InputError(f"{source}: is neither a project XML nor a folder of images nor a TIFF stack")
+    from fusestack.planning.focus_input import natural_order
     from fusestack.project.readers import READERS
     from fusestack.sources.pictures import made_by_us
 
     known = (*_TIFF, *_PHOTOGRAPHS)
-    files = sorted(source.iterdir(), key=_natural)
+    files = [Path(path) for path in sorted(map(str, source.iterdir()), key=natural_order)]
     files = [path for path in files if path.suffix.lower() not in known or not made_by_us(str(path))]
     photographs = [path for path in files if path.suffix.lower() in _PHOTOGRAPHS]
     images = [path for path in files if path.suffix.lower() in READERS]
-    if kind == "stack" or (photographs and not images) or (kind is None and _in_colour(images)):
-        return _for_stack(photographs or images, folder)
+    is_stack = (photographs and not images) or _in_colour(images) if kind is None else kind == "stack"
+    if is_stack and (images or photographs):
+        return _for_stack(max(images, photographs, key=len), folder)
     if not images:
         raise InputError(f"{source}: holds no image; known are {', '.join([*READERS, *_PHOTOGRAPHS])}")
     return _for_tiles(images, folder)
@@ -140,7 +141,3 @@ def _for_stack(images: list[Path], folder: Path) -> str:
 
 def _relative(path: Path, folder: Path) -> str:
     return Path(os.path.relpath(path.absolute(), folder)).as_posix()
-
-
-def _natural(path: Path) -> list[Any]:
-    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", path.name.lower())]

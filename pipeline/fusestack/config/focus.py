@@ -102,6 +102,15 @@ class Substacks(Model):
     radius_percent: NotNegative = Field(default=5, description="the same in percent")
     kurt: Switch = Field(default=False, description="every range begins with the first slice")
 
+    def contradictions(self) -> Iterator[tuple[str, str]]:
+        """Refuse ranges that end before they begin."""
+        for first, last, name in (
+            (self.number, self.last_number, "last_number"),
+            (self.percent, self.last_percent, "last_percent"),
+        ):
+            if first is not None and last is not None and last < first:
+                yield name, f"is {last:g}, before the first one, {first:g}; exchange them"
+
 
 class FocusOutput(Model):
     """What is written; the suffix chooses OME-Zarr, TIFF, PNG or JPEG."""

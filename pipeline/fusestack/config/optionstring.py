@@ -199,7 +199,7 @@ def _arguments(
 
 
 def _is_switch(field: str, operator: type[Operator] | None) -> bool:
-    return operator is None or "bool" in str(operator.model_fields[field].annotation)
+    return field == "kurt" if operator is None else "bool" in str(operator.model_fields[field].annotation)
 
 
 def _may_be_a_word(token: str, words: Sequence[str], operator: type[Operator] | None) -> bool:

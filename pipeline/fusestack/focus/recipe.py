@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -91,7 +92,7 @@ class Recipe:
             channel = "" if self.colorspace.channel is None else f",c{self.colorspace.channel}"
             words.insert(0, f"--colorspace={self.colorspace.space}{channel}")
         words += [_substacks_option(substacks) for substacks in self.substacks]
-        words += [f"--bg={name}" for name in self.backgrounds]
+        words += [shlex.quote(f"--bg={name}") for name in self.backgrounds]
         if self.between:
             words.append(f"--between=p{100 * self.sharpen:g}" if self.sharpen else "--between")
         if self.reverse:
