@@ -215,5 +215,8 @@ def test_words_are_those_of_the_kernels() -> None:
     assert choices.INTERPOLATIONS == kernels.resample.INTERPOLATIONS
     assert set(choices.KERNELS) == set(kernels.morphology.SHAPES)
     assert choices.METHOD_REACH == kernels.morphology.REACH
+    assert choices.WAVELET_REACH == kernels.wavelet.REACH
+    assert choices.DESPECKLE_REACH == kernels.cleaning.DESPECKLE_REACH
+    assert choices.ENHANCE_REACH == kernels.cleaning.ENHANCE_REACH
     assert choices.SHAPES == kernels.fourier.SHAPES
     assert set(choices.MODES) == set(kernels.compose.MODES)

@@ -41,9 +41,9 @@ _ELSEWHERE = {
     "W": "fusestack preview",
 }
 _OWN = {
-    "background": {"": "names"},
+    "background": {},
     "between": {"p": "sharpen_between"},
-    "bg": {"": "names"},
+    "bg": {},
     "colorspace": {"C": "space", "c": "channel"},
     "prepresize": {"p": "percent"},
     "revert": {},

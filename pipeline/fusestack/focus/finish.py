@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fusestack import kernels
+from fusestack.focus.montage import PICTURE_PLANES
 from fusestack.focus.region import Region
 from fusestack.operators.cuts import Canvas
 from fusestack.operators.finals import Picture
@@ -143,12 +144,12 @@ class Compose:
         mask = np.zeros(region.shape, np.float32)
         for background in self.backgrounds:
             background.paint(layers, t, m, self.stack, region)
-        planes = count + 4 + (count + 1 if self.keeps_canvas else 0)
+        planes = count + PICTURE_PLANES + (count + 1 if self.keeps_canvas else 0)
         for pixels in reversed(self.pictures):
             found = pixels.read(region.box(t, (m, m + 1), (0, planes)))[0, 0]
-            picture = Picture.unpacked(found[: count + 4])
+            picture = Picture.unpacked(found[: count + PICTURE_PLANES])
             if self.keeps_canvas:
-                layers.paint(found[count + 4 : -1], np.clip(found[-1], 0, 1))
+                layers.paint(found[count + PICTURE_PLANES : -1], np.clip(found[-1], 0, 1))
             result.paint(picture.colours, np.clip(picture.alpha, 0, 1))
             depth.paint(picture.depth[None], np.clip(picture.depth_alpha, 0, 1))
             np.maximum(mask, picture.mask, out=mask)

@@ -48,7 +48,7 @@ class StoredValues:
     ----------
     target : Target
     how : str
-        ``extremes`` (of pairs), or ``sum``; or the name of a measure of `operator`.
+        ``sum``, or else the extremes of pairs; or as `operator` unites its measure of that `number`.
     """
 
     target: Target
@@ -234,7 +234,7 @@ class Levels:
     counts: Values | None
 
     def apply(self, planes: NDArray[np.float32], t: int, m: int) -> NDArray[np.float32]:
-        """Level masks float32[k, y, x] of one timepoint and mask set."""
+        """Level masks float32[...] of one timepoint and mask set."""
         low, high = kernels.levels.six_digits(*self.limits.of(t, m))
         if self.counts is None:
             return kernels.levels.stretch(planes, low, high)

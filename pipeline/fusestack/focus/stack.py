@@ -84,7 +84,8 @@ class Stack:
     alpha : int or None
         Channel that says how opaque a pixel is.
     limits : Values or None
-        Least and greatest pixel of each channel, that stand for black and white; None for those of an integer type.
+        Least and greatest pixel of each channel; 0, or less where there is less, is black, the greatest is white. None
+        for those of an integer type.
         What is no number is black.
     """
 

@@ -89,11 +89,11 @@ def compose(mode: str, source: Planes, destination: Planes) -> Planes:
     ----------
     mode : str
         One of `MODES`.
-    source, destination : float32[c, y, x]
+    source, destination : float32[...]
 
     Returns
     -------
-    float32[c, y, x]
+    float32[...]
     """
     return np.clip(MODES[mode](source, destination), 0, 1).astype(np.float32, copy=False)
 

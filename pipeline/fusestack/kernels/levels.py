@@ -32,7 +32,7 @@ def rounded_outwards(low: float, high: float, step: float) -> tuple[float, float
 
 
 def stretch(planes: Planes, low: float, high: float) -> Planes:
-    """Stretch low..high to 0..1 and clip; float32[c, y, x] to the same."""
+    """Stretch low..high to 0..1 and clip; float32 of any shape to the same."""
     span = max(high - low, 1e-12)
     return np.asarray(np.clip((planes - np.float32(low)) * np.float32(1 / span), 0, 1))
 
@@ -65,13 +65,13 @@ def equalise(planes: Planes, low: float, high: float, table: NDArray[np.float32]
 
     Parameters
     ----------
-    planes : float32[c, y, x]
+    planes : float32[...]
     low, high : float
     table : float32[256]
 
     Returns
     -------
-    float32[c, y, x]
+    float32[...]
     """
     out = np.empty(planes.shape, np.float32)
     scale = np.float32(1 / max(high - low, 1e-12))

@@ -25,7 +25,7 @@ def denoise(planes: Planes, share: float) -> Planes:
     ----------
     planes : float32[c, y, x]
     share : float
-        Thresholds as a share of the usual ones, 0..1.
+        Thresholds as a share of the usual ones.
 
     Returns
     -------

@@ -56,6 +56,8 @@ METHOD_REACH = {
     "BottomHat": 2,
 }
 METHODS = tuple(METHOD_REACH)
+WAVELET_REACH, DESPECKLE_REACH, ENHANCE_REACH = 31, 32, 2
+"""Pixels that these look at on each side."""
 SHAPES = ("circle", "square", "rhombus", "cross", "xcross")
 MODES = (
     "Overlay",

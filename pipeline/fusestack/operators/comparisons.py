@@ -140,7 +140,7 @@ class DepthMap(_Colour):
 
         Parameters
         ----------
-        depth : float32[1, 3 or 4, y, x]
+        depth : float32[1, 3 or 4 colours, y, x]
             Index of the slice, 0-based, NaN where unknown; or its colour, with alpha.
         place : Place
         """

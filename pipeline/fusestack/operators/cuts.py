@@ -14,7 +14,7 @@ from pydantic import Field
 
 from fusestack import kernels
 from fusestack.operators.base import AnyPercent, Count, Operator, Percent, Radius, Share, Sigma, choice, operator
-from fusestack.operators.choices import KERNELS, METHOD_REACH, METHODS
+from fusestack.operators.choices import KERNELS, METHOD_REACH, METHODS, WAVELET_REACH
 from fusestack.operators.masks import blended
 
 if TYPE_CHECKING:
@@ -231,7 +231,7 @@ class CutWave(CutOperator):
 
     def halo(self) -> int:
         """Reach of five levels."""
-        return 31
+        return WAVELET_REACH
 
     def apply(self, step: Step) -> None:
         """See `CutOperator.apply`."""

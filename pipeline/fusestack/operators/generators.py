@@ -29,6 +29,7 @@ from fusestack.operators.choices import (
     METHODS,
     SHAPES,
     SPACES,
+    WAVELET_REACH,
     Image,
     Statistic,
 )
@@ -45,7 +46,8 @@ if TYPE_CHECKING:
 class Generator(Operator):
     """What every generator may be told.
 
-    The mask of a slice is the sum of its colours, divided by 4, of what `apply` makes of them.
+    The mask of a slice is three quarters of the mean over its colours of what `apply` makes of them (of three:
+    their sum divided by 4, as in imfuse), or the one channel that was asked for.
     """
 
     weight: Percent | None = Field(default=None, description="percent; default: an equal share of what is left")
@@ -122,7 +124,6 @@ class Blur(Generator):
     kernel: choice(("blur", "gaussian")) = Field(default="blur", description="blur (imfuse's own) or gaussian")  # type: ignore[valid-type]
     letters: ClassVar = {**Generator.letters, "r": "radius", "s": "sigma", "S": "sigma2"}
     words: ClassVar = ("kernel",)
-    version: ClassVar = 1
 
     @property
     def _second(self) -> float:
@@ -231,7 +232,7 @@ class Wavelet(Generator):
 
     def halo(self) -> int:
         """Reach of five levels."""
-        return 31
+        return WAVELET_REACH
 
     def apply(self, planes: Planes, place: Place) -> Planes:
         """See `Generator.apply`."""
@@ -256,7 +257,7 @@ class Resize(Generator):
         return True
 
     def halo(self) -> int:
-        """Two pixels of the smaller image, and two more."""
+        """Three pixels of the smaller image, and four more."""
         return resize_halo(self.percent)
 
     def apply(self, planes: Planes, place: Place) -> Planes:
@@ -326,7 +327,6 @@ class WindowStatistic(Generator):
     statistic: Statistic = Field(default="StandardDeviation", description="statistic of the window")
     letters: ClassVar = {**Generator.letters, "r": "window", "R": "window2"}
     words: ClassVar = ("statistic",)
-    version: ClassVar = 1
 
     @property
     def by_default_compared(self) -> bool:

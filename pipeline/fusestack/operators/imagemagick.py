@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from fusestack import kernels
-from fusestack.operators.choices import KERNELS, METHOD_REACH, METHODS, STATISTICS
+from fusestack.operators.choices import KERNELS, METHOD_REACH, METHODS, STATISTICS, WAVELET_REACH
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -124,7 +124,7 @@ def _wavelet_denoise(words: list[str]) -> tuple[Filter, int] | None:
     if found is None:
         return None
     share = float(found[1]) / 100
-    return lambda planes: kernels.wavelet.denoise(planes, share), kernels.wavelet.REACH
+    return lambda planes: kernels.wavelet.denoise(planes, share), WAVELET_REACH
 
 
 _PARSERS: dict[str, Callable[[list[str]], tuple[Filter, int] | None]] = {

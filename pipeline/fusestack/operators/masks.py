@@ -20,7 +20,19 @@ from fusestack.operators.base import (
     choice,
     operator,
 )
-from fusestack.operators.choices import CURVES, INTERPOLATIONS, KERNELS, METHOD_REACH, METHODS, MODES, SHAPES, Statistic
+from fusestack.operators.choices import (
+    CURVES,
+    DESPECKLE_REACH,
+    ENHANCE_REACH,
+    INTERPOLATIONS,
+    KERNELS,
+    METHOD_REACH,
+    METHODS,
+    MODES,
+    SHAPES,
+    WAVELET_REACH,
+    Statistic,
+)
 from fusestack.operators.resizing import resize_halo, there_and_back
 
 if TYPE_CHECKING:
@@ -75,8 +87,8 @@ class MaskDespeckle(MaskOperator):
     letters: ClassVar = {"n": "number"}
 
     def halo(self) -> int:
-        """32 pixels each time."""
-        return 32 * self.number
+        """As often as it is done."""
+        return DESPECKLE_REACH * self.number
 
     def apply(self, mask: Planes, place: Place) -> Planes:
         """See `MaskOperator.apply`."""
@@ -93,8 +105,8 @@ class MaskEnhance(MaskOperator):
     letters: ClassVar = {"n": "number"}
 
     def halo(self) -> int:
-        """2 pixels each time."""
-        return 2 * self.number
+        """As often as it is done."""
+        return ENHANCE_REACH * self.number
 
     def apply(self, mask: Planes, place: Place) -> Planes:
         """See `MaskOperator.apply`."""
@@ -220,7 +232,7 @@ class MaskWave(MaskOperator):
 
     def halo(self) -> int:
         """Reach of five levels."""
-        return 31
+        return WAVELET_REACH
 
     def apply(self, mask: Planes, place: Place) -> Planes:
         """See `MaskOperator.apply`."""
@@ -240,7 +252,7 @@ class MaskResize(MaskOperator):
     words: ClassVar = ("interpolation",)
 
     def halo(self) -> int:
-        """Two pixels of the smaller mask, and two more."""
+        """Three pixels of the smaller mask, and four more."""
         return resize_halo(self.percent)
 
     def apply(self, mask: Planes, place: Place) -> Planes:

@@ -319,8 +319,7 @@ class _Maker:
             if name.lower() in NESTED:
                 recipe = recipe_of(Focus.model_validate({"options": NESTED[name.lower()]}), photographs=True)
                 nested = FocusStages(self.workshop, stack, slices, recipe, prefix=f"{name.lower()}/")
-                ((made, montage),) = nested.montages([(0, stack.slices)])
-                del montage
+                ((made, _),) = nested.montages([(0, stack.slices)])
                 made = add_finals(nested, made, len(stack.painted[0]) + PICTURE_PLANES, -1)
                 found.append((Background(picture=made.pixels), [made]))
             elif image is not None:
