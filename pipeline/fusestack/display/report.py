@@ -105,8 +105,12 @@ def _text(stream: io.BytesIO) -> str:
 
 
 def _histogram(volume: Volume) -> str:
-    """Grey values of the drawn level, logarithmic counts, one line per channel; pixels of value 0 are left out."""
-    data = [channel[np.isfinite(channel) & (channel != 0)] for channel in volume.channels]
+    """Values of the drawn level, logarithmic counts, one line per channel.
+
+    Pixels that show nothing are left out: of floating point those that are no number, of integers those of value 0.
+    """
+    empty = all(channel.dtype.kind == "f" for channel in volume.channels)
+    data = [channel[np.isfinite(channel) & (empty | (channel != 0))] for channel in volume.channels]
     if not any(values.size for values in data):
         return "<p>no pixel differs from 0</p>"
     low = min(float(values.min()) for values in data if values.size)
@@ -117,7 +121,8 @@ def _histogram(volume: Volume) -> str:
     )
     return (
         f'<svg viewBox="0 0 {_BINS} 100" preserveAspectRatio="none" stroke-width="0.6">{lines}</svg>'
-        f"<p>{low:g} to {high:g} grey values; counts are logarithmic, pixels of value 0 are left out</p>"
+        f"<p>values {low:g} to {high:g}; counts are logarithmic, pixels that show nothing "
+        f"({'no number' if empty else 'value 0'}) are left out</p>"
     )
 
 
