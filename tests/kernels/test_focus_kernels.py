@@ -607,3 +607,14 @@ def test_blending_takes_the_sharp_halves() -> None:
         assert (
             np.abs(made[..., part] - sharp[..., part]).mean() < 0.2 * np.abs(dull[..., part] - sharp[..., part]).mean()
         )
+
+
+@given(st.integers(1, 40), st.randoms(use_true_random=False))
+def test_sorting_networks(count: int, random: Any) -> None:
+    values = [random.randrange(2) for _ in range(count)]  # what sorts zeros and ones sorts everything
+    wanted = random.randrange(count)
+    for place in (None, wanted):
+        found = list(values)
+        for a, b in kernels.window.sorting_network(count, place):
+            found[a], found[b] = min(found[a], found[b]), max(found[a], found[b])
+        assert found == sorted(values) if place is None else found[wanted] == sorted(values)[wanted]

@@ -6,6 +6,7 @@ that they do not depend on where an array begins.
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,6 +31,7 @@ STATISTICS = (
     "Contrast",
 )
 _RANKS = ("Median", "Mode", "Nonpeak")
+_STRIP = 1024
 
 
 def statistic(planes: Planes, kind: str, window: int) -> Planes:
@@ -52,7 +54,7 @@ def statistic(planes: Planes, kind: str, window: int) -> Planes:
     for plane, result in zip(planes, out, strict=True):
         one = np.ascontiguousarray(plane)
         if kind in _RANKS:
-            _rank(one, window, _RANKS.index(kind), result)
+            result[...] = _ranked(one, kind, window)
         elif kind in ("Gradient", "Maximum", "Minimum", "Contrast"):
             result[...] = _of_extremes(one, kind, window)
         else:
@@ -168,33 +170,84 @@ def _add_row(padded: Any, window: Any, kind: Any, total: Any, total2: Any) -> No
                 total2[x] += value * value
 
 
-@njit
-def _rank(plane: Any, window: Any, kind: Any, out: Any) -> None:
+def _ranked(plane: NDArray[np.float32], kind: str, window: int) -> NDArray[np.float32]:
     """Median, mode or nonpeak of values rounded to 16 bits."""
+    sixteen = np.clip(np.floor(plane * np.float32(65535) + np.float32(0.5)), 0, 65535).astype(np.uint16)
+    count = window * window
+    out = np.empty(plane.shape, np.uint16)
+    _rank(sixteen, window, _RANKS.index(kind), sorting_network(count, count // 2 if kind == "Median" else None), out)
+    return out.astype(np.float32) / np.float32(65535)
+
+
+@functools.lru_cache(maxsize=64)
+def sorting_network(count: int, wanted: int | None = None) -> NDArray[np.int64]:
+    """Pairs to exchange so that `count` values are sorted: Batcher's odd-even merge sort (1968).
+
+    Parameters
+    ----------
+    count : int
+    wanted : int, optional
+        Only this place has to be right; pairs that it does not depend on are left out.
+
+    Returns
+    -------
+    int64[pair, 2]
+        The smaller value of each pair goes to the first place, the larger one to the second.
+    """
+    pairs = []
+    p = 1
+    while p < count:
+        k = p
+        while k >= 1:
+            for j in range(k % p, count - k, 2 * k):
+                for i in range(j, j + min(k, count - j - k)):
+                    if i // (2 * p) == (i + k) // (2 * p):
+                        pairs.append((i, i + k))
+            k //= 2
+        p *= 2
+    if wanted is not None:
+        needed, kept = {wanted}, []
+        for pair in reversed(pairs):
+            if needed & set(pair):
+                needed |= set(pair)
+                kept.append(pair)
+        pairs = kept[::-1]
+    return np.array(pairs, np.int64).reshape(-1, 2)
+
+
+@njit
+def _rank(plane: Any, window: Any, kind: Any, pairs: Any, out: Any) -> None:
+    """A row for each pixel of the window, moved so that they lie over one another, and sorted as rows."""
     height, width = plane.shape
     before = window // 2
     count = window * window
-    values = np.empty(count, np.int32)
+    strip = min(width, _STRIP)
+    rows = np.empty((count, strip), plane.dtype)
+    padded = np.empty((height, width + window - 1), plane.dtype)
     for y in range(height):
-        for x in range(width):
-            n = 0
+        _pad(plane[y], before, padded[y])
+    for y in range(height):
+        for left in range(0, width, strip):
+            size = min(strip, width - left)
             for i in range(window):
-                row = plane[min(max(y - before + i, 0), height - 1)]
+                source = padded[min(max(y - before + i, 0), height - 1)]
                 for j in range(window):
-                    value = row[min(max(x - before + j, 0), width - 1)] * np.float32(65535)
-                    found = np.int32(min(max(np.floor(value + np.float32(0.5)), 0), 65535))
-                    place = n
-                    while place > 0 and values[place - 1] > found:
-                        values[place] = values[place - 1]
-                        place -= 1
-                    values[place] = found
-                    n += 1
-            best = values[count // 2]
-            if kind == 1:
-                best = _most_frequent(values)
-            elif kind == 2:
-                best = _not_at_the_end(values)
-            out[y, x] = np.float32(best) / np.float32(65535)
+                    rows[i * window + j, :size] = source[left + j : left + j + size]
+            for n in range(pairs.shape[0]):
+                _exchange(rows[pairs[n, 0], :size], rows[pairs[n, 1], :size])
+            target = out[y, left : left + size]
+            if kind == 0:
+                target[:] = rows[count // 2, :size]
+            else:
+                for x in range(size):
+                    target[x] = _most_frequent(rows[:, x]) if kind == 1 else _not_at_the_end(rows[:, x])
+
+
+@njit
+def _exchange(low: Any, high: Any) -> None:
+    for x in range(low.size):
+        a, b = low[x], high[x]
+        low[x], high[x] = min(a, b), max(a, b)
 
 
 @njit
