@@ -178,6 +178,7 @@ def test_back_and_forth(rows: list[tuple[str, str, dict[str, Any]]], weight: int
         ("--rmcache", "use the command fusestack cache rm"),
         ("--align --blur", "use focus.align"),
         ("--blur='s1", "the quotes do not match"),
+        ("--stat=r4", "there is no option --stat (did you mean --statistic?)"),
         ("--cutmin=p20", "there is no option --cutmin (did you mean --cutmax?)"),
         ("'--blur=s 1'", "'s 1' is no argument of blur"),
         ("--blur=s", "--blur=s: s: needs a value, such as s2"),

@@ -161,6 +161,7 @@ def test_smooth_areas_are_not_patched_together(tmp_path: Path) -> None:
     ("focus", "sentence"),
     [
         ({"bananas": None}, "bananas"),
+        ({"options": "--blur=s1", "S2": None}, "put quotes around the string"),
         ({"options": "--blur=s1", "S2 --maskblur=s4": None}, "put quotes around the string"),
         ({"output": {"path": "a.png", "dtype": "float32"}}, "a .png file does not hold float32; use uint8 or uint16"),
         ({"output": {"path": "a.jpg", "dtype": "uint16"}}, "a .jpg file does not hold uint16; use uint8"),

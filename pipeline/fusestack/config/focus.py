@@ -189,7 +189,8 @@ class Focus(Model):
         """Turn the option string into the lists that it stands for."""
         if not isinstance(value, dict):
             return value
-        if any("--" in str(key) for key in value):
+        split = "options" in value and any(key not in cls.model_fields and value[key] is None for key in value)
+        if split or any("--" in str(key) for key in value):
             raise _contradiction([("options", "put quotes around the string: in braces, a comma begins another key")])
         empty = set(cls.model_fields) - {"background"}
         value = {key: one for key, one in value.items() if one is not None or key not in empty}

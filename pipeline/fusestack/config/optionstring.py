@@ -156,7 +156,8 @@ def _unknown_option(name: str) -> str:
     known = [operator.word for operators in REGISTRY.values() for operator in operators.values()]
     group = next((group for group in ("mask", "cut", "final") if name.startswith(group)), "")
     alike = [word for word in (*known, *_OWN) if word.startswith(group)]
-    close = difflib.get_close_matches(name, alike, n=1, cutoff=0.5 if group else 0.6)
+    longer = [word for word in alike if len(name) > 2 and word.startswith(name)]
+    close = longer or difflib.get_close_matches(name, alike, n=1, cutoff=0.5 if group else 0.6)
     hint = f" (did you mean --{close[0]}?)" if close else f"; known are {', '.join(sorted([*known, *_OWN]))}"
     return f"there is no option --{name}{hint}"
 
