@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fusestack.geometry import Box
+from fusestack.storage import is_address
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -189,7 +190,7 @@ def focus_stack(stack: str | Path | Sequence[Any] | NDArray[Any], **options: Any
 
 
 def _absolute(path: str) -> str:
-    return path if "://" in path else str(Path(path).absolute())
+    return path if is_address(path) else str(Path(path).absolute())
 
 
 def _paths_of(stack: Any) -> str | list[str] | None:

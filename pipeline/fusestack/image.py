@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 AXES = ("t", "c", "z", "y", "x")
 
+PICTURE_SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg")
+"""Of picture files that are read and written; what a file holds, its first bytes say."""
+
 
 @dataclass(frozen=True)
 class Codec:

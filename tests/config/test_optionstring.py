@@ -264,6 +264,21 @@ def test_ranges_cover_every_slice(number: int, radius: int, count: int) -> None:
     assert all(0 <= first < last <= count for first, last in found)
 
 
+@pytest.mark.parametrize(
+    ("key", "operator"),
+    [
+        ("masks", {"morphology": {"radius": "3"}}),
+        ("merge", {"morphology": {"radius": True}}),
+        ("cut", {"morphology": {"radius": "2"}}),
+        ("final", {"sharpen": {"sigma": "1"}}),
+        ("final", {"sharpen": {"radius": True}}),
+    ],
+)
+def test_numbers_are_numbers(key: str, operator: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="not allowed; use a"):
+        from_mapping({"input": {"images": "*.tif"}, "focus": {key: [operator]}})
+
+
 def test_ranges_that_end_before_they_begin() -> None:
     with pytest.raises(ConfigError, match=r"last_number: is 5, before the first one, 10"):
         from_mapping({"input": {"images": "*.tif"}, "focus": {"substacks": {"number": 10, "last_number": 5}}})

@@ -144,6 +144,13 @@ def test_the_options_that_are_written_down_make_the_same_picture(tmp_path: Path)
         assert np.array_equal(one, two), name
 
 
+def test_slices_that_the_input_counts_from_the_back_are_written_down(tmp_path: Path) -> None:
+    data = config(write(tmp_path / "in", scene()[0]), tmp_path)
+    data["input"]["reverse"] = True
+    assert "--revert" in fusestack.plan(data).facts[0]
+    assert "--revert" not in fusestack.plan(config(data["input"]["images"], tmp_path)).facts[0]
+
+
 def test_smooth_areas_are_not_patched_together(tmp_path: Path) -> None:
     """Grain of a sensor beside an edge: the slices far out of focus are brighter here, and must not show."""
     rng = np.random.default_rng(5)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fusestack.errors import InputError, OutputError
+from fusestack.image import PICTURE_SUFFIXES
 from fusestack.storage import is_address
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def describe(place: str | Path, folder: Path, kind: str | None = None) -> str:
         raise InputError(f"{source}: does not exist; give a project XML or a folder of images")
     if source.suffix.lower() == ".xml":
         return _for_project(source, _relative(source, folder))
-    if source.is_file() and source.suffix.lower() in (*_TIFF, *_PHOTOGRAPHS):
+    if source.is_file() and source.suffix.lower() in PICTURE_SUFFIXES:
         return _for_stack([source], folder)
     if not source.is_dir() or source.suffix.lower() == ".zarr":
         raise InputError(f"{source}: is neither a project XML nor a folder of images nor a TIFF stack")
@@ -77,9 +78,8 @@ def describe(place: str | Path, folder: Path, kind: str | None = None) -> str:
     from fusestack.project.readers import READERS
     from fusestack.sources.pictures import made_by_us
 
-    known = (*_TIFF, *_PHOTOGRAPHS)
     files = [Path(path) for path in sorted(map(str, source.iterdir()), key=natural_order)]
-    files = [path for path in files if path.suffix.lower() not in known or not made_by_us(str(path))]
+    files = [path for path in files if path.suffix.lower() not in PICTURE_SUFFIXES or not made_by_us(str(path))]
     photographs = [path for path in files if path.suffix.lower() in _PHOTOGRAPHS]
     images = [path for path in files if path.suffix.lower() in READERS]
     is_stack = (photographs and not images) or _in_colour(images) if kind is None else kind == "stack"

@@ -63,12 +63,15 @@ def _capitalised(value: Any) -> Any:
 
 def _space(value: Any) -> Any:
     """A colour space, in any spelling of upper and lower case."""
+    from fusestack.operators.base import spelled
     from fusestack.operators.choices import SPACES
 
-    known = {name.lower(): name for name in SPACES}
-    if isinstance(value, str) and value.lower() not in known:
+    if not isinstance(value, str):
+        return value
+    found = spelled(SPACES, value)
+    if found is None:
         raise not_allowed(f"one of {', '.join(SPACES)}")
-    return known[value.lower()] if isinstance(value, str) else value
+    return found
 
 
 class MaskSize(Model):

@@ -129,9 +129,10 @@ def _add(found: dict[str, Any], name: str, arguments: str) -> None:
 
 
 def _check_space(said: str, space: object) -> None:
+    from fusestack.operators.base import spelled
     from fusestack.operators.choices import SPACES
 
-    if str(space).lower() not in {name.lower() for name in SPACES}:
+    if spelled(SPACES, str(space)) is None:
         raise ValueError(f"--colorspace={said}: there is no colour space '{space}'; known are {', '.join(SPACES)}")
 
 
@@ -211,10 +212,8 @@ def _may_be_a_word(token: str, words: Sequence[str], operator: type[Operator] | 
 
 
 def _value(text: str, field: str, operator: type[Operator] | None) -> Any:
-    if operator is not None and field in operator.model_fields:
-        annotation = str(operator.model_fields[field].annotation)
-        if "bool" in annotation and text in _SWITCHES:
-            return _SWITCHES[text]
+    if operator is not None and _is_switch(field, operator) and text in _SWITCHES:
+        return _SWITCHES[text]
     number = _NUMBER.fullmatch(text)
     return _plain_number(number[2]) if number and not number[1] else text
 

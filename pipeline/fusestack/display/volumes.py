@@ -11,6 +11,7 @@ import numpy as np
 from fusestack.display.still import Volume, drawn_part
 from fusestack.errors import InputError
 from fusestack.geometry import Box
+from fusestack.image import PICTURE_SUFFIXES
 from fusestack.project.readers import READERS
 from fusestack.sources.base import open_source
 from fusestack.view import SourceRef
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from fusestack.config.load import LoadedConfig
 
 _MOST_PIXELS = 2**24
-_PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 _COLORS = ("00FF00", "FF00FF", "00FFFF", "FFFF00", "FF0000", "0000FF")
 
 
@@ -76,7 +76,7 @@ def volume_of_image(path: str) -> Volume:
         If the file is missing or of an unknown format.
     """
     name = path.rpartition("/")[2]
-    if name.lower().endswith(_PICTURES) and (picture := _picture(path)) is not None:
+    if name.lower().endswith(PICTURE_SUFFIXES) and (picture := _picture(path)) is not None:
         return picture
     reader = next((reader for suffix, reader in READERS.items() if name.lower().endswith(suffix)), None)
     if reader is None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fusestack import kernels
-from fusestack.focus.montage import PICTURE_PLANES
+from fusestack.focus.montage import PICTURE_PLANES, planes_of
 from fusestack.focus.region import Region
 from fusestack.operators.cuts import Canvas
 from fusestack.operators.finals import Picture
@@ -144,7 +144,7 @@ class Compose:
         mask = np.zeros(region.shape, np.float32)
         for background in self.backgrounds:
             background.paint(layers, t, m, self.stack, region)
-        planes = count + PICTURE_PLANES + (count + 1 if self.keeps_canvas else 0)
+        planes = planes_of(count, canvas=self.keeps_canvas)
         for pixels in reversed(self.pictures):
             found = pixels.read(region.box(t, (m, m + 1), (0, planes)))[0, 0]
             picture = Picture.unpacked(found[: count + PICTURE_PLANES])

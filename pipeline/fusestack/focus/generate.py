@@ -141,9 +141,5 @@ class Generate:
     def warm_up(self) -> None:
         """Compile what the generator needs, on a few pixels."""
         kernels.levels.shorten(np.zeros((1, 1), np.float32))
-        if (
-            self.low_pass is None
-            and not isinstance(self.generator, DepthMap)
-            and not self.generator.word.startswith("cmd")
-        ):
+        if self.low_pass is None and self.generator.compiles:
             self.generator.apply(np.zeros((1, 4, 4), np.float32), Place((0, 0), (4, 4)))

@@ -148,7 +148,7 @@ class Merge:
                 kernels.levels.equalise(one, 0, 1, np.zeros(kernels.levels.BINS, np.float32))
         chain = self.chain if self.low_pass is None else self.chain[1:]
         for operator in chain:
-            if operator.word != "maskcmd":
+            if operator.compiles:
                 operator.apply(np.zeros((1, 4, 4), np.float32), Place((0, 0), (4, 4)))
 
 

@@ -29,6 +29,11 @@ PICTURE_PLANES = 4
 """Planes of a picture besides its colours: opacity, mask, depth and where the depth is known."""
 
 
+def planes_of(colours: int, *, canvas: bool = False) -> int:
+    """Planes of a picture, and of a canvas of its own behind it (colours, opacity)."""
+    return colours + PICTURE_PLANES + (colours + 1 if canvas else 0)
+
+
 @dataclass(frozen=True)
 class LastLevel:
     """Stretching of the merged masks (reference 6.4).
@@ -116,13 +121,18 @@ class Montage:
         return any(isinstance(cut, CutBackground) and cut.use == "background" for cut in self.cuts)
 
     @property
+    def _fills(self) -> bool:
+        """Whether a cut looks at what is painted."""
+        return any(isinstance(cut, CutFill) for cut in self.cuts)
+
+    @property
     def halo(self) -> int:
         """Pixels around a region: those of all cuts, and as often as a cut decides about the next slice's."""
         total = sum(cut.halo() for cut in self.cuts)
         recursive = [i for i, cut in enumerate(self.cuts) if cut.recursive]
         if recursive:
             # what is painted is the end of the whole chain
-            end = len(self.cuts) if any(isinstance(cut, CutFill) for cut in self.cuts) else max(recursive)
+            end = len(self.cuts) if self._fills else max(recursive)
             total += (self.slices[1] - self.slices[0]) * sum(cut.halo() for cut in self.cuts[:end])
         return total
 
@@ -146,7 +156,7 @@ class Montage:
         valley = np.zeros(outer.shape, np.float32)
         neighbours = _Neighbours(count, region.shape, colours=self.sharpen > 0) if self.between else None
         canvas = None
-        painted = np.zeros(outer.shape, np.float32) if any(isinstance(cut, CutFill) for cut in self.cuts) else None
+        painted = np.zeros(outer.shape, np.float32) if self._fills else None
         for k in range(self.slices[1] - 1, self.slices[0] - 1, -1):
             mask = self._mask(t, m, k, outer)
             cut = kernels.paint.hard_cut(mask, greatest, TOLERANCE)
@@ -202,5 +212,5 @@ class Montage:
         kernels.paint.hard_cut(zeros, zeros.copy(), TOLERANCE)
         step = Step(zeros, zeros.copy(), zeros.copy(), zeros[None], zeros, zeros.copy())
         for operator in self.cuts:
-            if operator.word != "cutcmd":
+            if operator.compiles:
                 operator.apply(step)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping  # noqa: TC003 - pydantic looks at annotations
+from collections.abc import Callable, Iterable, Mapping  # noqa: TC003 - pydantic looks at annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar
 
@@ -22,6 +22,7 @@ Share = Annotated[float, Strict(), Field(ge=0, le=1000)]
 """Percent that may be more than a hundred."""
 Percent = Annotated[float, Strict(), Field(ge=0, le=100)]
 AnyPercent = Annotated[float, Strict(), Field(ge=-1000, le=1000)]
+KernelRadius = Annotated[int, Strict(), Field(ge=0, le=64)]
 Count = Annotated[int, Strict(), Field(ge=1, le=1000)]
 Whole = Annotated[int, Strict(), Field(ge=0, le=1000)]
 Switch = Annotated[bool, Strict()]
@@ -64,6 +65,8 @@ class Operator(BaseModel):
     """Fields by the letters of imfuse's option string."""
     words: ClassVar[tuple[str, ...]] = ()
     """Fields that words without a letter fill, in order."""
+    compiles: ClassVar[bool] = True
+    """Whether trying it on a few pixels loads what it needs; not for commands of the user's."""
     version: ClassVar[int] = 1
     """Raised whenever the operator computes something else than before."""
 
@@ -94,6 +97,11 @@ def operator(kind: str, name: str, word: str | None = None) -> Callable[[Class],
         return cls
 
     return register
+
+
+def spelled(names: Iterable[str], text: str) -> str | None:
+    """The one of some names that a text means, in any spelling of upper and lower case."""
+    return next((name for name in names if name.lower() == text.lower()), None)
 
 
 def choice(names: tuple[str, ...], aliases: Mapping[str, str] | None = None) -> Any:

@@ -137,6 +137,7 @@ class Command(Generator):
     command: str = _COMMAND
     reach: Whole | None = _REACH
     letters: ClassVar = {**Generator.letters, "halo": "reach"}
+    compiles: ClassVar = False
     words: ClassVar = ("command",)
 
     @property
@@ -170,6 +171,7 @@ class MaskCommand(MaskOperator):
     command: str = _COMMAND
     reach: Whole | None = _REACH
     letters: ClassVar = {"halo": "reach"}
+    compiles: ClassVar = False
     words: ClassVar = ("command",)
 
     @property
@@ -193,6 +195,7 @@ class CutCommand(CutOperator):
     command: str = _COMMAND
     reach: _NeededReach = _REACH
     letters: ClassVar = {"halo": "reach"}
+    compiles: ClassVar = False
     words: ClassVar = ("command",)
 
     def halo(self) -> int:
@@ -211,6 +214,7 @@ class FinalCommand(FinalOperator):
     command: str = _COMMAND
     reach: _NeededReach = _REACH
     letters: ClassVar = {"halo": "reach"}
+    compiles: ClassVar = False
     words: ClassVar = ("command",)
 
     def halo(self) -> int:

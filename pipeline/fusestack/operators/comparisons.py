@@ -129,6 +129,7 @@ class DepthMap(_Colour):
 
     path: str = Field(min_length=1, description="file of the depth map")
     words: ClassVar = ("path",)
+    compiles: ClassVar = False
 
     @property
     def image(self) -> str:

@@ -7,13 +7,24 @@ The slices are painted from the back to the front. An operator changes a `Step` 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from pydantic import Field
 
 from fusestack import kernels
-from fusestack.operators.base import AnyPercent, Count, Operator, Percent, Radius, Share, Sigma, choice, operator
+from fusestack.operators.base import (
+    AnyPercent,
+    Count,
+    KernelRadius,
+    Operator,
+    Percent,
+    Radius,
+    Share,
+    Sigma,
+    choice,
+    operator,
+)
 from fusestack.operators.choices import KERNELS, METHOD_REACH, METHODS, WAVELET_REACH
 from fusestack.operators.masks import blended
 
@@ -177,7 +188,7 @@ class CutMax(CutOperator):
 class CutMorphology(CutOperator):
     """A morphological method."""
 
-    radius: Annotated[int, Field(ge=0, le=64)] = Field(default=1, description="radius of the kernel")
+    radius: KernelRadius = Field(default=1, description="radius of the kernel")
     repeats: Count = Field(default=1, description="how often")
     method: choice(METHODS) = Field(default="Erode", description="method")  # type: ignore[valid-type]
     kernel: choice(KERNELS) = Field(default="Octagon", description="shape of the kernel")  # type: ignore[valid-type]

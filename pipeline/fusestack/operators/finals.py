@@ -184,8 +184,8 @@ class FinalGamma(FinalOperator):
 class FinalSharpen(FinalOperator):
     """Sharpens, the more the nearer to an edge."""
 
-    radius: Annotated[float, Field(ge=0, le=32)] = Field(default=0, description="window; 0: as large as needed")
-    sigma: Annotated[float, Field(le=10)] = Field(default=1, gt=0, description="pixels")
+    radius: Annotated[Number, Field(ge=0, le=32)] = Field(default=0, description="window; 0: as large as needed")
+    sigma: Annotated[Number, Field(gt=0, le=10)] = Field(default=1, description="pixels")
     letters: ClassVar = {"r": "radius", "s": "sigma"}
     measures: ClassVar = 2
 

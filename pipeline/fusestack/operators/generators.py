@@ -11,6 +11,7 @@ from fusestack import kernels
 from fusestack.operators.base import (
     AnyPercent,
     Count,
+    KernelRadius,
     Operator,
     Percent,
     Place,
@@ -371,7 +372,7 @@ class StatisticDifference(Generator):
 class Morphology(Generator):
     """A morphological method, such as the difference of dilation and erosion."""
 
-    radius: Annotated[int, Field(ge=0, le=64)] = Field(default=1, description="radius of the kernel")
+    radius: KernelRadius = Field(default=1, description="radius of the kernel")
     repeats: Count = Field(default=1, description="how often")
     method: choice(METHODS) = Field(default="Edge", description="method")  # type: ignore[valid-type]
     kernel: choice(KERNELS) = Field(default="Octagon", description="shape of the kernel")  # type: ignore[valid-type]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from fusestack import kernels
+from fusestack.operators.base import spelled
 from fusestack.operators.choices import KERNELS, METHOD_REACH, METHODS, STATISTICS, WAVELET_REACH
 
 if TYPE_CHECKING:
@@ -56,12 +57,8 @@ def known(command: str) -> Known | None:
         return None
     found: list[tuple[Filter, int]] = []
     while words:
-        name = words.pop(0).removeprefix("-").lower()
-        if name == "negate":
-            found.append((lambda planes: 1 - planes, 0))
-            continue
-        options = _PARSERS.get(name)
-        one = options(words) if options else None
+        parse = _PARSERS.get(words.pop(0).removeprefix("-").lower())
+        one = parse(words) if parse else None
         if one is None:
             return None
         found.append(one)
@@ -74,6 +71,11 @@ def _edge(words: list[str]) -> tuple[Filter, int] | None:
         return None
     radius = float(found[0])
     return lambda planes: kernels.sharpen.edges(planes, radius), kernels.sharpen.edge_reach(radius)
+
+
+def _negate(words: list[str]) -> tuple[Filter, int] | None:
+    del words  # it takes none
+    return lambda planes: 1 - planes, 0
 
 
 def _blur(words: list[str]) -> tuple[Filter, int] | None:
@@ -98,7 +100,7 @@ def _radius_and_sigma(words: list[str]) -> tuple[float, float] | None:
 def _statistic(words: list[str]) -> tuple[Filter, int] | None:
     if len(words) < 2:
         return None
-    kind = {name.lower(): name for name in STATISTICS}.get(words.pop(0).lower())
+    kind = spelled(STATISTICS, words.pop(0))
     found = _SIDES.fullmatch(words.pop(0))
     # the contrast of the original is divided by 65535
     if kind in (None, "Contrast") or found is None or found[1] != (found[2] or found[1]) or int(found[1]) < 1:
@@ -111,8 +113,7 @@ def _morphology(words: list[str]) -> tuple[Filter, int] | None:
     if len(words) < 2:
         return None
     (method, _, repeats), (kernel, _, radius) = (words.pop(0).partition(":") for _ in range(2))
-    one = {name.lower(): name for name in METHODS}.get(method.lower())
-    shape = {name.lower(): name for name in KERNELS}.get(kernel.lower())
+    one, shape = spelled(METHODS, method), spelled(KERNELS, kernel)
     if one is None or shape is None or not radius.isdecimal() or not (repeats or "1").isdecimal():
         return None
     r, n = int(radius), int(repeats or 1)
@@ -128,6 +129,7 @@ def _wavelet_denoise(words: list[str]) -> tuple[Filter, int] | None:
 
 
 _PARSERS: dict[str, Callable[[list[str]], tuple[Filter, int] | None]] = {
+    "negate": _negate,
     "edge": _edge,
     "blur": _blur,
     "gaussian-blur": _gaussian_blur,
@@ -135,4 +137,4 @@ _PARSERS: dict[str, Callable[[list[str]], tuple[Filter, int] | None]] = {
     "morphology": _morphology,
     "wavelet-denoise": _wavelet_denoise,
 }
-"""Options with arguments: each takes its own from the words that follow, and gives the filter and its reach."""
+"""Options: each takes its arguments from the words that follow, and gives the filter and its reach."""

@@ -11,6 +11,7 @@ from fusestack import kernels
 from fusestack.operators.base import (
     AnyPercent,
     Count,
+    KernelRadius,
     Operator,
     Percent,
     Place,
@@ -173,7 +174,7 @@ class MaskKuwahara(MaskOperator):
 class MaskMorphology(MaskOperator):
     """A morphological method."""
 
-    radius: Annotated[int, Field(ge=0, le=64)] = Field(default=1, description="radius of the kernel")
+    radius: KernelRadius = Field(default=1, description="radius of the kernel")
     repeats: Count = Field(default=1, description="how often")
     method: choice(METHODS) = Field(default="Close", description="method")  # type: ignore[valid-type]
     kernel: choice(KERNELS) = Field(default="Octagon", description="shape of the kernel")  # type: ignore[valid-type]
@@ -239,7 +240,7 @@ class MaskWave(MaskOperator):
         first = kernels.wavelet.denoise(mask, self.percent / 100)
         if self.percent2 is None:
             return first
-        return np.asarray(np.abs(first - kernels.wavelet.denoise(mask, self.percent2 / 100)))
+        return kernels.compose.difference(first, kernels.wavelet.denoise(mask, self.percent2 / 100))
 
 
 @operator("mask", "resize", "masktest")

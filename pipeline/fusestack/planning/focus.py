@@ -15,10 +15,11 @@ from fusestack.errors import ConfigError, InputError
 from fusestack.fingerprint import digest
 from fusestack.focus.finish import Background, Compose
 from fusestack.focus.measures import Bands, Extremes
-from fusestack.focus.montage import PICTURE_PLANES
+from fusestack.focus.montage import planes_of
 from fusestack.focus.recipe import NESTED, Recipe, ranges, recipe_of
 from fusestack.focus.slices import PictureSlices, VolumeSlices
 from fusestack.focus.stack import Stack
+from fusestack.operators.base import spelled
 from fusestack.operators.choices import IMAGES
 from fusestack.planning.focus_finals import add_finals
 from fusestack.planning.focus_input import StackInput, stack_inputs
@@ -63,6 +64,8 @@ def plan_focus(
     InputError
         If slices are missing, unreadable or do not fit one another.
     """
+    if loaded.config.input is not None and loaded.config.input.reverse:
+        focus = focus.model_copy(update={"reverse": True})
     inputs = stack_inputs(loaded, focus, fused)
     frozen = _frozen(loaded, focus)
     images: list[PlannedImage] = []
@@ -143,8 +146,7 @@ def _doubts(recipe: Recipe, focus: Focus) -> list[str]:
 
 
 def _image_name(name: str) -> str | None:
-    known = {image.lower(): image for image in IMAGES}
-    return known.get(name.lower())
+    return spelled(IMAGES, name)
 
 
 def _colour(name: str) -> tuple[float, float, float] | None:
@@ -206,7 +208,7 @@ class _Maker:
         if self.recipe.generators:
             painted = stages.montages(parts, between=between, sharpen=sharpen)
             keeps = painted[0][1].keeps_canvas
-            planes = count + PICTURE_PLANES + (count + 1 if keeps else 0)
+            planes = planes_of(count, canvas=keeps)
             numbers = range(len(painted)) if len(painted) > 1 else [-1]
             pictures = [
                 add_finals(stages, made, planes, number) for (made, _), number in zip(painted, numbers, strict=True)
@@ -227,7 +229,6 @@ class _Maker:
             self.options,
             self._opaque(),
             (between, sharpen),
-            self.output.overwrite,
             limits,
         )
         made = [files.image("image", self.path, pages, stack)]
@@ -320,7 +321,7 @@ class _Maker:
                 recipe = recipe_of(Focus.model_validate({"options": NESTED[name.lower()]}), photographs=True)
                 nested = FocusStages(self.workshop, stack, slices, recipe, prefix=f"{name.lower()}/")
                 ((made, _),) = nested.montages([(0, stack.slices)])
-                made = add_finals(nested, made, len(stack.painted[0]) + PICTURE_PLANES, -1)
+                made = add_finals(nested, made, planes_of(len(stack.painted[0])), -1)
                 found.append((Background(picture=made.pixels), [made]))
             elif image is not None:
                 made = stages.image(image)
@@ -340,7 +341,7 @@ class _Maker:
     ) -> Made:
         t, _, _, height, width = stack.shape
         sets, count = len(stack.painted), len(stack.painted[0])
-        planes = count + PICTURE_PLANES
+        planes = planes_of(count)
         return self.workshop.add(
             "picture" if pictures else "background",
             "the picture over its background",

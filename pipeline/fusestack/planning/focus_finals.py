@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from fusestack.focus.finish import Finals
 from fusestack.focus.measures import Bands, PictureMeasure
-from fusestack.focus.montage import PICTURE_PLANES
+from fusestack.focus.montage import planes_of
 from fusestack.focus.stack import PicturePlanes
-from fusestack.planning.focus_stages import BLOCK
+from fusestack.planning.focus_stages import BLOCK, block_bytes
 from fusestack.planning.stored import sharded
 
 if TYPE_CHECKING:
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from fusestack.operators.finals import FinalOperator
     from fusestack.planning.focus_stages import FocusStages
     from fusestack.planning.workshop import Made
-
-_BYTES = 4
 
 
 def add_finals(stages: FocusStages, picture: Made, planes: int, number: int) -> Made:
@@ -39,7 +37,7 @@ def add_finals(stages: FocusStages, picture: Made, planes: int, number: int) -> 
         The picture after them.
     """
     t, _, _, height, width = stages.stack.shape
-    count = len(stages.stack.painted[0]) + PICTURE_PLANES
+    count = planes_of(len(stages.stack.painted[0]))
     ready: list[tuple[FinalOperator, tuple[Values, ...]]] = []
     needs: list[Made] = [picture]
 
@@ -48,7 +46,6 @@ def add_finals(stages: FocusStages, picture: Made, planes: int, number: int) -> 
         if not ready:
             return picture
         halo = sum(operator.halo() for operator, _ in ready)
-        side = BLOCK + 2 * halo
         made = stages.workshop.add(
             f"{stages.prefix}final" + (f"/{number + 1}" if number >= 0 else ""),
             "the picture after final operators",
@@ -56,7 +53,7 @@ def add_finals(stages: FocusStages, picture: Made, planes: int, number: int) -> 
             sharded((t, stages.sets, planes, height, width), (1, 1, planes, BLOCK, BLOCK)),
             facts=[operator.facts() for operator, _ in ready],
             needs=needs,
-            peak=_BYTES * min(side, height + 256) * min(side, width + 256) * 6 * planes,
+            peak=block_bytes(halo, (height, width)) * 6 * planes,
         )
         ready = []
         needs = [made]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import glob
 import re
 from collections import Counter
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from fusestack.errors import ConfigError, InputError
 from fusestack.fingerprint import identities
 from fusestack.focus.slices import AXES, PictureSlices, VolumeSlices
-from fusestack.image import Channel
+from fusestack.image import PICTURE_SUFFIXES, Channel
 from fusestack.storage import is_address
 from fusestack.view import SourceRef
 
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from fusestack.planning.plan import PlannedImage
     from fusestack.sources.pictures import Picture
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
 _DIRECT_CHUNK = 1024
 _PROJECTS = (".xml", ".h5", ".hdf5", ".n5")
 _COLOURS = {"L": "grey", "LA": "grey with alpha", "RGB": "in colour", "RGBA": "in colour with alpha"}
@@ -104,26 +102,25 @@ def stack_inputs(loaded: LoadedConfig, focus: Focus, fused: Sequence[PlannedImag
         If files are missing, unreadable or do not fit one another; all of them are named.
     """
     images = loaded.config.input.images if loaded.config.input is not None else None
-    reverse = focus.reverse or (loaded.config.input is not None and loaded.config.input.reverse)
     if focus.input != "fused":
         path = loaded.resolve_path(focus.input)
         if _is_zarr(path):
-            return [_zarr(path, focus, reverse=reverse)]
+            return [_zarr(path, focus, reverse=focus.reverse)]
         if path.lower().endswith(_PROJECTS):
             raise ConfigError(
                 f"{loaded.cite('focus.input')}: {path} is a project, which has to be fused first: name it in "
                 "input.project, give output.path, and leave focus.input out"
             )
-        return [_photographs(*_files(path), path, reverse=reverse)]
+        return [_photographs(*_files(path, "focus.input"), path, reverse=focus.reverse)]
     if images is not None:
         patterns = [images] if isinstance(images, str) else list(images)
-        return [_photographs(*_matching(loaded, patterns), ", ".join(patterns), reverse=reverse)]
+        return [_photographs(*_matching(loaded, patterns), ", ".join(patterns), reverse=focus.reverse)]
     if not fused:
         raise ConfigError(
             f"{loaded.cite('focus.input')}: there is no fused image; give input.images, input.project or input.views, "
             "or name a stack with focus.input"
         )
-    return [_fused(image, focus, reverse=reverse) for image in fused]
+    return [_fused(image, focus, reverse=focus.reverse) for image in fused]
 
 
 def natural_order(path: str) -> list[Any]:
@@ -137,23 +134,23 @@ def _matching(loaded: LoadedConfig, patterns: Sequence[str]) -> tuple[list[str],
     left: list[str] = []
     for pattern in patterns:
         path = loaded.resolve_path(pattern)
-        if is_address(path) or Path(path).is_file():
-            found.append(path)
-            continue
-        if Path(path).is_dir():
-            files = _pictures_in(path)
+        if is_address(path) or Path(path).exists() or not glob.has_magic(path):
+            own, notices = _files(path, "input.images")
         else:
-            if not glob.has_magic(path):
-                raise InputError(f"{path}: no such file or folder; correct input.images")
-            files = [name for name in glob.glob(path) if Path(name).is_file()]  # noqa: PTH207 - absolute patterns
-            if path.endswith("*"):
-                files = [name for name in files if name.lower().endswith(SUFFIXES)]
-            if not files:
-                raise InputError(f"{path}: {_why_nothing(path)}; correct input.images")
-        own, notices = _without_ours(files, path, "input.images")
+            own, notices = _without_ours(_fitting(path), path)
         found += own
         left += notices
     return found, left
+
+
+def _fitting(pattern: str) -> list[str]:
+    """Files that fit a pattern."""
+    files = [name for name in glob.glob(pattern) if Path(name).is_file()]  # noqa: PTH207 - absolute patterns
+    if pattern.endswith("*"):
+        files = [name for name in files if name.lower().endswith(PICTURE_SUFFIXES)]
+    if not files:
+        raise InputError(f"{pattern}: {_why_nothing(pattern)}; correct input.images")
+    return files
 
 
 def _why_nothing(pattern: str) -> str:
@@ -161,7 +158,8 @@ def _why_nothing(pattern: str) -> str:
     if not folder.exists() and not glob.has_magic(str(folder)):
         return "there is no such folder"
     there = sorted(
-        {name.suffix for name in folder.iterdir() if name.is_file()} & {*SUFFIXES, *map(str.upper, SUFFIXES)}
+        {name.suffix for name in folder.iterdir() if name.is_file()}
+        & {*PICTURE_SUFFIXES, *map(str.upper, PICTURE_SUFFIXES)}
     )
     kinds = f" (its folder holds {', '.join(there)})" if there else ""
     return f"no file fits the pattern{kinds}"
@@ -170,13 +168,17 @@ def _why_nothing(pattern: str) -> str:
 def _pictures_in(folder: str) -> list[str]:
     """Pictures of a folder."""
     names = (entry.name for entry in Path(folder).iterdir())
-    files = [str(Path(folder, name)) for name in names if name.lower().endswith(SUFFIXES) and not name.startswith(".")]
+    files = [
+        str(Path(folder, name))
+        for name in names
+        if name.lower().endswith(PICTURE_SUFFIXES) and not name.startswith(".")
+    ]
     if not files:
         raise InputError(f"{folder}: holds no JPEG, PNG or TIFF file; name the folder of the slices")
     return files
 
 
-def _without_ours(files: Sequence[str], where: str, key: str) -> tuple[list[str], list[str]]:
+def _without_ours(files: Sequence[str], where: str) -> tuple[list[str], list[str]]:
     """Sorted files without those that fusestack made: results of earlier runs are no slices."""
     from fusestack.sources.pictures import made_by_us
 
@@ -186,28 +188,26 @@ def _without_ours(files: Sequence[str], where: str, key: str) -> tuple[list[str]
         return files, []
     listed = ", ".join(Path(path).name for path in ours[:3]) + (" ..." if len(ours) > 3 else "")
     if len(ours) == len(files):
-        raise InputError(f"{where}: all pictures here were made by fusestack ({listed}); name them one by one in {key}")
+        raise InputError(
+            f"{where}: all pictures here were made by fusestack ({listed}); name them one by one in input.images"
+        )
     return (
         [path for path in files if path not in set(ours)],
         [f"{where}: {len(ours)} results of fusestack are left out ({listed}); to stack them, name them one by one"],
     )
 
 
-def _files(path: str) -> tuple[list[str], list[str]]:
+def _files(path: str, key: str) -> tuple[list[str], list[str]]:
+    """A file, or those of a folder, and what is to be said of those that are left out."""
     if is_address(path) or Path(path).is_file():
         return [path], []
     if not Path(path).exists():
-        raise InputError(f"{path}: no such file or folder; correct focus.input")
-    return _without_ours(_pictures_in(path), path, "input.images")
+        raise InputError(f"{path}: no such file or folder; correct {key}")
+    return _without_ours(_pictures_in(path), path)
 
 
 def _photographs(files: Sequence[str], notices: Sequence[str], source: str, *, reverse: bool) -> StackInput:
-    from fusestack.sources.pictures import describe_picture, orientation_of, read_metadata
-
-    def held_as(path: str) -> int | None:
-        with suppress(InputError):  # pixels are what counts
-            return orientation_of(read_metadata(path).exif)
-        return None
+    from fusestack.sources.pictures import describe_picture, orientation, read_metadata
 
     pictures: list[Picture] = []
     problems: list[str] = []
@@ -240,8 +240,8 @@ def _photographs(files: Sequence[str], notices: Sequence[str], source: str, *, r
     if twice := [path for path, count in Counter(files).items() if count > 1]:
         warnings.append(f"{twice[0]}: is named more than once, and is more than one slice")
     metadata = read_metadata(files[0])
-    held = orientation_of(metadata.exif)
-    others = [path for path in files[1:] if held_as(path) not in (held, None)]
+    held = orientation(files[0]) or 1
+    others = [path for path in files[1:] if orientation(path) not in (held, None)]
     if others:
         warnings.append(
             f"{others[0]}: says that the camera was held in another way than for {Path(files[0]).name}"

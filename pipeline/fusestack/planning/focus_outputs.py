@@ -12,7 +12,7 @@ from fusestack.errors import ConfigError
 from fusestack.fingerprint import digest
 from fusestack.focus.finish import Output
 from fusestack.grid import Grid
-from fusestack.image import Channel, Codec, ImageSpec
+from fusestack.image import PICTURE_SUFFIXES, Channel, Codec, ImageSpec
 from fusestack.layout import cut_levels
 from fusestack.planning.focus_stages import BLOCK
 from fusestack.planning.levels import cut_facts, int3, layout_facts, with_pyramid
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from fusestack.planning.focus_input import StackInput
     from fusestack.planning.workshop import Made, Workshop
 
-PICTURES = (".tif", ".tiff", ".png", ".jpg", ".jpeg")
 KINDS = ("mask", "depth", "height", "depth_colour")
 """Outputs besides the sharp picture: keys of ``focus.output``."""
 _CODEC = Codec("zstd", 3)
@@ -58,7 +57,6 @@ class FocusFiles:
         Whether a background covers everything.
     between : tuple
         What is done between slices, for the fingerprint.
-    overwrite : bool
     limits : Made or None
         Limits of the slices' pixels, where those say what is black and white.
     """
@@ -70,13 +68,12 @@ class FocusFiles:
     options: str
     opaque: bool
     between: tuple[bool, float]
-    overwrite: bool
     limits: Made | None = None
 
     def image(self, kind: str, path: str, pages: Sequence[Made], stack: Stack) -> PlannedImage:
         """One output: its spec, its stages, what its fingerprint is made of."""
         suffix = split_suffix(path)[1].lower()
-        picture = suffix in PICTURES
+        picture = suffix in PICTURE_SUFFIXES
         what, dtype, channels, names = self._written(kind, suffix, stack)
         spread = 1
         if picture and not self.input.photographs:
@@ -145,7 +142,7 @@ class FocusFiles:
             stages=stages,
             components=components,
             fingerprint=digest([stage.fingerprint for stage in stages]),
-            overwrite=self.overwrite,
+            overwrite=self.focus.output.overwrite,
             notes=notes,
         )
 
@@ -214,7 +211,7 @@ class FocusFiles:
     ) -> ImageSpec:
         one = self.input
         t, _, _, height, width = stack.shape
-        zarr = split_suffix(path)[1].lower() not in PICTURES
+        zarr = split_suffix(path)[1].lower() not in PICTURE_SUFFIXES
         shape = (t, count, pages, height, width)
         factors = [(1, 1, 1)]
         if zarr and self.focus.output.pyramid == "auto":
@@ -262,9 +259,9 @@ def check_suffix(loaded: LoadedConfig, key: str, path: str | None) -> None:
     ------
     ConfigError
     """
-    if path is None or path.rstrip("/").lower().endswith((".zarr", *PICTURES)):
+    if path is None or path.rstrip("/").lower().endswith((".zarr", *PICTURE_SUFFIXES)):
         return
     raise ConfigError(
         f"{loaded.cite(f'focus.output.{key}')}: '{path}' has no suffix that is known; "
-        f"use .ome.zarr or one of {', '.join(PICTURES)}"
+        f"use .ome.zarr or one of {', '.join(PICTURE_SUFFIXES)}"
     )

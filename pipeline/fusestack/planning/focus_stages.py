@@ -14,7 +14,7 @@ from fusestack.focus.images import DepthMapImage, StackImage
 from fusestack.focus.lowpass import LowFrequencies, Reduce, TiledLowPass, reduced_shape, transformed_whole
 from fusestack.focus.measures import Bands, Extremes, Histogram, Levels
 from fusestack.focus.merge import MaskReader, Merge, Part
-from fusestack.focus.montage import PICTURE_PLANES, LastLevel, Montage
+from fusestack.focus.montage import LastLevel, Montage, planes_of
 from fusestack.focus.stack import Look, SomeSlices, Stack
 from fusestack.kernels.fourier import REDUCTION
 from fusestack.operators.choices import COLOURS
@@ -39,6 +39,12 @@ BLOCK = 1024
 """Pixels of a block along y and x: a multiple of the tiles of low passes."""
 _PLANE = 10**9
 _BYTES = 4
+
+
+def block_bytes(halo: int, shape: tuple[int, int]) -> int:
+    """Memory of one plane of a block with its halo, no more than that of the whole plane and a little."""
+    side = BLOCK + 2 * halo
+    return _BYTES * min(side, shape[0] + 256) * min(side, shape[1] + 256)
 
 
 class FocusStages:
@@ -191,14 +197,14 @@ class FocusStages:
         if whole:
             side = kernels.fourier.padded_side(height, width)
             return _BYTES * (height * width * (4 * planes + 2) + side * side * 6)
-        side = BLOCK + 2 * operator.halo()
-        pixels = min(side, height + 256) * min(side, width + 256)
-        return _BYTES * pixels * (6 * planes + 6) + 2**23 + planes * self._source_bytes(side)
+        halo = operator.halo()
+        return block_bytes(halo, (height, width)) * (6 * planes + 6) + 2**23 + planes * self._source_bytes(halo)
 
-    def _source_bytes(self, side: int) -> int:
-        """Memory of one channel of the slices, where masks of `side` x `side` pixels are smaller than the slices."""
+    def _source_bytes(self, halo: int) -> int:
+        """Memory of one channel of the slices for a block of masks, where masks are smaller than slices."""
         if not self.look.resized:
             return 0
+        side = BLOCK + 2 * halo
         zoom = [min(side, n) * source / n for n, source in zip(self.look.shape, self.stack.plane, strict=True)]
         return 2 * _BYTES * int(zoom[0] + 8) * int(zoom[1] + 8)
 
@@ -296,9 +302,8 @@ class FocusStages:
                 transfers = chain[0].transfers
                 low_pass, low = self._low_pass(name, MaskReader(below.pixels), 1, transfers, [below], "mask")
                 needs = [*needs, low]
-            side = BLOCK + 2 * sum(one.halo() for one in chain)
-            height, width = self.look.shape
-            blocks = _BYTES * min(side, height + 256) * min(side, width + 256) * 10 + self._source_bytes(side)
+            halo = sum(one.halo() for one in chain)
+            blocks = block_bytes(halo, self.look.shape) * 10 + self._source_bytes(halo)
             weights = [[part.weight, part.low, part.high, part.levels is not None] for part in (*first, *last)]
             below = self.workshop.add(
                 name,
@@ -354,9 +359,8 @@ class FocusStages:
                 self.look, merged.pixels, LastLevel(level, limits), self.recipe.cuts, part, between, sharpen
             )
             count = len(self.stack.painted[0])
-            planes = count + PICTURE_PLANES + (count + 1 if montage.keeps_canvas else 0)
+            planes = planes_of(count, canvas=montage.keeps_canvas)
             t, _, _, height, width = self.stack.shape
-            side = BLOCK + 2 * montage.halo
             made = self.workshop.add(
                 f"{self.prefix}montage" + (f"/{number + 1}" if len(parts) > 1 else ""),
                 f"slices {part[0] + 1} to {part[1]} painted {option_string(self.recipe.cuts)}".rstrip(),
@@ -372,7 +376,7 @@ class FocusStages:
                     self.stack.painted,
                 ],
                 needs=needs,
-                peak=_BYTES * min(side, height + 256) * min(side, width + 256) * (7 * count + 20) + 2**23,
+                peak=block_bytes(montage.halo, (height, width)) * (7 * count + 20) + 2**23,
             )
             found.append((made, montage))
         return found

@@ -189,12 +189,14 @@ def made_by_us(path: str) -> bool:
     return said.startswith("fusestack")
 
 
-def orientation_of(exif: bytes | None) -> int:
-    """How a camera held a picture, 1 to 8; 1 where it does not say."""
+def orientation(path: str) -> int | None:
+    """How a camera held a JPEG or PNG picture, 1 to 8; 1 where nothing says so, None where that cannot be read."""
     try:
-        return int(_exif_tag(exif, _ORIENTATION) or 1)
-    except (ValueError, SyntaxError):
-        return 1
+        kind = _kind(path)
+        said = "" if kind == "TIFF" else _exif_tag(_header(path, kind, metadata=True).exif, _ORIENTATION)
+        return int(said or 1)
+    except Exception:  # pixels are what counts
+        return None
 
 
 def _exif_tag(exif: bytes | None, tag: int) -> str:
