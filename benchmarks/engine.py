@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from fusestack.execution.driver import run_stage
-from fusestack.execution.executor import Executor, ProcessExecutor, ThreadExecutor
-from fusestack.execution.ledger import Ledger
-from fusestack.grid import Grid
-from fusestack.image import Codec, ImageSpec, Level
-from fusestack.stage import Stage, Target
+from fusestack.model.grid import Grid
+from fusestack.model.image import Codec, ImageSpec, Level
+from fusestack.model.stage import Stage, Target
+from fusestack.taskgraph.driver import run_stage
+from fusestack.taskgraph.executor import Executor, ProcessExecutor, ThreadExecutor
+from fusestack.taskgraph.ledger import Ledger
 
 if TYPE_CHECKING:
-    from fusestack.geometry import Box
+    from fusestack.model.geometry import Box
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def empty_stage(folder: Path, blocks: int) -> Stage:
 
 
 def dask_executor() -> Executor:
-    from fusestack.execution.cluster import local_cluster
+    from fusestack.taskgraph.cluster import local_cluster
 
     return local_cluster(2, 1, 2**31)
 

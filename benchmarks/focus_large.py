@@ -26,8 +26,8 @@ import numba
 import numpy as np
 import zarr
 
-from fusestack.grid import Grid
-from fusestack.image import Channel, Codec, ImageSpec, Level
+from fusestack.model.grid import Grid
+from fusestack.model.image import Channel, Codec, ImageSpec, Level
 from fusestack.writers.ome_zarr import OmeZarrWriter
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -36,7 +36,7 @@ from focus import measured
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fusestack.geometry import Box
+    from fusestack.model.geometry import Box
 
 PERIOD = 2048
 SIGMAS = (0.0, 1.2, 2.4, 4.0, 6.0, 9.0)  # blur in pixels, 0, 1, 2 ... slices away from the specimen

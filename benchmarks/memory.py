@@ -45,7 +45,7 @@ def measure(config: dict[str, Any], memory: int) -> tuple[float, float]:
     """Run with two processes; MiB of the largest worker, and what the plan declares for it."""
     settings = ["execution.scheduler=processes", "execution.workers=2", f"execution.memory={memory}"]
     plan = fusestack.plan(config, settings)
-    from fusestack.resources import WORKER_BYTES
+    from fusestack.planning.resources import WORKER_BYTES
 
     declared = WORKER_BYTES + max(stage.peak_bytes for image in plan.images for stage in image.stages)
     peaks: dict[int, int] = {}

@@ -11,23 +11,19 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "pipeline" / "fusestack"
 
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("kernels", "geometry", "grid", "view", "image", "stage", "errors", "storage", "zarr_chunks", "n5_chunks"),
-    ("project", "sources", "writers", "operators", "execution", "simulate"),
+    ("kernels", "model", "storage"),
+    ("project", "sources", "writers", "operators", "taskgraph", "simulate"),
     ("config",),
-    ("fusion", "focus", "pyramid", "layout", "inputs", "resources", "fingerprint"),
-    ("planner", "planning", "provenance"),
-    ("runner", "inspection", "stage_cache"),
+    ("planning",),
+    ("fusion", "focus"),
+    ("planner",),
+    ("running",),
     ("", "__main__", "api", "cli", "display", "demo"),
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 
 # Value types of one floor that its other rooms mention; each with its reason.
 SAME_FLOOR = {
-    ("layout", "pyramid"),  # the size of a level
-    ("planner", "planning"),  # its parts
-    ("runner", "inspection"),  # what is there already
-    ("runner", "stage_cache"),
-    ("stage_cache", "inspection"),
     ("api", "display"),  # the report of a run
     ("__main__", "cli"),
     ("cli", "api"),

@@ -15,8 +15,8 @@ import tifffile
 import zarr
 
 import fusestack
+from fusestack.model.view import ViewId
 from fusestack.project.xml import read_project
-from fusestack.view import ViewId
 from tests.small import tree
 
 DATA = Path(__file__).parents[1].parent / "shared" / "data" / "kidney-tiles"

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fusestack
-from fusestack.geometry import Box
+from fusestack.model.geometry import Box
 from tests.small import config, tree
 
 

@@ -10,9 +10,9 @@ import tifffile
 import zarr
 
 import fusestack
-from fusestack.errors import OutputError
-from fusestack.inspection import inspect
+from fusestack.model.errors import OutputError
 from fusestack.planning.plan import Plan
+from fusestack.running.inspection import inspect
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from npy2bdv import BdvEditor
 
 import fusestack
-from fusestack.errors import ConfigError, InputError, OutputError
-from fusestack.geometry import Box
+from fusestack.model.errors import ConfigError, InputError, OutputError
+from fusestack.model.geometry import Box
 from fusestack.project.xml import read_project
 from fusestack.simulate import Simulation, score, simulate_acquisition
 from fusestack.sources.base import open_source

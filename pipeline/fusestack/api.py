@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fusestack.geometry import Box
+from fusestack.model.geometry import Box
 from fusestack.storage import is_address
 
 if TYPE_CHECKING:
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fusestack.config.load import LoadedConfig
-    from fusestack.execution.events import Listener
     from fusestack.fusion.blocks import FuseBlocks
     from fusestack.fusion.design import FusedImage
+    from fusestack.model.view import View
     from fusestack.planning.plan import Plan, PlannedImage
     from fusestack.project.model import Project
-    from fusestack.runner import RunReport
-    from fusestack.view import View
+    from fusestack.running.runner import RunReport
+    from fusestack.taskgraph.events import Listener
 
 _CHUNKS = (64, 256, 256)
 
@@ -83,7 +83,7 @@ def run(
     force : bool
         Start over.
     listener : callable, optional
-        Takes the events of the run (`fusestack.execution.events`), for progress.
+        Takes the events of the run (`fusestack.taskgraph.events`), for progress.
 
     Raises
     ------
@@ -91,7 +91,7 @@ def run(
     """
     from fusestack.display.report import report_path, write_report
     from fusestack.planning.plan import Plan
-    from fusestack.runner import run_plan
+    from fusestack.running.runner import run_plan
     from fusestack.storage import identity_of
 
     planned = config if isinstance(config, Plan) else plan(config, overrides)
@@ -206,7 +206,7 @@ def _slices_file(stack: Any, folder: Path) -> str:
     """Slices as the pages of a TIFF file."""
     import tifffile
 
-    from fusestack.errors import InputError
+    from fusestack.model.errors import InputError
 
     wanted = "give slices [k, y, x], or [k, y, x, 3 or 4] with their colours, paths, or a pattern such as stack/*.jpg"
     try:
@@ -269,9 +269,9 @@ def design(project: Project | str | Path | Sequence[View], **options: Any) -> Fu
     """
     from fusestack.config.load import from_mapping, unsupported
     from fusestack.config.models import Select
-    from fusestack.errors import ConfigError
     from fusestack.fusion.design import design_images
-    from fusestack.inputs import selection_of
+    from fusestack.fusion.inputs import selection_of
+    from fusestack.model.errors import ConfigError
     from fusestack.project.model import Project
     from fusestack.project.select import select_views
 

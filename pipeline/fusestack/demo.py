@@ -7,15 +7,15 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from fusestack import api
-from fusestack.errors import OutputError
-from fusestack.geometry import Box
+from fusestack.model.errors import OutputError
+from fusestack.model.geometry import Box
 from fusestack.planner import make_plan
 from fusestack.simulate import Score, score, simulate_acquisition
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from fusestack.execution.events import Listener
+    from fusestack.taskgraph.events import Listener
 
 _CONFIG = """\
 # Made by 'fusestack demo': four overlapping tiles in two channels, fused into one image.

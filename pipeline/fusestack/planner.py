@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from fusestack.config.focus import Focus
 from fusestack.config.load import unsupported
-from fusestack.errors import ConfigError
-from fusestack.planning.focus import FocusPlan, plan_focus
-from fusestack.planning.fusion import FusionPlan, plan_fusion, refuse_inputs_as_outputs
+from fusestack.focus.plan import FocusPlan, plan_focus
+from fusestack.fusion.plan import FusionPlan, plan_fusion, refuse_inputs_as_outputs
+from fusestack.model.errors import ConfigError
 from fusestack.planning.plan import Plan
-from fusestack.resources import resolve_resources
+from fusestack.planning.resources import resolve_resources
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

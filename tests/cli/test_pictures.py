@@ -11,7 +11,7 @@ import fusestack
 from fusestack.cli.main import run
 from fusestack.display import report, volumes
 from fusestack.display.still import drawn_part
-from fusestack.geometry import Box
+from fusestack.model.geometry import Box
 from tests.small import config
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from fusestack.config.load import LoadedConfig, from_mapping, load_config, unsupported
-from fusestack.errors import ConfigError
+from fusestack.model.errors import ConfigError
 
 GOOD = """\
 version: 1

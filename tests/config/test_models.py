@@ -11,7 +11,7 @@ import pytest
 from fusestack.config.document import read_document
 from fusestack.config.load import from_mapping
 from fusestack.config.models import Config
-from fusestack.errors import ConfigError
+from fusestack.model.errors import ConfigError
 
 
 def load(text_free: dict[str, Any]) -> Config:

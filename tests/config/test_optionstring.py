@@ -12,8 +12,8 @@ from pydantic import TypeAdapter
 from fusestack.config.focus import Focus
 from fusestack.config.load import from_mapping
 from fusestack.config.optionstring import option_string, parse_options
-from fusestack.errors import ConfigError
 from fusestack.focus.recipe import ranges, recipe_of
+from fusestack.model.errors import ConfigError
 from fusestack.operators import REGISTRY
 from fusestack.operators.base import KINDS
 from fusestack.operators.generators import Generator

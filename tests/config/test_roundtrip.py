@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 
 from fusestack.config.document import override, read_document
 from fusestack.config.load import from_mapping
-from fusestack.errors import ConfigError
+from fusestack.model.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

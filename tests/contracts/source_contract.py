@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from fusestack.errors import InputError
-from fusestack.geometry import Box
+from fusestack.model.errors import InputError
+from fusestack.model.geometry import Box
+from fusestack.model.stage import resolve
 from fusestack.sources.base import open_source
-from fusestack.stage import resolve
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
-    from fusestack.view import SourceRef
+    from fusestack.model.view import SourceRef
 
 
 @dataclass(frozen=True)

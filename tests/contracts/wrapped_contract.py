@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from fusestack.view import SourceRef
+from fusestack.model.view import SourceRef
 from tests.contracts.source_contract import SourceContract, assert_refused
 
 

@@ -13,11 +13,11 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from fusestack.errors import OutputError
-from fusestack.geometry import Box
-from fusestack.grid import Grid
-from fusestack.image import Channel, Codec, ImageSpec, Level
-from fusestack.stage import Target
+from fusestack.model.errors import OutputError
+from fusestack.model.geometry import Box
+from fusestack.model.grid import Grid
+from fusestack.model.image import Channel, Codec, ImageSpec, Level
+from fusestack.model.stage import Target
 from fusestack.writers import WRITERS
 
 FACTORS = ((1, 1, 1), (1, 2, 2), (2, 6, 4))

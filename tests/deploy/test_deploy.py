@@ -19,7 +19,7 @@ from ruamel.yaml import YAML
 
 import fusestack
 from fusestack.config.load import load_config
-from fusestack.resources import load_profile
+from fusestack.planning.resources import load_profile
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))

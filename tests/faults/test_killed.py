@@ -17,8 +17,8 @@ import pytest
 
 import fusestack
 from fusestack.cli.main import run
-from fusestack.errors import BlockError, OutputError
-from fusestack.execution.lock import output_lock
+from fusestack.model.errors import BlockError, OutputError
+from fusestack.running.lock import output_lock
 from tests.small import config, tree
 
 # Every read of a source waits a little, so that there is time to interfere.

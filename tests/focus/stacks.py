@@ -12,7 +12,7 @@ from scipy.ndimage import gaussian_filter
 
 import fusestack
 from fusestack.planning.plan import Plan
-from fusestack.runner import RunReport
+from fusestack.running.runner import RunReport
 
 SET_1 = "--fft --darkness=w10 --maskfft --cutwave --cutbg --cutalpha=p-25,P150"
 SET_2 = (

@@ -16,9 +16,9 @@ from PIL import Image
 import fusestack
 from fusestack.cli.main import run as command
 from fusestack.config.focus import Focus
-from fusestack.errors import ConfigError, InputError
+from fusestack.focus.input import natural_order
 from fusestack.focus.recipe import recipe_of
-from fusestack.planning.focus_input import natural_order
+from fusestack.model.errors import ConfigError, InputError
 from tests.focus.stacks import config, run, scene, write
 
 KIDNEY = Path(__file__).parents[3] / "shared" / "data" / "kidney"

@@ -14,7 +14,7 @@ import tifffile
 from PIL import Image
 
 import fusestack
-from fusestack.errors import ConfigError, InputError
+from fusestack.model.errors import ConfigError, InputError
 from fusestack.sources.pictures import made_by_us
 from tests.focus.stacks import config, run, scene, write
 

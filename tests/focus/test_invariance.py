@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import fusestack
-import fusestack.planning.focus
-import fusestack.planning.focus_finals
-import fusestack.planning.focus_stages
+import fusestack.focus.finals
+import fusestack.focus.plan
+import fusestack.focus.stages
 import fusestack.planning.stored
 from fusestack.focus import lowpass, measures
 from fusestack.focus.region import Region
-from fusestack.geometry import Box
 from fusestack.kernels import fourier
 from fusestack.kernels.fourier import Transfer
+from fusestack.model.geometry import Box
 from tests.focus.stacks import SET_1, SET_2, config, run, scene, write
 
 CHAINS = {
@@ -43,9 +43,9 @@ CHAINS = {
 def cut(monkeypatch: pytest.MonkeyPatch, block: int, chunk: int) -> None:
     """Have everything computed in blocks of another size."""
     for module in (
-        fusestack.planning.focus,
-        fusestack.planning.focus_finals,
-        fusestack.planning.focus_stages,
+        fusestack.focus.plan,
+        fusestack.focus.finals,
+        fusestack.focus.stages,
     ):
         monkeypatch.setattr(module, "BLOCK", block)
     monkeypatch.setattr(fusestack.planning.stored, "_CHUNK", chunk)
@@ -170,7 +170,7 @@ def test_any_chain_in_any_blocks(
 def test_photographs_in_strips(options: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     slices = write(tmp_path / "slices", scene((300, 120), 3)[0])
     whole = results(slices, tmp_path / "whole", options)
-    monkeypatch.setattr(fusestack.planning.focus, "WHOLE_PIXELS", 0)
+    monkeypatch.setattr(fusestack.focus.plan, "WHOLE_PIXELS", 0)
     cut(monkeypatch, 64, 32)
     plan = fusestack.plan(config(slices, tmp_path / "plan", options=options))
     first = next(stage for stage in plan.images[0].preparation if stage.name == "slices")

@@ -11,9 +11,9 @@ import tifffile
 from numpy.typing import NDArray
 
 import fusestack
-from fusestack.errors import ConfigError
 from fusestack.focus import lowpass
 from fusestack.focus.generate import Generate
+from fusestack.model.errors import ConfigError
 from tests.focus.stacks import config, run, scene, write
 
 

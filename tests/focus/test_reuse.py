@@ -15,9 +15,9 @@ import tifffile
 
 import fusestack
 from fusestack.cli.main import run as command
-from fusestack.errors import BlockError, ConfigError, InputError, OutputError
-from fusestack.inspection import inspect
-from fusestack.stage_cache import cache_entries, cache_in_use, trim_cache
+from fusestack.model.errors import BlockError, ConfigError, InputError, OutputError
+from fusestack.running.inspection import inspect
+from fusestack.running.stage_cache import cache_entries, cache_in_use, trim_cache
 from tests.focus.stacks import computed, config, run, scene, write
 
 OPTIONS = "--blur=s1 --statistic=r4 --maskblur=s2"

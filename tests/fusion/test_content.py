@@ -13,7 +13,7 @@ import zarr
 
 import fusestack
 from fusestack.fusion import content
-from fusestack.geometry import Box
+from fusestack.model.geometry import Box
 from fusestack.sources.tiff import TiffSource
 from tests.small import config, tree
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fusestack.fusion.frame import box_of_views, frame_of_bounds, frame_of_box, whole_pixels
-from fusestack.geometry import Affine, Box
+from fusestack.model.geometry import Affine, Box
 
 
 def test_exact_frame_of_views_has_no_empty_plane() -> None:

@@ -11,9 +11,9 @@ import pytest
 import zarr
 
 import fusestack
-from fusestack.errors import ConfigError, InputError, OutputError
 from fusestack.fusion.intensity import LinearModel
 from fusestack.kernels import intensity
+from fusestack.model.errors import ConfigError, InputError, OutputError
 from tests.reference.test_features import hdf5_project
 from tests.small import config, tree
 

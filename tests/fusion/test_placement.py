@@ -14,10 +14,10 @@ from fusestack.fusion.placement import (
     place_views,
 )
 from fusestack.fusion.statistics import block_statistics
-from fusestack.geometry import Affine, Box
-from fusestack.grid import Grid
+from fusestack.model.geometry import Affine, Box
+from fusestack.model.grid import Grid
+from fusestack.model.view import SourceRef, View, ViewId
 from fusestack.sources.base import SourceLevel
-from fusestack.view import SourceRef, View, ViewId
 
 
 def rotation(axis: str, degrees: float) -> Affine:

@@ -108,7 +108,7 @@ def test_equal_numbers(name: str, source: Any, tmp_path: Path) -> None:
     fusestack.run(config)
     plan = fusestack.plan(config)
     (image,) = plan.images
-    from fusestack.geometry import Box
+    from fusestack.model.geometry import Box
 
     found = image.target.open().read(0, Box.of_shape(image.target.image.shape))[0, 0]
     wanted = data["fused"]

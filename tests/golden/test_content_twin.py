@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import fusestack
-from fusestack.geometry import Affine, Box, flip3
 from fusestack.kernels.nodes import half_kernel
+from fusestack.model.geometry import Affine, Box, flip3
 from tests.golden.test_bigstitcher import CASES, FOLDER, as_project, fusion_section
 from tests.kernels.fuse_twin import coverage, places, ramp, sample
 

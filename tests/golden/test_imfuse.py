@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter
 
 import fusestack
-from fusestack.errors import ConfigError
-from fusestack.geometry import Box
+from fusestack.model.errors import ConfigError
+from fusestack.model.geometry import Box
 from fusestack.operators.commands import Command, check_command
 from fusestack.planning.plan import Plan
 

@@ -18,8 +18,8 @@ from fusestack.focus.generate import Generate, Seen
 from fusestack.focus.images import StackImage
 from fusestack.focus.region import Region
 from fusestack.focus.stack import Look, Stack
-from fusestack.geometry import Box
 from fusestack.kernels import smooth, stencils
+from fusestack.model.geometry import Box
 from fusestack.operators import edges
 from fusestack.operators.base import Place
 

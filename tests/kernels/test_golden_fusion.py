@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fusestack.geometry import Affine, flip3
+from fusestack.model.geometry import Affine, flip3
 from tests.kernels.fuse_twin import fuse_images
 
 GOLDEN = Path(__file__).parents[2].parent / "shared" / "golden" / "bigstitcher"

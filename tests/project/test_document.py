@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from fusestack.errors import InputError, OutputError
+from fusestack.model.errors import InputError, OutputError
 from fusestack.project import document
 from fusestack.project.document import read_tree, write_tree
 from fusestack.project.xml import read_project

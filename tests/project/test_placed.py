@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from fusestack.errors import InputError
-from fusestack.geometry import Affine
+from fusestack.model.errors import InputError
+from fusestack.model.geometry import Affine
+from fusestack.model.view import SourceRef, ViewId
 from fusestack.project.placed import Placement, views_from_placements
-from fusestack.view import SourceRef, ViewId
 
 
 @pytest.fixture

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fusestack.geometry import Box
+from fusestack.model.geometry import Box
+from fusestack.model.view import ViewId
 from fusestack.project.model import Project
 from fusestack.project.select import Selection, select_views
 from fusestack.project.xml import read_project
-from fusestack.view import ViewId
 
 from .example import SHARED
 

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fusestack.errors import InputError
-from fusestack.geometry import Affine
+from fusestack.model.errors import InputError
+from fusestack.model.geometry import Affine
+from fusestack.model.view import SourceRef, ViewId
 from fusestack.project.model import Project, Setup
 from fusestack.project.select import Selection, select_views
-from fusestack.view import SourceRef, ViewId
 
 SETUPS = {
     number: Setup(number, channel=c, illumination=i, angle=a, tile=t)

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from fusestack.geometry import Box
+from fusestack.model.geometry import Box
+from fusestack.model.view import SourceRef, ViewId
 from fusestack.project.xml import read_project
-from fusestack.view import SourceRef, ViewId
 
 from .example import HDF5, TIMEPOINTS, setup_xml, write
 from .test_xml import problems_of

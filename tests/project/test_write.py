@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fusestack.geometry import Affine
+from fusestack.model.geometry import Affine
+from fusestack.model.view import ViewId
 from fusestack.project.document import read_tree
 from fusestack.project.model import Setup
 from fusestack.project.write import FusedImage, write_project
 from fusestack.project.xml import read_project
-from fusestack.view import ViewId
 
 PLACE = Affine.from_xyz([2, 0, 0, -11, 0, 2, 0, 7.5, 0, 0, 6.25, 1e-7])
 RED = Setup(0, "red & <blue>", (4, 6, 8), (1.5, 0.5, 0.25), "µm", channel=0, channel_name="Rhodamin „ä“ 561")

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fusestack.errors import InputError
-from fusestack.geometry import Affine, Box
+from fusestack.model.errors import InputError
+from fusestack.model.geometry import Affine, Box
+from fusestack.model.view import SourceRef, ViewId
 from fusestack.project import xml
 from fusestack.project.document import read_tree, write_tree
 from fusestack.project.xml import read_project
-from fusestack.view import SourceRef, ViewId
 
 from .example import BOXES, CALIBRATION, EXAMPLE, HDF5, TIMEPOINTS, setup_xml, write
 

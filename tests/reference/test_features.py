@@ -15,11 +15,11 @@ import zarr
 
 import fusestack
 from fusestack.cli.main import run as command
-from fusestack.geometry import Box
+from fusestack.model.geometry import Box
+from fusestack.model.view import ViewId
 from fusestack.project.document import BACKUPS, read_tree, write_tree
 from fusestack.sources.bdv_hdf5 import BdvHdf5Source
 from fusestack.sources.tiff import TiffSource
-from fusestack.view import ViewId
 from tests.project.example import BOXES, TIMEPOINTS, write
 
 SHIFT = {"x": 3.5, "y": 0, "z": 0}  # of the view of the examples, 10 x 8 x 6 pixels (x, y, z)

@@ -12,9 +12,9 @@ import pytest
 
 from fusestack.fusion.frame import box_of_views, frame_of_box, whole_pixels
 from fusestack.fusion.placement import choose_level, diagonal_scale, level_to_pixel
-from fusestack.geometry import Affine, Box
 from fusestack.kernels import contrast
 from fusestack.kernels.nodes import NodeAxis
+from fusestack.model.geometry import Affine, Box
 from fusestack.sources.base import SourceLevel
 from tests.fusion.test_placement import rotation
 from tests.kernels.fuse_twin import MIDDLE, fuse_images, invert, shift, weight_of

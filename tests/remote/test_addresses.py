@@ -13,14 +13,14 @@ import h5py
 import numpy as np
 import pytest
 import tifffile
+from fusestack.running import lock
 
 import fusestack
 from fusestack.cli.main import run
-from fusestack.errors import InputError, OutputError
-from fusestack.execution import lock
-from fusestack.execution.ledger import Ledger
-from fusestack.execution.lock import is_locked, output_lock
+from fusestack.model.errors import InputError, OutputError
+from fusestack.running.lock import is_locked, output_lock
 from fusestack.storage import open_store, store
+from fusestack.taskgraph.ledger import Ledger
 from tests.small import config, tree
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")  # of moto and boto
@@ -236,7 +236,7 @@ def test_uncompressed_tiffs_are_read_in_rows(client: Any, bucket: str, tmp_path:
     pixels = np.arange(6 * 40 * 50, dtype="u2").reshape(6, 40, 50)
     tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="minisblack")
     client.put_object(Bucket=bucket, Key="a.tif", Body=(tmp_path / "a.tif").read_bytes())
-    from fusestack.geometry import Box
+    from fusestack.model.geometry import Box
     from fusestack.sources.tiff import TiffSource
 
     source = TiffSource(f"s3://{bucket}/a.tif")
@@ -264,7 +264,7 @@ def test_memory_is_a_place_too(tmp_path: Path) -> None:
 def test_memory_is_refused_where_workers_do_not_share_it(scheduler: str, tmp_path: Path) -> None:
     settings = config(tmp_path, path="memory://fused.ome.zarr")
     settings["execution"] = {"scheduler": scheduler}
-    with pytest.raises(fusestack.errors.ConfigError, match=r"memory://.*scheduler: threads"):
+    with pytest.raises(fusestack.model.errors.ConfigError, match=r"memory://.*scheduler: threads"):
         fusestack.plan(settings)
 
 

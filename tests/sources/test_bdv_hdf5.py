@@ -10,11 +10,11 @@ import h5py
 import numpy as np
 import pytest
 
-from fusestack.errors import InputError
-from fusestack.geometry import Box
+from fusestack.model.errors import InputError
+from fusestack.model.geometry import Box
+from fusestack.model.view import SourceRef
 from fusestack.sources import bdv_hdf5, hdf5_chunks
 from fusestack.sources.bdv_hdf5 import BdvHdf5Source
-from fusestack.view import SourceRef
 from tests.contracts.source_contract import (
     Example,
     SourceContract,

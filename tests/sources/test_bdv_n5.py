@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import tensorstore
 
-from fusestack.errors import InputError
-from fusestack.geometry import Box
+from fusestack.model.errors import InputError
+from fusestack.model.geometry import Box
+from fusestack.model.view import SourceRef, ViewId
 from fusestack.project.loaders import sources_of
 from fusestack.project.loaders.base import Description
-from fusestack.view import SourceRef, ViewId
 from tests.contracts.source_contract import Example, SourceContract, assert_refused, levels_of, open_fresh, pixels
 
 FACTORS = ((1.0, 1.0, 1.0), (1.0, 2.0, 2.0), (2.0, 6.0, 4.0))

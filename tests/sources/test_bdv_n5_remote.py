@@ -14,8 +14,8 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 import fusestack
-from fusestack.errors import InputError
-from fusestack.geometry import Box
+from fusestack.model.errors import InputError
+from fusestack.model.geometry import Box
 from fusestack.sources.coefficients import read_coefficients
 from tests.contracts.source_contract import levels_of, open_fresh, pixels
 from tests.small import tree

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import tifffile
 
-from fusestack.errors import InputError
-from fusestack.geometry import Box
-from fusestack.view import SourceRef
+from fusestack.model.errors import InputError
+from fusestack.model.geometry import Box
+from fusestack.model.view import SourceRef
 from tests.contracts.source_contract import Example, SourceContract, assert_refused, open_fresh, pixels
 
 READER = "fusestack.sources.bioio:BioioSource"

@@ -8,7 +8,7 @@ import pytest
 import tensorstore
 import zarr
 
-from fusestack.errors import InputError
+from fusestack.model.errors import InputError
 from fusestack.sources.coefficients import read_coefficients
 
 MAP = np.random.default_rng(0).random((2, 3, 4, 5))

@@ -6,11 +6,11 @@ import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fusestack.errors import InputError
-from fusestack.geometry import Box
+from fusestack.model.errors import InputError
+from fusestack.model.geometry import Box
+from fusestack.model.view import SourceRef
 from fusestack.sources import cropped
 from fusestack.sources.base import SourceLevel, open_source
-from fusestack.view import SourceRef
 from tests.contracts.source_contract import Example, levels_of, open_fresh, pixels
 from tests.contracts.wrapped_contract import WrappedContract
 

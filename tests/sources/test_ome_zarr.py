@@ -10,11 +10,11 @@ import pytest
 import zarr
 from zarr.codecs import BytesCodec, GzipCodec
 
-from fusestack.errors import InputError
-from fusestack.geometry import Box
+from fusestack.model.errors import InputError
+from fusestack.model.geometry import Box
+from fusestack.model.view import SourceRef
 from fusestack.project.readers import READERS
 from fusestack.sources.ome_zarr import OmeZarrSource
-from fusestack.view import SourceRef
 from tests.contracts.source_contract import (
     Example,
     SourceContract,

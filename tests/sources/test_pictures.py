@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
-from fusestack.errors import InputError
+from fusestack.model.errors import InputError
 from fusestack.sources.pictures import Metadata, Picture, describe_picture, read_metadata, read_picture
 from fusestack.storage import open_store
 

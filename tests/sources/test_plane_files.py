@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import tifffile
 
-from fusestack.errors import InputError
-from fusestack.geometry import Box
+from fusestack.model.errors import InputError
+from fusestack.model.geometry import Box
+from fusestack.model.view import SourceRef
 from fusestack.sources.plane_files import plane_files
-from fusestack.view import SourceRef
 from tests.contracts.source_contract import Example, SourceContract, assert_refused, open_fresh, pixels
 
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import tifffile
 
-from fusestack.geometry import Box
+from fusestack.model.geometry import Box
+from fusestack.model.view import SourceRef
 from fusestack.sources.base import open_source
-from fusestack.view import SourceRef
 
 
 def write_tiff(path: Path, pixels: np.ndarray) -> None:

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fusestack.errors import OutputError
-from fusestack.geometry import Box
-from fusestack.image import Codec
-from fusestack.stage import Target
+from fusestack.model.errors import OutputError
+from fusestack.model.geometry import Box
+from fusestack.model.image import Codec
+from fusestack.model.stage import Target
 from fusestack.storage import open_store
 from fusestack.writers import WRITERS
 from tests.contracts.writer_contract import WriterContract, image_spec, random_levels, tree

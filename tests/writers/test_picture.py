@@ -20,9 +20,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
-from fusestack.errors import OutputError
-from fusestack.geometry import Box
-from fusestack.image import Channel, Codec, ImageSpec, Level
+from fusestack.model.errors import OutputError
+from fusestack.model.geometry import Box
+from fusestack.model.image import Channel, Codec, ImageSpec, Level
 from fusestack.writers import picture_jpeg, picture_png, picture_tiff
 from fusestack.writers.picture import PictureWriter
 from tests.contracts.writer_contract import WriterContract, all_blocks, image_spec, random_levels, tree

@@ -38,7 +38,7 @@ def load(arguments: argparse.Namespace) -> LoadedConfig:
         If it is wrong, or a project instead of a configuration.
     """
     from fusestack.config.load import load_config
-    from fusestack.errors import ConfigError
+    from fusestack.model.errors import ConfigError
 
     if arguments.config.suffix.lower() == ".xml":
         raise ConfigError(

@@ -7,12 +7,12 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fusestack.errors import ConfigError
+from fusestack.model.errors import ConfigError
 
 if TYPE_CHECKING:
     import argparse
 
-    from fusestack.stage_cache import CacheEntry
+    from fusestack.running.stage_cache import CacheEntry
 
 _AGE = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw]?)")
 _SECONDS = {"": 86400, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """List or delete."""
     from fusestack.cli.progress import size
-    from fusestack.stage_cache import cache_entries, remove_entries
+    from fusestack.running.stage_cache import cache_entries, remove_entries
 
     cache = cache_at(arguments.place)
     entries = cache_entries(cache)
@@ -65,7 +65,7 @@ def vars_of(entry: CacheEntry) -> dict[str, Any]:
 def cache_at(place: str) -> str:
     """Folder of the cache that a configuration, a cache or the folder beside it means."""
     from fusestack.planner import CACHE, cache_folder
-    from fusestack.stage_cache import ENTRY
+    from fusestack.running.stage_cache import ENTRY
 
     path = Path(place)
     if path.is_file():

@@ -6,14 +6,14 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fusestack.errors import InputError, OutputError
-from fusestack.image import PICTURE_SUFFIXES
+from fusestack.model.errors import InputError, OutputError
+from fusestack.model.image import PICTURE_SUFFIXES
 from fusestack.storage import is_address
 
 if TYPE_CHECKING:
     import argparse
 
-    from fusestack.geometry import Float3
+    from fusestack.model.geometry import Float3
 
 _PHOTOGRAPHS = (".jpg", ".jpeg", ".png")
 _TIFF = (".tif", ".tiff")
@@ -74,7 +74,7 @@ def describe(place: str | Path, folder: Path, kind: str | None = None) -> str:
         return _for_stack([source], folder)
     if not source.is_dir() or source.suffix.lower() == ".zarr":
         raise InputError(f"{source}: is neither a project XML nor a folder of images nor a TIFF stack")
-    from fusestack.planning.focus_input import natural_order
+    from fusestack.focus.input import natural_order
     from fusestack.project.readers import READERS
     from fusestack.sources.pictures import made_by_us
 
@@ -120,9 +120,9 @@ def _for_project(source: str | Path, written: str) -> str:
 def _for_tiles(images: list[Path], folder: Path) -> str:
     """Tiles in a row, one beside the other: a guess that the user corrects."""
     from fusestack.config.template import views_template
+    from fusestack.model.view import SourceRef
     from fusestack.project.readers import READERS
     from fusestack.sources.base import open_source
-    from fusestack.view import SourceRef
 
     views: list[tuple[str, Float3]] = []
     x = 0.0

@@ -12,7 +12,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from fusestack.errors import FusestackError
+from fusestack.model.errors import FusestackError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -34,8 +34,8 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def warn(plan: Plan, *, force: bool = False) -> None:
     """Print what is right but surprising, and what a run would refuse."""
-    from fusestack.errors import OutputError
-    from fusestack.inspection import check_outputs
+    from fusestack.model.errors import OutputError
+    from fusestack.running.inspection import check_outputs
 
     warnings = list(plan.warnings)
     try:
@@ -49,7 +49,7 @@ def warn(plan: Plan, *, force: bool = False) -> None:
 def print_plan(plan: Plan, *, force: bool = False) -> None:
     """Print what a run would make."""
     from fusestack.cli.progress import duration, size
-    from fusestack.inspection import inspect
+    from fusestack.running.inspection import inspect
 
     resources = plan.resources
     print(f"input     {plan.source}")
@@ -122,7 +122,7 @@ def _xyz(values: tuple[float, float, float]) -> str:
 
 def summary_of_plan(plan: Plan, *, force: bool = False) -> dict[str, Any]:
     """The plan for machines; shapes and sizes in t, c, z, y, x order."""
-    from fusestack.inspection import inspect
+    from fusestack.running.inspection import inspect
 
     states = {(s.stage.target.image.path, s.stage.name): s for s in inspect(plan, force=force)}
     images = []

@@ -26,7 +26,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Draw and save."""
     from fusestack.display.still import save
     from fusestack.display.volumes import volume_of_config, volume_of_image
-    from fusestack.errors import ConfigError
+    from fusestack.model.errors import ConfigError
 
     if arguments.source.lower().endswith((".yaml", ".yml")):
         from fusestack.config.load import load_config

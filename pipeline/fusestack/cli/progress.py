@@ -6,10 +6,10 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from fusestack.execution.events import BlocksEnded, Event, RunEnded, RunStarted, StageEnded, StageStarted
+from fusestack.taskgraph.events import BlocksEnded, Event, RunEnded, RunStarted, StageEnded, StageStarted
 
 if TYPE_CHECKING:
-    from fusestack.execution.events import Listener
+    from fusestack.taskgraph.events import Listener
 
 _INTERVAL = 5.0
 

@@ -23,8 +23,8 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     from fusestack import api
     from fusestack.cli.plan import print_plan, summary_of_plan
     from fusestack.cli.progress import duration, progress_listener, size
-    from fusestack.inspection import check_outputs
     from fusestack.planner import make_plan
+    from fusestack.running.inspection import check_outputs
 
     plan = make_plan(load(arguments))
     for warning in plan.warnings:

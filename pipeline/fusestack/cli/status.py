@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from fusestack.errors import InputError
+from fusestack.model.errors import InputError
 
 if TYPE_CHECKING:
     import argparse
@@ -20,8 +20,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Print the state of the last run on an output."""
-    from fusestack.execution.lock import is_locked
-    from fusestack.execution.status import read_status
+    from fusestack.running.lock import is_locked
+    from fusestack.running.status import read_status
 
     output = arguments.output.rstrip("/")
     work = f"{output}.fusestack"

@@ -20,7 +20,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Check and say so."""
     from fusestack.config.load import unsupported
     from fusestack.fusion.design import open_views
-    from fusestack.inputs import read_inputs
+    from fusestack.fusion.inputs import read_inputs
 
     loaded = load(arguments)
     later = unsupported(loaded)
@@ -33,7 +33,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         views = len(open_views(read_inputs(loaded).views))
     if not later and (views == 0 or (config.focus is not None and config.focus.input != "fused")):
         from fusestack.config.focus import Focus
-        from fusestack.planning.focus_input import stack_inputs
+        from fusestack.focus.input import stack_inputs
 
         stacks = [one.source for one in stack_inputs(loaded, config.focus or Focus(), ())]
     if not arguments.quiet:

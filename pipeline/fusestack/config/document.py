@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from fusestack.errors import ConfigError
+from fusestack.model.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

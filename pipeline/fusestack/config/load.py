@@ -14,7 +14,7 @@ from fusestack.config.availability import unsupported
 from fusestack.config.document import Places, override, read_document
 from fusestack.config.messages import sentences
 from fusestack.config.models import Config
-from fusestack.errors import ConfigError
+from fusestack.model.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

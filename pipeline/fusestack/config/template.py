@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from fusestack.geometry import Float3
+    from fusestack.model.geometry import Float3
 
 _PLAIN = re.compile(r"[A-Za-z_/][A-Za-z0-9_/+-]*(\.[A-Za-z0-9_/+-]+)*")
 _WORDS = frozenset({"true", "false", "null", "yes", "no", "on", "off", "y", "n", "nan", "inf"})

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fusestack.display.still import Volume, draw, drawn_part
-from fusestack.errors import OutputError
-from fusestack.geometry import Box
+from fusestack.model.errors import OutputError
+from fusestack.model.geometry import Box
 from fusestack.storage import folder_of
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fusestack.planning.plan import Plan, PlannedImage
-    from fusestack.runner import RunReport
+    from fusestack.running.runner import RunReport
 
 _MOST_PIXELS = 2**23
 _DRAWN_PIXELS = 2**20

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fusestack.geometry import Box
+from fusestack.model.geometry import Box
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
-    from fusestack.geometry import Float3
+    from fusestack.model.geometry import Float3
 
 _PANEL = 460
 _PICTURE = 960
@@ -100,7 +100,7 @@ def save(volume: Volume, path: Path) -> None:
     OutputError
         If the suffix is unknown or the file cannot be written.
     """
-    from fusestack.errors import OutputError
+    from fusestack.model.errors import OutputError
 
     try:
         draw(volume).save(path)

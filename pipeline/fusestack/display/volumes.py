@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fusestack.display.still import Volume, drawn_part
-from fusestack.errors import InputError
-from fusestack.geometry import Box
-from fusestack.image import PICTURE_SUFFIXES
+from fusestack.model.errors import InputError
+from fusestack.model.geometry import Box
+from fusestack.model.image import PICTURE_SUFFIXES
+from fusestack.model.view import SourceRef
 from fusestack.project.readers import READERS
 from fusestack.sources.base import open_source
-from fusestack.view import SourceRef
-from fusestack.zarr_chunks import open_zarr
+from fusestack.storage.zarr_chunks import open_zarr
 
 if TYPE_CHECKING:
     from fusestack.config.load import LoadedConfig
@@ -27,9 +27,9 @@ _COLORS = ("00FF00", "FF00FF", "00FFFF", "FFFF00", "FF0000", "0000FF")
 def volume_of_config(loaded: LoadedConfig) -> Volume:
     """Fuse what a configuration asks for on the fly, coarse enough to be quick; first image, first timepoint."""
     from fusestack.config.load import unsupported
-    from fusestack.errors import ConfigError
-    from fusestack.inputs import read_inputs
-    from fusestack.planning.fusion import design_of
+    from fusestack.fusion.inputs import read_inputs
+    from fusestack.fusion.plan import design_of
+    from fusestack.model.errors import ConfigError
 
     if problems := unsupported(loaded):
         raise ConfigError(*problems)

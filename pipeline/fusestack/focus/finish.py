@@ -10,6 +10,7 @@ import numpy as np
 from fusestack import kernels
 from fusestack.focus.montage import PICTURE_PLANES, planes_of
 from fusestack.focus.region import Region
+from fusestack.model.stage import Compute
 from fusestack.operators.cuts import Canvas
 from fusestack.operators.finals import Picture
 
@@ -18,14 +19,14 @@ if TYPE_CHECKING:
 
     from fusestack.focus.measures import Values
     from fusestack.focus.stack import Pixels, Stack
-    from fusestack.geometry import Box
+    from fusestack.model.geometry import Box
     from fusestack.operators.finals import FinalOperator
 
     Planes = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Finals:
+class Finals(Compute):
     """A picture [t, m, plane, y, x] after some final operators; further planes are handed on.
 
     Parameters
@@ -60,9 +61,6 @@ class Finals:
                 place[: self.planes] = picture.packed()[:, rows, columns]
                 place[self.planes :] = found[self.planes :, rows, columns]
         return out
-
-    def warm_up(self) -> None:
-        """Compiled where it is used first."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +106,7 @@ class Background:
 
 
 @dataclass(frozen=True)
-class Compose:
+class Compose(Compute):
     """The picture of all substacks over the backgrounds: [t, m, plane, y, x].
 
     Parameters
@@ -163,7 +161,7 @@ class Compose:
 
 
 @dataclass(frozen=True)
-class Output:
+class Output(Compute):
     """What is written [t, c, z, y, x] of pictures.
 
     Parameters
@@ -252,6 +250,3 @@ class Output:
             return found.astype(kind)
         limits = np.iinfo(kind)
         return np.asarray(np.clip(np.floor(found + np.float32(0.5)), limits.min, limits.max).astype(kind))
-
-    def warm_up(self) -> None:
-        """Nothing is compiled."""

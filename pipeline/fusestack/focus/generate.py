@@ -9,6 +9,7 @@ import numpy as np
 
 from fusestack import kernels
 from fusestack.focus.region import Region
+from fusestack.model.stage import Compute
 from fusestack.operators.base import Place
 from fusestack.operators.comparisons import DepthMap
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from fusestack.focus.lowpass import TiledLowPass
     from fusestack.focus.stack import Look, Pixels
-    from fusestack.geometry import Box
+    from fusestack.model.geometry import Box
     from fusestack.operators.generators import Fourier, Generator
 
     Planes = NDArray[np.float32]
@@ -74,7 +75,7 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Generate:
+class Generate(Compute):
     """Masks [t, m, k, y, x] of a generator.
 
     Parameters

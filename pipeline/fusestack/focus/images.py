@@ -9,19 +9,20 @@ import numpy as np
 
 from fusestack import kernels
 from fusestack.focus.region import Region
+from fusestack.model.stage import Compute
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fusestack.focus.stack import Stack
-    from fusestack.geometry import Box
+    from fusestack.model.geometry import Box
     from fusestack.sources.pictures import Picture
 
     Planes = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class StackImage:
+class StackImage(Compute):
     """An image [t, c, 1, y, x] of a stack: ``Max``, ``Median``, ``Overlay``, ``Overlay2``, ``enfuse`` ...
 
     For each mask set, its painted channels are computed together.
@@ -68,7 +69,7 @@ class StackImage:
 
 
 @dataclass(frozen=True)
-class DepthMapImage:
+class DepthMapImage(Compute):
     """A depth map from a file [1, colour, 1, y, x]: index of the slice where it has one colour, else its colours.
 
     Parameters
@@ -94,9 +95,6 @@ class DepthMapImage:
         if len(planes) == 2:  # transparent where the depth is not known
             planes = np.where(planes[1:] > 0, planes[:1], np.float32(np.nan))
         return planes[None, :, None]
-
-    def warm_up(self) -> None:
-        """Nothing is compiled."""
 
 
 def _extremes(stack: Stack, t: int, m: int, region: Region) -> tuple[Planes, Planes]:

@@ -15,6 +15,7 @@ import numpy as np
 from fusestack import kernels
 from fusestack.focus.region import Region
 from fusestack.kernels.fourier import CORE, OVERLAP, REDUCTION
+from fusestack.model.stage import Compute
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fusestack.focus.stack import Pixels
-    from fusestack.geometry import Box
     from fusestack.kernels.fourier import Transfer
+    from fusestack.model.geometry import Box
 
     Planes = NDArray[np.float32]
 
@@ -50,7 +51,7 @@ def reduced_shape(height: int, width: int) -> tuple[int, int]:
 
 
 @dataclass(frozen=True)
-class Reduce:
+class Reduce(Compute):
     """Block means [t, m * planes + plane, k, y, x] of what is filtered; the edge pixel is repeated where it ends.
 
     The first block lies before the edge, so that repeating it continues the plane as repeating the edge pixel does.
@@ -83,12 +84,9 @@ class Reduce:
                 out[t - box.start[0], :, k - box.start[2]] = total / np.float32(REDUCTION**2)
         return out
 
-    def warm_up(self) -> None:
-        """Nothing is compiled."""
-
 
 @dataclass(frozen=True)
-class LowFrequencies:
+class LowFrequencies(Compute):
     """Lowest frequencies [t, (m * planes + plane) * transfers + transfer, k, y, x] of reduced planes."""
 
     reduced: Pixels
@@ -107,9 +105,6 @@ class LowFrequencies:
                 for i, low in enumerate(kernels.fourier.reduced_low_pass(planes, self.transfers, self.shape)):
                     out[t - box.start[0], i::count, k - box.start[2]] = low
         return out
-
-    def warm_up(self) -> None:
-        """Nothing is compiled."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from fusestack import kernels
-from fusestack.geometry import Box
+from fusestack.model.geometry import Box
+from fusestack.model.stage import Compute
 from fusestack.operators.finals import Picture
 
 if TYPE_CHECKING:
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fusestack.focus.stack import Pixels
+    from fusestack.model.stage import Target
     from fusestack.operators.finals import FinalOperator
-    from fusestack.stage import Target
 
     Numbers = NDArray[np.float64]
 
@@ -148,7 +149,7 @@ class Bands:
 
 
 @dataclass(frozen=True)
-class Extremes:
+class Extremes(Compute):
     """Least and greatest value of each band; NaN is no value."""
 
     pixels: Pixels
@@ -164,12 +165,9 @@ class Extremes:
             out[0, 0, 0, row - entry] = (finite.min(), finite.max()) if finite.size else (0, 0)
         return out
 
-    def warm_up(self) -> None:
-        """Nothing is compiled."""
-
 
 @dataclass(frozen=True)
-class Histogram:
+class Histogram(Compute):
     """Counts of the stretched maximum over the slices, in 256 bins (reference 5.7)."""
 
     pixels: Pixels
@@ -197,7 +195,7 @@ class Histogram:
 
 
 @dataclass(frozen=True)
-class PictureMeasure:
+class PictureMeasure(Compute):
     """One measure of a final operator, of each band of a picture [t, m, plane, y, x]."""
 
     pixels: Pixels
@@ -221,9 +219,6 @@ class PictureMeasure:
             known = [values.of(t, m) for values in self.known]
             out[0, 0, 0, row - entry] = self.operator.measure(self.number, picture, inner, known)
         return out
-
-    def warm_up(self) -> None:
-        """Compiled where it is used first."""
 
 
 @dataclass(frozen=True)

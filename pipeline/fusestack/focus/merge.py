@@ -9,6 +9,7 @@ import numpy as np
 
 from fusestack import kernels
 from fusestack.focus.region import Region
+from fusestack.model.stage import Compute
 from fusestack.operators.base import Place
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from fusestack.focus.lowpass import TiledLowPass
     from fusestack.focus.measures import Levels
     from fusestack.focus.stack import Look, Pixels
-    from fusestack.geometry import Box
+    from fusestack.model.geometry import Box
     from fusestack.operators.masks import MaskFourier, MaskOperator
 
     Planes = NDArray[np.float32]
@@ -60,7 +61,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Merge:
+class Merge(Compute):
     """Merged masks [t, m, k, y, x], or one link of a chain of operators on them.
 
     Parameters

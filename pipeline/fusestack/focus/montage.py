@@ -10,6 +10,7 @@ import numpy as np
 from fusestack import kernels
 from fusestack.focus.region import Region
 from fusestack.focus.stack import resized
+from fusestack.model.stage import Compute
 from fusestack.operators.cuts import TOLERANCE, Canvas, CutBackground, CutFill, Step
 from fusestack.operators.finals import Picture
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from fusestack.focus.measures import Values
     from fusestack.focus.stack import Look, Pixels
-    from fusestack.geometry import Box
+    from fusestack.model.geometry import Box
     from fusestack.operators.cuts import CutOperator
     from fusestack.operators.masks import MaskLevel
 
@@ -90,7 +91,7 @@ class _Neighbours:
 
 
 @dataclass(frozen=True)
-class Montage:
+class Montage(Compute):
     """Picture planes [t, m, plane, y, x] of the slices ``first <= k < last``: colours, then those of `Picture`.
 
     Parameters

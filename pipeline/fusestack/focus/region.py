@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fusestack.geometry import Box
+from fusestack.model.geometry import Box
 
 
 @dataclass(frozen=True)

@@ -7,23 +7,24 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from fusestack.errors import InputError
-from fusestack.geometry import Box
+from fusestack.model.errors import InputError
+from fusestack.model.geometry import Box
+from fusestack.model.stage import Compute
 from fusestack.sources.base import open_source
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from fusestack.model.stage import Target
+    from fusestack.model.view import SourceRef
     from fusestack.sources.pictures import Picture
-    from fusestack.stage import Target
-    from fusestack.view import SourceRef
 
 AXES = {"z": 0, "y": 1, "x": 2}
 Volume: TypeAlias = "tuple[tuple[SourceRef, ...], ...]"
 
 
 @dataclass(frozen=True)
-class PictureSlices:
+class PictureSlices(Compute):
     """Slices that are pictures of their own; read whole, or rows of them."""
 
     pictures: tuple[Picture, ...]
@@ -41,12 +42,9 @@ class PictureSlices:
             out[0, :, k - box.start[2]] = pixels
         return out
 
-    def warm_up(self) -> None:
-        """Nothing is compiled."""
-
 
 @dataclass(frozen=True)
-class VolumeSlices:
+class VolumeSlices(Compute):
     """Slices along an axis of volumes.
 
     Parameters
@@ -95,6 +93,3 @@ class VolumeSlices:
     def read(self, box: Box) -> NDArray[Any]:
         """Read a region, where slices need not be stored again."""
         return self(box)
-
-    def warm_up(self) -> None:
-        """Nothing is compiled."""

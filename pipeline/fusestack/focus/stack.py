@@ -9,13 +9,13 @@ import numpy as np
 
 from fusestack import kernels
 from fusestack.focus.region import Region
-from fusestack.geometry import Box
+from fusestack.model.geometry import Box
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fusestack.focus.measures import Values
-    from fusestack.stage import Target
+    from fusestack.model.stage import Target
 
     Planes = NDArray[np.float32]
 

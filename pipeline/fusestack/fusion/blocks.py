@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from fusestack import kernels
-from fusestack.geometry import Box
+from fusestack.model.geometry import Box
+from fusestack.model.stage import Compute
 from fusestack.sources.base import open_source
 
 if TYPE_CHECKING:
@@ -52,8 +53,8 @@ class PixelRule:
 
 
 @dataclass(frozen=True)
-class FuseBlocks:
-    """Pixels of a fused image ``[t, c, z, y, x]``; a `fusestack.stage.Compute`.
+class FuseBlocks(Compute):
+    """Pixels of a fused image ``[t, c, z, y, x]``; a `fusestack.model.stage.Compute`.
 
     Parameters
     ----------

@@ -22,8 +22,8 @@ from fusestack.fusion.content_steps import (
     StoredNodes,
     Weights,
 )
-from fusestack.geometry import Box
 from fusestack.kernels.nodes import NodeAxis
+from fusestack.model.geometry import Box
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
     from fusestack.fusion.content_steps import Axes, Nodes
     from fusestack.fusion.placement import ViewTable
-    from fusestack.geometry import Float3, Int3
-    from fusestack.stage import Target
+    from fusestack.model.geometry import Float3, Int3
+    from fusestack.model.stage import Target
 
 VERSION = 1
 _NODES_PER_SIGMA = 5.0  # weights are then within 0.02 % of the formula

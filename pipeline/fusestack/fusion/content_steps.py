@@ -20,16 +20,17 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 import numpy as np
 
 from fusestack import kernels
-from fusestack.geometry import Box
 from fusestack.kernels.nodes import NodeAxis, node_kernel
+from fusestack.model.geometry import Box
+from fusestack.model.stage import Compute
 from fusestack.sources.base import open_source
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fusestack.geometry import Float3
-    from fusestack.stage import Compute, Target
-    from fusestack.view import SourceRef
+    from fusestack.model.geometry import Float3
+    from fusestack.model.stage import Target
+    from fusestack.model.view import SourceRef
 
 Axes: TypeAlias = tuple[NodeAxis, NodeAxis, NodeAxis]
 _Kernels: TypeAlias = tuple[tuple[float, ...], ...]
@@ -164,8 +165,8 @@ class ComputedNodes:
 
 
 @dataclass(frozen=True)
-class Step:
-    """One step for all views of an image; a `fusestack.stage.Compute` of nodes ``[view, 1, z, y, x]``."""
+class Step(Compute):
+    """One step for all views of an image; a `fusestack.model.stage.Compute` of nodes ``[view, 1, z, y, x]``."""
 
     rows: tuple[ContentRow, ...]
 
@@ -197,9 +198,10 @@ class Step:
         for dtype in {open_source(row.source).dtype for row in self.rows}:
             kernels.contrast.warm_up(dtype)
 
-    def peak_bytes(self, block: tuple[int, ...], itemsize: int) -> int:
+    def peak_bytes(self, block: tuple[int, ...]) -> int:
         """Memory that a block needs at most: pixels, nodes with their surroundings, and two copies of these."""
         most = 0
+        itemsize = max(open_source(row.source).dtype.itemsize for row in self.rows)
         for row in self.rows:
             spacing = np.array([axis.spacing for axis in row.axes])
             count = np.minimum(block[2:], [axis.count for axis in row.axes])

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fusestack.config.models import Blending
-from fusestack.errors import ConfigError, InputError
 from fusestack.fusion.blocks import FuseBlocks, PixelRule
 from fusestack.fusion.content import content_weights
 from fusestack.fusion.frame import (
@@ -28,8 +27,9 @@ from fusestack.fusion.frame import (
 from fusestack.fusion.groups import Group, group_views
 from fusestack.fusion.intensity import adjustments_of
 from fusestack.fusion.placement import Edges, OpenedView, place_views
-from fusestack.geometry import Box
-from fusestack.image import Channel
+from fusestack.model.errors import ConfigError, InputError
+from fusestack.model.geometry import Box
+from fusestack.model.image import Channel
 from fusestack.sources.base import open_source
 
 if TYPE_CHECKING:
@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 
     from fusestack.config.models import Fusion
     from fusestack.fusion.intensity import Adjustment
-    from fusestack.geometry import Affine, Float3, Int3
-    from fusestack.view import View, ViewId
+    from fusestack.model.geometry import Affine, Float3, Int3
+    from fusestack.model.view import View, ViewId
 
 _UNITS = {
     "nanometer": ("nm", "nanometer", "nanometre", "nanometers"),

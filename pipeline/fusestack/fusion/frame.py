@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fusestack.geometry import Affine, Box, Float3, Int3, round_half_up
+from fusestack.model.geometry import Affine, Box, Float3, Int3, round_half_up
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from numpy.typing import NDArray
 
-    from fusestack.view import View
+    from fusestack.model.view import View
 
 # Registrations are products of rounded decimals: 31.000000000000004 planes are 31 planes.
 _TOLERANCE = 1e-6

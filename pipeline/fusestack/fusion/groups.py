@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
 
-    from fusestack.view import View
+    from fusestack.model.view import View
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from fusestack.errors import ConfigError
+from fusestack.model.errors import ConfigError
 from fusestack.sources.coefficients import read_coefficients
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fusestack.config.models import IntensityAdjustment
-    from fusestack.view import View, ViewId
+    from fusestack.model.view import View, ViewId
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fusestack import kernels
-from fusestack.geometry import Affine
+from fusestack.model.geometry import Affine
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
     from fusestack.fusion.frame import Frame
     from fusestack.fusion.intensity import Adjustment
-    from fusestack.geometry import Box, Float3, Int3
     from fusestack.kernels.views import Numerics
+    from fusestack.model.geometry import Box, Float3, Int3
+    from fusestack.model.view import SourceRef, View
     from fusestack.sources.base import SourceLevel
-    from fusestack.view import SourceRef, View
 
 # A view reaches a little beyond its last pixel centre, as far as the rounding of its affine goes.
 _BEYOND = 1e-3

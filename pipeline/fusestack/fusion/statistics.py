@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fusestack.fusion.placement import ViewTable
-    from fusestack.geometry import Int3
+    from fusestack.model.geometry import Int3
 
     _Ints: TypeAlias = NDArray[np.int64]
 

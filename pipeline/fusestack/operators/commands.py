@@ -18,7 +18,7 @@ import numpy as np
 from pydantic import AfterValidator, Field, ValidationInfo
 from pydantic_core import PydanticCustomError
 
-from fusestack.errors import ConfigError
+from fusestack.model.errors import ConfigError
 from fusestack.operators import imagemagick
 from fusestack.operators.base import Place, Whole, operator
 from fusestack.operators.cuts import CutOperator

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fusestack import pyramid
-from fusestack.errors import ConfigError
-from fusestack.fingerprint import digest
-from fusestack.grid import Grid
-from fusestack.stage import Stage, Target
+from fusestack.model.stage import Stage, Target
+from fusestack.planning import pyramid
+from fusestack.planning.stages import make_stage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from fusestack.geometry import Int3
-    from fusestack.image import ImageSpec
-    from fusestack.resources import Resources
+    from fusestack.model.geometry import Int3
+    from fusestack.model.image import ImageSpec
+    from fusestack.planning.resources import Resources
 
 
 def level_facts(spec: ImageSpec, number: int) -> dict[str, Any]:
@@ -56,23 +54,9 @@ def _pyramid_stage(below: Stage, number: int, resources: Resources) -> Stage:
     image = below.target.image
     level, lower = image.levels[number], image.levels[number - 1]
     relative = int3(f // b for f, b in zip(level.factors, lower.factors, strict=True))
-    compute = pyramid.BlockMean(below.target, relative, slab=level.chunks[2])
-    peak = compute.peak_bytes(level.block)
-    if peak > resources.block_bytes:
-        raise ConfigError(
-            f"a block of pyramid level {number} needs {peak / 2**20:,.0f} MiB, a worker has "
-            f"{resources.block_bytes / 2**20:,.0f} MiB: lower output.shards or output.chunks, or raise execution.memory"
-        )
-    fingerprint = digest([pyramid.VERSION, below.fingerprint, level_facts(image, number)])
-    return Stage(
-        f"pyramid/{number}",
-        Grid(level.shape, level.block),
-        compute,
-        Target(below.target.writer, image, number, below.target.work),
-        fingerprint,
-        peak,
-        (below.key,),
-    )
+    compute = pyramid.BlockMean(below.array, relative, slab=level.chunks[2])
+    target = Target(below.target.writer, image, number, below.target.work)
+    return make_stage(f"pyramid/{number}", compute, target, resources)
 
 
 def int3(values: Iterable[int]) -> Int3:

@@ -10,10 +10,10 @@ if TYPE_CHECKING:
 
     from fusestack.focus.measures import StoredValues
     from fusestack.fusion.design import Design, FusedImage
+    from fusestack.fusion.inputs import Inputs
     from fusestack.fusion.statistics import BlockStatistics
-    from fusestack.inputs import Inputs
-    from fusestack.resources import Resources
-    from fusestack.stage import Stage, Target
+    from fusestack.model.stage import Stage, Target
+    from fusestack.planning.resources import Resources
 
 
 @dataclass(frozen=True)

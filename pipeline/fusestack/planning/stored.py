@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fusestack.errors import ConfigError
-from fusestack.grid import Grid
-from fusestack.image import Channel, Codec, ImageSpec, Level
-from fusestack.stage import Stage, Target
+from fusestack.model.errors import ConfigError
+from fusestack.model.grid import Grid
+from fusestack.model.image import Channel, Codec, ImageSpec, Level
+from fusestack.model.stage import Stage, Target
 from fusestack.writers import WRITERS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fusestack.resources import Resources
-    from fusestack.stage import Compute
+    from fusestack.model.stage import Compute
+    from fusestack.planning.resources import Resources
 
 DATA = "data.ome.zarr"
 _CHUNK = 256

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
-from fusestack.errors import InputError, OutputError
+from fusestack.model.errors import InputError, OutputError
 from fusestack.storage import open_file
 
 if TYPE_CHECKING:

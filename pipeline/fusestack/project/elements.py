@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fusestack.geometry import Affine, Box, flip3
+from fusestack.model.geometry import Affine, Box, flip3
+from fusestack.model.view import ViewId
 from fusestack.project.model import ATTRIBUTES, Setup, check_registration
 from fusestack.project.pattern import LIMIT, parse_integer_pattern
-from fusestack.view import ViewId
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
-    from fusestack.geometry import Float3, Int3
+    from fusestack.model.geometry import Float3, Int3
 
 _INTEGER = re.compile(r"[+-]?\d{1,12}", re.ASCII)
 _LARGEST = 2**31 - 1  # ids, sizes and corners are 32-bit integers in BigDataViewer

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fusestack.view import View, ViewId
+from fusestack.model.view import View, ViewId
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from fusestack.geometry import Affine, Box, Float3, Int3
-    from fusestack.view import SourceRef
+    from fusestack.model.geometry import Affine, Box, Float3, Int3
+    from fusestack.model.view import SourceRef
 
 ATTRIBUTES = ("illumination", "channel", "tile", "angle")
 """Kinds of attributes that a setup has, in the order of project files."""

@@ -6,17 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fusestack.errors import InputError
+from fusestack.model.errors import InputError
+from fusestack.model.view import SourceRef
 from fusestack.project.model import Project, Setup, check_registration
 from fusestack.project.readers import reader_of
 from fusestack.storage import is_address
-from fusestack.view import SourceRef
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fusestack.geometry import Affine, Float3
-    from fusestack.view import View
+    from fusestack.model.geometry import Affine, Float3
+    from fusestack.model.view import View
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fusestack.errors import InputError
+from fusestack.model.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from fusestack.model.view import View, ViewId
     from fusestack.project.model import Project, Setup
-    from fusestack.view import View, ViewId
 
 SHOWN = 10
 """Most ids that a message lists."""

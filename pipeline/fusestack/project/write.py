@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.etree.ElementTree import Element, ElementTree, SubElement, indent
 
-from fusestack.geometry import flip3
+from fusestack.model.geometry import flip3
 from fusestack.project.document import write_tree
 from fusestack.project.model import ATTRIBUTES, Setup, check_registration
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fusestack.geometry import Affine
+    from fusestack.model.geometry import Affine
 
 _NO_XML_CHARACTER = re.compile("[^\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 

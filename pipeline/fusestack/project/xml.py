@@ -7,23 +7,23 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fusestack.errors import InputError
+from fusestack.model.errors import InputError
+from fusestack.model.view import ViewId
 from fusestack.project import elements
 from fusestack.project.document import read_tree
 from fusestack.project.loaders import sources_of
 from fusestack.project.loaders.base import Description, base_folder
 from fusestack.project.model import Project, Setup
 from fusestack.storage import is_address
-from fusestack.view import ViewId
 
 if TYPE_CHECKING:
     from collections.abc import Set
     from types import TracebackType
     from xml.etree.ElementTree import Element
 
-    from fusestack.geometry import Affine, Box
+    from fusestack.model.geometry import Affine, Box
+    from fusestack.model.view import SourceRef
     from fusestack.project.loaders.base import SourceOf
-    from fusestack.view import SourceRef
 
 MAX_VIEWS = 1_000_000
 """Most views (setups times timepoints) of a project."""

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fusestack.errors import ConfigError
-from fusestack.geometry import Box
+from fusestack.model.errors import ConfigError
+from fusestack.model.geometry import Box
 from fusestack.simulate.project import Placement, write_project
 from fusestack.simulate.specimen import Specimen
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from fusestack.geometry import Int3
+    from fusestack.model.geometry import Int3
 
 OFFSET = 100.0  # grey value of no light
 GREY_PER_ELECTRON = 2.2

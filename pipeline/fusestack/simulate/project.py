@@ -8,8 +8,8 @@ from xml.etree import ElementTree as ET
 
 import numpy as np
 
-from fusestack.errors import OutputError
-from fusestack.geometry import Affine, flip3
+from fusestack.model.errors import OutputError
+from fusestack.model.geometry import Affine, flip3
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from fusestack.geometry import Float3, Int3
+    from fusestack.model.geometry import Float3, Int3
 
 PIXEL_UM = 0.5  # lateral size of a pixel; world pixels have it along all axes
 FACTORS: tuple[Int3, ...] = ((1, 1, 1), (1, 2, 2))  # resolution levels

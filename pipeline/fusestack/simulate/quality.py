@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fusestack.errors import InputError
+from fusestack.model.errors import InputError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

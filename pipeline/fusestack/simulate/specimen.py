@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from fusestack.geometry import Box
+    from fusestack.model.geometry import Box
 
 PSF = (2.5, 1.1, 1.1)  # sigma of the point spread, world pixels, z, y, x
 ELECTRONS = 400.0  # of a bright nucleus

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeAlias
 
 import numpy as np
 
-from fusestack.errors import FusestackError, InputError
-from fusestack.stage import resolve
+from fusestack.model.errors import FusestackError, InputError
+from fusestack.model.stage import resolve
 from fusestack.storage import identity_of, is_address, open_file
 
 if TYPE_CHECKING:
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import DTypeLike, NDArray
 
-    from fusestack.geometry import Box, Int3
-    from fusestack.view import SourceRef
+    from fusestack.model.geometry import Box, Int3
+    from fusestack.model.view import SourceRef
 
 PIXEL_TYPES = ("uint8", "uint16", "int16", "uint32", "float32")
 """Pixel types that are read; others are refused when a source is opened."""

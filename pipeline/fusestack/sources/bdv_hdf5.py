@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fusestack.errors import InputError
-from fusestack.geometry import flip3
+from fusestack.model.errors import InputError
+from fusestack.model.geometry import flip3
 from fusestack.sources.base import (
     Identity,
     SourceLevel,
@@ -28,7 +28,7 @@ from fusestack.storage import is_address
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fusestack.geometry import Box, Float3, Int3
+    from fusestack.model.geometry import Box, Float3, Int3
 
 _RESTORE = "restore the file from its source, or save the project again"
 

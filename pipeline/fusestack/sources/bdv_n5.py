@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fusestack.errors import InputError
-from fusestack.geometry import flip3
-from fusestack.n5_chunks import n5_reader, read_attributes
+from fusestack.model.errors import InputError
+from fusestack.model.geometry import flip3
 from fusestack.sources.base import SourceLevel, check_box, check_exists, input_errors, pixel_dtype
+from fusestack.storage.n5_chunks import n5_reader, read_attributes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fusestack.geometry import Box, Float3, Int3
-    from fusestack.zarr_chunks import ChunkReader
+    from fusestack.model.geometry import Box, Float3, Int3
+    from fusestack.storage.zarr_chunks import ChunkReader
 
 _RESTORE = "restore it from its source, or save the project again"
 

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fusestack.errors import InputError
+from fusestack.model.errors import InputError
 from fusestack.sources.base import SourceLevel, check_box, check_exists, input_errors, pixel_dtype, select_index
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fusestack.geometry import Box, Int3
+    from fusestack.model.geometry import Box, Int3
 
 _RESTORE = "restore it from its source, or save it as OME-TIFF"
 _PLUGINS = {".czi": "bioio-czi", ".nd2": "bioio-nd2", ".lif": "bioio-lif", ".dv": "bioio-dv", ".r3d": "bioio-dv"}

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fusestack.errors import InputError
-from fusestack.n5_chunks import n5_reader, read_attributes
+from fusestack.model.errors import InputError
+from fusestack.model.view import ViewId
 from fusestack.sources.base import check_exists, input_errors, opened_file
 from fusestack.storage import is_address
-from fusestack.view import ViewId
-from fusestack.zarr_chunks import open_zarr
+from fusestack.storage.n5_chunks import n5_reader, read_attributes
+from fusestack.storage.zarr_chunks import open_zarr
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

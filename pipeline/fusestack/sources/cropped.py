@@ -6,16 +6,16 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from fusestack.errors import InputError
-from fusestack.geometry import Box
+from fusestack.model.errors import InputError
+from fusestack.model.geometry import Box
 from fusestack.sources.base import SourceLevel, check_box, open_source
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from fusestack.geometry import Int3
-    from fusestack.view import SourceRef
+    from fusestack.model.geometry import Int3
+    from fusestack.model.view import SourceRef
 
 
 class CroppedSource:

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from fusestack.errors import InputError
-from fusestack.geometry import Box
+from fusestack.model.errors import InputError
+from fusestack.model.geometry import Box
 from fusestack.sources.base import check_box, file_identity, open_source
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from fusestack.model.view import SourceRef
     from fusestack.sources.base import Identity, SourceLevel
-    from fusestack.view import SourceRef
 
     Plane: TypeAlias = NDArray[np.float64]
 

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fusestack.errors import InputError
+from fusestack.model.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from fusestack.geometry import Box
+    from fusestack.model.geometry import Box
 
 _DEFLATE, _SHUFFLE = 1, 2  # numbers of the filters in the HDF5 registry
 

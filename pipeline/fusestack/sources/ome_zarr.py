@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fusestack.errors import InputError
+from fusestack.model.errors import InputError
 from fusestack.sources.base import SourceLevel, check_box, check_exists, input_errors, pixel_dtype, select_index
 from fusestack.storage import is_address
-from fusestack.zarr_chunks import chunk_reader, open_zarr
+from fusestack.storage.zarr_chunks import chunk_reader, open_zarr
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from fusestack.geometry import Box, Float3, Int3
+    from fusestack.model.geometry import Box, Float3, Int3
 
 _AXES = "tczyx"
 _RESTORE = "restore it from its source, or write the image again"

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fusestack.errors import InputError
+from fusestack.model.errors import InputError
 from fusestack.sources.base import check_exists, input_errors, pixel_dtype
-from fusestack.zarr_chunks import open_zarr
+from fusestack.storage.zarr_chunks import open_zarr
 
 if TYPE_CHECKING:
-    from fusestack.geometry import Float3
+    from fusestack.model.geometry import Float3
 
 _RESTORE = "restore it from its source, or write the image again"
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fusestack.errors import InputError
+from fusestack.model.errors import InputError
 from fusestack.sources.base import input_errors, opened_file
 from fusestack.sources.picture_headers import JPEG, PNG, Header, jpeg_header, jpeg_is_whole, png_header
 from fusestack.sources.tiff_structure import check_structure

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fusestack.errors import InputError
-from fusestack.geometry import Box
+from fusestack.model.errors import InputError
+from fusestack.model.geometry import Box
+from fusestack.model.view import SourceRef
 from fusestack.sources.base import SourceLevel, check_box, check_exists, open_source
 from fusestack.storage import folder_of
-from fusestack.view import SourceRef
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

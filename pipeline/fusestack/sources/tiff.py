@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
 import numpy as np
 
-from fusestack.errors import InputError
-from fusestack.geometry import Box
+from fusestack.model.errors import InputError
+from fusestack.model.geometry import Box
 from fusestack.sources.base import (
     SourceLevel,
     check_box,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING
 
-from fusestack.errors import InputError
+from fusestack.model.errors import InputError
 from fusestack.sources.base import opened_file
 
 if TYPE_CHECKING:

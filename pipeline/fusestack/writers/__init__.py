@@ -7,4 +7,4 @@ WRITERS: dict[str, str] = {
     "bdv-hdf5": "fusestack.writers.bdv_hdf5:BdvHdf5Writer",
     "picture": "fusestack.writers.picture:PictureWriter",
 }
-"""``output.format`` to ``"module:Class"`` of the `fusestack.stage.ImageWriter` that writes it."""
+"""``output.format`` to ``"module:Class"`` of the `fusestack.model.stage.ImageWriter` that writes it."""

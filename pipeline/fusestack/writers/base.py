@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fusestack.errors import FusestackError, OutputError
-from fusestack.grid import Grid
+from fusestack.model.errors import FusestackError, OutputError
+from fusestack.model.grid import Grid
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
-    from fusestack.geometry import Box
-    from fusestack.image import ImageSpec
+    from fusestack.model.geometry import Box
+    from fusestack.model.image import ImageSpec
 
 _WAY_OUT = {
     errno.ENOSPC: "free some space and run again: finished blocks are kept",

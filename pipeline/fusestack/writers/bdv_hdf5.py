@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fusestack.errors import OutputError
-from fusestack.geometry import Box
-from fusestack.grid import Grid
+from fusestack.model.errors import OutputError
+from fusestack.model.geometry import Box
+from fusestack.model.grid import Grid
 from fusestack.storage import is_address
 from fusestack.writers.base import check_block, output_errors, padded_chunks, settings_differ
 from fusestack.writers.block_file import block_parts, compress, decompress, read_payloads
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from fusestack.image import ImageSpec
+    from fusestack.model.image import ImageSpec
 
 DTYPES = ("uint8", "uint16", "int16", "float32")
 CODECS = ("gzip", "none")

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fusestack.errors import OutputError
+from fusestack.model.errors import OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

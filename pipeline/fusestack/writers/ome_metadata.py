@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fusestack.image import AXES
+from fusestack.model.image import AXES
 from fusestack.writers.zarr_codec import declared
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fusestack.image import ImageSpec, Level
+    from fusestack.model.image import ImageSpec, Level
 
 VERSIONS = ("0.4", "0.5")
 

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fusestack.errors import OutputError
-from fusestack.geometry import Box
-from fusestack.grid import Grid
+from fusestack.model.errors import OutputError
+from fusestack.model.geometry import Box
+from fusestack.model.grid import Grid
 from fusestack.storage import SCRATCH, is_address
+from fusestack.storage.zarr_chunks import chunk_reader, open_zarr
 from fusestack.writers.base import check_block, padded_chunks, settings_differ
 from fusestack.writers.folder import OutputFolder
 from fusestack.writers.ome_metadata import (
@@ -23,15 +24,14 @@ from fusestack.writers.ome_metadata import (
     image_attributes,
 )
 from fusestack.writers.zarr_codec import encode_shard, encoder
-from fusestack.zarr_chunks import chunk_reader, open_zarr
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
-    from fusestack.image import ImageSpec
-    from fusestack.zarr_chunks import ChunkReader
+    from fusestack.model.image import ImageSpec
+    from fusestack.storage.zarr_chunks import ChunkReader
 
 _ARRAY_FILES = frozenset({"zarr.json", ".zarray", ".zgroup", SCRATCH})
 _GROUP_FILES = frozenset({"zarr.json", ".zgroup", ".zattrs", ".zmetadata"})

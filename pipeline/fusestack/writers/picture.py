@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fusestack.errors import OutputError
-from fusestack.geometry import Box
-from fusestack.grid import Grid
-from fusestack.image import Codec
+from fusestack.model.errors import OutputError
+from fusestack.model.geometry import Box
+from fusestack.model.grid import Grid
+from fusestack.model.image import Codec
 from fusestack.storage import is_address
 from fusestack.writers.base import check_block, output_errors, settings_differ
 from fusestack.writers.ome_zarr import OmeZarrWriter
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from fusestack.image import ImageSpec
+    from fusestack.model.image import ImageSpec
     from fusestack.writers.picture_format import PictureFormat
 
 FORMATS = {".tif": TIFF, ".tiff": TIFF, ".png": PNG, ".jpg": JPEG, ".jpeg": JPEG}

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from fusestack.image import Codec
+    from fusestack.model.image import Codec
 
 BAND_BYTES = 16 * 1024**2
 """Pixels of a page that are held at a time."""

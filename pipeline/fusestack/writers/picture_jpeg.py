@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from fusestack.image import Codec
+    from fusestack.model.image import Codec
     from fusestack.writers.picture_format import Notes, Page
 
 _QUALITY = 95

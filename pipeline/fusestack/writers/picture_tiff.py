@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fusestack.geometry import Box
-from fusestack.grid import Grid
+from fusestack.model.geometry import Box
+from fusestack.model.grid import Grid
 from fusestack.writers.picture_format import (
     BAND_BYTES,
     EXIF_TAG,
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from fusestack.image import Codec
+    from fusestack.model.image import Codec
     from fusestack.writers.picture_format import Notes, Page
 
 _TILE = 512

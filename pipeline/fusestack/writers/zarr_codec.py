@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fusestack.errors import OutputError
+from fusestack.model.errors import OutputError
 from fusestack.writers.base import padded_chunks
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from fusestack.image import Codec
+    from fusestack.model.image import Codec
 
 CODECS = ("blosc", "zstd", "lz4", "gzip", "none")
 _NO_CHUNK = np.iinfo(np.uint64).max

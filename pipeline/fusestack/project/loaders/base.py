@@ -12,9 +12,9 @@ from xml.etree.ElementTree import Element
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from fusestack.model.view import SourceRef, ViewId
     from fusestack.project.elements import Names
     from fusestack.project.model import Setup
-    from fusestack.view import SourceRef, ViewId
 
 SourceOf: TypeAlias = "Callable[[ViewId], SourceRef]"
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fusestack.model.view import SourceRef
 from fusestack.project.loaders.base import resolve_path, resolve_uri
-from fusestack.view import SourceRef
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
+    from fusestack.model.view import ViewId
     from fusestack.project.loaders.base import Description, SourceOf
-    from fusestack.view import ViewId
 
 
 def bdv_hdf5(loader: Element, description: Description) -> SourceOf:

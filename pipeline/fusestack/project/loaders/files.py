@@ -7,11 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fusestack.model.view import SourceRef, ViewId
 from fusestack.project.elements import integer
 from fusestack.project.loaders.base import join, resolve_path
 from fusestack.project.readers import READERS, reader_of
 from fusestack.storage import is_address
-from fusestack.view import SourceRef, ViewId
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fusestack.geometry import Box
+from fusestack.model.geometry import Box
+from fusestack.model.view import SourceRef, ViewId
 from fusestack.project import elements
 from fusestack.project.loaders.base import Description, resolve_path
-from fusestack.view import SourceRef, ViewId
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping

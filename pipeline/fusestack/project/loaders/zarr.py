@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fusestack.model.view import SourceRef, ViewId
 from fusestack.project.elements import integer
 from fusestack.project.loaders.base import join, resolve_uri
-from fusestack.view import SourceRef, ViewId
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element

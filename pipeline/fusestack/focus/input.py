@@ -1,0 +1,370 @@
+"""The stack that a configuration names: photographs, the pages of a TIFF file, a volume, or the fused image."""
+
+from __future__ import annotations
+
+import glob
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fusestack.focus.slices import AXES, PictureSlices, VolumeSlices
+from fusestack.model.errors import ConfigError, InputError
+from fusestack.model.fingerprint import identities
+from fusestack.model.image import PICTURE_SUFFIXES, Channel
+from fusestack.model.view import SourceRef
+from fusestack.storage import is_address
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from fusestack.config.focus import Focus
+    from fusestack.config.load import LoadedConfig
+    from fusestack.model.geometry import Float3
+    from fusestack.planning.plan import PlannedImage
+    from fusestack.sources.pictures import Picture
+
+_DIRECT_CHUNK = 1024
+_PROJECTS = (".xml", ".h5", ".hdf5", ".n5")
+_COLOURS = {"L": "grey", "LA": "grey with alpha", "RGB": "in colour", "RGBA": "in colour with alpha"}
+
+
+@dataclass(frozen=True)
+class StackInput:
+    """A stack before any pixel is read.
+
+    Parameters
+    ----------
+    title : str
+        For names of files where there are several.
+    source : str
+        For people.
+    shape : tuple of int
+        t, c, k, y, x.
+    dtype : str
+    slices : PictureSlices or VolumeSlices
+    read : mapping
+        Identities of the files, by path.
+    photographs : bool
+        Whether channels are the colours of photographs.
+    colours : str
+        Of photographs: ``L``, ``RGB``, with ``A`` for opacity.
+    channels : tuple of Channel
+        Of volumes.
+    depth_chunk : int
+        Slices that are decoded together.
+    direct : bool
+        Whether slices need not be stored again.
+    plane_size, plane_origin : (float, float)
+        Physical size and place of the first pixel along y and x of the slices.
+    step, first : float
+        Physical distance of the slices, place of the first one.
+    unit : str or None
+    timepoints : tuple of int
+    needs : PlannedImage or None
+        The fused image that is the volume.
+    notes : mapping
+        EXIF and colour profile.
+    warnings : tuple of str
+    """
+
+    title: str
+    source: str
+    shape: tuple[int, ...]
+    dtype: str
+    slices: PictureSlices | VolumeSlices
+    read: Mapping[str, str]
+    photographs: bool
+    colours: str = ""
+    channels: tuple[Channel, ...] = ()
+    depth_chunk: int = 1
+    direct: bool = False
+    plane_size: tuple[float, float] = (1.0, 1.0)
+    plane_origin: tuple[float, float] = (0.0, 0.0)
+    step: float = 1.0
+    first: float = 0.0
+    unit: str | None = None
+    timepoints: tuple[int, ...] = (0,)
+    needs: PlannedImage | None = None
+    notes: Mapping[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+
+def stack_inputs(loaded: LoadedConfig, focus: Focus, fused: Sequence[PlannedImage]) -> list[StackInput]:
+    """Stacks that a configuration names; reads headers only.
+
+    Raises
+    ------
+    ConfigError
+        If it names none.
+    InputError
+        If files are missing, unreadable or do not fit one another; all of them are named.
+    """
+    images = loaded.config.input.images if loaded.config.input is not None else None
+    if focus.input != "fused":
+        path = loaded.resolve_path(focus.input)
+        if _is_zarr(path):
+            return [_zarr(path, focus, reverse=focus.reverse)]
+        if path.lower().endswith(_PROJECTS):
+            raise ConfigError(
+                f"{loaded.cite('focus.input')}: {path} is a project, which has to be fused first: name it in "
+                "input.project, give output.path, and leave focus.input out"
+            )
+        return [_photographs(*_files(path, "focus.input"), path, reverse=focus.reverse)]
+    if images is not None:
+        patterns = [images] if isinstance(images, str) else list(images)
+        return [_photographs(*_matching(loaded, patterns), ", ".join(patterns), reverse=focus.reverse)]
+    if not fused:
+        raise ConfigError(
+            f"{loaded.cite('focus.input')}: there is no fused image; give input.images, input.project or input.views, "
+            "or name a stack with focus.input"
+        )
+    return [_fused(image, focus, reverse=focus.reverse) for image in fused]
+
+
+def natural_order(path: str) -> list[Any]:
+    """Key that sorts file names as people count: ``img2`` before ``img10``."""
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in re.split(r"(\d+)", path) if part]
+
+
+def _matching(loaded: LoadedConfig, patterns: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Files of paths, folders and patterns, and what is to be said of those that are left out."""
+    found: list[str] = []
+    left: list[str] = []
+    for pattern in patterns:
+        path = loaded.resolve_path(pattern)
+        if is_address(path) or Path(path).exists() or not glob.has_magic(path):
+            own, notices = _files(path, "input.images")
+        else:
+            own, notices = _without_ours(_fitting(path), path)
+        found += own
+        left += notices
+    return found, left
+
+
+def _fitting(pattern: str) -> list[str]:
+    """Files that fit a pattern."""
+    files = [name for name in glob.glob(pattern) if Path(name).is_file()]  # noqa: PTH207 - absolute patterns
+    if pattern.endswith("*"):
+        files = [name for name in files if name.lower().endswith(PICTURE_SUFFIXES)]
+    if not files:
+        raise InputError(f"{pattern}: {_why_nothing(pattern)}; correct input.images")
+    return files
+
+
+def _why_nothing(pattern: str) -> str:
+    folder = Path(pattern).parent
+    if not folder.exists() and not glob.has_magic(str(folder)):
+        return "there is no such folder"
+    there = sorted(
+        {name.suffix for name in folder.iterdir() if name.is_file()}
+        & {*PICTURE_SUFFIXES, *map(str.upper, PICTURE_SUFFIXES)}
+    )
+    kinds = f" (its folder holds {', '.join(there)})" if there else ""
+    return f"no file fits the pattern{kinds}"
+
+
+def _pictures_in(folder: str) -> list[str]:
+    """Pictures of a folder."""
+    names = (entry.name for entry in Path(folder).iterdir())
+    files = [
+        str(Path(folder, name))
+        for name in names
+        if name.lower().endswith(PICTURE_SUFFIXES) and not name.startswith(".")
+    ]
+    if not files:
+        raise InputError(f"{folder}: holds no JPEG, PNG or TIFF file; name the folder of the slices")
+    return files
+
+
+def _without_ours(files: Sequence[str], where: str) -> tuple[list[str], list[str]]:
+    """Sorted files without those that fusestack made: results of earlier runs are no slices."""
+    from fusestack.sources.pictures import made_by_us
+
+    files = sorted(files, key=natural_order)
+    ours = [path for path in files if made_by_us(path)]
+    if not ours:
+        return files, []
+    listed = ", ".join(Path(path).name for path in ours[:3]) + (" ..." if len(ours) > 3 else "")
+    if len(ours) == len(files):
+        raise InputError(
+            f"{where}: all pictures here were made by fusestack ({listed}); name them one by one in input.images"
+        )
+    return (
+        [path for path in files if path not in set(ours)],
+        [f"{where}: {len(ours)} results of fusestack are left out ({listed}); to stack them, name them one by one"],
+    )
+
+
+def _files(path: str, key: str) -> tuple[list[str], list[str]]:
+    """A file, or those of a folder, and what is to be said of those that are left out."""
+    if is_address(path) or Path(path).is_file():
+        return [path], []
+    if not Path(path).exists():
+        raise InputError(f"{path}: no such file or folder; correct {key}")
+    return _without_ours(_pictures_in(path), path)
+
+
+def _photographs(files: Sequence[str], notices: Sequence[str], source: str, *, reverse: bool) -> StackInput:
+    from fusestack.sources.pictures import describe_picture, orientation, read_metadata
+
+    pictures: list[Picture] = []
+    problems: list[str] = []
+    for path in files:
+        try:
+            pictures += describe_picture(path)
+        except InputError as error:
+            problems += error.problems
+    if problems:
+        raise InputError(*problems)
+    first = pictures[0]
+    for picture in pictures[1:]:
+        for what, own, other in (
+            ("is {} pixels", _size(picture), _size(first)),
+            ("is {}", _COLOURS[picture.colours], _COLOURS[first.colours]),
+            ("has {} pixels", picture.dtype, first.dtype),
+        ):
+            if own != other:
+                problems.append(
+                    f"{picture.path}: {what.format(own)}, but {Path(first.path).name} {what.format(other)}; "
+                    "all slices must be alike: leave it out, or crop or convert it first"
+                )
+    if problems:
+        raise InputError(*problems)
+    if reverse:
+        pictures.reverse()
+    warnings = list(notices)
+    if len(pictures) == 1:
+        warnings.append(f"{source}: a single picture is no stack; the result is that picture")
+    if twice := [path for path, count in Counter(files).items() if count > 1]:
+        warnings.append(f"{twice[0]}: is named more than once, and is more than one slice")
+    metadata = read_metadata(files[0])
+    held = orientation(files[0]) or 1
+    others = [path for path in files[1:] if orientation(path) not in (held, None)]
+    if others:
+        warnings.append(
+            f"{others[0]}: says that the camera was held in another way than for {Path(files[0]).name}"
+            f"{f' (and {len(others) - 1} more)' if len(others) > 1 else ''}; pixels are taken as they are stored"
+        )
+    return StackInput(
+        title=f"{len(pictures)} pictures",
+        source=f"{source} ({len(pictures)} pictures of {first.shape[1]:,} x {first.shape[0]:,} pixels, {first.dtype})",
+        shape=(1, len(first.colours), len(pictures), *first.shape),
+        dtype=first.dtype,
+        slices=PictureSlices(tuple(pictures)),
+        read=identities([picture.path for picture in pictures]),
+        photographs=True,
+        colours=first.colours,
+        notes={
+            "exif": metadata.exif.hex() if metadata.exif else None,
+            "icc": metadata.icc.hex() if metadata.icc else None,
+        },
+        warnings=tuple(warnings),
+    )
+
+
+def _size(picture: Picture) -> str:
+    return f"{picture.shape[1]:,} x {picture.shape[0]:,}"
+
+
+def _is_zarr(path: str) -> bool:
+    if path.rstrip("/").lower().endswith(".zarr"):
+        return True
+    return not is_address(path) and any(Path(path, name).exists() for name in ("zarr.json", ".zgroup", ".zarray"))
+
+
+def _zarr(path: str, focus: Focus, *, reverse: bool) -> StackInput:
+    from fusestack.sources.ome_zarr_facts import image_facts
+
+    facts = image_facts(path)
+    t, c = facts.shape[:2]
+    reader = "fusestack.sources.ome_zarr:OmeZarrSource"
+    volumes = tuple(
+        tuple(SourceRef(reader, path, (("timepoint", i), ("channel", j))) for j in range(c)) for i in range(t)
+    )
+    return _volume(
+        Path(path).name.split(".")[0],
+        path,
+        facts.shape,
+        facts.dtype,
+        volumes,
+        focus,
+        chunks=facts.chunks,
+        channels=tuple(Channel(i, name, colour) for i, (name, colour) in enumerate(facts.channels)),
+        pixel_size=facts.pixel_size,
+        origin=facts.origin,
+        unit=facts.unit,
+        timepoints=tuple(range(t)),
+        read=identities([path]),
+        reverse=reverse,
+    )
+
+
+def _fused(image: PlannedImage, focus: Focus, *, reverse: bool) -> StackInput:
+    spec = image.target.image
+    return _volume(
+        image.title,
+        spec.path,
+        spec.shape,
+        spec.dtype,
+        image.target,
+        focus,
+        chunks=spec.levels[0].chunks,
+        channels=spec.channels,
+        pixel_size=spec.pixel_size,
+        origin=spec.origin,
+        unit=spec.unit,
+        timepoints=spec.timepoints,
+        read={spec.path: image.stages[0].fingerprint},
+        reverse=reverse,
+        needs=image,
+    )
+
+
+def _volume(
+    title: str,
+    source: str,
+    shape: tuple[int, ...],
+    dtype: str,
+    volumes: Any,
+    focus: Focus,
+    *,
+    chunks: tuple[int, ...],
+    channels: tuple[Channel, ...],
+    pixel_size: Float3,
+    origin: Float3,
+    unit: str | None,
+    timepoints: tuple[int, ...],
+    read: Mapping[str, str],
+    reverse: bool,
+    needs: PlannedImage | None = None,
+) -> StackInput:
+    axis = AXES[focus.axis]
+    plane = [i for i in range(3) if i != axis]
+    count = shape[2 + axis]
+    height, width = (shape[2 + i] for i in plane)
+    warnings = () if count > 1 else (f"{source}: has a single slice along {focus.axis}; choose another focus.axis",)
+    step, first = pixel_size[axis], origin[axis]
+    if reverse:
+        step, first = -step, first + (count - 1) * step
+    return StackInput(
+        title=title,
+        source=f"{source} ({count} slices of {width:,} x {height:,} pixels along {focus.axis}, {dtype})",
+        shape=(shape[0], shape[1], count, height, width),
+        dtype=dtype,
+        slices=VolumeSlices(volumes, dtype, axis, count, reverse),
+        read=read,
+        photographs=False,
+        channels=channels,
+        depth_chunk=min(count, chunks[2 + axis]),
+        direct=axis == 0 and chunks[2] == 1 and max(chunks[3:]) <= _DIRECT_CHUNK,
+        plane_size=(pixel_size[plane[0]], pixel_size[plane[1]]),
+        plane_origin=(origin[plane[0]], origin[plane[1]]),
+        step=step,
+        first=first,
+        unit=unit,
+        timepoints=timepoints,
+        needs=needs,
+        warnings=warnings,
+    )

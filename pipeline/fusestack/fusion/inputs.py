@@ -1,0 +1,83 @@
+"""The views that a configuration names: its input section turned into a project and a selection; metadata only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fusestack.model.errors import ConfigError
+from fusestack.model.geometry import Affine
+from fusestack.model.view import ViewId
+from fusestack.project.placed import Placement, views_from_placements
+from fusestack.project.select import Selection, select_views
+from fusestack.project.xml import read_project
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fusestack.config.load import LoadedConfig
+    from fusestack.config.models import Select, ViewInput
+    from fusestack.model.view import View
+    from fusestack.project.model import Project
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """A project and the views of it that are fused, ordered by view id."""
+
+    project: Project
+    views: tuple[View, ...]
+
+
+def read_inputs(loaded: LoadedConfig) -> Inputs:
+    """Read the project or the placed views of a configuration, and select.
+
+    Raises
+    ------
+    ConfigError
+        If the configuration names neither a project nor views.
+    InputError
+        If the project or a file is missing, unreadable or contradictory.
+    """
+    source = loaded.config.input
+    if source is None:
+        raise ConfigError("input: is missing; give input.project or input.views")
+    if source.project is not None:
+        project = read_project(loaded.resolve_path(source.project))
+    elif source.views is not None:
+        project = views_from_placements([_placement(loaded, view) for view in source.views], loaded.folder)
+    else:
+        raise ConfigError("input: there are no views; give input.project or input.views")
+    return Inputs(project, select_views(project, selection_of(source.select)))
+
+
+def selection_of(select: Select) -> Selection:
+    """Turn the configuration's lists into sets."""
+    names = ("timepoints", "channels", "illuminations", "angles", "tiles", "setups")
+    chosen = {name: _set(getattr(select, name)) for name in names}
+    views = None if select.views is None else frozenset(ViewId(t, s) for t, s in select.views)
+    return Selection(**chosen, views=views)
+
+
+def _set(ids: Sequence[int] | None) -> frozenset[int] | None:
+    return None if ids is None else frozenset(ids)
+
+
+def _placement(loaded: LoadedConfig, view: ViewInput) -> Placement:
+    if view.affine is not None:
+        pixel_to_world = Affine.from_xyz(view.affine)
+    elif view.translation is not None:
+        pixel_to_world = Affine.translation(view.translation.zyx)
+    else:
+        pixel_to_world = Affine.identity()
+    return Placement(
+        path=loaded.resolve_path(view.path),
+        pixel_to_world=pixel_to_world,
+        voxel_size=None if view.voxel_size is None else view.voxel_size.zyx,
+        unit=view.unit,
+        timepoint=view.timepoint,
+        channel=view.channel,
+        illumination=view.illumination,
+        angle=view.angle,
+        tile=view.tile,
+    )

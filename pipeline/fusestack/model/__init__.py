@@ -1,0 +1,1 @@
+"""Values that the floors say to each other: geometry, views, images, stages, errors."""

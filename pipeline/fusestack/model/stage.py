@@ -1,0 +1,251 @@
+"""Stages: one step of a plan with outputs on one grid; picklable, and ignorant of what it computes."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from fusestack.model.geometry import Box
+    from fusestack.model.grid import Grid
+    from fusestack.model.image import ImageSpec
+
+
+class Compute:
+    """The pixels of a stage: a frozen dataclass that reads storage and never writes.
+
+    Its fields are all that its pixels depend on. Where it reads what other stages wrote, a field (at any depth) is a
+    `StoredArray`: from these come the stages it needs, and its edges in the graph. Its class, its `VERSION` and its
+    fields make its fingerprint (`fusestack.model.fingerprint.facts_of`).
+    """
+
+    VERSION: ClassVar[int] = 1
+    """Raised whenever the class computes something else than before."""
+
+    def __call__(self, box: Box) -> NDArray[Any] | None:
+        """Compute the pixels of a region t, c, z, y, x; None where there is nothing but the fill value."""
+        raise NotImplementedError
+
+    def peak_bytes(self, block: tuple[int, ...]) -> int:
+        """Memory that a block of this shape needs at most: inputs, work, output and encoded output."""
+        raise NotImplementedError
+
+    def reaches(self) -> Mapping[StoredArray, Reach]:
+        """What a block reads of the arrays among its fields; one that is not named is read whole."""
+        return {}
+
+    def warm_up(self) -> None:
+        """Compile what the calls need, before the clock runs."""
+        return
+
+
+class ImageWriter(Protocol):
+    """Pixels out: one image of one format; resolved from ``Target.writer``, opened where it is used."""
+
+    def create(self) -> None:
+        """Make the container and its metadata; does nothing where they are already there."""
+        ...
+
+    def write(self, level: int, box: Box, pixels: NDArray[Any]) -> int:
+        """Store one whole block; returns the bytes handed to the store. Safe to repeat."""
+        ...
+
+    def read(self, level: int, box: Box) -> NDArray[Any]:
+        """Read back any region of a level, also before `finish`."""
+        ...
+
+    def finish(self, options: Mapping[str, Any]) -> None:
+        """Complete the image once every block of every level is written; safe to repeat."""
+        ...
+
+    def remove(self) -> None:
+        """Delete what this writer made."""
+        ...
+
+    def keep(self, levels: int) -> None:
+        """Keep the first levels of an earlier image that `levels_kept` allows, and delete the rest."""
+        ...
+
+    def levels_kept(self, levels: int) -> int:
+        """How many of the first levels of an earlier image could be kept."""
+        ...
+
+    def exists(self) -> bool:
+        """Whether anything is there of what this writer makes, finished or not."""
+        ...
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where a stage writes: ``"module:Class"`` of the writer, the image, the level, and room for its own files.
+
+    Parameters
+    ----------
+    writer : str
+        Called as ``Class(spec, work)``; resolved when a block is written.
+    image : ImageSpec
+    level : int
+    work : str
+        Folder for files that are not the product (ledgers, unfinished HDF5 blocks).
+    """
+
+    writer: str
+    image: ImageSpec
+    level: int
+    work: str
+
+    def open(self) -> ImageWriter:
+        """Resolve and construct the writer, once per process."""
+        return _open_writer(self.writer, self.image, self.work)
+
+
+@dataclass(frozen=True)
+class Along:
+    """What a block reads along one axis of an array: its own span times `factor`, and a halo.
+
+    Parameters
+    ----------
+    factor : float
+        Pixels of the array in one pixel of the block.
+    low, high : int
+        Pixels of the array before and behind.
+    """
+
+    factor: float = 1
+    low: int = 0
+    high: int = 0
+
+    def span(self, start: int, stop: int, size: int) -> tuple[int, int]:
+        """First and last (exclusive) pixel that is read of an axis of `size` pixels; at least one."""
+        first = min(max(0, math.floor(start * self.factor) - self.low), size - 1)
+        return first, max(first + 1, min(size, math.ceil(stop * self.factor) + self.high))
+
+
+Reach: TypeAlias = "tuple[Along | None, ...]"
+"""What a block reads of an array along t, c, z, y, x; None is the whole axis."""
+
+
+@dataclass(frozen=True)
+class StoredArray:
+    """An array ``[t, c, z, y, x]`` that a stage writes, as others read it: the one handle of stored pixels.
+
+    Parameters
+    ----------
+    target : Target
+    key : str
+        Of the stage that writes it.
+    fingerprint : str
+        Of that stage.
+    """
+
+    target: Target
+    key: str
+    fingerprint: str
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Pixels along t, c, z, y, x."""
+        return self.target.image.levels[self.target.level].shape
+
+    @property
+    def dtype(self) -> str:
+        """Type of its pixels."""
+        return self.target.image.dtype
+
+    def read(self, box: Box) -> NDArray[Any]:
+        """Pixels of a box t, c, z, y, x.
+
+        Raises
+        ------
+        OutputError
+            If the store is not there or damaged.
+        """
+        return self.target.open().read(self.target.level, box)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of a plan.
+
+    Parameters
+    ----------
+    name : str
+        ``fuse`` or ``pyramid/1``; unique together with the target's path.
+    grid : Grid
+        Blocks of the target level, t, c, z, y, x.
+    compute : Compute
+    target : Target
+    fingerprint : str
+        Hash of options, algorithm version, inputs and the stages before it.
+    peak_bytes : int
+        Memory that one block needs at most: inputs, work, output and encoded output.
+    needs : tuple of str
+        Keys of the stages whose targets it reads.
+    """
+
+    name: str
+    grid: Grid
+    compute: Compute
+    target: Target
+    fingerprint: str
+    peak_bytes: int
+    needs: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """Name of the stage for ledgers and logs, safe as a file name."""
+        return f"{self.name.replace('/', '-')}-{self.fingerprint[:12]}"
+
+    @property
+    def array(self) -> StoredArray:
+        """What it writes, for the stages that read it."""
+        return StoredArray(self.target, self.key, self.fingerprint)
+
+
+@dataclass(frozen=True)
+class BlockResult:
+    """What became of one block; a failure is a value here, not an exception that crosses machines.
+
+    Parameters
+    ----------
+    block : int
+    seconds : float
+    pixels : int
+    bytes_written : int
+    error : str or None
+        What went wrong, in one sentence.
+    details : str
+        Traceback of the error.
+    hopeless : bool
+        The store refuses (full disk, no permission): other blocks will fail alike.
+    """
+
+    block: int
+    seconds: float
+    pixels: int
+    bytes_written: int
+    error: str | None = None
+    details: str = field(default="", repr=False)
+    hopeless: bool = False
+
+
+@functools.lru_cache(maxsize=64)
+def _open_writer(writer: str, image: ImageSpec, work: str) -> ImageWriter:
+    made: ImageWriter = resolve(writer)(image, work)
+    return made
+
+
+def resolve(name: str) -> Any:
+    """Import the object that ``"module:attribute"`` names."""
+    module, _, attribute = name.partition(":")
+    return getattr(importlib.import_module(module), attribute)

@@ -1,0 +1,84 @@
+"""Views: acquired 3-D images with their place in the world; metadata only."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    from fusestack.model.geometry import Affine, Float3, Int3
+
+
+class ViewId(NamedTuple):
+    """Name of a view; views are ordered by timepoint, then setup."""
+
+    timepoint: int
+    setup: int
+
+    def __str__(self) -> str:
+        return f"(timepoint {self.timepoint}, setup {self.setup})"
+
+
+@dataclass(frozen=True)
+class SourceRef:
+    """Where the pixels of a view are and who reads them; picklable and hashable, opened where it is used.
+
+    Parameters
+    ----------
+    reader : str
+        ``"module:Class"`` of the pixel source, resolved when it is opened.
+    path : str
+        Absolute path or URL of the file or container.
+    options : tuple of (str, value)
+        Further arguments of the reader, such as the dataset inside the container; hashable. A `SourceRef` among them
+        is a source that this one wraps.
+    """
+
+    reader: str
+    path: str
+    options: tuple[tuple[str, Hashable], ...] = ()
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Every file and container that is read: its own, and those of the sources it wraps."""
+        wrapped = [ref.paths for _, ref in self.options if isinstance(ref, SourceRef)]
+        return tuple(dict.fromkeys((self.path, *itertools.chain.from_iterable(wrapped))))
+
+
+@dataclass(frozen=True)
+class View:
+    """One acquired 3-D image.
+
+    Parameters
+    ----------
+    id : ViewId
+    shape : (int, int, int) or None
+        Pixels along z, y, x at full resolution; None where only the source knows.
+    pixel_to_world : Affine
+        Registration: pixel index to world pixels.
+    source : SourceRef
+    channel, illumination, angle, tile : int
+        Ids of the attributes.
+    name, channel_name : str
+        For people.
+    voxel_size : (float, float, float) or None
+        Physical size of a pixel along z, y, x in `unit`; None where the project gives none.
+    unit : str or None
+        As written in the project.
+    """
+
+    id: ViewId
+    shape: Int3 | None
+    pixel_to_world: Affine
+    source: SourceRef
+    channel: int = 0
+    illumination: int = 0
+    angle: int = 0
+    tile: int = 0
+    name: str = ""
+    channel_name: str = ""
+    voxel_size: Float3 | None = None
+    unit: str | None = None

@@ -1,0 +1,132 @@
+"""The pyramid: which levels an image gets, and the pixels of one level from the stored level below it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fusestack import kernels
+from fusestack.model.geometry import Box
+from fusestack.model.stage import Along, Compute
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from fusestack.model.geometry import Int3
+    from fusestack.model.stage import Reach, StoredArray
+
+_SMALL_ENOUGH = 256
+
+
+def propose_factors(shape: Int3, anisotropy: float = 1.0) -> tuple[Int3, ...]:
+    """Factors of the levels that BigStitcher would make (reference 5.4), without empty axes.
+
+    Parameters
+    ----------
+    shape : (int, int, int)
+        Pixels of level 0, z, y, x.
+    anisotropy : float
+        Size of a pixel along z, in pixels along x and y.
+
+    Returns
+    -------
+    tuple of (int, int, int)
+        z, y, x; the first is (1, 1, 1). An axis of one pixel is never divided.
+    """
+    voxel = np.array([anisotropy, 1.0, 1.0])
+    voxel /= voxel.min()
+    size, factors = np.array(shape), np.ones(3, dtype=int)
+    levels: list[Int3] = []
+    while True:
+        z, y, x = (1 if n == 1 else int(f) for n, f in zip(shape, factors, strict=True))
+        levels.append((z, y, x))
+        current = np.maximum(1, size // factors)
+        if current.max() <= _SMALL_ENOUGH:
+            return tuple(levels)
+        halve = (voxel <= 2.0) & (current > 1)
+        if halve.any():
+            factors[halve] *= 2
+            voxel[halve] *= 2
+        else:
+            factors *= 2
+        voxel /= voxel.min()
+
+
+def level_shape(below: Int3, relative: Int3) -> Int3:
+    """Pixels of a level: whole blocks of the level below it, at least one (reference 5.4)."""
+    z, y, x = (max(1, n // f) for n, f in zip(below, relative, strict=True))
+    return (z, y, x)
+
+
+def _int3(values: tuple[int, ...]) -> Int3:
+    z, y, x = values
+    return (z, y, x)
+
+
+def _is_blank(pixels: NDArray[Any], fill: float) -> bool:
+    return bool(np.isnan(pixels).all() if np.isnan(fill) else (pixels == fill).all())
+
+
+@dataclass(frozen=True)
+class BlockMean(Compute):
+    """Pixels of a level: rounded means of blocks of the stored level below it (reference 5.4).
+
+    Parameters
+    ----------
+    below : StoredArray
+        The level that is read.
+    factors : (int, int, int)
+        Pixels of that level in one pixel of this one, z, y, x.
+    slab : int
+        Planes that are computed at a time, which bounds the memory.
+    """
+
+    VERSION = 1
+
+    below: StoredArray
+    factors: Int3
+    slab: int
+
+    def __call__(self, box: Box) -> NDArray[Any] | None:
+        """Compute a region t, c, z, y, x; None where the level below holds nothing but the fill value."""
+        image = self.below.target.image
+        out = np.empty(box.shape, dtype=image.dtype)
+        empty = True
+        for t in range(box.start[0], box.stop[0]):
+            for c in range(box.start[1], box.stop[1]):
+                for start in range(box.start[2], box.stop[2], self.slab):
+                    stop = min(start + self.slab, box.stop[2])
+                    source = self._source(Box((t, c, start, *box.start[3:]), (t + 1, c + 1, stop, *box.stop[3:])))
+                    pixels = self.below.read(source)[0, 0]
+                    part = out[t - box.start[0], c - box.start[1], start - box.start[2] : stop - box.start[2]]
+                    if _is_blank(pixels, image.fill):
+                        part[...] = image.fill
+                    else:
+                        empty = False
+                        part[...] = kernels.downsample.block_mean(pixels, self.factors, _int3(part.shape))
+        return None if empty else out
+
+    def _source(self, box: Box) -> Box:
+        shape = self.below.shape
+        factors = (1, 1, *self.factors)
+        start = tuple(a * f for a, f in zip(box.start, factors, strict=True))
+        return Box(start, tuple(min(b * f, n) for b, f, n in zip(box.stop, factors, shape, strict=True)))
+
+    def reaches(self) -> dict[StoredArray, Reach]:
+        """Whole blocks of pixels of the level below."""
+        z, y, x = self.factors
+        return {self.below: (Along(), Along(), Along(z), Along(y), Along(x))}
+
+    def warm_up(self) -> None:
+        """Compile the kernel for the pixel type of the image."""
+        kernels.downsample.warm_up(self.below.dtype)
+
+    def peak_bytes(self, block: tuple[int, ...]) -> int:
+        """Memory that a block needs: output and its encoded copy, and one slab of the level below, decoded."""
+        itemsize = self.below.target.image.itemsize
+        pixels = int(np.prod(block[2:]))
+        planes = min(self.slab, block[2])
+        slab = pixels // max(1, block[2]) * planes * int(np.prod(self.factors))
+        return int((2.5 * pixels + 2 * slab) * itemsize)

@@ -1,0 +1,90 @@
+"""Stages from what they compute: fingerprint, needs and memory come from the compute itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fusestack.model.errors import ConfigError
+from fusestack.model.fingerprint import arrays_of, digest, facts_of
+from fusestack.model.grid import Grid
+from fusestack.model.stage import Stage
+from fusestack.planning.stored import stored_target
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from fusestack.model.image import Level
+    from fusestack.model.stage import Compute, Target
+    from fusestack.planning.resources import Resources
+
+
+def make_stage(name: str, compute: Compute, target: Target, resources: Resources, layout: Any = ()) -> Stage:
+    """A stage that writes one level of an output.
+
+    Parameters
+    ----------
+    name : str
+    compute : Compute
+        Its fields say what it needs and what its result depends on.
+    target : Target
+    resources : Resources
+    layout : anything that JSON can say
+        What the files are besides their pixels.
+
+    Raises
+    ------
+    ConfigError
+        If a block does not fit the memory of a worker.
+    """
+    fingerprint = _fingerprint(name, compute, target.image.levels[target.level], layout)
+    return _stage(name, compute, target, fingerprint, resources)
+
+
+def make_cached_stage(
+    name: str,
+    title: str,
+    compute: Compute,
+    cache: str,
+    level: Level,
+    resources: Resources,
+    dtype: str = "float32",
+) -> Stage:
+    """A stage that writes an array of its own to the cache, in a folder that is named after its fingerprint.
+
+    Parameters
+    ----------
+    name : str
+    title : str
+        For people.
+    compute : Compute
+    cache : str
+        Folder of the cache.
+    level : Level
+        Shape and cut of the array.
+    resources : Resources
+    dtype : str
+
+    Raises
+    ------
+    ConfigError
+        If a block does not fit the memory of a worker.
+    """
+    fingerprint = _fingerprint(name, compute, level, dtype)
+    return _stage(name, compute, stored_target(cache, name, fingerprint, title, dtype, level), fingerprint, resources)
+
+
+def _fingerprint(name: str, compute: Compute, level: Level, layout: Any) -> str:
+    return digest([name, facts_of(compute), facts_of(level), layout])
+
+
+def _stage(name: str, compute: Compute, target: Target, fingerprint: str, resources: Resources) -> Stage:
+    level = target.image.levels[target.level]
+    peak = compute.peak_bytes(level.block)
+    if peak > resources.block_bytes:
+        raise ConfigError(
+            f"a block of stage {name} needs {peak / 2**20:,.0f} MiB, a worker has "
+            f"{resources.block_bytes / 2**20:,.0f} MiB: lower output.shards, output.chunks or execution.workers, "
+            "or raise execution.memory"
+        )
+    needs = tuple(array.key for array in arrays_of(compute))
+    return Stage(name, Grid(level.shape, level.block), compute, target, fingerprint, peak, needs)

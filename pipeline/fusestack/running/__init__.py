@@ -1,0 +1,1 @@
+"""Plan and ledgers -> outputs: what exists, what may be replaced, records, locks."""

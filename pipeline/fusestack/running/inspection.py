@@ -1,0 +1,202 @@
+"""What exists already, what a run would do, and what it may replace; reads records, changes nothing."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fusestack.model.errors import OutputError
+from fusestack.model.fingerprint import differing
+from fusestack.storage import folder_of, identity_of, is_address, open_folder
+from fusestack.taskgraph.ledger import Ledger
+from fusestack.writers.folder import OutputFolder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from fusestack.model.stage import Stage
+    from fusestack.planning.plan import Plan, PlannedImage
+
+_RECORD = "made.json"
+
+
+@dataclass(frozen=True)
+class StageState:
+    """What a run would do with a stage: ``reuse`` it, ``continue`` it or ``run`` it, and why; whether it is needed."""
+
+    stage: Stage
+    action: str
+    done: int
+    reason: str
+    needed: bool = True
+
+
+def ledger_of(stage: Stage) -> Ledger:
+    """Read which blocks of a stage are finished."""
+    return Ledger(ledger_path(stage.target.work, stage.key), stage.grid.count)
+
+
+def ledger_path(work: str, key: str) -> str:
+    """Where the finished blocks of a stage are recorded."""
+    return f"{work}/ledger/{key}.txt"
+
+
+def finished(stage: Stage) -> int:
+    """Blocks of a stage of the cache that are there."""
+    return ledger_of(stage).finished if stage.target.open().exists() else 0
+
+
+def inspect(plan: Plan, *, force: bool = False) -> list[StageState]:
+    """What a run would do with every stage, and why."""
+    states: list[StageState] = []
+    needed = _statistics_needed(plan, force=force)
+    for image in plan.images:
+        record = read_record(image.target.work)
+        kept = len(image.stages) if is_started(image, record) and not force else stages_kept(image, record, force)
+        reason = "not begun yet" if kept else _reason(image, record, force=force)
+        for number, stage in enumerate(image.stages):
+            done = ledger_of(stage).finished if number < kept else 0
+            if done == stage.grid.count:
+                states.append(StageState(stage, "reuse", done, "complete, nothing it depends on has changed"))
+            elif done:
+                states.append(StageState(stage, "continue", done, f"{done:,} of {stage.grid.count:,} blocks are done"))
+            else:
+                states.append(StageState(stage, "run", 0, reason))
+            if done < stage.grid.count:
+                reason = "after the stage before it"
+                needed |= set(stage.needs)
+    return [*reversed(list(_inspect_preparation(plan, needed, force=force))), *states]
+
+
+def _inspect_preparation(plan: Plan, needed: set[str], *, force: bool) -> Iterator[StageState]:
+    """Stages of the cache, the last one first: one is needed where an unfinished one reads it."""
+    own = {stage.key for image in plan.images for stage in image.stages}
+    for stage in reversed(plan.stages):
+        if stage.key in own:
+            continue
+        if stage.key not in needed:
+            yield StageState(stage, "reuse", stage.grid.count, "not needed any more", needed=False)
+            continue
+        done = 0 if force else finished(stage)
+        action = "reuse" if done == stage.grid.count else "continue" if done else "run"
+        reason = f"{done:,} of {stage.grid.count:,} blocks are in the cache" if done else "not in the cache"
+        yield StageState(stage, action, done, reason)
+        if done < stage.grid.count:
+            needed |= set(stage.needs)
+
+
+def _statistics_needed(plan: Plan, *, force: bool) -> set[str]:
+    """Statistics that a file is still to be made of."""
+    if plan.statistics is None or (not force and identity_of(plan.statistics.path) is not None and _all_made(plan)):
+        return set()
+    return set(plan.statistics.stages)
+
+
+def _all_made(plan: Plan) -> bool:
+    return all(
+        is_started(image, read_record(image.target.work)) and ledger_of(image.stages[0]).complete
+        for image in plan.images
+    )
+
+
+def check_outputs(plan: Plan, *, force: bool = False) -> None:
+    """Refuse outputs that exist and are not what this plan makes, unless they may be overwritten.
+
+    Raises
+    ------
+    OutputError
+        Names every such output, and what differs.
+    """
+    problems = []
+    for image in plan.images:
+        if force or image.overwrite:
+            continue
+        record = read_record(image.target.work)
+        path = image.target.image.path
+        key = "output" if image.fusion is not None else "focus.output"
+        if not _exists(image) and not is_started(image, record):
+            continue
+        if path not in record:
+            problems.append(
+                f"{path}: exists, and this configuration did not make it; "
+                f"choose another {key}.path, or replace it with {key}.overwrite: true (or --force)"
+            )
+        elif record[path]["fingerprint"] != image.fingerprint:
+            differences = differing(record[path]["components"], image.components) or "other versions of the algorithms"
+            problems.append(
+                f"{path}: exists, made with other settings ({differences}); "
+                f"choose another {key}.path, or replace it with {key}.overwrite: true (or --force)"
+            )
+    if problems:
+        raise OutputError(*problems)
+
+
+def read_record(work: str) -> dict[str, Any]:
+    """What the images are that were made in a folder: fingerprint, stages and components by path.
+
+    Raises
+    ------
+    OutputError
+        If the record cannot be read.
+    """
+    try:
+        found = open_folder(work).get(_RECORD)
+        record: dict[str, Any] = {} if found is None else json.loads(found)
+    except (OSError, ValueError) as error:
+        way_out = getattr(error, "way_out", "remove the folder to start over")
+        raise OutputError(f"{work}/{_RECORD}: cannot be read ({error}); {way_out}") from error
+    return record
+
+
+def write_record(work: str, record: Mapping[str, Any]) -> None:
+    """Write what `read_record` reads."""
+    write_json(f"{work}/{_RECORD}", record)
+
+
+def write_json(path: str, content: Any) -> None:
+    """Write a JSON file on a disk or in a store.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
+    folder, name = folder_of(path)
+    try:
+        folder.put(name, [json.dumps(content, indent=1, default=str).encode()])
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+def stages_kept(image: PlannedImage, record: Mapping[str, Any], force: bool) -> int:
+    """How many stages at the beginning are those of the image that is there; stage n makes level n."""
+    if force:
+        return 0
+    old = record.get(image.target.image.path, {}).get("stages", [])
+    same = 0
+    while same < min(len(old), len(image.stages)) and old[same] == image.stages[same].key:
+        same += 1
+    return image.target.open().levels_kept(same) if same else 0
+
+
+def is_started(image: PlannedImage, record: Mapping[str, Any]) -> bool:
+    """Whether this very image is there, finished or not."""
+    known = record.get(image.target.image.path)
+    return known is not None and known["fingerprint"] == image.fingerprint and image.target.open().exists()
+
+
+def _reason(image: PlannedImage, record: Mapping[str, Any], *, force: bool) -> str:
+    if force:
+        return "--force"
+    known = record.get(image.target.image.path)
+    if not known:
+        return "not made yet"
+    return differing(known["components"], image.components) or "its output is gone"
+
+
+def _exists(image: PlannedImage) -> bool:
+    """Whether anything is there where the image goes."""
+    path = image.target.image.path
+    return bool(OutputFolder(path).entries()) if is_address(path) else Path(path).exists()

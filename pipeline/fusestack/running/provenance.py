@@ -1,0 +1,108 @@
+"""What goes beside an output: the record of the run, and the project that places the fused image."""
+
+from __future__ import annotations
+
+import json
+import platform
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+from fusestack.model.errors import OutputError
+from fusestack.project.model import Setup
+from fusestack.project.write import FusedImage
+from fusestack.storage import folder_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fusestack.planning.plan import FrozenStatistics, Plan, PlannedImage
+
+_LIBRARIES = ("fusestack", "numpy", "numba", "zarr", "numcodecs", "h5py", "tifffile", "dask", "distributed")
+
+
+def run_record(plan: Plan, stages: Sequence[Any]) -> dict[str, Any]:
+    """Content of ``<output>.run.json``.
+
+    Parameters
+    ----------
+    plan : Plan
+    stages : sequence of StageReport
+        What became of the stages so far.
+    """
+    return {
+        "written": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": platform.node(),
+        "python": platform.python_version(),
+        "versions": {name: _version(name) for name in _LIBRARIES},
+        "config": plan.config,
+        "warnings": list(plan.warnings),
+        "views": [list(view.id) for view in plan.inputs.views] if plan.inputs is not None else [],
+        "images": [
+            {
+                "path": image.target.image.path,
+                "fingerprint": image.fingerprint,
+                "fingerprints": {stage.name: stage.fingerprint for stage in image.stages},
+                "made_of": image.components,
+                "shape": list(image.target.image.shape),
+                "bytes": image.target.image.nbytes,
+            }
+            for image in plan.images
+        ],
+        "stages": [asdict(stage) for stage in stages],
+    }
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def project_of(image: PlannedImage) -> list[FusedImage]:
+    """Setups of the project beside a fused image: one per channel, placed where the inputs were (reference 2.1)."""
+    spec = image.target.image
+    if image.fusion is None:
+        raise ValueError(f"{spec.path}: is no fused image")
+    fused = image.fusion.image
+    _, _, z, y, x = spec.shape
+    present: dict[int, list[int]] = {}
+    for t, c in fused.compute.tables:
+        present.setdefault(c, []).append(spec.timepoints[t])
+    return [
+        FusedImage(
+            setup=Setup(
+                id=number,
+                name=channel.name,
+                shape=(z, y, x),
+                voxel_size=spec.pixel_size,
+                unit=spec.unit or "px",
+                channel=channel.id,
+                channel_name=channel.name,
+            ),
+            timepoints=tuple(sorted(present[number])),
+            pixel_to_world=fused.frame.output_to_world,
+        )
+        for number, channel in enumerate(spec.channels)
+    ]
+
+
+def write_statistics(statistics: FrozenStatistics) -> None:
+    """Keep statistics of a whole stack in a file, for crops of it.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
+    found = {
+        label: {f"{t} {c}": [float(v) for v in values.of(t, c)] for t in range(times) for c in range(channels)}
+        for label, values, times, channels in statistics.entries
+    }
+    folder, name = folder_of(statistics.path)
+    try:
+        folder.put(name, [json.dumps({"version": 1, "statistics": found}).encode()])
+    except OSError as error:
+        raise OutputError(f"{statistics.path}: cannot be written: {error.strerror or error}") from error

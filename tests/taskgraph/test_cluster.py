@@ -1,0 +1,70 @@
+"""A dask cluster that is not ours: reached by address, lost on the way."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fusestack.model.errors import BlockError, ConfigError
+from fusestack.taskgraph.cluster import at_address
+from fusestack.taskgraph.ledger import Ledger
+from tests.taskgraph.test_executors import drive
+from tests.taskgraph.toys import toy_stage, written
+
+ROOT = str(Path(__file__).parents[2])
+SERVE = """
+import sys
+from distributed import LocalCluster
+if __name__ == "__main__":
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address='127.0.0.1:0', processes=True) as cluster:
+        print(cluster.scheduler_address, flush=True)
+        sys.stdin.read()
+"""
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fusestack.taskgraph.cluster._ANSWER_SECONDS", 2)
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    monkeypatch.setenv("PYTHONPATH", ROOT)
+    script = tmp_path / "serve.py"
+    script.write_text(SERVE)
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
+    with subprocess.Popen([sys.executable, str(script)], **pipes) as process:  # type: ignore[call-overload]
+        assert process.stdout is not None
+        yield process.stdout.readline().strip(), process
+        process.kill()
+
+
+def test_workers_of_a_running_cluster(cluster: tuple[str, subprocess.Popen[str]], tmp_path: Path) -> None:
+    address, _ = cluster
+    with at_address(address) as executor:
+        assert executor.workers == 2
+        outcome, _ = drive(toy_stage(tmp_path, 30, {3: ("fail", "ok")}), executor, tmp_path)
+    assert not outcome.failed
+    assert written(tmp_path) == {b: b for b in range(30)}
+
+
+def test_a_lost_scheduler_ends_the_run_and_keeps_what_is_done(
+    cluster: tuple[str, subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    address, process = cluster
+    threading.Timer(4.0, process.kill).start()
+    with at_address(address) as executor, pytest.raises(BlockError, match="scheduler is lost"):
+        drive(toy_stage(tmp_path, 2000, seconds=0.05), executor, tmp_path)
+    ledger = Ledger(tmp_path / "ledger.txt", 2000)
+    assert 0 < ledger.finished < 2000
+    assert set(written(tmp_path)) >= {b for b in range(2000) if ledger.done[b]}
+
+
+def test_nobody_at_the_address() -> None:
+    with pytest.raises(ConfigError, match=r"no dask scheduler answers at tcp://127\.0\.0\.1:9"):
+        at_address("tcp://127.0.0.1:9")

@@ -1,0 +1,86 @@
+"""A stage without images: it counts how often each block was computed, and fails, dies or waits on command."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fusestack.model.errors import OutputError
+from fusestack.model.geometry import Box
+from fusestack.model.grid import Grid
+from fusestack.model.image import Codec, ImageSpec, Level
+from fusestack.model.stage import Stage, Target
+
+
+@dataclass(frozen=True)
+class ToyCompute:
+    """Value = global index; faults per block: ``fail``, ``die``, ``ok`` for the first, second ... try."""
+
+    folder: str
+    grid: Grid
+    faults: dict[int, tuple[str, ...]]
+    seconds: float = 0.0
+
+    def __call__(self, box: Box) -> np.ndarray[Any, Any] | None:
+        block = self.grid.number([a // b for a, b in zip(box.start, self.grid.block, strict=True)])
+        tries = tries_of(self.folder, block)
+        Path(self.folder, f"{block}.{tries}.try").touch()
+        time.sleep(self.seconds)
+        fate = dict(enumerate(self.faults.get(block, ()))).get(tries, "ok")
+        if fate == "fail":
+            raise ValueError(f"fault in block {block}")
+        if fate == "refuse":
+            raise OutputError("disk full")
+        if fate == "die":
+            os._exit(9)
+        if fate == "empty":
+            return None
+        return np.full(box.shape, block, dtype=np.uint16)
+
+    def warm_up(self) -> None:
+        pass
+
+
+def tries_of(folder: str, block: int) -> int:
+    return len(list(Path(folder).glob(f"{block}.*.try")))
+
+
+class ToyWriter:
+    """One small file per block."""
+
+    def __init__(self, spec: ImageSpec, work: str) -> None:
+        self.folder = Path(spec.path)
+
+    def write(self, level: int, box: Box, pixels: np.ndarray[Any, Any]) -> int:
+        path = self.folder / ("-".join(map(str, box.start)) + ".json")
+        path.write_text(json.dumps([int(pixels.flat[0]), list(pixels.shape)]))
+        return pixels.nbytes
+
+
+def toy_stage(folder: Path, blocks: int, faults: dict[int, tuple[str, ...]] | None = None, seconds: float = 0) -> Stage:
+    shape = (1, 1, 1, 1, 4 * blocks - 1)
+    grid = Grid(shape, (1, 1, 1, 1, 4))
+    (folder / "tries").mkdir(exist_ok=True, parents=True)
+    (folder / "out").mkdir(exist_ok=True)
+    level = Level((1, 1, 1), shape, grid.block, None, grid.block)
+    image = ImageSpec(
+        str(folder / "out"), "toy", "uint16", (level,), Codec(), (1, 1, 1), (0, 0, 0), None, (0,), (), 0.0
+    )
+    target = Target("tests.taskgraph.toys:ToyWriter", image, 0, str(folder / "work"))
+    compute = ToyCompute(str(folder / "tries"), grid, faults or {}, seconds)
+    return Stage("toy", grid, compute, target, "f" * 64, 1000)
+
+
+def written(folder: Path) -> dict[int, int]:
+    """Value of every block's file by the block's start."""
+    values = {}
+    for path in (folder / "out").glob("*.json"):
+        value, _ = json.loads(path.read_text())
+        values[int(path.stem.split("-")[-1]) // 4] = value
+    return values
