@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
+from fusestack.taskgraph.driver import run_stage
+from fusestack.taskgraph.executor import Executor, ProcessExecutor, ThreadExecutor
 
 from fusestack.model.grid import Grid
 from fusestack.model.image import Codec, ImageSpec, Level
 from fusestack.model.stage import Stage, Target
-from fusestack.taskgraph.driver import run_stage
-from fusestack.taskgraph.executor import Executor, ProcessExecutor, ThreadExecutor
 from fusestack.taskgraph.ledger import Ledger
 
 if TYPE_CHECKING:

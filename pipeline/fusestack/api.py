@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import xarray
+    from distributed import Client
     from numpy.typing import NDArray
 
     from fusestack.config.load import LoadedConfig
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from fusestack.planning.plan import Plan, PlannedImage
     from fusestack.project.model import Project
     from fusestack.running.runner import RunReport
+    from fusestack.taskgraph.collection import Job
     from fusestack.taskgraph.events import Listener
 
 _CHUNKS = (64, 256, 256)
@@ -72,8 +74,11 @@ def run(
     *,
     force: bool = False,
     listener: Listener | None = None,
+    client: Client | None = None,
 ) -> RunReport:
     """Make everything a configuration asks for; a rerun skips what is already done.
+
+    Runs the graph of `graph` under a lock, with rounds of retries, records and a report.
 
     Parameters
     ----------
@@ -84,21 +89,71 @@ def run(
         Start over.
     listener : callable, optional
         Takes the events of the run (`fusestack.taskgraph.events`), for progress.
+    client : distributed.Client, optional
+        Whose workers run it. Without one, an active client is used, as everywhere in dask, unless the configuration
+        names a scheduler.
 
     Raises
     ------
     ConfigError, InputError, BlockError, OutputError
+
+    Examples
+    --------
+    >>> report = fusestack.run("fuse.yaml", ["fusion.downsampling=2"])  # doctest: +SKIP
+    >>> report.outputs  # doctest: +SKIP
+    ('/data/fused.ome.zarr',)
     """
     from fusestack.display.report import report_path, write_report
+    from fusestack.planner import make_plan
     from fusestack.planning.plan import Plan
     from fusestack.running.runner import run_plan
     from fusestack.storage import identity_of
 
-    planned = config if isinstance(config, Plan) else plan(config, overrides)
-    report = run_plan(planned, force=force, listener=listener)
+    if isinstance(config, Plan):
+        planned = config
+    else:
+        loaded = _loaded(config, overrides)
+        if client is None and "scheduler" not in loaded.config.execution.model_fields_set:
+            client = _active_client()
+        planned = make_plan(loaded, client)
+    report = run_plan(planned, force=force, listener=listener, client=client)
     if not report.reused_all or identity_of(report_path(planned)) is None:
         write_report(planned, report)
     return report
+
+
+def graph(config: str | Path | Mapping[str, Any] | Plan, overrides: Sequence[str] = ()) -> Job:
+    """What a configuration asks for as one dask collection: a layer a stage, a task a batch of blocks.
+
+    Reads metadata only and writes nothing until it is computed, by any dask scheduler. Its graph is what is missing
+    now; see `fusestack.taskgraph.collection.Job` for what it does not do and `run` does.
+
+    Parameters
+    ----------
+    config : str, Path, mapping or Plan
+    overrides : sequence of str
+        ``key.path=value`` as for ``--set``.
+
+    Returns
+    -------
+    Job
+        Computes to the paths of the images.
+
+    Raises
+    ------
+    ConfigError, InputError
+    OutputError
+        If an output exists that this configuration did not make.
+
+    Examples
+    --------
+    >>> job = fusestack.graph("fuse.yaml")  # doctest: +SKIP
+    >>> dask.compute(job, my_own_delayed, scheduler="threads")  # doctest: +SKIP
+    """
+    from fusestack.planning.plan import Plan
+    from fusestack.running.jobs import job_of_plan
+
+    return job_of_plan(config if isinstance(config, Plan) else plan(config, overrides))
 
 
 def fuse(project: Project | str | Path | Sequence[View], **options: Any) -> xarray.DataArray:
@@ -297,6 +352,20 @@ def design(project: Project | str | Path | Sequence[View], **options: Any) -> Fu
             "select the views of one of them, or use timepoint_channel"
         )
     return found.images[0]
+
+
+def _active_client() -> Client | None:
+    """Client that dask would use by default."""
+    import sys
+
+    if "distributed" not in sys.modules:
+        return None
+    from distributed import default_client
+
+    try:
+        return default_client()
+    except ValueError:
+        return None
 
 
 def _compute_chunk(compute: FuseBlocks, block_info: Any = None) -> NDArray[Any]:

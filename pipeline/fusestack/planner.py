@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fusestack.config.focus import Focus
 from fusestack.config.load import unsupported
@@ -22,8 +22,14 @@ CACHE = "cache.fusestack"
 """Folder beside the output where stages are kept that outputs are made of."""
 
 
-def make_plan(loaded: LoadedConfig) -> Plan:
+def make_plan(loaded: LoadedConfig, client: Any = None) -> Plan:
     """Plan a configuration.
+
+    Parameters
+    ----------
+    loaded : LoadedConfig
+    client : distributed.Client, optional
+        Whose workers will run it.
 
     Raises
     ------
@@ -44,7 +50,7 @@ def make_plan(loaded: LoadedConfig) -> Plan:
         focus, unused = _with_output(focus, config.output)
     if fuses and config.output is None:
         raise ConfigError(f"{loaded.name}: output.path is missing; say where the fused image goes")
-    resources = resolve_resources(config.execution, loaded.folder)
+    resources = resolve_resources(config.execution, loaded.folder, client)
     cache = cache_folder(loaded)
     fusion: FusionPlan | None = None
     focused: FocusPlan | None = None

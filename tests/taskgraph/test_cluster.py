@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from fusestack.taskgraph.cluster import at_address
 
 from fusestack.model.errors import BlockError, ConfigError
-from fusestack.taskgraph.cluster import at_address
 from fusestack.taskgraph.ledger import Ledger
 from tests.taskgraph.test_executors import drive
 from tests.taskgraph.toys import toy_stage, written

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from fusestack.taskgraph.driver import StageOutcome, run_stage
+from fusestack.taskgraph.executor import Executor, ProcessExecutor, ThreadExecutor
 
 from fusestack.model.stage import Stage
-from fusestack.taskgraph.driver import StageOutcome, run_stage
 from fusestack.taskgraph.events import BlocksEnded, Event, StageEnded
-from fusestack.taskgraph.executor import Executor, ProcessExecutor, ThreadExecutor
 from fusestack.taskgraph.ledger import Ledger
 from tests.taskgraph.toys import toy_stage, tries_of, written
 

@@ -51,8 +51,8 @@ class _Rate:
         self.failed = 0
 
     def add(self, event: BlocksEnded) -> None:
-        self.done += sum(r.error is None for r in event.results)
-        self.failed += sum(r.error is not None for r in event.results)
+        self.done += event.count
+        self.failed += len(event.failed)
         self.bytes += event.bytes
 
     @property

@@ -13,7 +13,10 @@ A message has three parts: where, what, way out. ``cli/`` catches the base class
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class FusestackError(Exception):
@@ -48,9 +51,20 @@ class InputError(FusestackError, OSError):
 
 
 class BlockError(FusestackError, RuntimeError):
-    """Blocks failed after all retries; what succeeded is kept."""
+    """Blocks failed after all retries; what succeeded is kept.
+
+    Parameters
+    ----------
+    *problems : str
+    tracebacks : sequence of str
+        Where the failures that are named arose, on the workers.
+    """
 
     exit_code = 4
+
+    def __init__(self, *problems: str, tracebacks: Sequence[str] = ()) -> None:
+        super().__init__(*problems)
+        self.tracebacks = tuple(tracebacks)
 
 
 class OutputError(FusestackError, OSError):

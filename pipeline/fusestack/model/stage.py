@@ -46,6 +46,26 @@ class Compute:
         return
 
 
+class Reduction(Compute):
+    """A compute whose blocks can be put together from blocks of the array below it while these are in memory."""
+
+    below: StoredArray
+    factors: tuple[int, int, int]
+    """Pixels of the array below in one pixel, z, y, x."""
+
+    def part(self, pixels: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any] | None:
+        """The part that pixels of the array below become, as the call would have it; None where it is blank.
+
+        Parameters
+        ----------
+        pixels : array[t, c, z, y, x]
+            Begin at a multiple of the factors.
+        shape : tuple of int
+            Of the part, t, c, z, y, x; pixels beyond it are not used.
+        """
+        raise NotImplementedError
+
+
 class ImageWriter(Protocol):
     """Pixels out: one image of one format; resolved from ``Target.writer``, opened where it is used."""
 
@@ -206,6 +226,12 @@ class Stage:
         """Name of the stage for ledgers and logs, safe as a file name."""
         return f"{self.name.replace('/', '-')}-{self.fingerprint[:12]}"
 
+    def place(self, block: int) -> str:
+        """A block for people: ``stage fuse, block 3 (x 0..63, ...)``."""
+        low, high = self.grid.box(block).inclusive()
+        region = ", ".join(f"{axis} {a}..{b}" for axis, a, b in zip("xyzct", low, high, strict=True))
+        return f"stage {self.name}, block {block} ({region})"
+
     @property
     def array(self) -> StoredArray:
         """What it writes, for the stages that read it."""
@@ -213,30 +239,30 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class BlockResult:
-    """What became of one block; a failure is a value here, not an exception that crosses machines.
+class BlockFailure:
+    """What went wrong with a block: a value, not an exception that crosses machines.
 
     Parameters
     ----------
     block : int
-    seconds : float
-    pixels : int
-    bytes_written : int
-    error : str or None
-        What went wrong, in one sentence.
+    place : str
+        Stage, block and region, for people.
+    error : str
+        In one sentence.
     details : str
-        Traceback of the error.
+        Traceback.
     hopeless : bool
         The store refuses (full disk, no permission): other blocks will fail alike.
     """
 
     block: int
-    seconds: float
-    pixels: int
-    bytes_written: int
-    error: str | None = None
+    place: str
+    error: str
     details: str = field(default="", repr=False)
     hopeless: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.error}"
 
 
 @functools.lru_cache(maxsize=64)

@@ -25,6 +25,27 @@ class PlannedFusion:
 
 
 @dataclass(frozen=True)
+class Product:
+    """An image as records know it: what was made where, and of what.
+
+    Parameters
+    ----------
+    target : Target
+        Level 0.
+    fingerprint : str
+    stages : tuple of str
+        Their keys; stage n makes level n.
+    components : mapping
+        What the fingerprint is made of, for people.
+    """
+
+    target: Target
+    fingerprint: str
+    stages: tuple[str, ...]
+    components: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class PlannedImage:
     """One image of a plan.
 
@@ -60,6 +81,11 @@ class PlannedImage:
     project: str | None = None
     overwrite: bool = False
     notes: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def product(self) -> Product:
+        """As records know it."""
+        return Product(self.target, self.fingerprint, tuple(stage.key for stage in self.stages), self.components)
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fusestack import kernels
 from fusestack.model.geometry import Box
-from fusestack.model.stage import Along, Compute
+from fusestack.model.stage import Along, Reduction
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -70,7 +71,7 @@ def _is_blank(pixels: NDArray[Any], fill: float) -> bool:
 
 
 @dataclass(frozen=True)
-class BlockMean(Compute):
+class BlockMean(Reduction):
     """Pixels of a level: rounded means of blocks of the stored level below it (reference 5.4).
 
     Parameters
@@ -92,21 +93,30 @@ class BlockMean(Compute):
     def __call__(self, box: Box) -> NDArray[Any] | None:
         """Compute a region t, c, z, y, x; None where the level below holds nothing but the fill value."""
         image = self.below.target.image
-        out = np.empty(box.shape, dtype=image.dtype)
-        empty = True
-        for t in range(box.start[0], box.stop[0]):
-            for c in range(box.start[1], box.stop[1]):
-                for start in range(box.start[2], box.stop[2], self.slab):
-                    stop = min(start + self.slab, box.stop[2])
-                    source = self._source(Box((t, c, start, *box.start[3:]), (t + 1, c + 1, stop, *box.stop[3:])))
-                    pixels = self.below.read(source)[0, 0]
-                    part = out[t - box.start[0], c - box.start[1], start - box.start[2] : stop - box.start[2]]
-                    if _is_blank(pixels, image.fill):
-                        part[...] = image.fill
-                    else:
-                        empty = False
-                        part[...] = kernels.downsample.block_mean(pixels, self.factors, _int3(part.shape))
-        return None if empty else out
+        out: NDArray[Any] | None = None
+        for start in range(box.start[2], box.stop[2], self.slab):
+            stop = min(start + self.slab, box.stop[2])
+            slab = Box((*box.start[:2], start, *box.start[3:]), (*box.stop[:2], stop, *box.stop[3:]))
+            found = self.part(self.below.read(self._source(slab)), slab.shape)
+            if found is not None:
+                out = np.full(box.shape, image.fill, image.dtype) if out is None else out
+                out[:, :, start - box.start[2] : stop - box.start[2]] = found
+        return out
+
+    def part(self, pixels: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any] | None:
+        """See `Reduction.part`."""
+        if _is_blank(pixels, self.below.target.image.fill) and self._keeps_fill:
+            return None
+        out = np.empty(shape, dtype=pixels.dtype)
+        for place in np.ndindex(shape[:2]):
+            out[place] = kernels.downsample.block_mean(pixels[place], self.factors, _int3(shape[2:]))
+        return out
+
+    @cached_property
+    def _keeps_fill(self) -> bool:
+        """Whether the mean of blank pixels is blank to the last bit; thirds of a float32 may not be."""
+        blank = np.full(self.factors, self.below.target.image.fill, self.below.dtype)
+        return _is_blank(kernels.downsample.block_mean(blank, self.factors, (1, 1, 1)), self.below.target.image.fill)
 
     def _source(self, box: Box) -> Box:
         shape = self.below.shape

@@ -52,7 +52,7 @@ class Resources:
         return (self.memory - WORKER_BYTES) // self.threads_per_worker
 
 
-def resolve_resources(execution: Execution, folder: Path) -> Resources:
+def resolve_resources(execution: Execution, folder: Path, client: Any = None) -> Resources:
     """Turn ``auto`` into numbers.
 
     Parameters
@@ -60,12 +60,16 @@ def resolve_resources(execution: Execution, folder: Path) -> Resources:
     execution : Execution
     folder : Path
         Profiles are looked for here.
+    client : distributed.Client, optional
+        Whose workers there are; the configuration's are not used.
 
     Raises
     ------
     ConfigError
         If the profile is missing or not a mapping.
     """
+    if client is not None:
+        return _of_client(client, execution)
     local = execution.scheduler in ("threads", "processes", "distributed")
     workers = execution.workers
     if workers == "auto":
@@ -81,6 +85,16 @@ def resolve_resources(execution: Execution, folder: Path) -> Resources:
         retries=execution.retries,
         profile={} if local or "://" in execution.scheduler else load_profile(execution.profile, folder),
     )
+
+
+def _of_client(client: Any, execution: Execution) -> Resources:
+    """Workers and memory of a client; its worker with least memory decides."""
+    workers = client.scheduler_info(n_workers=-1)["workers"].values()
+    threads = max((worker["nthreads"] for worker in workers), default=1)
+    limits = [worker["memory_limit"] for worker in workers if worker["memory_limit"]]
+    memory = execution.memory if execution.memory != "auto" else min(limits, default=_CLUSTER_MEMORY)
+    count = sum(worker["nthreads"] for worker in workers)
+    return Resources("client", max(1, count), threads, int(memory), execution.retries)
 
 
 def _machine_bytes() -> int:

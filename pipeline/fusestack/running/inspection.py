@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 from fusestack.model.errors import OutputError
 from fusestack.model.fingerprint import differing
 from fusestack.storage import folder_of, identity_of, is_address, open_folder
-from fusestack.taskgraph.ledger import Ledger
+from fusestack.taskgraph.ledger import ledger_of
 from fusestack.writers.folder import OutputFolder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from fusestack.model.stage import Stage
-    from fusestack.planning.plan import Plan, PlannedImage
+    from fusestack.planning.plan import Plan, PlannedImage, Product
 
 _RECORD = "made.json"
 
@@ -33,16 +33,6 @@ class StageState:
     needed: bool = True
 
 
-def ledger_of(stage: Stage) -> Ledger:
-    """Read which blocks of a stage are finished."""
-    return Ledger(ledger_path(stage.target.work, stage.key), stage.grid.count)
-
-
-def ledger_path(work: str, key: str) -> str:
-    """Where the finished blocks of a stage are recorded."""
-    return f"{work}/ledger/{key}.txt"
-
-
 def finished(stage: Stage) -> int:
     """Blocks of a stage of the cache that are there."""
     return ledger_of(stage).finished if stage.target.open().exists() else 0
@@ -54,7 +44,7 @@ def inspect(plan: Plan, *, force: bool = False) -> list[StageState]:
     needed = _statistics_needed(plan, force=force)
     for image in plan.images:
         record = read_record(image.target.work)
-        kept = len(image.stages) if is_started(image, record) and not force else stages_kept(image, record, force)
+        kept = levels_there(image.product, record, force=force)
         reason = "not begun yet" if kept else _reason(image, record, force=force)
         for number, stage in enumerate(image.stages):
             done = ledger_of(stage).finished if number < kept else 0
@@ -96,7 +86,7 @@ def _statistics_needed(plan: Plan, *, force: bool) -> set[str]:
 
 def _all_made(plan: Plan) -> bool:
     return all(
-        is_started(image, read_record(image.target.work)) and ledger_of(image.stages[0]).complete
+        is_started(image.product, read_record(image.target.work)) and ledger_of(image.stages[0]).complete
         for image in plan.images
     )
 
@@ -116,7 +106,7 @@ def check_outputs(plan: Plan, *, force: bool = False) -> None:
         record = read_record(image.target.work)
         path = image.target.image.path
         key = "output" if image.fusion is not None else "focus.output"
-        if not _exists(image) and not is_started(image, record):
+        if not _exists(image) and not is_started(image.product, record):
             continue
         if path not in record:
             problems.append(
@@ -170,21 +160,37 @@ def write_json(path: str, content: Any) -> None:
         raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
-def stages_kept(image: PlannedImage, record: Mapping[str, Any], force: bool) -> int:
+def stages_kept(product: Product, record: Mapping[str, Any]) -> int:
     """How many stages at the beginning are those of the image that is there; stage n makes level n."""
+    old = record.get(product.target.image.path, {}).get("stages", [])
+    same = 0
+    while same < min(len(old), len(product.stages)) and old[same] == product.stages[same]:
+        same += 1
+    return product.target.open().levels_kept(same) if same else 0
+
+
+def is_started(product: Product, record: Mapping[str, Any]) -> bool:
+    """Whether this very image is there, finished or not."""
+    known = record.get(product.target.image.path)
+    return known is not None and known["fingerprint"] == product.fingerprint and product.target.open().exists()
+
+
+def levels_there(product: Product, record: Mapping[str, Any], *, force: bool) -> int:
+    """How many levels a run would go on with."""
     if force:
         return 0
-    old = record.get(image.target.image.path, {}).get("stages", [])
-    same = 0
-    while same < min(len(old), len(image.stages)) and old[same] == image.stages[same].key:
-        same += 1
-    return image.target.open().levels_kept(same) if same else 0
+    return len(product.stages) if is_started(product, record) else stages_kept(product, record)
 
 
-def is_started(image: PlannedImage, record: Mapping[str, Any]) -> bool:
-    """Whether this very image is there, finished or not."""
-    known = record.get(image.target.image.path)
-    return known is not None and known["fingerprint"] == image.fingerprint and image.target.open().exists()
+def finished_mark(product: Product) -> str:
+    """File in the work folder that says that an image is complete, its metadata and its project too."""
+    return f"{product.target.work}/finished/{product.fingerprint[:12]}"
+
+
+def is_finished(image: PlannedImage) -> bool:
+    """Whether an image is complete, and its project there."""
+    there = image.project is None or identity_of(image.project) is not None
+    return there and identity_of(finished_mark(image.product)) is not None
 
 
 def _reason(image: PlannedImage, record: Mapping[str, Any], *, force: bool) -> str:

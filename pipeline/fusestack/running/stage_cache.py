@@ -10,15 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fusestack.model.errors import OutputError
-from fusestack.running.inspection import ledger_path
 from fusestack.running.lock import output_lock, shared_lock
 from fusestack.storage import is_address, open_folder
-from fusestack.taskgraph.ledger import forget_ledger
+from fusestack.taskgraph.ledger import forget_ledger, ledger_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from fusestack.model.stage import Stage
+    from fusestack.model.stage import Stage, Target
 
 ENTRY = "entry.json"
 LOCK = "lock"
@@ -46,33 +45,35 @@ def cache_entry(stage: Stage) -> Iterator[None]:
         If the folder cannot be written.
     """
     work = stage.target.work
-    with output_lock(f"{work}/lock", work, wait=True):
-        _make(stage)
+    with output_lock(f"{work}/{LOCK}", work, wait=True):
         yield
 
 
-def _make(stage: Stage) -> None:
-    writer = stage.target.open()
+def make_entry(stage: str, key: str, target: Target) -> None:
+    """Make the folder of a stage, where it is not there, and note that it is used.
+
+    Parameters
+    ----------
+    stage, key : str
+        Its name and its key.
+    target : Target
+
+    Raises
+    ------
+    OutputError
+        If the folder cannot be written.
+    """
+    writer = target.open()
     if not writer.exists():
-        forget_ledger(ledger_path(stage.target.work, stage.key))
+        forget_ledger(ledger_path(target.work, key))
         # whatever is left there is ours, also where so much is missing that it is no image any more
-        open_folder(stage.target.work).delete_tree(stage.target.image.path.rpartition("/")[2])
-    facts = {
-        "stage": stage.name,
-        "title": stage.target.image.name,
-        "fingerprint": stage.fingerprint,
-        "used": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
+        open_folder(target.work).delete_tree(target.image.path.rpartition("/")[2])
+    facts = {"stage": stage, "title": target.image.name, "used": datetime.now(UTC).isoformat(timespec="seconds")}
     try:
-        open_folder(stage.target.work).put(ENTRY, [json.dumps(facts).encode()])
+        open_folder(target.work).put(ENTRY, [json.dumps(facts).encode()])
     except OSError as error:
-        raise OutputError(f"{stage.target.work}/{ENTRY}: cannot be written: {error.strerror or error}") from error
+        raise OutputError(f"{target.work}/{ENTRY}: cannot be written: {error.strerror or error}") from error
     writer.create()
-
-
-def forget_entry(stage: Stage) -> None:
-    """Have a stage of the cache computed again."""
-    forget_ledger(ledger_path(stage.target.work, stage.key))
 
 
 def cache_entries(cache: str) -> list[CacheEntry]:

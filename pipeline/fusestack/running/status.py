@@ -48,6 +48,7 @@ class StatusFile:
                     "machine": platform.node(),
                     "started": now,
                     "workers": event.workers,
+                    "dashboard": event.dashboard,
                     "blocks": event.blocks,
                     "done": event.done,
                     "done_before": event.done,
@@ -56,15 +57,13 @@ class StatusFile:
                     "errors": [],
                 }
             case StageStarted():
-                state["stage"] = event.stage
                 stage = {"title": event.title, "blocks": event.blocks, "done": event.done, "bytes": event.bytes}
                 state["stages"][event.stage] = {"started": now, "seconds": 0.0, "failed": 0, "retries": 0} | stage
             case BlocksEnded():
-                finished = sum(r.error is None for r in event.results)
-                state["stages"][event.stage]["done"] += finished
-                state["done"] += finished
+                state["stages"][event.stage]["done"] += event.count
+                state["done"] += event.count
                 state["bytes"] += event.bytes
-                errors = [{"stage": event.stage, "block": r.block, "error": r.error} for r in event.results if r.error]
+                errors = [{"stage": event.stage, "block": f.block, "error": f.error} for f in event.failed]
                 state["errors"] = (state["errors"] + errors)[-_ERRORS_SHOWN:]
             case StageEnded():
                 state["stages"][event.stage] |= {

@@ -6,23 +6,24 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 if TYPE_CHECKING:
-    from fusestack.model.stage import BlockResult
+    from fusestack.model.stage import BlockFailure
 
 
 @dataclass(frozen=True)
 class RunStarted:
-    """A run begins; `blocks` and `done` count over all its stages."""
+    """A run begins; `blocks` and `done` count over all its stages. `dashboard`: where dask shows its work, or empty."""
 
     output: str
     stages: tuple[str, ...]
     blocks: int
     done: int
     workers: int
+    dashboard: str = ""
 
 
 @dataclass(frozen=True)
 class StageStarted:
-    """A stage begins; `done` of its `blocks` were finished by an earlier run."""
+    """A stage is to be done, after or beside others; `done` of its `blocks` were finished by an earlier run."""
 
     stage: str
     title: str
@@ -33,16 +34,27 @@ class StageStarted:
 
 @dataclass(frozen=True)
 class BlocksEnded:
-    """Blocks came back from a worker, finished or failed."""
+    """Blocks of a stage came back from a worker.
+
+    Parameters
+    ----------
+    stage : str
+    done : tuple of range
+        Finished ones.
+    bytes : int
+        Of their pixels, uncompressed.
+    failed : tuple of BlockFailure
+    """
 
     stage: str
-    results: tuple[BlockResult, ...]
-    itemsize: int
+    done: tuple[range, ...]
+    bytes: int
+    failed: tuple[BlockFailure, ...] = ()
 
     @property
-    def bytes(self) -> int:
-        """Uncompressed bytes of the finished blocks."""
-        return sum(r.pixels for r in self.results if r.error is None) * self.itemsize
+    def count(self) -> int:
+        """Number of finished blocks."""
+        return sum(map(len, self.done))
 
 
 @dataclass(frozen=True)

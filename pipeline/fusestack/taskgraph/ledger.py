@@ -1,48 +1,71 @@
-"""Which blocks of a stage are finished: an append-only text that survives a kill at any moment."""
+"""Which blocks of a stage are finished: ticks that survive a kill at any moment, on any machine.
+
+A ledger is a folder. Every task that finishes blocks keeps one small file there, written as a whole; when the stage
+ends they are merged into one.
+"""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, Self
+import time
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fusestack.model.errors import OutputError
-from fusestack.storage import folder_of, is_address, open_store
+from fusestack.storage import folder_of, is_address, open_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from io import BufferedWriter
+    from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from fusestack.model.stage import Stage
+
+_MERGED = "all"
+_TICK_SECONDS = 0.25
+_TICK_SECONDS_OF_STORES = 5.0
+
+
+def ledger_path(work: str, key: str) -> str:
+    """Folder where the finished blocks of a stage are ticked off."""
+    return f"{work}/ledger/{key}"
+
+
+def ledger_of(stage: Stage) -> Ledger:
+    """Read which blocks of a stage are finished."""
+    return Ledger(ledger_path(stage.target.work, stage.key), stage.grid.count)
 
 
 class Ledger:
     """Finished blocks of one stage.
 
-    A line ``start stop`` is a run of finished blocks. A line that a kill tore off has no newline: it is ignored when
-    reading and cut off before the next one is written. One process writes at a time (the output's lock sees to that).
-
     Parameters
     ----------
     path : str or Path
-        File or address of this stage, named after its fingerprint; created with the first record.
+        Folder or address of this stage, named after its fingerprint; made with the first tick.
     count : int
         Blocks of the stage.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be read.
     """
 
     def __init__(self, path: str | Path, count: int) -> None:
         self.path = str(path)
         self.done: NDArray[np.bool_] = np.zeros(count, dtype=bool)
-        self._log: _Log = _ObjectLog(self.path) if is_address(self.path) else _FileLog(Path(path))
+        self._folder = open_folder(self.path, scratch="")
         try:
-            text = self._log.read()
+            self._files = [name for name in self._folder.entries() if not name.startswith(".")]
+            texts = [self._folder.get(name) or b"" for name in self._files]
         except OSError as error:
             raise OutputError(
                 f"{path}: cannot read the record of finished blocks: {error.strerror or error}"
             ) from error
-        for start, stop in _runs(text):
-            self.done[max(0, start) : stop] = True
+        for run in (run for text in texts for run in _runs(text)):
+            self.tick(run)
 
     @property
     def complete(self) -> bool:
@@ -56,37 +79,80 @@ class Ledger:
 
     def missing(self) -> list[range]:
         """Runs of blocks that are not finished, in order."""
-        edges = np.flatnonzero(np.diff(np.concatenate([[True], self.done, [True]]).astype(np.int8)))
-        return [range(int(a), int(b)) for a, b in edges.reshape(-1, 2)]
+        return runs_of(np.flatnonzero(~self.done))
 
-    def record(self, blocks: Iterable[int]) -> None:
-        """Tick off finished blocks; on return they are in the file.
+    def tick(self, blocks: range) -> None:
+        """Take notice of blocks that a task has ticked off."""
+        self.done[max(0, blocks.start) : blocks.stop] = True
+
+    def merge(self) -> None:
+        """Make one file of many; what a running task ticks off meanwhile stays.
 
         Raises
         ------
         OutputError
-            If the file cannot be written.
+            If it cannot be written.
         """
-        numbers = np.unique(np.fromiter(blocks, dtype=np.int64))
-        if not numbers.size:
+        if not self._files or self._files == [_MERGED]:
             return
-        self.done[numbers] = True
-        breaks = np.flatnonzero(np.diff(numbers) != 1) + 1
-        lines = "".join(f"{run[0]} {run[-1] + 1}\n" for run in np.split(numbers, breaks))
         try:
-            self._log.append(lines.encode())
+            self._folder.put(_MERGED, [_text(np.flatnonzero(self.done))])
+            for name in self._files:
+                if name != _MERGED:
+                    self._folder.delete(name)
         except OSError as error:
             raise OutputError(f"{self.path}: cannot record finished blocks: {error.strerror or error}") from error
+        self._files = [_MERGED]
 
-    def close(self) -> None:
-        """Close the file; recording again opens it again."""
-        self._log.close()
 
-    def __enter__(self) -> Self:
-        return self
+class Ticks:
+    """What one task ticks off of one stage: a file that it alone writes, as a whole, some times a second.
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    Parameters
+    ----------
+    stage : Stage
+    name : str
+        Of the batch: a task that is repeated finds what it has done.
+    """
+
+    def __init__(self, stage: Stage, name: str) -> None:
+        self.path = ledger_path(stage.target.work, stage.key)
+        self._name = name
+        self._folder = open_folder(self.path, scratch="")
+        self._interval = _TICK_SECONDS_OF_STORES if is_address(self.path) else _TICK_SECONDS
+        self._written = time.monotonic()
+        self._new = False
+        self._own: set[int] = set()
+        for run in _runs(self._folder.get(name) or b""):
+            self._own.update(run)
+        self._before = [(run.start, run.stop) for run in _runs(self._folder.get(_MERGED) or b"")]
+
+    def __contains__(self, block: int) -> bool:
+        return block in self._own or any(start <= block < stop for start, stop in self._before)
+
+    def add(self, block: int) -> None:
+        """Tick off a block whose pixels are written; it is in the file soon, or with `flush`."""
+        self._own.add(block)
+        self._new = True
+        if time.monotonic() - self._written > self._interval:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write the file.
+
+        Raises
+        ------
+        OutputError
+            If it cannot be written.
+        """
+        if not self._new:
+            return
+        try:
+            self._folder.put(self._name, [_text(np.array(sorted(self._own), dtype=np.int64))])
+        except OSError as error:
+            raise OutputError(f"{self.path}: cannot record finished blocks: {error.strerror or error}") from error
+        self._new = False
+        self._written = time.monotonic()
 
 
 def forget_ledger(path: str | Path) -> None:
@@ -95,86 +161,25 @@ def forget_ledger(path: str | Path) -> None:
     folder.delete_tree(name)
 
 
-def _runs(text: bytes) -> list[tuple[int, int]]:
-    runs = []
+def runs_of(numbers: NDArray[np.int64] | Iterable[int]) -> list[range]:
+    """Runs of neighbours among sorted numbers."""
+    blocks = np.asarray(numbers, dtype=np.int64)
+    if not blocks.size:
+        return []
+    ends = np.flatnonzero(np.diff(blocks) != 1)
+    starts, stops = blocks[np.r_[0, ends + 1]], blocks[np.r_[ends, blocks.size - 1]] + 1
+    return [range(int(a), int(b)) for a, b in zip(starts, stops, strict=True)]
+
+
+def _text(blocks: NDArray[np.int64]) -> bytes:
+    return "".join(f"{run.start} {run.stop}\n" for run in runs_of(blocks)).encode()
+
+
+def _runs(text: bytes) -> list[range]:
+    """Runs in a file; a line that was torn off (copied while it was written) counts nothing."""
+    found = []
     for line in text[: text.rfind(b"\n") + 1].splitlines():
         words = line.split()
         if len(words) == 2 and all(word.isdigit() for word in words):
-            runs.append((int(words[0]), int(words[1])))
-    return runs
-
-
-class _Log(Protocol):
-    """A text that grows by whole lines."""
-
-    def read(self) -> bytes: ...
-
-    def append(self, lines: bytes) -> None: ...
-
-    def close(self) -> None: ...
-
-
-class _FileLog:
-    """One file, opened with the first line."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._file: BufferedWriter | None = None
-
-    def read(self) -> bytes:
-        try:
-            return self.path.read_bytes()
-        except (FileNotFoundError, NotADirectoryError):
-            return b""
-
-    def append(self, lines: bytes) -> None:
-        if self._file is None:
-            self._file = _open_for_append(self.path)
-        self._file.write(lines)
-        self._file.flush()
-
-    def close(self) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None
-
-
-class _ObjectLog:
-    """Objects in a row, because a store cannot append; merged into one where the log is closed.
-
-    Lines may be there twice for a moment, which changes nothing: they say what is finished.
-    """
-
-    def __init__(self, address: str) -> None:
-        self._folder = open_store(address)
-        self._names: list[str] = []
-        self._written = 0
-
-    def read(self) -> bytes:
-        self._names = self._folder.entries()
-        return b"".join(self._folder.get(name) or b"" for name in self._names)
-
-    def append(self, lines: bytes) -> None:
-        name = f"{1 + int(self._names[-1]) if self._names else 0:010d}"
-        self._folder.put(name, [lines])
-        self._names.append(name)
-        self._written += 1
-
-    def close(self) -> None:
-        if self._written > 1:
-            old = self._names[:]
-            self.append(self.read())
-            for name in old:
-                self._folder.delete(name)
-        self._written = 0
-
-
-def _open_for_append(path: Path) -> BufferedWriter:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.exists():
-        text = path.read_bytes()
-        torn = len(text) - (text.rfind(b"\n") + 1)
-        if torn:
-            with path.open("r+b") as file:
-                file.truncate(len(text) - torn)
-    return path.open("ab")
+            found.append(range(int(words[0]), int(words[1])))
+    return found

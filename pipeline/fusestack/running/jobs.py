@@ -1,0 +1,37 @@
+"""The graph of a plan as a dask collection."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from fusestack.running.inspection import check_outputs, inspect
+from fusestack.running.provenance import write_statistics
+from fusestack.running.units import units_of
+from fusestack.taskgraph.collection import Job
+from fusestack.taskgraph.job import Todo, build_graph
+from fusestack.taskgraph.ledger import ledger_of
+
+if TYPE_CHECKING:
+    from fusestack.planning.plan import Plan
+
+
+def job_of_plan(plan: Plan) -> Job:
+    """What is missing of a plan, as a collection; reads records only.
+
+    Raises
+    ------
+    OutputError
+        If an output exists that this plan did not make.
+    """
+    check_outputs(plan)
+    units = units_of(plan)
+    begun = {state.stage.key for state in inspect(plan) if state.done}
+    missing = {stage.key: ~ledger_of(stage).done for unit in units for stage in unit.stages}
+    for key, blocks in missing.items():
+        if key not in begun:  # what its ledger says is of an image that is gone
+            blocks[:] = True
+    resources = plan.resources
+    graph = build_graph(units, Todo(missing, missing), workers=resources.workers, memory=resources.block_bytes)
+    close = None if plan.statistics is None else partial(write_statistics, plan.statistics)
+    return Job.of_graph(graph, [image.target.image.path for image in plan.images], close)

@@ -1,0 +1,323 @@
+"""Who runs a graph: threads of this process, or dask.distributed - here, at an address, or started by a job system."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+from fusestack.model.errors import BlockError, ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from fusestack.taskgraph.job import Key, TaskGraph
+
+    Take = Callable[[Key, Any], None]
+    Lose = Callable[[Key, BaseException], None]
+
+NATIVE_THREADS = dict.fromkeys(
+    (
+        "OMP_NUM_THREADS",
+        "OPENBLAS_NUM_THREADS",
+        "MKL_NUM_THREADS",
+        "NUMEXPR_NUM_THREADS",
+        "NUMBA_NUM_THREADS",
+        "BLOSC_NTHREADS",
+    ),
+    "1",
+)
+JOB_SYSTEMS = {
+    "slurm": "SLURMCluster",
+    "pbs": "PBSCluster",
+    "sge": "SGECluster",
+    "lsf": "LSFCluster",
+    "htcondor": "HTCondorCluster",
+}
+_ANSWER_SECONDS = 15
+_START_SECONDS = 300
+_LONGEST_WITHOUT_WORKERS = 600
+_LOOK_SECONDS = 10
+_POLL_SECONDS = 0.01
+_LOST = "the dask scheduler is lost; what is done is kept, running again continues"
+
+
+class Backend(Protocol):
+    """Runs a graph.
+
+    Attributes
+    ----------
+    workers : int
+        Tasks that run at the same time.
+    """
+
+    workers: int
+
+    @property
+    def dashboard(self) -> str:
+        """Where its work is shown, or empty."""
+        ...
+
+    def execute(self, graph: TaskGraph, take: Take, lose: Lose) -> None:
+        """Run all tasks; `take` gets each result as it comes, `lose` each task whose worker died."""
+        ...
+
+    def drain(self) -> None:
+        """Wait until nothing of the last graph runs any more, or see to it that nobody waits for it."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *error: object) -> None: ...
+
+
+class Threads:
+    """Threads of this process, driven by dask's threaded scheduler; the kernels release the GIL."""
+
+    dashboard = ""
+
+    def __init__(self, workers: int) -> None:
+        self.workers = workers
+        self._pool = self._new_pool()
+
+    def _new_pool(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(self.workers, thread_name_prefix="fusestack")
+
+    def execute(self, graph: TaskGraph, take: Take, lose: Lose) -> None:
+        """See `Backend.execute`."""
+        from dask.callbacks import Callback
+        from dask.threaded import get
+
+        def after(key: Key, result: Any, *_: object) -> None:
+            take(key, result)
+
+        with Callback(posttask=after):
+            get(graph.tasks, list(graph.ends), pool=self._pool)
+
+    def drain(self) -> None:
+        """Wait for the blocks that are under way; the next graph gets new threads."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._pool = self._new_pool()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+
+class Cluster:
+    """Workers of dask.distributed.
+
+    Parameters
+    ----------
+    client : distributed.Client
+    owned : sequence of objects with ``close()``
+        Closed in the end, in this order.
+    expected : int
+        Workers that were asked for; they may still be on their way.
+    """
+
+    def __init__(self, client: Any, owned: Sequence[Any] = (), expected: int = 1) -> None:
+        self.client = client
+        self._owned = owned
+        self._expected = expected
+        self._seen = self._looked = time.monotonic()
+        self._futures: list[Any] = []
+        self.workers = expected
+        self._count_workers()
+
+    @property
+    def dashboard(self) -> str:
+        """Address of the dashboard, if this machine could show one."""
+        import importlib.util
+
+        return self.client.dashboard_link or "" if importlib.util.find_spec("bokeh") else ""
+
+    def execute(self, graph: TaskGraph, take: Take, lose: Lose) -> None:
+        """See `Backend.execute`.
+
+        Raises
+        ------
+        BlockError
+            If the scheduler is lost, or has had no worker for ten minutes.
+        """
+        from distributed import as_completed
+        from distributed.client import ClosedClientError
+
+        keys = [*graph.batches, *graph.ends]
+        try:
+            self._futures = self.client.get(graph.tasks, keys, sync=False)
+        except ClosedClientError as error:
+            raise BlockError(_LOST) from error
+        names = {future.key: key for future, key in zip(self._futures, keys, strict=True)}
+        finished = as_completed(self._futures, loop=self.client.loop, with_results=True, raise_errors=False)
+        left = len(keys)
+        while left:
+            while not finished.has_ready():
+                self._look_after_cluster()
+                time.sleep(_POLL_SECONDS)
+            future, result = next(finished)
+            left -= 1
+            key = names[future.key]
+            if future.status == "finished":
+                take(key, result)
+                continue
+            # with raise_errors=False a failed future yields (type, exception, traceback)
+            cause = result[1] if isinstance(result, tuple) else RuntimeError(str(result))
+            culprit = getattr(cause, "task", key)
+            if key in graph.batches and culprit == key:
+                lose(key, cause)
+            elif key in graph.ends and culprit == key:
+                raise cause
+            elif culprit not in graph.batches and culprit not in graph.ends and not _is_death(cause):
+                raise cause  # of a unit that cannot begin
+
+    def drain(self) -> None:
+        """Take back what has not begun, and let go of the results."""
+        if self.client.status == "running":
+            self.client.cancel([future for future in self._futures if not future.done()])
+        self._futures = []
+
+    def _look_after_cluster(self) -> None:
+        """See whether anybody is there: a lost scheduler answers no future, it stays silent."""
+        if self.client.status in ("closed", "closing"):
+            raise BlockError(_LOST)
+        now = time.monotonic()
+        if self.client.status != "running" or now - self._looked < _LOOK_SECONDS:
+            return
+        self._looked = now
+        self._count_workers()
+        if now - self._seen > _LONGEST_WITHOUT_WORKERS:
+            minutes = _LONGEST_WITHOUT_WORKERS // 60
+            raise BlockError(
+                f"the dask scheduler has had no worker for {minutes} minutes; "
+                "what is done is kept, start workers and run again to continue"
+            )
+
+    def _count_workers(self) -> None:
+        threads = sum(self.client.nthreads().values())
+        if threads:
+            self._seen = time.monotonic()
+        self.workers = max(self._expected, threads)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for thing in self._owned:
+            thing.close()
+
+
+def _is_death(cause: BaseException) -> bool:
+    return type(cause).__name__ == "KilledWorker"
+
+
+def _settings() -> dict[str, Any]:
+    return {
+        # a block that kills its worker shall not kill the others too
+        "distributed.scheduler.allowed-failures": 0,
+        "distributed.worker.multiprocessing-method": "spawn",
+        "distributed.nanny.pre-spawn-environ": NATIVE_THREADS,
+        # results are small: what fills the memory is a block, which neither spilling nor pausing makes smaller
+        "distributed.worker.memory.target": False,
+        "distributed.worker.memory.spill": False,
+        "distributed.worker.memory.pause": False,
+    }
+
+
+def local_cluster(workers: int, threads_per_worker: int, memory: int) -> Cluster:
+    """Start a dask cluster of processes on this machine.
+
+    Parameters
+    ----------
+    workers, threads_per_worker : int
+    memory : int
+        Bytes per worker.
+    """
+    import dask
+    from distributed import Client, LocalCluster
+
+    with dask.config.set(_settings()):
+        cluster = LocalCluster(
+            n_workers=workers,
+            threads_per_worker=threads_per_worker,
+            memory_limit=memory,
+            dashboard_address="127.0.0.1:0",  # a free port: another cluster may hold the usual one
+            processes=True,
+        )
+        client = Client(cluster, set_as_default=False)
+        return Cluster(client, (client, cluster), workers * threads_per_worker)
+
+
+def at_address(address: str) -> Cluster:
+    """Use the workers of a running dask scheduler.
+
+    Raises
+    ------
+    ConfigError
+        If nobody answers at the address, or the scheduler has no workers.
+    """
+    from distributed import Client
+
+    try:
+        client = Client(address, timeout=_ANSWER_SECONDS, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"execution.scheduler: no dask scheduler answers at {address} ({error}); "
+            "start one with 'dask scheduler' and workers with 'dask worker', or use scheduler: threads"
+        ) from error
+    try:
+        client.wait_for_workers(1, timeout=_ANSWER_SECONDS)
+    except TimeoutError as error:
+        client.close()
+        raise ConfigError(
+            f"execution.scheduler: the dask scheduler at {address} has no workers; start 'dask worker'"
+        ) from error
+    return Cluster(client, (client,))
+
+
+def job_cluster(system: str, workers: int, profile: Mapping[str, Any]) -> Cluster:
+    """Let a job system start the workers, and replace those that it ends.
+
+    Parameters
+    ----------
+    system : str
+        A key of `JOB_SYSTEMS`.
+    workers : int
+        Jobs.
+    profile : mapping
+        Keyword arguments of the dask-jobqueue cluster class.
+
+    Raises
+    ------
+    ConfigError
+        If dask-jobqueue is missing, the profile does not fit, or no worker comes.
+    """
+    try:
+        import dask_jobqueue
+    except ImportError as error:
+        raise ConfigError(
+            f"execution.scheduler: {system} needs dask-jobqueue; install it with: pip install 'fusestack[cluster]'"
+        ) from error
+    import dask
+    from distributed import Client
+
+    with dask.config.set(_settings()):
+        try:
+            cluster = getattr(dask_jobqueue, JOB_SYSTEMS[system])(**profile)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"execution.profile: {error}") from error
+        # scale() never replaces a lost job; adapt() does
+        cluster.adapt(minimum_jobs=workers, maximum_jobs=workers, interval="5s")
+        client = Client(cluster, set_as_default=False)
+        try:
+            client.wait_for_workers(1, timeout=_START_SECONDS)
+        except TimeoutError as error:
+            client.close()
+            cluster.close()
+            raise ConfigError(
+                f"execution.scheduler: no {system} worker started within {_START_SECONDS} s; "
+                f"look at the queue, and at the job that was submitted:\n{cluster.job_script()}"
+            ) from error
+        return Cluster(client, (client, cluster), workers)

@@ -1,0 +1,308 @@
+"""The graph of a job: a layer a stage, a task a batch of blocks, edges by region; and its collection for dask."""
+
+from __future__ import annotations
+
+import pickle
+import uuid
+import zlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+import numpy as np
+
+from fusestack.model.errors import BlockError, OutputError
+from fusestack.taskgraph.batches import cut, towers
+from fusestack.taskgraph.edges import edges
+from fusestack.taskgraph.tasks import LEFT_OUT, run_batch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from fusestack.model.stage import BlockFailure, Stage
+    from fusestack.taskgraph.batches import Layer, Tower
+
+    _Bools: TypeAlias = NDArray[np.bool_]
+
+
+class Begin(Protocol):
+    """Makes the container that a unit writes to; picklable, does no harm when it is called again."""
+
+    def __call__(self, *, locked: bool = False, force: bool = False) -> None:
+        """Make it; `locked` says that whoever runs the graph holds its lock, `force` that nothing is kept."""
+        ...
+
+
+Key: TypeAlias = "tuple[str, str | int]"
+_FAILURES_KEPT = 20
+_FAILURES_NAMED = 5
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Stages that begin and end together: those of an image, or one of the cache.
+
+    Parameters
+    ----------
+    stages : tuple of Stage
+    begin : Begin
+    end : callable
+        Completes it when all blocks are there; its value is the result. Picklable and repeatable.
+    """
+
+    stages: tuple[Stage, ...]
+    begin: Begin
+    end: Callable[[], Any]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What became of a unit.
+
+    Parameters
+    ----------
+    complete : bool
+    value : object
+        What `Unit.end` gave.
+    failed : tuple of (str, BlockFailure)
+        Some failures, with the keys of their stages.
+    """
+
+    complete: bool
+    value: Any = None
+    failed: tuple[tuple[str, BlockFailure], ...] = ()
+
+
+@dataclass(frozen=True)
+class Todo:
+    """Which blocks a graph is to make.
+
+    Parameters
+    ----------
+    missing : mapping of str to bool array
+        Blocks of each stage, by its key, that are not there.
+    included : mapping of str to bool array
+        Those of them that the graph makes; what stands on the others is left out.
+    failed : mapping of str to set of int
+        Those that failed before.
+    one_by_one : bool
+        Whether each block is a task of its own that waits for the one before it.
+    """
+
+    missing: Mapping[str, _Bools]
+    included: Mapping[str, _Bools]
+    failed: Mapping[str, set[int]] = field(default_factory=dict)
+    one_by_one: bool = False
+
+
+@dataclass(frozen=True)
+class TaskGraph:
+    """Tasks by key, in layers, and what they are.
+
+    Parameters
+    ----------
+    layers : mapping of str to mapping
+        Tasks of each layer by key; layers are named after stages.
+    batches : mapping
+        Tower and top blocks of each task that computes.
+    ends : tuple of key
+        Of the units, in their order.
+    run : str
+        Name of the run; tasks that see it stopped end.
+    """
+
+    layers: Mapping[str, Mapping[Key, Any]]
+    batches: Mapping[Key, tuple[Tower, Sequence[int]]]
+    ends: tuple[Key, ...]
+    run: str
+
+    @property
+    def tasks(self) -> dict[Key, Any]:
+        """All tasks."""
+        return {key: task for layer in self.layers.values() for key, task in layer.items()}
+
+
+def build_graph(units: Sequence[Unit], todo: Todo, *, workers: int, memory: int) -> TaskGraph:
+    """Make the graph of what is missing; reads and writes nothing.
+
+    Parameters
+    ----------
+    units : sequence of Unit
+        Each after those that its stages read.
+    todo : Todo
+    workers : int
+        Tasks that run at the same time.
+    memory : int
+        Bytes for each of them.
+    """
+    return _Builder(units, todo, workers, memory).graph()
+
+
+class _Builder:
+    """Puts the layers together, one unit after the other."""
+
+    def __init__(self, units: Sequence[Unit], todo: Todo, workers: int, memory: int) -> None:
+        self._units, self._todo = units, todo
+        self._stages = {stage.key: stage for unit in units for stage in unit.stages}
+        self._workers, self._memory = workers, memory
+        self._run = uuid.uuid4().hex[:12]
+        self._layers: dict[str, dict[Key, Any]] = {}
+        self._batches: dict[Key, tuple[Tower, Sequence[int]]] = {}
+        self._made: dict[str, tuple[str, Layer, int]] = {}
+        self._last: Key | None = None
+
+    def graph(self) -> TaskGraph:
+        ends = tuple(self._unit(unit) for unit in self._units)
+        return TaskGraph(self._layers, self._batches, ends, self._run)
+
+    def _name(self, word: str) -> str:
+        # a word with a digit, which dask's dashboard leaves out of the name
+        name = f"{word}-0{self._run}"
+        while name in self._layers:
+            name += "0"
+        return name
+
+    def _unit(self, unit: Unit) -> Key:
+        from dask._task_spec import Task, TaskRef
+
+        begin: Key = (self._name("begin"), 0)
+        self._layers[begin[0]] = {begin: Task(begin, begin_unit, unit.begin)}
+        work = [stage for stage in unit.stages if self._todo.included[stage.key].any()]
+        keys: list[Key] = []
+        single = bool(self._todo.failed) or self._todo.one_by_one
+        for tower in towers(work, workers=self._workers, memory=None if single else self._memory):
+            keys += self._tower(tower, begin)
+        left = [stage for stage in unit.stages if self._absent(stage).any()]
+        end: Key = (self._name("end"), 0)
+        whole = [TaskRef(key) for key in (begin, *keys)]
+        self._layers[end[0]] = {end: Task(end, end_unit, unit.end, not left, *whole)}
+        return end
+
+    def _absent(self, stage: Stage) -> _Bools:
+        """Blocks that are neither there nor made by this graph."""
+        return self._todo.missing[stage.key] & ~self._todo.included[stage.key]
+
+    def _tower(self, tower: Tower, begin: Key) -> list[Key]:
+        from dask._task_spec import Task, TaskRef
+
+        missing = [self._todo.included[stage.key] for stage in tower.stages]
+        failed = self._todo.failed.get(tower.top.key, ())
+        layer = cut(tower, missing, workers=self._workers, failed=failed)
+        name = self._name(tower.stages[0].name)
+        load: Key = (name, "stage")
+        payload = zlib.compress(pickle.dumps(tower), 1)
+        tasks: dict[Key, Any] = {load: Task(load, load_tower, payload)}
+        waits = self._waits(tower, layer)
+        self._layers[name] = tasks
+        for number, blocks in enumerate(layer.batches):
+            key: Key = (name, number)
+            needs = [begin, *waits.get(number, ())]
+            after = [self._last] if self._todo.one_by_one and self._last else []
+            before = [LEFT_OUT if one is None else TaskRef(one) for one in (*needs, *after)]
+            label = f"{self._run}-{number}"
+            tasks[key] = Task(key, run_batch, TaskRef(load), blocks, self._run, label, len(needs), *before)
+            self._batches[key] = tower, blocks
+            self._last = key
+        for level, stage in enumerate(tower.stages):
+            self._made[stage.key] = name, layer, level
+        return [key for key in tasks if key != load]
+
+    def _waits(self, tower: Tower, layer: Layer) -> dict[int, list[Key | None]]:
+        """What each task waits for; None where what it reads is not there."""
+        lowest = tower.stages[0]
+        reaches = {array.key: reach for array, reach in lowest.compute.reaches().items()}
+        batches = layer.batch_of(0)
+        waits: dict[int, set[Key | None]] = {}
+
+        def wait(key: Key | None, numbers: Iterable[int]) -> None:
+            for number in numbers:
+                waits.setdefault(number, set()).add(key)
+
+        every = range(len(layer.batches))
+        for need in lowest.needs:
+            if need not in self._stages:
+                continue  # complete, or of a stage that this job does not make
+            written, reach = self._stages[need].grid, reaches.get(need)
+            if need in self._made:
+                name, producer, level = self._made[need]
+                pairs = None if reach is None else edges(lowest.grid, batches, written, producer.batch_of(level), reach)
+                if pairs is None:
+                    wait(self._barrier(name), every)
+                for number, before in pairs or ():
+                    wait((name, before), [number])
+            absent = self._absent(self._stages[need])
+            if absent.any():
+                there = np.where(absent, 0, -1)
+                pairs = None if reach is None else edges(lowest.grid, batches, written, there, reach)
+                wait(None, every if pairs is None else {number for number, _ in pairs})
+        return {number: sorted(keys, key=str) for number, keys in waits.items()}
+
+    def _barrier(self, name: str) -> Key:
+        """One task that waits for a whole stage."""
+        from dask._task_spec import Task, TaskRef
+
+        done: Key = (name, "done")
+        tasks = self._layers[name]
+        if done not in tasks:
+            tasks[done] = Task(done, all_done, *[TaskRef(key) for key in tasks if isinstance(key[1], int)])
+        return done
+
+
+def load_tower(payload: bytes) -> Tower:
+    """Stages as they were sent; a task of its own, so that they travel once, and again where they are lost."""
+    tower: Tower = pickle.loads(zlib.decompress(payload))
+    return tower
+
+
+def begin_unit(begin: Begin) -> Ended:
+    """Make what the stages of a unit write to."""
+    begin()
+    return Ended(complete=True)
+
+
+def all_done(*results: Any) -> Ended:
+    """Whether a whole stage is there."""
+    failed = [failure for result in results for failure in result.failed]
+    return Ended(all(result.complete for result in results), failed=tuple(failed[:_FAILURES_KEPT]))
+
+
+def close_job(paths: tuple[str, ...], close: Callable[[], Any] | None, *ends: Ended) -> Ended:
+    """The paths of a job, or the error that says which blocks failed: a value, since rounds of retries go on."""
+    done = all_done(*ends)
+    if not done.complete:
+        return Ended(complete=False, value=failed_blocks([failure for _, failure in done.failed]))
+    if close is not None:
+        close()
+    return Ended(complete=True, value=paths)
+
+
+def failed_blocks(failures: Sequence[BlockFailure], count: int | None = None) -> BlockError | OutputError:
+    """The error that names blocks which failed.
+
+    Parameters
+    ----------
+    failures : sequence of BlockFailure
+    count : int, optional
+        Of all of them, where there are more.
+    """
+    refused = next((failure for failure in failures if failure.hopeless), None)
+    if refused is not None:
+        return OutputError(refused.error)
+    if not failures:
+        return BlockError("the run was stopped; what is done is kept, run again to continue")
+    named, count = failures[:_FAILURES_NAMED], count or len(failures)
+    more = [f"... and {count - len(named)} more blocks"] if count > len(named) else []
+    blocks = "1 block" if count == 1 else f"{count:,} blocks"
+    return BlockError(
+        f"{blocks} failed after all retries; the others are kept, running again continues",
+        *map(str, named),
+        *more,
+        tracebacks=[failure.details for failure in named if failure.details],
+    )
+
+
+def end_unit(end: Callable[[], Any], whole: bool, *results: Any) -> Ended:
+    """Complete a unit, if all of its blocks are there."""
+    done = all_done(*results)
+    return Ended(complete=True, value=end()) if whole and done.complete else Ended(False, None, done.failed)

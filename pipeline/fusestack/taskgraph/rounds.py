@@ -1,0 +1,260 @@
+"""Rounds: one graph of all that is missing, then others of what failed, until retries are used up."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from fusestack.model.stage import BlockFailure
+from fusestack.taskgraph.events import BlocksEnded, StageEnded
+from fusestack.taskgraph.job import Ended, Todo, build_graph
+from fusestack.taskgraph.ledger import ledger_of
+from fusestack.taskgraph.stop import stop
+from fusestack.taskgraph.tasks import BatchResult
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fusestack.model.stage import Stage
+    from fusestack.taskgraph.clusters import Backend
+    from fusestack.taskgraph.events import Listener
+    from fusestack.taskgraph.job import Key, TaskGraph, Unit
+    from fusestack.taskgraph.ledger import Ledger
+    from fusestack.taskgraph.tasks import StageResult
+
+    Block: TypeAlias = tuple[str, int]
+
+
+@dataclass
+class StageOutcome:
+    """What became of a stage.
+
+    Parameters
+    ----------
+    computed : int
+        Blocks that were made.
+    retries : int
+        How many times a block was tried again.
+    bytes_written : int
+    failed : dict of int to BlockFailure
+        Blocks that failed after all retries.
+    begun, ended : float
+        When the first task began and the last one came back, in seconds; 0 where none did.
+    """
+
+    computed: int = 0
+    retries: int = 0
+    bytes_written: int = 0
+    failed: dict[int, BlockFailure] = field(default_factory=dict)
+    begun: float = 0.0
+    ended: float = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """From its first task to its last."""
+        return self.ended - self.begun
+
+
+class Refused(Exception):
+    """The store refuses: nothing more is to be tried."""
+
+    def __init__(self, failure: BlockFailure) -> None:
+        super().__init__(failure.error)
+        self.failure = failure
+
+
+def run_units(
+    units: Sequence[Unit],
+    backend: Backend,
+    *,
+    memory: int,
+    retries: int,
+    listener: Listener,
+    outcomes: dict[str, StageOutcome] | None = None,
+) -> tuple[list[Ended], dict[str, StageOutcome]]:
+    """Make everything that is missing of some units.
+
+    Parameters
+    ----------
+    units : sequence of Unit
+    backend : Backend
+        Who runs the graphs.
+    memory : int
+        Bytes for one task.
+    retries : int
+        How often a failed block is tried again.
+    listener : callable
+        Takes the events.
+    outcomes : dict, optional
+        Is filled while the rounds go on, for whoever has to report although they end early.
+
+    Returns
+    -------
+    list of Ended
+        What became of each unit.
+    dict of str to StageOutcome
+        By the keys of the stages.
+
+    Raises
+    ------
+    Refused
+        If the store refuses.
+    BlockError
+        If the cluster is lost.
+    """
+    rounds = _Rounds(units, backend, memory, retries, listener, {} if outcomes is None else outcomes)
+    return rounds.run(), rounds.outcomes
+
+
+class _Rounds:
+    """What is known between two graphs."""
+
+    def __init__(
+        self,
+        units: Sequence[Unit],
+        backend: Backend,
+        memory: int,
+        retries: int,
+        listener: Listener,
+        outcomes: dict[str, StageOutcome],
+    ) -> None:
+        self._units, self._backend, self._memory = units, backend, memory
+        self._retries, self._listener = retries, listener
+        self._stages: dict[str, Stage] = {stage.key: stage for unit in units for stage in unit.stages}
+        self._ledgers: dict[str, Ledger] = {key: ledger_of(stage) for key, stage in self._stages.items()}
+        for ledger in self._ledgers.values():
+            ledger.merge()
+        self._attempts: Counter[Block] = Counter()
+        self._failures: dict[Block, BlockFailure] = {}
+        self._suspects: dict[Block, None] = {}
+        self._open = {key for key, ledger in self._ledgers.items() if not ledger.complete}
+        self._ended = [Ended(complete=False)] * len(units)
+        self.outcomes = outcomes
+        self.outcomes |= {key: StageOutcome() for key in self._stages}
+
+    def run(self) -> list[Ended]:
+        try:
+            while True:
+                alone = list(self._suspects)
+                self._suspects = {}
+                self._one(self._todo(alone))
+                if not self._suspects and not self._may_go_on(alone):
+                    break
+        finally:
+            for key in sorted(self._open, key=list(self._stages).index):
+                self._end_stage(key)
+        return self._ended
+
+    def _may_go_on(self, alone: Sequence[Block]) -> bool:
+        """Whether another round can make more: after one for suspects, or where failed blocks have retries left."""
+        missing = any(not ledger.complete for ledger in self._ledgers.values())
+        again = any(
+            not self._ledgers[key].done[block] and self._attempts[key, block] <= self._retries
+            for key, block in self._failures
+        )
+        return again or (bool(alone) and (missing or not all(one.complete for one in self._ended)))
+
+    def _todo(self, alone: Sequence[Block]) -> Todo:
+        missing = {key: ~ledger.done for key, ledger in self._ledgers.items()}
+        failed: dict[str, set[int]] = {}
+        for key, block in self._failures:
+            failed.setdefault(key, set()).add(block)
+        if alone:
+            included = {key: np.zeros_like(blocks) for key, blocks in missing.items()}
+            for key, block in alone:
+                included[key][block] = missing[key][block]
+            return Todo(missing, included, failed, one_by_one=True)
+        included = {key: blocks.copy() for key, blocks in missing.items()}
+        for (key, block), count in self._attempts.items():
+            if count > self._retries:
+                included[key][block] = False
+        return Todo(missing, included, failed)
+
+    def _one(self, todo: Todo) -> None:
+        graph = build_graph(self._units, todo, workers=self._backend.workers, memory=self._memory)
+        numbers = {key: number for number, key in enumerate(graph.ends)}
+
+        def take(key: Key, result: Any) -> None:
+            if isinstance(result, BatchResult):
+                for part in result.stages:
+                    self._take(part)
+            elif key in numbers and isinstance(result, Ended) and result.complete:
+                self._ended[numbers[key]] = result
+
+        def lose(key: Key, cause: BaseException) -> None:
+            self._lose(graph, todo, key, cause)
+
+        try:
+            self._backend.execute(graph, take, lose)
+        except BaseException:
+            for work in {stage.target.work for stage in self._stages.values()}:
+                stop(work, graph.run)
+            raise
+        finally:
+            self._backend.drain()
+
+    def _take(self, part: StageResult) -> None:
+        stage, outcome = self._stages[part.stage], self.outcomes[part.stage]
+        now = time.perf_counter()
+        outcome.begun = min(outcome.begun or now, now - part.seconds)
+        outcome.ended = now
+        outcome.bytes_written += part.bytes_written
+        for run in part.done:
+            self._ledgers[part.stage].tick(run)
+            outcome.computed += len(run)
+        for failure in part.failed:
+            self._fail(part.stage, failure)
+        if part.done or part.failed:
+            self._listener(BlocksEnded(stage.name, part.done, part.bytes, part.failed))
+        if part.stage in self._open and self._ledgers[part.stage].complete:
+            self._end_stage(part.stage)
+        refused = next((failure for failure in part.failed if failure.hopeless), None)
+        if refused is not None:
+            raise Refused(refused)
+
+    def _fail(self, key: str, failure: BlockFailure) -> None:
+        self._attempts[key, failure.block] += 1
+        self._failures[key, failure.block] = failure
+        outcome = self.outcomes[key]
+        if failure.hopeless or self._attempts[key, failure.block] > self._retries:
+            outcome.failed[failure.block] = failure
+        else:
+            outcome.retries += 1
+
+    def _lose(self, graph: TaskGraph, todo: Todo, key: Key, cause: BaseException) -> None:
+        """A worker died: what its task has not ticked off is tried again, alone."""
+        tower, tops = graph.batches[key]
+        for level, stage in enumerate(tower.stages):
+            ledger = ledger_of(stage)
+            homes = tower.homes(level)
+            mine = np.isin(homes, np.asarray(tops)) & todo.included[stage.key]
+            done = np.flatnonzero(mine & ledger.done)
+            self._ledgers[stage.key].done[done] = True
+            self.outcomes[stage.key].computed += done.size
+            lost = []
+            for block in np.flatnonzero(mine & ~ledger.done).tolist():
+                lost.append(_of_dead_worker(stage, block, cause))
+                self._fail(stage.key, lost[-1])
+                if self._attempts[stage.key, block] <= self._retries:
+                    self._suspects[stage.key, block] = None
+            size = sum(stage.grid.box(block).size for block in done.tolist()) * stage.target.image.itemsize
+            runs = tuple(range(block, block + 1) for block in done.tolist())
+            self._listener(BlocksEnded(stage.name, runs, size, tuple(lost)))
+
+    def _end_stage(self, key: str) -> None:
+        self._open.discard(key)
+        outcome = self.outcomes[key]
+        self._listener(StageEnded(self._stages[key].name, outcome.seconds, len(outcome.failed), outcome.retries))
+
+
+def _of_dead_worker(stage: Stage, block: int, cause: BaseException) -> BlockFailure:
+    message = (
+        f"the worker died while it computed this block ({type(cause).__name__}); often it ran out of memory: "
+        f"a block needs about {stage.peak_bytes / 2**20:,.0f} MiB; lower output.shards or execution.workers, "
+        "or raise execution.memory"
+    )
+    return BlockFailure(block, stage.place(block), message, repr(cause))

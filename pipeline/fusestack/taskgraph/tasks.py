@@ -1,0 +1,318 @@
+"""What a worker does: compute blocks of a tower, write them, tick them off."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fusestack.model.errors import OutputError
+from fusestack.model.geometry import Box
+from fusestack.model.stage import BlockFailure, Reduction
+from fusestack.storage import open_folder
+from fusestack.taskgraph.ledger import Ticks, runs_of
+from fusestack.taskgraph.stop import is_stopped, stop
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from fusestack.model.stage import Stage
+    from fusestack.taskgraph.batches import Nesting, Tower
+
+    Pixels = NDArray[Any]
+
+PARTS = "parts"
+"""Folder in the work folder of an output for what tasks leave for one another."""
+_MOST_READY = 256
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """What a task did of one stage.
+
+    Parameters
+    ----------
+    stage : str
+        Its key.
+    done : tuple of range
+        Blocks that are there now.
+    seconds : float
+    bytes : int
+        Of their pixels, uncompressed.
+    bytes_written : int
+        As they were stored.
+    failed : tuple of BlockFailure
+    """
+
+    stage: str
+    done: tuple[range, ...]
+    seconds: float
+    bytes: int
+    bytes_written: int
+    failed: tuple[BlockFailure, ...] = ()
+
+
+@dataclass(frozen=True)
+class BatchResult:
+    """What became of a task; small, since it travels. `complete`: all that it was to make is there."""
+
+    stages: tuple[StageResult, ...] = ()
+    complete: bool = False
+
+    @property
+    def failed(self) -> tuple[tuple[str, BlockFailure], ...]:
+        """Failures with the keys of their stages."""
+        return tuple((stage.stage, failure) for stage in self.stages for failure in stage.failed)
+
+
+LEFT_OUT = BatchResult()
+"""Of a task that was not tried, since something that it stands on is not there."""
+
+
+def run_batch(tower: Tower, blocks: Sequence[int], run: str, name: str, needs: int, *before: Any) -> BatchResult:
+    """Compute and write blocks; a failure becomes a value and the batch goes on.
+
+    Parameters
+    ----------
+    tower : Tower
+    blocks : sequence of int
+        Top blocks; all below them that are not ticked off are made first.
+    run, name : str
+        Of the run, which may be stopped, and of the batch, for its ticks.
+    needs : int
+        So many of `before` are what it stands on; the others only come first.
+    *before
+        Results of other tasks.
+    """
+    work = tower.top.target.work
+    if not all(result.complete for result in before[:needs]) or is_stopped(work, run):
+        return LEFT_OUT
+    batch = _Batch(tower, run, name)
+    complete = True
+    try:
+        for block in blocks:
+            if is_stopped(work, run):
+                complete = False
+                break
+            complete &= batch.make(len(tower.stages) - 1, block).there
+    finally:
+        batch.flush()
+    return BatchResult(batch.results(), complete)
+
+
+_ready: dict[str, None] = {}
+
+
+def _get_ready(stage: Stage) -> None:
+    """Compile what a stage needs, once in each process."""
+    if stage.key not in _ready:
+        stage.compute.warm_up()
+        if len(_ready) > _MOST_READY:
+            _ready.clear()
+        _ready[stage.key] = None
+
+
+@dataclass(frozen=True)
+class _Made:
+    """A block: whether it is there, and its pixels (None where blank), if they are in memory."""
+
+    there: bool
+    in_memory: bool = False
+    pixels: Pixels | None = None
+
+
+_FAILED = _Made(there=False)
+_STORED = _Made(there=True)
+
+
+@dataclass
+class _Tally:
+    """What was done of one stage so far."""
+
+    done: list[int] = field(default_factory=list)
+    seconds: float = 0.0
+    bytes: int = 0
+    bytes_written: int = 0
+    failed: list[BlockFailure] = field(default_factory=list)
+
+
+class _Batch:
+    """The blocks of one task, made depth first: those below a block before it."""
+
+    def __init__(self, tower: Tower, run: str, name: str) -> None:
+        self._tower = tower
+        self._run = run
+        for stage in tower.stages:
+            _get_ready(stage)
+        self._ticks = [Ticks(stage, name) for stage in tower.stages]
+        self._tallies = [_Tally() for _ in tower.stages]
+        self._below = Parts(tower.nestings[0], tower.stages[0])
+        self._above = Parts(tower.nesting_above, tower.above)
+
+    def make(self, level: int, block: int) -> _Made:
+        """Make a block, and what is missing below it."""
+        ticked = block in self._ticks[level]
+        if level == 0:
+            return _STORED if ticked else self._store(level, block, lambda box: self._computed(box, block))
+        nesting, reduction = self._tower.nestings[level], self._tower.stages[level].compute
+        if nesting is None or not isinstance(reduction, Reduction):
+            raise ValueError("the stages of a tower are nested")
+        image = self._tower.top.target.image
+        out: Pixels | None = None
+        box = self._tower.stages[level].grid.box(block)
+        there, seconds = True, 0.0
+        later: list[Box] = []
+        for child in nesting.children(block):
+            made = self.make(level - 1, child)
+            there &= made.there
+            part = _inside(nesting.part(child), box)
+            if ticked or not there or part is None:
+                continue
+            if not made.in_memory:
+                later.append(part)
+            elif made.pixels is not None:
+                start = time.perf_counter()
+                reduced = reduction.part(made.pixels, part.shape)
+                if reduced is not None:
+                    out = np.full(box.shape, image.fill, image.dtype) if out is None else out
+                    out[part.shift([-v for v in box.start]).slices] = reduced
+                seconds += time.perf_counter() - start
+        if ticked or not there:
+            return _Made(there)
+
+        def whole(_: Box) -> Pixels | None:
+            """With the parts whose blocks an earlier run has made."""
+            found = out
+            for part in later:
+                reduced = reduction(part)
+                if reduced is not None:
+                    found = np.full(box.shape, image.fill, image.dtype) if found is None else found
+                    found[part.shift([-v for v in box.start]).slices] = reduced
+            return found
+
+        return self._store(level, block, whole, seconds)
+
+    def _computed(self, box: Box, block: int) -> Pixels | None:
+        """Pixels of a block of the lowest stage; of what other tasks left of the level below, if they did."""
+        compute = self._tower.stages[0].compute
+        return self._below.gather(box, block, compute) if isinstance(compute, Reduction) else compute(box)
+
+    def _store(self, level: int, block: int, compute: Callable[[Box], Pixels | None], seconds: float = 0.0) -> _Made:
+        """Compute a block, write it, tick it off; blank ones are not written."""
+        stage, tally = self._tower.stages[level], self._tallies[level]
+        box = stage.grid.box(block)
+        start = time.perf_counter()
+        try:
+            pixels = compute(box)
+            if pixels is not None:
+                tally.bytes_written += stage.target.open().write(stage.target.level, box, pixels)
+            if level == len(self._tower.stages) - 1:
+                self._above.leave(block, pixels)
+            self._ticks[level].add(block)
+            if level == 0:
+                self._below.forget(block)
+        except Exception as error:  # a worker must survive any block; whoever runs the graph decides what to do
+            hopeless = isinstance(error, OutputError)
+            text = str(error) or type(error).__name__
+            tally.failed.append(BlockFailure(block, stage.place(block), text, traceback.format_exc(), hopeless))
+            if hopeless:
+                stop(self._tower.top.target.work, self._run)
+            return _FAILED
+        finally:
+            tally.seconds += seconds + time.perf_counter() - start
+        tally.done.append(block)
+        tally.bytes += box.size * stage.target.image.itemsize
+        return _Made(there=True, in_memory=True, pixels=pixels)
+
+    def flush(self) -> None:
+        """Write what is ticked off; where that fails, blocks count as not done."""
+        for stage, ticks, tally in zip(self._tower.stages, self._ticks, self._tallies, strict=True):
+            try:
+                ticks.flush()
+            except OutputError as error:
+                tally.failed += [BlockFailure(b, stage.place(b), str(error), hopeless=True) for b in tally.done]
+                tally.done.clear()
+
+    def results(self) -> tuple[StageResult, ...]:
+        """What was done, stage by stage."""
+        return tuple(
+            StageResult(stage.key, tuple(runs_of(sorted(t.done))), t.seconds, t.bytes, t.bytes_written, tuple(t.failed))
+            for stage, t in zip(self._tower.stages, self._tallies, strict=True)
+        )
+
+
+def _inside(part: tuple[slice, ...], box: Box) -> Box | None:
+    """Part of a level as a box; None where it is empty."""
+    found = Box(tuple(s.start for s in part), tuple(s.stop for s in part)).intersect(box)
+    return None if found.is_empty else found
+
+
+class Parts:
+    """What becomes of blocks one level higher, kept in the work folder for the task that makes that level.
+
+    Nothing depends on it: what is not there is read back from the blocks themselves.
+
+    Parameters
+    ----------
+    nesting : Nesting or None
+        None where nothing is kept.
+    stage : Stage or None
+        The higher level.
+    """
+
+    def __init__(self, nesting: Nesting | None, stage: Stage | None) -> None:
+        self._nesting = nesting if stage is not None else None
+        self._stage = stage
+        if stage is not None and self._nesting is not None:
+            self._folder = open_folder(parts_folder(stage), scratch="")
+
+    def leave(self, block: int, pixels: Pixels | None) -> None:
+        """Keep what a block becomes; an empty file is a blank one."""
+        if self._nesting is None or self._stage is None:
+            return
+        reduction = self._stage.compute
+        part = self._nesting.part(block)
+        shape = tuple(max(0, s.stop - s.start) for s in part)
+        if not isinstance(reduction, Reduction) or 0 in shape:
+            return
+        reduced = None if pixels is None else reduction.part(pixels, shape)
+        self._folder.put(str(block), [] if reduced is None else [reduced.tobytes()])
+
+    def gather(self, box: Box, block: int, reduction: Reduction) -> Pixels | None:
+        """Pixels of a block of the higher level."""
+        if self._nesting is None:
+            return reduction(box)
+        image = reduction.below.target.image
+        kept: list[tuple[Box, bytes | None]] = []
+        for child in self._nesting.children(block):
+            part = _inside(self._nesting.part(child), box)
+            if part is not None:
+                kept.append((part, self._folder.get(str(child))))
+        if all(data is None for _, data in kept):
+            return reduction(box)
+        out: Pixels | None = None
+        for part, data in kept:
+            if data == b"":
+                continue
+            size = part.size * image.itemsize
+            found = reduction(part) if data is None or len(data) != size else np.frombuffer(data, image.dtype)
+            if found is not None:
+                out = np.full(box.shape, image.fill, image.dtype) if out is None else out
+                out[part.shift([-v for v in box.start]).slices] = found.reshape(part.shape)
+        return out
+
+    def forget(self, block: int) -> None:
+        """Delete what was kept for a block of the higher level."""
+        if self._nesting is not None:
+            for child in self._nesting.children(block):
+                self._folder.delete(str(child))
+
+
+def parts_folder(stage: Stage) -> str:
+    """Where other tasks leave what a level is made of."""
+    return f"{stage.target.work}/{PARTS}/{stage.key}"
