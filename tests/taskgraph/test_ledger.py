@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -10,60 +11,93 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fusestack.model.errors import OutputError
-from fusestack.taskgraph.ledger import Ledger
+from fusestack.model.stage import Stage
+from fusestack.taskgraph.ledger import Ledger, Ticks, forget_ledger, ledger_of, runs_of
+from tests.taskgraph.toys import toy_stage
+
+
+def tick(stage: Stage, name: str, blocks: list[int]) -> None:
+    ticks = Ticks(stage, name)
+    for block in blocks:
+        ticks.add(block)
+    ticks.flush()
 
 
 def test_new_ledger_misses_everything_and_makes_no_file(tmp_path: Path) -> None:
-    ledger = Ledger(tmp_path / "a.txt", 5)
+    ledger = Ledger(tmp_path / "a", 5)
     assert ledger.missing() == [range(5)]
     assert not ledger.complete
     assert not list(tmp_path.iterdir())
 
 
-def test_blocks_are_remembered_across_processes(tmp_path: Path) -> None:
-    with Ledger(tmp_path / "deep" / "a.txt", 10) as ledger:
-        ledger.record([3, 2, 4])
-        ledger.record([9])
-    again = Ledger(tmp_path / "deep" / "a.txt", 10)
+def test_blocks_are_remembered_across_processes_and_tasks(tmp_path: Path) -> None:
+    stage = toy_stage(tmp_path, 10)
+    tick(stage, "one", [3, 2, 4])
+    tick(stage, "two", [9])
+    again = ledger_of(stage)
     assert again.missing() == [range(2), range(5, 9)]
     assert again.finished == 4
-    with again:
-        again.record(range(10))
-    assert again.complete
-    assert Ledger(tmp_path / "deep" / "a.txt", 10).complete
+    again.merge()
+    assert [path.name for path in Path(again.path).iterdir()] == ["all"]
+    assert ledger_of(stage).missing() == again.missing()
+    tick(stage, "three", [0, 1, 5, 6, 7, 8])
+    assert ledger_of(stage).complete
+    forget_ledger(again.path)
+    assert ledger_of(stage).finished == 0
+
+
+def test_a_task_that_is_repeated_finds_what_it_and_earlier_runs_have_done(tmp_path: Path) -> None:
+    stage = toy_stage(tmp_path, 10)
+    tick(stage, "one", [1, 2])
+    tick(stage, "two", [5])
+    assert [block for block in range(10) if block in Ticks(stage, "one")] == [1, 2]
+    ledger_of(stage).merge()
+    assert [block for block in range(10) if block in Ticks(stage, "one")] == [1, 2, 5]
+
+
+def test_a_tick_is_in_the_file_soon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = toy_stage(tmp_path, 10)
+    ticks = Ticks(stage, "one")
+    ticks.add(1)
+    assert ledger_of(stage).finished == 0
+    monkeypatch.setattr("fusestack.taskgraph.ledger._TICK_SECONDS", 0)
+    ticks = Ticks(stage, "one")
+    ticks.add(1)
+    assert ledger_of(stage).finished == 1
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
-@given(
-    st.lists(st.lists(st.integers(0, 99), max_size=9), max_size=6), st.integers(0, 200), st.lists(st.integers(0, 99))
-)
-def test_a_torn_file_never_claims_a_block_that_was_not_done(
-    tmp_path: Path, records: list[list[int]], cut: int, later: list[int]
-) -> None:
-    path = tmp_path / "torn.txt"
-    path.unlink(missing_ok=True)
-    with Ledger(path, 100) as ledger:
-        for blocks in records:
-            ledger.record(blocks)
-    if path.exists():
+@given(st.lists(st.lists(st.integers(0, 99), max_size=9), max_size=6), st.integers(0, 60))
+def test_a_torn_file_never_claims_a_block_that_was_not_done(tmp_path: Path, records: list[list[int]], cut: int) -> None:
+    stage = toy_stage(tmp_path, 100)
+    forget_ledger(ledger_of(stage).path)
+    for number, blocks in enumerate(records):
+        tick(stage, str(number), blocks)
+    for path in Path(ledger_of(stage).path).glob("*"):
         path.write_bytes(path.read_bytes()[:cut])
-    torn = Ledger(path, 100)
-    recorded = {b for blocks in records for b in blocks}
-    assert set(np.flatnonzero(torn.done)) <= recorded
-    with torn:
-        torn.record(later)
-    again = Ledger(path, 100)
-    assert set(np.flatnonzero(again.done)) == set(np.flatnonzero(torn.done))
-    assert set(later) <= set(np.flatnonzero(again.done))
+    assert set(np.flatnonzero(ledger_of(stage).done)) <= {b for blocks in records for b in blocks}
+
+
+@given(st.sets(st.integers(0, 50)))
+def test_runs_are_the_numbers(numbers: set[int]) -> None:
+    runs = runs_of(sorted(numbers))
+    assert [block for run in runs for block in run] == sorted(numbers)
+    assert all(b.start > a.stop for a, b in itertools.pairwise(runs))
 
 
 def test_records_are_runs_not_blocks(tmp_path: Path) -> None:
-    with Ledger(tmp_path / "a.txt", 10**6) as ledger:
-        ledger.record(range(10**6))
-    assert (tmp_path / "a.txt").read_text() == "0 1000000\n"
+    stage = toy_stage(tmp_path, 10)
+    tick(stage, "one", list(range(10)))
+    assert (Path(ledger_of(stage).path) / "one").read_text() == "0 10\n"
 
 
-def test_unwritable_folder_is_an_output_error(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_or_read_is_an_output_error(tmp_path: Path) -> None:
+    stage = toy_stage(tmp_path, 3)
+    ticks = Ticks(stage, "one")
+    (tmp_path / "work").write_text("")
+    ticks.add(0)
+    with pytest.raises(OutputError, match="cannot record finished blocks"):
+        ticks.flush()
     (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match="file"):
-        Ledger(tmp_path / "file" / "a.txt", 3).record([0])
+    with pytest.raises(OutputError, match="cannot read the record"):
+        Ledger(tmp_path / "file", 3)

@@ -1,4 +1,4 @@
-"""A stage without images: it counts how often each block was computed, and fails, dies or waits on command."""
+"""Stages without images: they count how often each block was computed, and fail, die or wait on command."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import os
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,15 @@ from fusestack.model.errors import OutputError
 from fusestack.model.geometry import Box
 from fusestack.model.grid import Grid
 from fusestack.model.image import Codec, ImageSpec, Level
-from fusestack.model.stage import Stage, Target
+from fusestack.model.stage import Compute, Stage, Target
+from fusestack.taskgraph.clusters import Backend
+from fusestack.taskgraph.events import Event
+from fusestack.taskgraph.job import Ended, Unit
+from fusestack.taskgraph.rounds import StageOutcome, run_units
 
 
 @dataclass(frozen=True)
-class ToyCompute:
+class ToyCompute(Compute):
     """Value = global index; faults per block: ``fail``, ``die``, ``ok`` for the first, second ... try."""
 
     folder: str
@@ -43,8 +48,8 @@ class ToyCompute:
             return None
         return np.full(box.shape, block, dtype=np.uint16)
 
-    def warm_up(self) -> None:
-        pass
+    def peak_bytes(self, block: tuple[int, ...]) -> int:
+        return 1000
 
 
 def tries_of(folder: str, block: int) -> int:
@@ -56,6 +61,9 @@ class ToyWriter:
 
     def __init__(self, spec: ImageSpec, work: str) -> None:
         self.folder = Path(spec.path)
+
+    def create(self) -> None:
+        pass
 
     def write(self, level: int, box: Box, pixels: np.ndarray[Any, Any]) -> int:
         path = self.folder / ("-".join(map(str, box.start)) + ".json")
@@ -84,3 +92,29 @@ def written(folder: Path) -> dict[int, int]:
         value, _ = json.loads(path.read_text())
         values[int(path.stem.split("-")[-1]) // 4] = value
     return values
+
+
+def toy_unit(stage: Stage) -> Unit:
+    """A unit whose end counts how often it was called."""
+    return Unit((stage,), begin, partial(end, stage.target.work))
+
+
+def begin(**_: bool) -> None:
+    pass
+
+
+def end(work: str) -> str:
+    path = Path(work, "ends")
+    path.mkdir(parents=True, exist_ok=True)
+    (path / str(len(list(path.iterdir())))).touch()
+    return work
+
+
+def drive(
+    stages: list[Stage], backend: Backend, retries: int = 3, memory: int = 2**40
+) -> tuple[dict[str, StageOutcome], list[Event], list[Ended]]:
+    """Run some stages to their end; outcomes by their names."""
+    events: list[Event] = []
+    units = [toy_unit(stage) for stage in stages]
+    ended, found = run_units(units, backend, memory=memory, retries=retries, listener=events.append)
+    return {stage.name: found[stage.key] for stage in stages}, events, ended

@@ -223,5 +223,11 @@ def cut(tower: Tower, missing: Sequence[_Bools], *, workers: int, failed: Collec
     pixels = math.prod(tower.stages[0].grid.block) * tower.stages[0].grid.count // tower.top.grid.count
     enough = max(BATCHES_A_WORKER * workers, numbers.size * pixels // _BATCH_PIXELS)
     size = max(1, -(-numbers.size // min(most, enough)))
-    batches = [run[i : i + size] for run in runs_of(numbers) for i in range(0, len(run), size)]
+    batches = [_compact(numbers[i : i + size]) for i in range(0, numbers.size, size)]
     return Layer(tower, (*((block,) for block in alone), *batches), tuple(missing))
+
+
+def _compact(numbers: _Ints) -> Sequence[int]:
+    """A range where the numbers are neighbours."""
+    runs = runs_of(numbers)
+    return runs[0] if len(runs) == 1 else tuple(numbers.tolist())

@@ -34,8 +34,9 @@ class Job(DaskMethodsMixin):  # type: ignore[misc]
     """
 
     __dask_scheduler__ = staticmethod(dask.threaded.get)
+    __dask_optimize__ = None
 
-    def __init__(self, graph: HighLevelGraph, key: tuple[str, int]) -> None:
+    def __init__(self, graph: HighLevelGraph, key: tuple[str, str]) -> None:
         self._graph = graph
         self._key = key
 
@@ -52,7 +53,7 @@ class Job(DaskMethodsMixin):  # type: ignore[misc]
             Called in the end, when everything is there; picklable.
         """
         name = f"job-0{graph.run}"
-        key = (name, 0)
+        key = (name, "0")
         layers: dict[str, Mapping[Any, Any]] = {
             **graph.layers,
             name: {key: Task(key, close_job, tuple(paths), close, *map(TaskRef, graph.ends))},
@@ -66,13 +67,13 @@ class Job(DaskMethodsMixin):  # type: ignore[misc]
     def __dask_graph__(self) -> HighLevelGraph:
         return self._graph
 
-    def __dask_keys__(self) -> list[tuple[str, int]]:
+    def __dask_keys__(self) -> list[tuple[str, str]]:
         return [self._key]
 
     def __dask_layers__(self) -> tuple[str, ...]:
         return (self._key[0],)
 
-    def __dask_tokenize__(self) -> tuple[str, int]:
+    def __dask_tokenize__(self) -> tuple[str, str]:
         return self._key
 
     def __dask_postcompute__(self) -> tuple[Callable[..., Any], tuple[()]]:
@@ -92,7 +93,7 @@ class Job(DaskMethodsMixin):  # type: ignore[misc]
         found: dict[str, int] = {}
         for name, layer in self._graph.layers.items():
             stage = name.rpartition("-")[0]
-            found[stage] = found.get(stage, 0) + sum(isinstance(key[1], int) for key in layer)
+            found[stage] = found.get(stage, 0) + sum(key[1].isdecimal() for key in layer)
         return {stage: count for stage, count in found.items() if stage not in ("begin", "end", "job")}
 
     def __repr__(self) -> str:
@@ -110,7 +111,7 @@ def _paths(results: Sequence[Ended]) -> tuple[str, ...]:
     return paths
 
 
-def _persisted(graph: Mapping[Any, Any], key: tuple[str, int], *, rename: Mapping[str, str] | None = None) -> Job:
+def _persisted(graph: Mapping[Any, Any], key: tuple[str, str], *, rename: Mapping[str, str] | None = None) -> Job:
     name = key[0] if rename is None else rename.get(key[0], key[0])
     layer = HighLevelGraph.from_collections(name, dict(graph), dependencies=())
     return Job(layer, (name, key[1]))

@@ -34,7 +34,7 @@ class Begin(Protocol):
         ...
 
 
-Key: TypeAlias = "tuple[str, str | int]"
+Key: TypeAlias = "tuple[str, str]"
 _FAILURES_KEPT = 20
 _FAILURES_NAMED = 5
 
@@ -166,7 +166,7 @@ class _Builder:
     def _unit(self, unit: Unit) -> Key:
         from dask._task_spec import Task, TaskRef
 
-        begin: Key = (self._name("begin"), 0)
+        begin: Key = (self._name("begin"), "0")
         self._layers[begin[0]] = {begin: Task(begin, begin_unit, unit.begin)}
         work = [stage for stage in unit.stages if self._todo.included[stage.key].any()]
         keys: list[Key] = []
@@ -174,7 +174,7 @@ class _Builder:
         for tower in towers(work, workers=self._workers, memory=None if single else self._memory):
             keys += self._tower(tower, begin)
         left = [stage for stage in unit.stages if self._absent(stage).any()]
-        end: Key = (self._name("end"), 0)
+        end: Key = (self._name("end"), "0")
         whole = [TaskRef(key) for key in (begin, *keys)]
         self._layers[end[0]] = {end: Task(end, end_unit, unit.end, not left, *whole)}
         return end
@@ -189,14 +189,14 @@ class _Builder:
         missing = [self._todo.included[stage.key] for stage in tower.stages]
         failed = self._todo.failed.get(tower.top.key, ())
         layer = cut(tower, missing, workers=self._workers, failed=failed)
-        name = self._name(tower.stages[0].name)
+        name = self._name("+".join(stage.name for stage in tower.stages))
         load: Key = (name, "stage")
         payload = zlib.compress(pickle.dumps(tower), 1)
         tasks: dict[Key, Any] = {load: Task(load, load_tower, payload)}
         waits = self._waits(tower, layer)
         self._layers[name] = tasks
         for number, blocks in enumerate(layer.batches):
-            key: Key = (name, number)
+            key = _key(name, number, len(layer.batches))
             needs = [begin, *waits.get(number, ())]
             after = [self._last] if self._todo.one_by_one and self._last else []
             before = [LEFT_OUT if one is None else TaskRef(one) for one in (*needs, *after)]
@@ -206,7 +206,7 @@ class _Builder:
             self._last = key
         for level, stage in enumerate(tower.stages):
             self._made[stage.key] = name, layer, level
-        return [key for key in tasks if key != load]
+        return [key for key in tasks if key in self._batches]
 
     def _waits(self, tower: Tower, layer: Layer) -> dict[int, list[Key | None]]:
         """What each task waits for; None where what it reads is not there."""
@@ -230,7 +230,7 @@ class _Builder:
                 if pairs is None:
                     wait(self._barrier(name), every)
                 for number, before in pairs or ():
-                    wait((name, before), [number])
+                    wait(_key(name, before, len(producer.batches)), [number])
             absent = self._absent(self._stages[need])
             if absent.any():
                 there = np.where(absent, 0, -1)
@@ -245,8 +245,13 @@ class _Builder:
         done: Key = (name, "done")
         tasks = self._layers[name]
         if done not in tasks:
-            tasks[done] = Task(done, all_done, *[TaskRef(key) for key in tasks if isinstance(key[1], int)])
+            tasks[done] = Task(done, all_done, *[TaskRef(key) for key in tasks if key in self._batches])
         return done
+
+
+def _key(name: str, number: int, count: int) -> Key:
+    """Key of a task; dask orders texts, so that neighbours follow one another."""
+    return name, f"{number:0{len(str(count - 1))}}"
 
 
 def load_tower(payload: bytes) -> Tower:

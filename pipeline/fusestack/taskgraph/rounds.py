@@ -225,6 +225,16 @@ class _Rounds:
         else:
             outcome.retries += 1
 
+    def _suspect(self, key: str, failure: BlockFailure, *, alone: bool) -> None:
+        """Of several blocks that were under way on a worker which died, each has to prove itself alone."""
+        if alone:
+            self._fail(key, failure)
+        else:
+            self._failures[key, failure.block] = failure
+            self.outcomes[key].retries += 1
+        if self._attempts[key, failure.block] <= self._retries:
+            self._suspects[key, failure.block] = None
+
     def _lose(self, graph: TaskGraph, todo: Todo, key: Key, cause: BaseException) -> None:
         """A worker died: what its task has not ticked off is tried again, alone."""
         tower, tops = graph.batches[key]
@@ -238,9 +248,7 @@ class _Rounds:
             lost = []
             for block in np.flatnonzero(mine & ~ledger.done).tolist():
                 lost.append(_of_dead_worker(stage, block, cause))
-                self._fail(stage.key, lost[-1])
-                if self._attempts[stage.key, block] <= self._retries:
-                    self._suspects[stage.key, block] = None
+                self._suspect(stage.key, lost[-1], alone=todo.one_by_one)
             size = sum(stage.grid.box(block).size for block in done.tolist()) * stage.target.image.itemsize
             runs = tuple(range(block, block + 1) for block in done.tolist())
             self._listener(BlocksEnded(stage.name, runs, size, tuple(lost)))
