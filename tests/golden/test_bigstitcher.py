@@ -113,7 +113,7 @@ def test_equal_numbers(name: str, source: Any, tmp_path: Path) -> None:
     found = image.target.open().read(0, Box.of_shape(image.target.image.shape))[0, 0]
     wanted = data["fused"]
     if case["min_intensity"]:
-        # a known defect of the original: there the textbook mapping counts (reference 10, row 2)
+        # a known defect of the original: there the textbook mapping counts (``BlkAffineFusion.convertToOutputType``)
         low, high = case["min_intensity"], case["max_intensity"]
         top = np.iinfo(wanted.dtype).max
         wanted = np.clip(np.floor((data["fused_float32"].astype(float) - low) / (high - low) * top + 0.5), 0, top)

@@ -38,7 +38,7 @@ def gaussian(image: Any, sigma: Any) -> Any:
 
 
 def recomputed(case: dict[str, Any], data: Any, sigmas: tuple[float, float], shape: tuple[int, ...]) -> Any:
-    """Fused image by the formulas of reference 3.2 to 3.7, float64."""
+    """Fused image by the formulas of BigStitcher's ``fusion.blk`` classes, float64."""
     total, weights = np.zeros(shape), np.zeros(shape)
     origin = [int(v) for v in flip3(case["fused_bbox_min"])]
     for view in case["views"]:

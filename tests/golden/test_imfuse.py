@@ -26,7 +26,7 @@ GOLDEN: dict[str, Any] = json.loads((FOLDER / "cases.json").read_text()) if FOLD
 CASES = {case["name"]: case for case in GOLDEN["cases"]}
 ENFUSE = {"gen_enfuse", "final_alpha_bg_enfuse"}
 IMPROVED = {
-    # reference 13: the original is wrong here, and ours does something better
+    # the original is wrong here, and ours does something better
     "gen_blur_single",
     "gen_dog",
     "gen_sobel",
@@ -199,7 +199,7 @@ def test_automatic_gamma_makes_the_mean_one_half(tmp_path: Path) -> None:
 
 
 def test_sharpening_is_that_of_the_original(tmp_path: Path) -> None:
-    # with the gamma that the original found by counting the opacity as a colour (reference 13)
+    # with the gamma that the original found by counting the opacity as a colour
     made = Made("final_gamma_sharpen", tmp_path, ["--statistic=r4", "--finalgamma=g0.673", "--finalsharpen=s1"])
     assert psnr(made.result, made.golden("result")) > 48
 

@@ -91,13 +91,13 @@ def test_raw_masks(number: int, stack: Stack) -> None:
 
 
 def near(made: NDArray[Any], number: int) -> bool:
-    """Equal, but for biases that the original takes 65536/65535 times (reference 1)."""
+    """Equal, but for biases that the original takes 65536/65535 times."""
     expected = golden(number)
     return bool(np.abs(made[: expected.shape[0], : expected.shape[1]] - expected).max() < 3e-5)
 
 
 def test_the_original_without_its_difference(colours: NDArray[np.float32]) -> None:
-    # blur with S0 shows the blurred slice, statistic with R compares twice (reference 13)
+    # blur with S0 shows the blurred slice, statistic with R compares twice
     assert near(smooth.blur(colours, 0, 1).sum(axis=0) / 4, 3)
     both = np.abs(kernels.window.statistic(colours, "Mean", 3) - kernels.window.statistic(colours, "Mean", 5))
     assert near(np.abs(both - colours).sum(axis=0) / 4, 12)

@@ -1,4 +1,4 @@
-"""The example of the reference (section 1.5) as HDF5 project, and ways to break it."""
+"""A project of two views as HDF5 project, and ways to break it."""
 
 from __future__ import annotations
 

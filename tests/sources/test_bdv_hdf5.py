@@ -37,7 +37,7 @@ def ref_of(path, setup=0, timepoint=0):
 
 
 def write_setup(file, arrays, factors=((1.0, 1.0, 1.0),), *, setup=0, timepoint=0, declared=None, **settings):
-    """Write a view as it is laid out in reference 1.4; `arrays` have the stored type."""
+    """Write a view as it is laid out by BigDataViewer; `arrays` have the stored type."""
     name = f"s{setup:02d}"
     if name not in file:
         file[f"{name}/resolutions"] = np.array([f[::-1] for f in factors])
