@@ -12,8 +12,9 @@ import pytest
 import tifffile
 
 import fusestack
+from tests.conftest import SHARED
 
-FOLDER = Path(__file__).parents[2].parent / "shared" / "golden" / "bigstitcher"
+FOLDER = SHARED / "golden" / "bigstitcher"
 CASES = {c["name"]: c for c in json.loads((FOLDER / "cases.json").read_text())["cases"]} if FOLDER.exists() else {}
 METHODS = {
     "MAX_INTENSITY": "max",
@@ -21,7 +22,7 @@ METHODS = {
     "HIGHEST_VIEWID_WINS": "highest_view",
     "CLOSEST_PIXEL_WINS": "closest_pixel",
 }
-pytestmark = pytest.mark.skipif(not CASES, reason="the golden results are not beside the project")
+pytestmark = pytest.mark.beside("golden/bigstitcher")
 
 
 def test_all_cases_are_here() -> None:

@@ -14,7 +14,7 @@ from fusestack.model.geometry import Affine, Box, flip3
 from tests.golden.test_bigstitcher import CASES, FOLDER, as_project, fusion_section
 from tests.kernels.fuse_twin import coverage, places, ramp, sample
 
-pytestmark = pytest.mark.skipif(not CASES, reason="the golden results are not beside the project")
+pytestmark = pytest.mark.beside("golden/bigstitcher")
 NAMES = [
     "content_blend_sigma2_4_u16",
     "content_avg_sigma2_4",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import imagecodecs
@@ -22,9 +21,10 @@ from fusestack.kernels import smooth, stencils
 from fusestack.model.geometry import Box
 from fusestack.operators import edges
 from fusestack.operators.base import Place
+from tests.conftest import SHARED
 
-FOLDER = Path(__file__).parents[3] / "shared" / "golden" / "imfuse"
-pytestmark = pytest.mark.skipif(not FOLDER.exists(), reason="the golden data is not here")
+FOLDER = SHARED / "golden" / "imfuse"
+pytestmark = pytest.mark.beside("golden/imfuse")
 
 GOLDEN: dict[str, Any] = json.loads((FOLDER / "cases.json").read_text()) if FOLDER.exists() else {}
 RAW: list[dict[str, Any]] = GOLDEN.get("raw_masks", [])

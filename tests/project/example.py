@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-SHARED = Path(__file__).parents[3] / "shared" / "data"
-
 
 def setup_xml(number: int, *, tile: int = 0, channel: int = 0) -> str:
     return f"""<ViewSetup><id>{number}</id><name>tile {"AB"[tile]}</name><size>100 100 60</size>
