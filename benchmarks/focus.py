@@ -1,8 +1,8 @@
 """Focus stacking of seven photographs beside enfuse, whole processes, in one run.
 
 The photographs (``pcb_001.jpg`` and so on) are laid over one another, cut to what all of them show, brought to
-2000 x 1500 pixels and stored as uncompressed 8-bit RGB TIFF. That is not timed. Where OpenCV is not installed, they
-are only shifted, not scaled; where enfuse is not, our own figures are printed alone.
+2000 x 1500 pixels and stored as uncompressed 8-bit RGB TIFF. That is not timed, and needs scikit-image. Where OpenCV is
+not installed, they are only shifted, not scaled; where enfuse is not, our own figures are printed alone.
 
 After a run of each that is not counted, rounds alternate; every run of ours starts in an empty folder, so that nothing
 is taken from an earlier one. Medians and ratios are printed, nothing is asserted. Memory is the sum over the processes
@@ -87,13 +87,11 @@ def measured(command: list[str], folder: Path, interval: float = 0.02) -> Measur
 
 def shift_between(reference: NDArray[np.float32], image: NDArray[np.float32]) -> NDArray[np.float64]:
     """Phase correlation to whole pixels; the affine, x before y, from the reference to the image."""
+    from skimage.registration import phase_cross_correlation
+
     window = np.outer(*(np.hanning(n) for n in reference.shape))
-    product = np.fft.rfft2(reference * window).conj() * np.fft.rfft2(image * window)
-    peak = np.fft.irfft2(product / np.maximum(np.abs(product), 1e-9), reference.shape)
-    y, x = (
-        (p + n // 2) % n - n // 2 for p, n in zip(np.unravel_index(peak.argmax(), peak.shape), peak.shape, strict=True)
-    )
-    return np.array([[1, 0, x], [0, 1, y], [0, 0, 1]], dtype=np.float64)
+    (y, x), *_ = phase_cross_correlation(reference * window, image * window, normalization="phase")
+    return np.array([[1, 0, -x], [0, 1, -y], [0, 0, 1]], dtype=np.float64)
 
 
 def affine_between(reference: NDArray[np.float32], image: NDArray[np.float32]) -> NDArray[np.float64]:

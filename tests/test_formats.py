@@ -17,10 +17,11 @@ import zarr
 import fusestack
 from fusestack.model.view import ViewId
 from fusestack.project.xml import read_project
+from tests.conftest import SHARED
 from tests.small import tree
 
-DATA = Path(__file__).parents[1].parent / "shared" / "data" / "kidney-tiles"
-pytestmark = pytest.mark.skipif(not DATA.exists(), reason="the shared data are not beside the project")
+DATA = SHARED / "data" / "kidney-tiles"
+pytestmark = pytest.mark.beside("data/kidney-tiles")
 
 FACTORS = ((1, 1, 1), (1, 2, 2))  # z, y, x
 Images = dict[ViewId, list[np.ndarray[Any, Any]]]

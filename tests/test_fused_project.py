@@ -1,4 +1,4 @@
-"""The project beside a fused HDF5 shows the image exactly where the inputs were (reference 2.1, feature 19)."""
+"""The project beside a fused HDF5 shows the image exactly where the inputs were."""
 
 from __future__ import annotations
 

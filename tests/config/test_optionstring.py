@@ -104,7 +104,7 @@ def test_commands_are_taken_as_they_are() -> None:
 @pytest.mark.parametrize(
     ("word", "mask", "level", "compared"),
     [
-        # reference 2.1
+        # defaults of imfuse's generators
         ("blur", True, True, False),
         ("blur=s1,S0", True, True, True),
         ("fft", True, True, True),
@@ -243,7 +243,7 @@ def test_weights_that_leave_nothing(options: str) -> None:
 @pytest.mark.parametrize(
     ("options", "count", "expected"),
     [
-        ("n3,r1", 7, [(0, 4), (1, 7)]),  # reference 7.1
+        ("n3,r1", 7, [(0, 4), (1, 7)]),  # imfuse's ``substacks``
         ("n3,r0", 7, [(0, 3), (2, 6), (5, 7)]),
         ("n2,N4,r0", 7, [(1, 4)]),
         ("n2,N4,r1", 7, [(0, 5)]),

@@ -19,9 +19,10 @@ from fusestack.config.focus import Focus
 from fusestack.focus.input import natural_order
 from fusestack.focus.recipe import recipe_of
 from fusestack.model.errors import ConfigError, InputError
+from tests.conftest import SHARED
 from tests.focus.stacks import config, run, scene, write
 
-KIDNEY = Path(__file__).parents[3] / "shared" / "data" / "kidney"
+KIDNEY = SHARED / "data" / "kidney"
 
 
 def sharpness(image: Any, truth: Any) -> float:
@@ -318,7 +319,7 @@ def test_axes_and_directions(axis: str, tmp_path: Path) -> None:
     assert np.mean(same[np.isfinite(straight)]) > 0.95  # ties go to the front, whichever that is
 
 
-@pytest.mark.skipif(not KIDNEY.exists(), reason="the example data is not here")
+@pytest.mark.beside("data/kidney")
 def test_fuse_and_focus_in_one_configuration(tmp_path: Path) -> None:
     data = {
         "version": 1,

@@ -1,4 +1,4 @@
-"""Boxes, anisotropy and downsampling (reference, section 2); its examples are in `tests/reference`."""
+"""Boxes, anisotropy and downsampling; worked examples are in `tests/reference`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Intensity adjustment through runs: the project's models and coefficient maps (reference 3.9)."""
+"""Intensity adjustment through runs: the project's models and coefficient maps."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_a_changed_model_is_noticed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("method", ["average", "max", "lowest_view", "highest_view", "closest_pixel"])
 def test_every_method_knows_it(method: str, tmp_path: Path) -> None:
-    """BigStitcher raises for most of them (reference 10, row 10)."""
+    """BigStitcher raises for most of them, ``FusionTools.fuseVirtual``."""
     settings = project(tmp_path, models("2 5"))
     settings["fusion"]["method"] = method
     assert (fused(settings) == 25).all()
@@ -86,7 +86,7 @@ def test_coefficient_maps(tmp_path: Path) -> None:
     coefficients = np.zeros((2, 1, 1, 2))
     coefficients[0, ..., 0], coefficients[0, ..., 1], coefficients[1] = 1, 3, 0.5
     settings["fusion"] = {"intensity_adjustment": {"coefficients": maps(tmp_path, coefficients)}, "dtype": "float32"}
-    wanted = 10 * np.array([1, 1, 1, 1.5, 2, 2.5, 3, 3]) + 0.5  # reference 11.9
+    wanted = 10 * np.array([1, 1, 1, 1.5, 2, 2.5, 3, 3]) + 0.5  # factors 1 and 3 on two cells over eight pixels
     np.testing.assert_allclose(fused(settings), np.broadcast_to(wanted, (4, 5, 8)), rtol=1e-6)
 
 
@@ -120,7 +120,7 @@ def test_a_linear_model_is_a_map_of_one_cell() -> None:
 
 
 def test_rows_of_a_two_dimensional_map() -> None:
-    """Reference 11.9: also beyond the last cell centre, where BigStitcher reads the first line."""
+    """Also beyond the last cell centre, where BigStitcher's ``TransformCoefficients`` reads the first line."""
     coefficients = np.zeros((2, 1, 2, 2))
     coefficients[0, 0] = [[1, 3], [11, 13]]
     found = intensity.adjust(np.ones((1, 8, 8), np.uint8), (0, 0, 0), (1, 8, 8), coefficients)[0]

@@ -1,4 +1,4 @@
-"""Levels, scales and the index of views (reference 3.4, 3.5, 11.5, 11.8)."""
+"""Levels, scales and the index of views."""
 
 from __future__ import annotations
 

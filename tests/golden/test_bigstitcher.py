@@ -12,8 +12,9 @@ import pytest
 import tifffile
 
 import fusestack
+from tests.conftest import SHARED
 
-FOLDER = Path(__file__).parents[2].parent / "shared" / "golden" / "bigstitcher"
+FOLDER = SHARED / "golden" / "bigstitcher"
 CASES = {c["name"]: c for c in json.loads((FOLDER / "cases.json").read_text())["cases"]} if FOLDER.exists() else {}
 METHODS = {
     "MAX_INTENSITY": "max",
@@ -21,7 +22,7 @@ METHODS = {
     "HIGHEST_VIEWID_WINS": "highest_view",
     "CLOSEST_PIXEL_WINS": "closest_pixel",
 }
-pytestmark = pytest.mark.skipif(not CASES, reason="the golden results are not beside the project")
+pytestmark = pytest.mark.beside("golden/bigstitcher")
 
 
 def test_all_cases_are_here() -> None:
@@ -113,7 +114,7 @@ def test_equal_numbers(name: str, source: Any, tmp_path: Path) -> None:
     found = image.target.open().read(0, Box.of_shape(image.target.image.shape))[0, 0]
     wanted = data["fused"]
     if case["min_intensity"]:
-        # a known defect of the original: there the textbook mapping counts (reference 10, row 2)
+        # a known defect of the original: there the textbook mapping counts (``BlkAffineFusion.convertToOutputType``)
         low, high = case["min_intensity"], case["max_intensity"]
         top = np.iinfo(wanted.dtype).max
         wanted = np.clip(np.floor((data["fused_float32"].astype(float) - low) / (high - low) * top + 0.5), 0, top)

@@ -14,7 +14,7 @@ from fusestack.model.geometry import Affine, Box, flip3
 from tests.golden.test_bigstitcher import CASES, FOLDER, as_project, fusion_section
 from tests.kernels.fuse_twin import coverage, places, ramp, sample
 
-pytestmark = pytest.mark.skipif(not CASES, reason="the golden results are not beside the project")
+pytestmark = pytest.mark.beside("golden/bigstitcher")
 NAMES = [
     "content_blend_sigma2_4_u16",
     "content_avg_sigma2_4",
@@ -38,7 +38,7 @@ def gaussian(image: Any, sigma: Any) -> Any:
 
 
 def recomputed(case: dict[str, Any], data: Any, sigmas: tuple[float, float], shape: tuple[int, ...]) -> Any:
-    """Fused image by the formulas of reference 3.2 to 3.7, float64."""
+    """Fused image by the formulas of BigStitcher's ``fusion.blk`` classes, float64."""
     total, weights = np.zeros(shape), np.zeros(shape)
     origin = [int(v) for v in flip3(case["fused_bbox_min"])]
     for view in case["views"]:

@@ -11,22 +11,23 @@ import numpy as np
 import pytest
 import tifffile
 from numpy.typing import NDArray
-from scipy.ndimage import uniform_filter
+from skimage.metrics import structural_similarity
 
 import fusestack
 from fusestack.model.errors import ConfigError
 from fusestack.model.geometry import Box
 from fusestack.operators.commands import Command, check_command
 from fusestack.planning.plan import Plan
+from tests.conftest import SHARED
 
-FOLDER = Path(__file__).parents[3] / "shared" / "golden" / "imfuse"
-pytestmark = pytest.mark.skipif(not FOLDER.exists(), reason="the golden data is not here")
+FOLDER = SHARED / "golden" / "imfuse"
+pytestmark = pytest.mark.beside("golden/imfuse")
 
 GOLDEN: dict[str, Any] = json.loads((FOLDER / "cases.json").read_text()) if FOLDER.exists() else {"cases": []}
 CASES = {case["name"]: case for case in GOLDEN["cases"]}
 ENFUSE = {"gen_enfuse", "final_alpha_bg_enfuse"}
 IMPROVED = {
-    # reference 13: the original is wrong here, and ours does something better
+    # the original is wrong here, and ours does something better
     "gen_blur_single",
     "gen_dog",
     "gen_sobel",
@@ -56,20 +57,6 @@ def png(path: Path) -> NDArray[np.float64]:
 def psnr(one: NDArray[Any], other: NDArray[Any]) -> float:
     error = float(np.mean((np.asarray(one, dtype=np.float64) - other) ** 2))
     return 999.0 if error == 0 else -10 * np.log10(error)
-
-
-def ssim(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
-    """Structural similarity in windows of 7 x 7, mean over pixels and colours (Wang 2004)."""
-
-    def mean(image: NDArray[np.float64]) -> NDArray[np.float64]:
-        return uniform_filter(image, (7, 7, 1))
-
-    a, b = mean(one), mean(other)
-    unbiased = 49 / 48
-    va, vb = unbiased * (mean(one**2) - a * a), unbiased * (mean(other**2) - b * b)
-    both = unbiased * (mean(one * other) - a * b)
-    found = (2 * a * b + 1e-4) * (2 * both + 9e-4) / ((a * a + b * b + 1e-4) * (va + vb + 9e-4))
-    return float(found[3:-3, 3:-3].mean())
 
 
 def slices(name: str) -> list[str]:
@@ -199,7 +186,7 @@ def test_automatic_gamma_makes_the_mean_one_half(tmp_path: Path) -> None:
 
 
 def test_sharpening_is_that_of_the_original(tmp_path: Path) -> None:
-    # with the gamma that the original found by counting the opacity as a colour (reference 13)
+    # with the gamma that the original found by counting the opacity as a colour
     made = Made("final_gamma_sharpen", tmp_path, ["--statistic=r4", "--finalgamma=g0.673", "--finalsharpen=s1"])
     assert psnr(made.result, made.golden("result")) > 48
 
@@ -220,5 +207,5 @@ def test_the_preset_beats_every_option_set(tmp_path: Path) -> None:
     inner = (slice(12, -12), slice(12, -12))
     image = found.image.values[..., :3] / 65535
     assert psnr(image[inner], truth[inner]) > 39.2  # the best single choice of slices: 38.41
-    assert ssim(image[inner], truth[inner]) > 0.9925
+    assert structural_similarity(image[inner], truth[inner], data_range=1, channel_axis=-1) > 0.9925
     assert float(np.nanmean(np.abs(found.depth.values - depth)[inner])) < 0.05

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import imagecodecs
@@ -22,9 +21,10 @@ from fusestack.kernels import smooth, stencils
 from fusestack.model.geometry import Box
 from fusestack.operators import edges
 from fusestack.operators.base import Place
+from tests.conftest import SHARED
 
-FOLDER = Path(__file__).parents[3] / "shared" / "golden" / "imfuse"
-pytestmark = pytest.mark.skipif(not FOLDER.exists(), reason="the golden data is not here")
+FOLDER = SHARED / "golden" / "imfuse"
+pytestmark = pytest.mark.beside("golden/imfuse")
 
 GOLDEN: dict[str, Any] = json.loads((FOLDER / "cases.json").read_text()) if FOLDER.exists() else {}
 RAW: list[dict[str, Any]] = GOLDEN.get("raw_masks", [])
@@ -91,13 +91,13 @@ def test_raw_masks(number: int, stack: Stack) -> None:
 
 
 def near(made: NDArray[Any], number: int) -> bool:
-    """Equal, but for biases that the original takes 65536/65535 times (reference 1)."""
+    """Equal, but for biases that the original takes 65536/65535 times."""
     expected = golden(number)
     return bool(np.abs(made[: expected.shape[0], : expected.shape[1]] - expected).max() < 3e-5)
 
 
 def test_the_original_without_its_difference(colours: NDArray[np.float32]) -> None:
-    # blur with S0 shows the blurred slice, statistic with R compares twice (reference 13)
+    # blur with S0 shows the blurred slice, statistic with R compares twice
     assert near(smooth.blur(colours, 0, 1).sum(axis=0) / 4, 3)
     both = np.abs(kernels.window.statistic(colours, "Mean", 3) - kernels.window.statistic(colours, "Mean", 5))
     assert near(np.abs(both - colours).sum(axis=0) / 4, 12)

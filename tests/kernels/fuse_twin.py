@@ -71,7 +71,7 @@ def places(affine, origin, shape):
 
 
 def coverage(affine, at, size, border, numerics):
-    """Whether a view covers, along one axis (reference 3.6), and where that hangs on the last bits."""
+    """Whether a view covers, along one axis (BigStitcher's ``Masking``), and where that hangs on the last bits."""
     low, high = border, size - 1 - border
     after, before = at >= low - 1e-6, at <= high + 1e-6
     if numerics == "bigstitcher":
@@ -83,7 +83,7 @@ def coverage(affine, at, size, border, numerics):
 
 
 def ramp(at, size, border, width, numerics):
-    """Weight along one axis (reference 3.5)."""
+    """Weight along one axis (BigStitcher's ``Blending``)."""
     t = np.ones_like(at) if width < 1e-6 else np.clip(np.minimum(at - border, size - 1 - border - at) / width, 0, 1)
     if numerics == "exact":
         return np.sin(np.pi / 2 * t) ** 2

@@ -1,4 +1,4 @@
-"""Block means against a twin and the reference's examples."""
+"""Block means against a twin and worked examples."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_block_mean_is_its_twin(shape, factors, keep_rest, dtype, seed):
 
 @pytest.mark.parametrize(("pixels", "expected"), [([1, 2], 2), ([2, 3], 3), ([1, 2, 2, 2], 2), ([0, 1, 0, 0], 0)])
 @pytest.mark.parametrize("dtype", DTYPES[:4])
-def test_reference_5_4(pixels, expected, dtype):
+def test_rounded_as_by_bigstitcher(pixels, expected, dtype):
     block = np.array(pixels, dtype).reshape(1, -1, 2)
     assert downsample.block_mean(block, (1, len(pixels) // 2, 2), (1, 1, 1)).item() == expected
 

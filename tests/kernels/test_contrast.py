@@ -1,4 +1,4 @@
-"""Content-based weights against the formula of the reference (3.7), computed plainly."""
+"""Content-based weights against BigStitcher's formula (``ContentBased``), computed plainly."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def weights(image, sigma1, sigma2, step):
     return found
 
 
-def test_half_kernels_of_the_reference():
+def test_half_kernels_of_imglib2():
     np.testing.assert_allclose(half_kernel(1.0), [0.39905028, 0.24203623, 0.05400558, 0.00443305], atol=1e-8)
     kernel = half_kernel(20.0)
     assert len(kernel) == 61

@@ -1,4 +1,4 @@
-"""Kernels of focus stacking: the reference's worked examples, and plain twins by scipy and colorsys."""
+"""Kernels of focus stacking: worked examples of ImageMagick's, and plain twins by scipy and colorsys."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def impulse(n: int) -> NDArray[np.float32]:
     return plane
 
 
-# Gaussians (reference 3.1, 3.2)
+# Gaussians
 
 
 @pytest.mark.parametrize(("sigma", "width"), [(0.3, 3), (0.48, 5), (0.75, 7), (1, 9), (1.2, 11), (2, 17), (5, 41)])
@@ -78,7 +78,7 @@ def test_convolution_mirrors_its_kernel() -> None:
     assert np.abs(kernels.smooth.convolve(planes, kernel) - expected).max() < 2e-5
 
 
-# Statistics (3.3)
+# Statistics
 
 
 def median(values: NDArray[Any]) -> float:
@@ -123,18 +123,18 @@ def test_statistics(kind: str, window: int) -> None:
     assert np.abs(kernels.window.statistic(plane[None], kind, window)[0] - expected).max() < 1e-6
 
 
-def test_statistics_of_the_reference() -> None:
+def test_statistics_of_imagemagick() -> None:
     plane = np.array([[[0.64, 0.27, 0.04], [0.91, 0.61, 0.73], [0.82, 0, 0.86]]], np.float32)
     known = {"Mean": 0.542222, "StandardDeviation": 0.330514, "Gradient": 0.91, "Median": 0.639994}
     for kind, value in (known | {"RootMeanSquare": 0.635015}).items():
         assert kernels.window.statistic(plane, kind, 3)[0, 1, 1] == pytest.approx(value, abs=2e-6)
 
 
-# Wavelets (3.4) and morphology (3.5)
+# Wavelets and morphology
 
 
 def denoised(plane: NDArray[np.float64], share: float) -> NDArray[np.float64]:
-    """Step by step as the reference says it, with numpy's mirror."""
+    """Step by step as ImageMagick's ``-wavelet-denoise`` does it, with numpy's mirror."""
     total, smooth = np.zeros_like(plane), plane
     for level, threshold in enumerate((0.8002, 0.2735, 0.1202, 0.0585, 0.0291)):
         step = 2**level
@@ -220,7 +220,7 @@ def test_methods_of_morphology() -> None:
         assert np.array_equal(kernels.morphology.morphology(plane[None], method, "Octagon", 2, 2)[0], values), method
 
 
-# Colours (5.1, 10.2)
+# Colours
 
 
 @given(hnp.arrays(np.float32, (3, 4, 5), elements=st.floats(0, 1, width=32)))
@@ -262,7 +262,7 @@ def test_the_rainbow() -> None:
     assert np.allclose(kernels.colour.rainbow(np.array([[0.5 / 6]]))[:, 0, 0] * 255, (37.5, 0, 192.5), atol=1e-4)
 
 
-# Composition (5.6): the formulas as sentences of Python, for one pair of numbers after the other
+# Composition: the formulas as sentences of Python, for one pair of numbers after the other
 
 FORMULAS = {
     "Overlay": "2*s*d if d <= .5 else 1-2*(1-s)*(1-d)",
@@ -323,10 +323,10 @@ def test_composition_of_black_and_white_is_a_number(name: str) -> None:
     assert made.max() <= 1
 
 
-# Levels (5.7, 6.4) and cuts (7), by the examples of section 15
+# Levels and cuts, by worked examples
 
 
-def test_equalising_table_of_the_reference() -> None:
+def test_equalising_table_of_imfuse() -> None:
     counts = kernels.levels.histogram(np.array([[0, 0.25, 0.5, 1]], np.float32), 0, 1)
     assert list(np.nonzero(counts)[0]) == [0, 64, 128, 255]
     table = kernels.levels.equalising_table(counts)
@@ -381,7 +381,7 @@ def test_alpha_of_a_cut() -> None:
     assert one.cut[0, 0] == pytest.approx(0.45)
 
 
-# Resize (3.7)
+# Resize
 
 
 def test_splines() -> None:
@@ -419,7 +419,7 @@ def test_a_part_of_a_resized_plane(source: int, target: int, interpolation: str,
     assert np.allclose(even, 1, atol=1e-6)
 
 
-# Low passes (5.4)
+# Low passes
 
 CURVES = ("gradient", "log100", "inverselog10", "pow", "gaussian", "cos", "solid")
 

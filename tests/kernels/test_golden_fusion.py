@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from fusestack.model.geometry import Affine, flip3
+from tests.conftest import SHARED
 from tests.kernels.fuse_twin import fuse_images
 
-GOLDEN = Path(__file__).parents[2].parent / "shared" / "golden" / "bigstitcher"
+GOLDEN = SHARED / "golden" / "bigstitcher"
 CASES = [
     case
     for case in (json.loads((GOLDEN / "cases.json").read_text())["cases"] if GOLDEN.exists() else [])
@@ -25,7 +25,7 @@ def read_view(view, name, arrays):
     return next(a for key, a in arrays.items() if key.startswith(name) and a.shape == shape)
 
 
-@pytest.mark.skipif(not CASES, reason="the golden data is not here")
+@pytest.mark.beside("golden/bigstitcher")
 @pytest.mark.parametrize("case", CASES, ids=[c["name"] for c in CASES])
 def test_bigstitcher_numbers(case):
     arrays = dict(np.load(GOLDEN / case["file"]))

@@ -27,7 +27,7 @@ def test_the_overlap_is_one_views(method, wanted):
 
 
 def test_closest_pixel_cuts_in_the_middle_however_deep():
-    """100 pixels of overlap are more than BigStitcher's saturating weight tells apart (reference 10, row 7)."""
+    """100 pixels of overlap are more than BigStitcher's saturating weight tells apart (``ClosestPixelWins``)."""
     row = overlapping(100, 200, method="closest_pixel", ranges=1.0)
     assert (row[:150] == 100).all()
     assert (row[150:] == 200).all()
@@ -42,7 +42,7 @@ def test_closest_pixel_of_bigstitcher_saturates_and_the_first_view_wins():
 
 
 def test_lowest_among_300_views():
-    """BigStitcher's flag of one byte wraps there (reference 11.13)."""
+    """BigStitcher's flag of one byte wraps there (``LowestViewIdWins``)."""
     matrices = [shift(0, 0, 0) if n == 255 else shift(0, 0, 50) for n in range(300)]
     images = [np.full((2, 2, 8), n, np.float32) for n in range(300)]
     for method in ("lowest_view", "highest_view"):
@@ -52,7 +52,7 @@ def test_lowest_among_300_views():
 
 
 def test_max_is_empty_where_no_view_is():
-    """BigStitcher shows the values of the tile before (reference 11.13)."""
+    """BigStitcher shows the values of the tile before (``MaxIntensity``)."""
     fused = fuse_images(
         [np.full((40, 40, 100), 7, np.float32)], [shift(0, 0, 0)], (0, 0, 0), (32, 32, 256), method="max"
     )
@@ -93,7 +93,7 @@ def test_further_weights_are_interpolated_and_multiplied():
 
 @pytest.mark.parametrize(("offset", "count"), [(0, 480), (1, 960), (-1, 8 * 6 * 4), (0.5, 480)])
 def test_mask_with_offset(offset, count):
-    """Reference 9, row 27: a view of 10 x 8 x 6 pixels in a large box."""
+    """A view of 10 x 8 x 6 pixels in a large box."""
     table = views.pack_views([shift(5, 5, 5)], [(6, 8, 10)], borders=-float(offset))
     out = np.zeros((20, 20, 30), np.uint8)
     mask.mask_block(table, (0, 0, 0), out, 255)

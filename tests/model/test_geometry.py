@@ -15,8 +15,8 @@ numbers = st.floats(-100, 100, allow_nan=False).map(lambda v: round(v, 3))
 affines = st.lists(numbers, min_size=12, max_size=12).map(Affine.from_xyz)
 
 
-def test_affine_of_the_reference_maps_pixels_to_world() -> None:
-    # reference 1.5: T(1.25, -0.5, 0) . T(80, 0, 0) . diag(1, 1, 3)
+def test_affine_of_a_registration_maps_pixels_to_world() -> None:
+    # T(1.25, -0.5, 0) . T(80, 0, 0) . diag(1, 1, 3)
     parts = ["1 0 0 1.25 0 1 0 -0.5 0 0 1 0", "1 0 0 80 0 1 0 0 0 0 1 0", "1 0 0 0 0 1 0 0 0 0 3 0"]
     first, second, third = (Affine.from_xyz(float(v) for v in text.split()) for text in parts)
     assert (first @ second @ third).apply((10, 0, 0)).tolist() == [30.0, -0.5, 81.25]

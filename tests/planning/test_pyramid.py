@@ -1,4 +1,4 @@
-"""Levels of the pyramid: the proposal of the reference (5.4)."""
+"""Levels of the pyramid: the proposal of BigDataViewer's ``ProposeMipmaps``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from fusestack.planning.pyramid import level_shape, propose_factors
 
-EXAMPLES = [  # x, y, z sizes; anisotropy; factors x, y, z (reference 5.4)
+EXAMPLES = [  # x, y, z sizes; anisotropy; factors x, y, z (``ProposeMipmaps``)
     ((2048, 2048, 300), 1, [(1, 1, 1), (2, 2, 2), (4, 4, 4), (8, 8, 8)]),
     ((2048, 2048, 300), 3, [(1, 1, 1), (2, 2, 1), (4, 4, 2), (8, 8, 4)]),
     ((2048, 2048, 100), 4, [(1, 1, 1), (2, 2, 1), (4, 4, 2), (8, 8, 4)]),
@@ -21,7 +21,7 @@ EXAMPLES = [  # x, y, z sizes; anisotropy; factors x, y, z (reference 5.4)
 
 
 @pytest.mark.parametrize(("size", "anisotropy", "factors"), EXAMPLES)
-def test_examples_of_the_reference(
+def test_proposals_of_bigdataviewer(
     size: tuple[int, int, int], anisotropy: float, factors: list[tuple[int, int, int]]
 ) -> None:
     found = propose_factors((size[2], size[1], size[0]), anisotropy)

@@ -1,10 +1,8 @@
-"""The example of the reference (section 1.5) as HDF5 project, and ways to break it."""
+"""A project of two views as HDF5 project, and ways to break it."""
 
 from __future__ import annotations
 
 from pathlib import Path
-
-SHARED = Path(__file__).parents[3] / "shared" / "data"
 
 
 def setup_xml(number: int, *, tile: int = 0, channel: int = 0) -> str:

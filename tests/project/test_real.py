@@ -10,15 +10,14 @@ from fusestack.model.view import ViewId
 from fusestack.project.model import Project
 from fusestack.project.select import Selection, select_views
 from fusestack.project.xml import read_project
+from tests.conftest import SHARED
 
-from .example import SHARED
+DATA = SHARED / "data"
+pytestmark = pytest.mark.beside("data")
 
 
 def project_of(name: str) -> Project:
-    path = SHARED / name
-    if not path.exists():
-        pytest.skip("the shared data are not here")
-    return read_project(path)
+    return read_project(DATA / name)
 
 
 def test_kidney() -> None:
@@ -30,7 +29,7 @@ def test_kidney() -> None:
     assert view.unit == "µm"
     assert view.voxel_size == (160.00000000000003, 65.603883749918, 65.62110374696502)
     np.testing.assert_allclose(np.diag(view.pixel_to_world.linear), [2.43888, 1, 1.0002624844149877])
-    assert view.source.path == str(SHARED / "kidney" / "kidney.h5")
+    assert view.source.path == str(DATA / "kidney" / "kidney.h5")
 
 
 def test_tiles_with_a_missing_view() -> None:

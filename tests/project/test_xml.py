@@ -27,7 +27,7 @@ def problems_of(path: Path) -> tuple[str, ...]:
     return caught.value.problems
 
 
-def test_example_of_the_reference(tmp_path: Path) -> None:
+def test_example(tmp_path: Path) -> None:
     path = write(tmp_path)
     project = read_project(path)
     assert project.path == str(path)

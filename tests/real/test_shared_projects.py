@@ -12,9 +12,10 @@ import tifffile
 import zarr
 
 from fusestack.cli.main import run
+from tests.conftest import SHARED
 
-DATA = Path(__file__).parents[2].parent / "shared" / "data"
-pytestmark = pytest.mark.skipif(not DATA.exists(), reason="the shared data are not beside the project")
+DATA = SHARED / "data"
+pytestmark = pytest.mark.beside("data")
 
 
 def fuse(folder: Path, text: str, *arguments: str) -> tuple[np.ndarray[Any, Any], dict[str, Any]]:

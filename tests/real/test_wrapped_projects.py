@@ -15,10 +15,11 @@ import tifffile
 import zarr
 
 import fusestack
+from tests.conftest import SHARED
 from tests.small import tree
 
-PROJECT = Path(__file__).parents[2].parent / "shared" / "data" / "kidney-tiles" / "dataset.xml"
-pytestmark = pytest.mark.skipif(not PROJECT.exists(), reason="the shared data are not beside the project")
+PROJECT = SHARED / "data" / "kidney-tiles" / "dataset.xml"
+pytestmark = pytest.mark.beside("data/kidney-tiles")
 
 HALVES = ((0, 32), (33, 65))  # along x, of 66
 

@@ -1,4 +1,4 @@
-"""The features of the reference (section 9), one test for each row, through the command's own path."""
+"""The features of BigStitcher's fusion, one test for each, through the command's own path."""
 
 from __future__ import annotations
 
@@ -218,7 +218,7 @@ def test_row_11_smooth_blending(tmp_path: Path) -> None:
 
 
 def test_row_12_content_based(tmp_path: Path) -> None:
-    """Twice the contrast is four times the weight (the weights themselves: worked example 11.7)."""
+    """Twice the contrast is four times the weight (the weights themselves: `test_worked_examples`)."""
     pixels = np.zeros((9, 9, 9), np.float32)
     pixels[4, 4, 4] = 1000
     views = [tile(tmp_path, image, tile=number) for number, image in enumerate((pixels, 2 * pixels))]
@@ -254,7 +254,7 @@ def test_row_14_intensity_per_view(tmp_path: Path) -> None:
 
 
 def test_row_15_coefficient_maps(tmp_path: Path) -> None:
-    """Reference 11.9 along x: factors 1 and 3 on two cells over eight pixels."""
+    """Along x: factors 1 and 3 on two cells over eight pixels."""
     coefficients = np.zeros((2, 1, 1, 2))
     coefficients[0, 0, 0] = 1, 3
     with h5py.File(tmp_path / "maps.h5", "w") as file:
@@ -309,7 +309,7 @@ def test_row_20_multi_resolution_formats(tmp_path: Path) -> None:
     from ome_zarr_models import v05
 
     view = tile(tmp_path, np.full((100, 200, 257), 9, np.uint8))
-    shapes = [(100, 200, 257), (50, 100, 128)]  # of levels 1,1,1 and 2,2,2 (reference 5.4), z, y, x
+    shapes = [(100, 200, 257), (50, 100, 128)]  # of levels 1,1,1 and 2,2,2, z, y, x
     fusestack.run(config(tmp_path, [view], {"pyramid": "auto"}))
     group = zarr.open_group(tmp_path / "fused.ome.zarr", mode="r")
     assert [group[name].shape[2:] for name in ("0", "1")] == shapes  # type: ignore[union-attr]
@@ -365,7 +365,7 @@ def test_row_23_preview(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
         (image,) = json.loads(capsys.readouterr().out.splitlines()[-1])["images"]
         assert image["bytes"] == 4 * np.prod(image["shape"])
         found[anisotropy] = image["shape"][2:], image["bytes"]
-    # the size that is produced, up to one pixel more along each axis than BigStitcher's preview (reference 10, row 30)
+    # the size that is produced, up to one pixel more along each axis than BigStitcher's preview
     assert found[False][0] == [151, 1025, 1025]
     assert found[False][1] / 2**20 == pytest.approx(600, rel=0.01)
     assert found[3][0][1:] == [1025, 1025]

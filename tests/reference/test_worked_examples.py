@@ -1,8 +1,8 @@
-"""The worked examples of the reference (section 11), through the package's own functions.
+"""Worked examples of BigStitcher's fusion, computed with its own classes, through the package's functions.
 
-Not here: 11.12, which shows an engine of BigStitcher that is not copied (reference 10, row 38). The half kernels of
-11.7 are in `tests/kernels/test_contrast.py`, 11.9 in two dimensions in `tests/fusion/test_intensity.py`, the defects
-of 11.13 in `tests/kernels/test_methods.py`.
+The numbers are those of its default engine, ``BlkAffineFusion``. Half kernels of content-based weights are in
+`tests/kernels/test_contrast.py`, coefficient maps in two dimensions in `tests/fusion/test_intensity.py`, defects that
+are not copied in `tests/kernels/test_methods.py`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tests.kernels.fuse_twin import MIDDLE, fuse_images, invert, shift, weight_o
 from tests.kernels.test_contrast import smoothed
 
 
-def test_11_01_box_of_a_transformed_view() -> None:
+def test_box_of_a_transformed_view() -> None:
     box = whole_pixels(*box_of_views([(Affine.translation((0, 0, 3.5)), (6, 8, 10))]))
     assert box.inclusive() == ((3, 0, 0), (13, 7, 5))
     assert box.shape == (6, 8, 11)
@@ -38,20 +38,20 @@ def test_11_01_box_of_a_transformed_view() -> None:
         (3, 13, 4, 1, 3, 4),
     ],
 )
-def test_11_02_downsampling(low: int, high: int, factor: float, first: int, last: int, world: float) -> None:
+def test_downsampling(low: int, high: int, factor: float, first: int, last: int, world: float) -> None:
     frame = frame_of_box(Box.from_inclusive((low, 0, 0), (high, 0, 0)), anisotropy=1, downsampling=factor, flat=False)
     assert (frame.box.start[2], frame.box.stop[2] - 1) == (first, last)
     assert frame.output_to_world.apply((0, 0, 0))[2] == world
 
 
 @pytest.mark.parametrize(("low", "high", "factor", "first", "last"), [(-7, 50, 3, -3, 17), (0, 89, 2.5, 0, 36)])
-def test_11_02_anisotropy(low: int, high: int, factor: float, first: int, last: int) -> None:
+def test_anisotropy(low: int, high: int, factor: float, first: int, last: int) -> None:
     frame = frame_of_box(Box.from_inclusive((0, 0, low), (0, 0, high)), anisotropy=factor, downsampling=1, flat=False)
     assert (frame.box.start[0], frame.box.stop[0] - 1) == (first, last)
     assert frame.output_to_world.apply((0, 0, 0))[0] == first * factor
 
 
-def test_11_03_blending_weights():
+def test_blending_weights():
     view = (6, 8, 10), shift(0, 0, 3.5)
     for x, expected in ((4, 1.00447e-7), (12, 1.00447e-7)):
         assert weight_of(*view, (2, 3, x), 40, "bigstitcher") == pytest.approx(expected, rel=1e-5)
@@ -67,7 +67,7 @@ def test_11_03_blending_weights():
         assert weight_of((200,) * 3, shift(0, 0, -x), (100, 100, 0), 40, "bigstitcher") == pytest.approx(expected)
 
 
-def test_11_04_a_weighted_average_of_constant_tiles():
+def test_weighted_average_of_constant_tiles():
     images = [np.full((100, 100, 100), v, np.float32) for v in (100, 200)]
     matrices = [shift(0, 0, 0), shift(0, 0, 80)]
     table = {
@@ -90,7 +90,7 @@ def test_11_04_a_weighted_average_of_constant_tiles():
     assert mask[[80, 90, 99]].tolist() == [100, 150, 150]
 
 
-def test_11_04_b_weighted_average_of_ramps():
+def test_weighted_average_of_ramps():
     z, y, x = np.indices((6, 8, 10))
     image = (10 * x + y + 100 * z).astype(np.float32)
     fused = fuse_images(
@@ -117,17 +117,17 @@ ANISOTROPIC = [level(1, 1, 1), level(2, 2, 1), level(4, 4, 2), level(8, 8, 4)]
 
 
 @pytest.mark.parametrize(("d", "factor"), [(1, 1), (1.5, 1), (2, 2), (3, 2), (4, 4), (8, 8), (16, 8)])
-def test_11_05_level_of_an_isotropic_pyramid(d: float, factor: float) -> None:
+def test_level_of_an_isotropic_pyramid(d: float, factor: float) -> None:
     chosen = choose_level(Affine.scaling(1 / d), ISOTROPIC)
     assert ISOTROPIC[chosen].factors == (factor,) * 3
 
 
 @pytest.mark.parametrize(("d", "number"), [(1, 0), (2, 1), (3, 1), (4, 1), (8, 2), (16, 3)])
-def test_11_05_level_of_an_anisotropic_pyramid(d: float, number: int) -> None:
+def test_level_of_an_anisotropic_pyramid(d: float, number: int) -> None:
     assert choose_level(Affine.scaling(np.array([3, 1, 1]) / d), ANISOTROPIC) == number
 
 
-def test_11_05_level_pixels_lie_half_a_pixel_further() -> None:
+def test_level_pixels_lie_half_a_pixel_further() -> None:
     model = Affine.scaling(0.5) @ level_to_pixel(level(2, 2, 2))
     np.testing.assert_allclose(model.apply((4, 4, 4)), (4.25, 4.25, 4.25))
 
@@ -150,7 +150,7 @@ def test_11_05_level_pixels_lie_half_a_pixel_further() -> None:
         (300, np.uint8, None, 255),
     ],
 )
-def test_11_06_integer_output(value, dtype, limits, expected):
+def test_integer_output(value, dtype, limits, expected):
     image = np.full((1, 1, 1), value, np.float32)
     fused = fuse_images([image], [shift(0, 0, 0)], (0, 0, 0), (1, 1, 1), dtype=dtype, intensity_range=limits)
     assert fused.item() == expected
@@ -160,7 +160,7 @@ def xyz(*factors: float) -> Affine:
     return Affine.scaling(factors[::-1])
 
 
-def test_11_07_content_weight():
+def test_content_weight():
     image = np.zeros((9, 9, 9), np.float32)
     image[4, 4, 4] = 1000
     axes = [NodeAxis.of(9, 1)] * 3
@@ -185,11 +185,11 @@ def test_11_07_content_weight():
         (Affine.from_xyz([1, 0.1, 0, 0, 0, 1, 0.2, 0, 0, 0, 3, 0]), (0.99923942, 1.00313889, 3)),
     ],
 )
-def test_11_08_diagonal_scale(model: Affine, scale_xyz: tuple[float, float, float]) -> None:
+def test_diagonal_scale(model: Affine, scale_xyz: tuple[float, float, float]) -> None:
     np.testing.assert_allclose(diagonal_scale(model, (50, 80, 100))[::-1], scale_xyz, rtol=1e-7)
 
 
-def test_11_10_masks():
+def test_masks():
     image = np.ones((3, 4, 5), np.float32)
     options = {"origin": (0, 0, 0), "shape": (3, 4, 5), "numerics": "bigstitcher"}
     mask = fuse_images([image], [shift(0, 0, 0)], **options)
@@ -204,7 +204,7 @@ def test_11_10_masks():
     assert fuse_images([image], [shift(0, 0, 0)], (0, 0, 0), (3, 4, 5), numerics="exact").all()
 
 
-def test_11_11_rotated_anisotropic_view():
+def test_rotated_anisotropic_view():
     cosine, sine = np.cos(np.radians(20)), np.sin(np.radians(20))
     pixel_to_world = np.array([[2, 0, 0, 1.5], [0, cosine, sine, -3.5], [0, -sine, cosine, 12.25]])
     matrix = invert(pixel_to_world)

@@ -15,6 +15,7 @@ from fusestack.model.geometry import Box
 from fusestack.model.view import SourceRef
 from fusestack.sources import bdv_hdf5, hdf5_chunks
 from fusestack.sources.bdv_hdf5 import BdvHdf5Source
+from tests.conftest import SHARED
 from tests.contracts.source_contract import (
     Example,
     SourceContract,
@@ -26,7 +27,7 @@ from tests.contracts.source_contract import (
     random_boxes,
 )
 
-DATA = Path(__file__).parents[3] / "shared" / "data"
+DATA = SHARED / "data"
 FACTORS = ((1.0, 1.0, 1.0), (1.0, 2.0, 2.0), (2.0, 6.0, 4.0))
 
 
@@ -37,7 +38,7 @@ def ref_of(path, setup=0, timepoint=0):
 
 
 def write_setup(file, arrays, factors=((1.0, 1.0, 1.0),), *, setup=0, timepoint=0, declared=None, **settings):
-    """Write a view as it is laid out in reference 1.4; `arrays` have the stored type."""
+    """Write a view as it is laid out by BigDataViewer; `arrays` have the stored type."""
     name = f"s{setup:02d}"
     if name not in file:
         file[f"{name}/resolutions"] = np.array([f[::-1] for f in factors])
@@ -288,7 +289,7 @@ def test_import_is_light():
     assert found.stdout.strip() == "[]"
 
 
-@pytest.mark.skipif(not DATA.exists(), reason="no shared data")
+@pytest.mark.beside("data")
 @pytest.mark.parametrize("name", ["kidney/kidney", "kidney-tiles/dataset", "kidney-angles/dataset"])
 def test_published_projects(name, tmp_path):
     path = DATA / f"{name}.h5"

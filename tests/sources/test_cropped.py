@@ -69,7 +69,7 @@ axes = st.tuples(st.integers(1, 60), st.integers(0, 59), st.integers(0, 59), st.
 
 @settings(max_examples=200, deadline=None)
 @given(st.tuples(axes, axes, axes))
-def test_rule_of_the_reference(drawn):
+def test_rule_of_bigstitcher(drawn):
     sizes, lows, highs, factors = zip(*drawn, strict=True)
     low = [min(a, n - 1) for a, n in zip(lows, sizes, strict=True)]
     high = [min(max(a, b), n - 1) for a, b, n in zip(low, highs, sizes, strict=True)]

@@ -24,7 +24,7 @@ def corrected(ref, bright=None, dark=None):
 
 
 def twin(image, bright, dark, mean=None):
-    """The formula of the reference, pixel by pixel."""
+    """BigStitcher's formula, pixel by pixel."""
     bright, dark = (np.broadcast_to(plane, image.shape[1:]).astype(float) for plane in (bright, dark))
     mean = (bright - dark).mean() if mean is None else mean
     out = np.zeros_like(image)

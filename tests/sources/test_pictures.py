@@ -4,7 +4,6 @@ import io
 import struct
 import zlib
 from contextlib import suppress
-from pathlib import Path
 
 import imagecodecs
 import numpy as np
@@ -17,8 +16,9 @@ from PIL import Image, ImageCms
 from fusestack.model.errors import InputError
 from fusestack.sources.pictures import Metadata, Picture, describe_picture, read_metadata, read_picture
 from fusestack.storage import open_store
+from tests.conftest import SHARED
 
-PHOTOGRAPHS = sorted((Path(__file__).parents[3] / "shared" / "data" / "pcb").glob("pcb_*.jpg"))
+PHOTOGRAPHS = sorted((SHARED / "data" / "pcb").glob("pcb_*.jpg"))
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 NAMES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 MAKE, EXPOSURE, EXIF, GPS = 271, 33434, 34665, 34853
@@ -355,7 +355,7 @@ def test_a_file_that_was_replaced_since(tmp_path, name):
         read_picture(picture)
 
 
-@pytest.mark.skipif(not PHOTOGRAPHS, reason="no photographs here")
+@pytest.mark.beside("data/pcb")
 def test_photographs():
     for path in PHOTOGRAPHS[:2]:
         (picture,) = describe_picture(str(path))

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import tifffile
@@ -10,6 +8,7 @@ from fusestack.model.errors import InputError
 from fusestack.model.geometry import Box
 from fusestack.model.view import SourceRef
 from fusestack.project.readers import READERS
+from tests.conftest import SHARED
 from tests.contracts.source_contract import (
     Example,
     SourceContract,
@@ -21,7 +20,7 @@ from tests.contracts.source_contract import (
     random_boxes,
 )
 
-DATA = Path(__file__).parents[3] / "shared" / "data"
+DATA = SHARED / "data"
 FACTORS = ((1.0, 1.0, 1.0), (1.0, 2.0, 2.0), (1.0, 4.0, 4.0))
 
 
@@ -368,7 +367,7 @@ def test_no_file_stays_open(tmp_path):
     assert source.read(0, Box.of_shape((5, 30, 40))).any()
 
 
-@pytest.mark.skipif(not DATA.exists(), reason="no shared data")
+@pytest.mark.beside("data/mosaic")
 @pytest.mark.parametrize("tile", [0, 1])
 def test_published_mosaic(tile):
     expected = tifffile.imread(DATA / "mosaic" / f"tile{tile}.tif")

@@ -1,4 +1,4 @@
-"""Sharpening that follows the edges, and a blur of variable width (reference 9.1 and 9.2)."""
+"""Sharpening that follows the edges, and a blur of variable width: ``-adaptive-sharpen`` of ImageMagick, imfuse's."""
 
 from __future__ import annotations
 

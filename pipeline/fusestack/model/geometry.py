@@ -190,7 +190,7 @@ class Affine:
         return np.asarray(points, dtype=np.float64) @ self.linear.T + self.offset
 
     def bounds(self, low: ArrayLike, high: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Axis-aligned bounds of the image of the closed box ``low .. high`` (reference 2.2)."""
+        """Axis-aligned bounds of the image of the closed box ``low .. high``."""
         low, high = np.asarray(low, dtype=np.float64), np.asarray(high, dtype=np.float64)
         start = self.apply(low)
         reach = self.linear * (high - low)

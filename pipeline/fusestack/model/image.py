@@ -132,7 +132,7 @@ class ImageSpec:
         return (z, y, x)
 
     def level_origin(self, level: int) -> Float3:
-        """Physical place of the centre of a level's first pixel, z, y, x (reference 5.3)."""
+        """Physical place of the centre of a level's first pixel, z, y, x (OME-Zarr's ``translation``)."""
         z, y, x = (
             o + s * 0.5 * (f - 1)
             for o, s, f in zip(self.origin, self.pixel_size, self.levels[level].factors, strict=True)

@@ -1,4 +1,4 @@
-"""Generators that look for edges (reference 5.3).
+"""Generators that look for edges (ImageMagick's kernels of the same names).
 
 Where the original adds a bias to every direction and clips, which leaves a fraction of the range, these take the size
 of the gradient: 0 where nothing changes, 1 at a step from black to white.
@@ -183,7 +183,7 @@ class Comet(Generator):
 
 
 def tail(radius: float, sigma: float) -> list[float]:
-    """Weights of one side of a Gaussian, sampled three times finer, summed in threes; sum 1 (reference 5.3)."""
+    """Weights of one side of a Gaussian, sampled three times finer, summed in threes; sum 1 (kernel ``Comet``)."""
     count = int(radius) + 1 if radius >= 1 else kernels.gaussians.blur_width(0, sigma) // 2 + 1
     weights = [sum(math.exp(-(u * u) / (2 * (3 * sigma) ** 2)) for u in range(3 * i, 3 * i + 3)) for i in range(count)]
     total = sum(weights)

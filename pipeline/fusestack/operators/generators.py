@@ -1,4 +1,4 @@
-"""Generators: how sharp is each pixel of a slice? (reference 5.1 to 5.5)."""
+"""Generators of imfuse: how sharp each pixel of a slice is."""
 
 from __future__ import annotations
 

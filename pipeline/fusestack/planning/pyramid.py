@@ -22,7 +22,7 @@ _SMALL_ENOUGH = 256
 
 
 def propose_factors(shape: Int3, anisotropy: float = 1.0) -> tuple[Int3, ...]:
-    """Factors of the levels that BigStitcher would make (reference 5.4), without empty axes.
+    """Factors of the levels that BigStitcher would make (BigDataViewer's ``ProposeMipmaps``), without empty axes.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def propose_factors(shape: Int3, anisotropy: float = 1.0) -> tuple[Int3, ...]:
 
 
 def level_shape(below: Int3, relative: Int3) -> Int3:
-    """Pixels of a level: whole blocks of the level below it, at least one (reference 5.4)."""
+    """Pixels of a level: whole blocks of the level below it, at least one (BigStitcher's ``N5ApiTools``)."""
     z, y, x = (max(1, n // f) for n, f in zip(below, relative, strict=True))
     return (z, y, x)
 
@@ -72,7 +72,7 @@ def _is_blank(pixels: NDArray[Any], fill: float) -> bool:
 
 @dataclass(frozen=True)
 class BlockMean(Reduction):
-    """Pixels of a level: rounded means of blocks of the stored level below it (reference 5.4).
+    """Pixels of a level: rounded means of blocks of the stored level below it (imglib2's ``Downsample``).
 
     Parameters
     ----------

@@ -19,7 +19,7 @@ MAX_BYTES = 512 * 2**20
 """Largest project file that is read; parsed, it takes about ten times as much memory."""
 
 BACKUPS = 5
-"""Earlier versions that are kept beside a file, ``~1`` being the youngest (reference 1.1)."""
+"""Earlier versions that are kept beside a file, ``~1`` being the youngest (BigStitcher's ``XmlIoSpimData2``)."""
 
 _GIVE = "give the XML file of a BigDataViewer or BigStitcher project"
 

@@ -65,7 +65,7 @@ def view_id(element: Element) -> ViewId:
 
 
 def timepoints(element: Element) -> tuple[int, ...]:
-    """Ids of a ``Timepoints`` element in any of its three forms, ascending (reference 1.2)."""
+    """Ids of a ``Timepoints`` element in any of its three forms, ascending (spimdata's ``XmlIoTimePoints``)."""
     kind = element.get("type")
     if kind == "pattern":
         return tuple(sorted(parse_integer_pattern(element.findtext("integerpattern") or "")))
@@ -138,7 +138,7 @@ def registration(element: Element) -> Affine:
 
     Notes
     -----
-    BigStitcher reference, section 1.3: a pixel meets the last transform first.
+    spimdata's ``ViewRegistration.updateModel``: a pixel meets the last transform first.
     """
     pixel_to_world = Affine.identity()
     for number, transform in enumerate(element.findall("ViewTransform"), start=1):
@@ -164,6 +164,6 @@ def bounding_box(element: Element) -> Box:
 
 
 def intensity_model(element: Element) -> tuple[float, float]:
-    """Factor and offset of a view's nested ``IntensityAdjustments``: ``I' = factor * I + offset`` (reference 3.9)."""
+    """Factor and offset of a view's nested ``IntensityAdjustments``: ``I' = factor * I + offset``."""
     factor, offset = floats(element.findtext("model") or element.get("model"), "intensity model", 2)
     return factor, offset

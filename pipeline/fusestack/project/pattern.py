@@ -28,7 +28,7 @@ def parse_integer_pattern(text: str) -> tuple[int, ...]:
 
     Notes
     -----
-    BigStitcher reference, section 1.2.
+    spimdata's ``IntegerPattern.parseIntegerString``.
 
     Examples
     --------

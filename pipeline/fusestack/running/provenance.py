@@ -62,7 +62,7 @@ def _version(name: str) -> str | None:
 
 
 def project_of(image: PlannedImage) -> list[FusedImage]:
-    """Setups of the project beside a fused image: one per channel, placed where the inputs were (reference 2.1)."""
+    """Setups of the project beside a fused image: one per channel, placed where the inputs were."""
     spec = image.target.image
     if image.fusion is None:
         raise ValueError(f"{spec.path}: is no fused image")

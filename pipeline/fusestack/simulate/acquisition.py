@@ -38,7 +38,7 @@ class Truth:
     views : uint8[z, y, x]
         Number of tiles that cover each pixel.
     box : Box
-        World pixels (z, y, x) of `image`: the bounding box of all views (reference 2.2).
+        World pixels (z, y, x) of `image`: the bounding box of all views (BigStitcher's ``BoundingBoxMaximal``).
     noise : tuple of float
         Root mean square of shot and read noise in the raw tiles, grey values, one per channel.
     raw_error : tuple of float
@@ -149,7 +149,7 @@ def _place(tile_shape: Int3, overlap: float, rng: np.random.Generator) -> list[P
 
 
 def _bounds(tiles: Iterable[Placement], tile_shape: Int3, scale: NDArray[np.float64]) -> Box:
-    """Bounding box of all views (reference 2.2)."""
+    """Bounding box of all views (BigStitcher's ``BoundingBoxMaximal``)."""
     low = np.min([tile.origin for tile in tiles], axis=0)
     high = np.max([tile.origin for tile in tiles], axis=0) + scale * (np.array(tile_shape) - 1)
     return Box(tuple(np.floor(low).astype(int).tolist()), tuple((np.ceil(high).astype(int) + 1).tolist()))

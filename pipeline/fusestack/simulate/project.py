@@ -76,7 +76,7 @@ def write_project(folder: Path, tiles: Sequence[Placement], raw: Sequence[NDArra
 
 
 def _write_pixels(path: Path, images: Sequence[NDArray[np.uint16]]) -> None:
-    """BigDataViewer's HDF5 layout (reference 1.4)."""
+    """BigDataViewer's HDF5 layout (its ``Hdf5ImageLoader``)."""
     import h5py
 
     with h5py.File(path, "w") as file:
@@ -108,7 +108,7 @@ def _downsample(image: NDArray[np.uint16], factors: Int3) -> NDArray[np.uint16]:
 
 
 def _project_tree(tiles: Sequence[Placement], channels: int, shape: Sequence[int], z_step: float) -> ET.ElementTree:
-    """SpimData2 (reference 1.1, 1.3): ``stitching @ grid @ calibration``, and every optional block."""
+    """SpimData2: ``stitching @ grid @ calibration``, and every optional block."""
     root = ET.Element("SpimData", version="0.2")
     _leaf(root, "BasePath", ".", type="relative")
     sequence = ET.SubElement(root, "SequenceDescription")

@@ -1,4 +1,4 @@
-"""Views of BigDataViewer HDF5 projects (BigStitcher reference, section 1.4)."""
+"""Views of BigDataViewer HDF5 projects (BigDataViewer's ``Hdf5ImageLoader``)."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class BdvHdf5Source:
 
 
 def _pixel_type(stored: np.dtype[Any], declared: str | None, where: str) -> np.dtype[Any]:
-    """Pixel type of a dataset: as declared; otherwise its own, but old files keep uint16 in int16 (reference 1.4)."""
+    """Pixel type of a dataset: as declared; otherwise its own, but old files keep uint16 in int16."""
     name = declared or ("uint16" if stored.name == "int16" else stored.name)
     dtype = pixel_dtype(name, where)
     if dtype.itemsize != stored.itemsize or (dtype.kind == "f") != (stored.kind == "f"):

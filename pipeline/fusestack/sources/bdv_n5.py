@@ -1,4 +1,4 @@
-"""Views of BigDataViewer N5 projects (BigStitcher reference, section 1.4)."""
+"""Views of BigDataViewer N5 projects (its ``N5ImageLoader``)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Maps of intensity coefficients, as BigStitcher-Spark writes them (reference 3.9)."""
+"""Maps of intensity coefficients, as BigStitcher-Spark writes them (``TransformCoefficients`` reads them)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A part of another source: the views of split projects (BigStitcher reference, section 1.4)."""
+"""A part of another source: the views of split projects (BigStitcher's ``SplitViewerImgLoader``)."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class CroppedSource:
 
     Notes
     -----
-    BigStitcher reference, section 1.4 (split): at factor f the pixels ``min // f`` to ``(max - 0.01) // f`` are kept,
+    ``SplitMultiResolutionSetupImgLoader``: at factor f the pixels ``min // f`` to ``(max - 0.01) // f`` are kept,
     and the level keeps its factors, so that it lies up to f - 1 pixels of level 0 off its place where ``min`` is no
     multiple of f. BigStitcher cuts splits at multiples. Along an axis that a level does not reduce (f = 1) the box
     itself is kept. Levels that have no pixel inside the box are left out, and all below them.

@@ -1,4 +1,4 @@
-"""Another source, corrected for uneven illumination and camera offset (BigStitcher reference, section 1.4)."""
+"""Another source, corrected for uneven illumination and camera offset (BigStitcher's flat-field loaders)."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class FlatFieldSource:
 
     Notes
     -----
-    BigStitcher reference, section 1.4 (flat-field wrapper). BigStitcher takes 1 for a bright image that is missing,
+    ``(I - dark) * mean(bright - dark) / (bright - dark)``. BigStitcher takes 1 for a bright image that is missing,
     which scales by ``1 - dark``, and continues images that are too small; neither is copied.
     """
 

@@ -29,7 +29,7 @@ class OmeZarrSource:
     """Pixels of one timepoint and channel of an OME-Zarr image.
 
     Levels are placed as BigDataViewer does: pixel i of a level of factor f lies at ``f * i + (f - 1) / 2``; a
-    ``translation`` that says otherwise is ignored with a warning (reference 1.4).
+    ``translation`` that says otherwise is ignored with a warning, as BigStitcher's ``AllenOMEZarrLoader`` does.
 
     Parameters
     ----------
@@ -212,7 +212,7 @@ def _placement(
 
 
 def _factors(ratios: NDArray[np.float64], axes: str) -> Float3:
-    """Factors z, y, x: integers where they are within 1e-4 of one, else 4 decimals (reference 1.4)."""
+    """Factors z, y, x: integers where they are within 1e-4 of one, else 4 decimals (``AllenOMEZarrLoader``)."""
     rounded = [float(round(r)) if abs(r - round(r)) < 1e-4 else round(float(r), 4) for r in ratios]
     y, x = rounded[-2:]
     return (rounded[-3] if "z" in axes else 1.0, y, x)

@@ -1,4 +1,4 @@
-"""Views whose z planes are separate TIFF files (``ZGrouped``, BigStitcher reference, section 1.4)."""
+"""Views whose z planes are separate TIFF files (``ZGrouped`` of BigStitcher's ``FileMapImgLoaderLOCI2``)."""
 
 from __future__ import annotations
 

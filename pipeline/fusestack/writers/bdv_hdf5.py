@@ -32,7 +32,7 @@ CODECS = ("gzip", "none")
 
 
 class BdvHdf5Writer:
-    """One image, t, c, z, y, x, as a BigDataViewer HDF5 file (reference 1.4); the project XML is not written here.
+    """One image, t, c, z, y, x, as a BigDataViewer HDF5 file; the project XML is not written here.
 
     The setup of a pixel is its index along c, its timepoint the id in ``spec.timepoints``. An HDF5 file does not
     survive a kill while it is written, and only one process may write it. So `write` makes one file per block in

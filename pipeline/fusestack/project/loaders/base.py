@@ -64,7 +64,7 @@ def resolve_path(element: Element, folder: str) -> str:
 
     Notes
     -----
-    BigStitcher reference, section 1.1 (paths).
+    spimdata's ``XmlHelpers.loadPath``.
     """
     text = (element.text or "").strip().replace("\\", "/")
     if not text:

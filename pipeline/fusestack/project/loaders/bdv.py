@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 def bdv_hdf5(loader: Element, description: Description) -> SourceOf:
-    """``bdv.hdf5``; partition files need no look, the main file links to their datasets (reference 1.4)."""
+    """``bdv.hdf5``; partition files need no look, the main file links to their datasets (``Hdf5ImageLoader``)."""
     path = resolve_path(_named(loader, "hdf5"), description.folder)
     return _views_in("fusestack.sources.bdv_hdf5:BdvHdf5Source", path)
 
 
 def bdv_n5(loader: Element, description: Description) -> SourceOf:
-    """``bdv.n5`` and ``bdv.n5.cloud``; both may name a folder or an address (reference 1.4)."""
+    """``bdv.n5`` and ``bdv.n5.cloud``; both may name a folder or an address (``N5ImageLoader``)."""
     path = resolve_uri(_named(loader, "n5"), description.folder)
     return _views_in("fusestack.sources.bdv_n5:BdvN5Source", path)
 

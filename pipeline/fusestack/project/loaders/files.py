@@ -24,7 +24,7 @@ _PLACEHOLDER = re.compile(r"\{(t+|c+|i+|a+|x+)\}")
 
 
 def file_map(loader: Element, description: Description) -> SourceOf:
-    """``spimreconstruction.filemap2`` and ``filelist``: a file, a series and a channel for each view (reference 1.4).
+    """``spimreconstruction.filemap2`` and ``filelist``: a file, a series and a channel for each view.
 
     The timepoint is the index along t where some file serves several timepoints, else 0. With ``ZGrouped``, the files
     beside the named one hold the other z planes.
@@ -61,7 +61,7 @@ def file_map(loader: Element, description: Description) -> SourceOf:
 
 
 def file_pattern(loader: Element, description: Description) -> SourceOf:
-    """``spimreconstruction.stack.ij`` and ``.loci``: names of files made of names of entities (reference 1.4).
+    """``spimreconstruction.stack.ij`` and ``.loci``: names of files made of names of entities.
 
     Pixels have the type of the file; BigStitcher's ``.ij`` turns them into 16 bit.
     """

@@ -1,4 +1,4 @@
-"""Loaders around another loader: parts of its images, and images corrected by flat fields (reference 1.4)."""
+"""Loaders around another loader: parts of its images, and images corrected by flat fields."""
 
 from __future__ import annotations
 

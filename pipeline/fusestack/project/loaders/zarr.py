@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def multimg_zarr(loader: Element, description: Description) -> SourceOf:
-    """``bdv.multimg.zarr``, versions 1.0 to 3.0: every view is an image in a container (reference 1.4)."""
+    """``bdv.multimg.zarr``, versions 1.0 to 3.0: every view is an image in a container."""
     element = loader.find("zarr")
     if element is None:
         raise ValueError("the loader 'bdv.multimg.zarr' has no zarr element that names the container")

@@ -1,0 +1,41 @@
+"""Data beside the project: suites marked ``beside`` compare with it, and say loudly where it is missing."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(__file__).parents[2] / "shared"
+ORIGINALS = {"golden/bigstitcher": "BIGSTITCHER", "golden/imfuse": "IMFUSE"}  # other folders: real acquisitions
+UNTESTED = "NOT TESTED "
+WAY_OUT = (
+    "These suites compare every pixel with results of the original programs, or with published acquisitions. They are\n"
+    "too large for the repository: put the folder 'shared' that holds them beside the folder of the project and run\n"
+    "again. With FUSESTACK_GOLDEN=required in the environment, missing data is an error."
+)
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest says "empty parameter set", which tells nobody anything
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for mark in item.iter_markers("beside"):
+        folder = mark.args[0]
+        if not (SHARED / folder).exists():
+            original = ORIGINALS.get(folder)
+            with_what = f"AGAINST {original}" if original else "WITH REAL DATA"
+            reason = f"{UNTESTED}{with_what}: ../shared/{folder} is not beside the project"
+            if os.environ.get("FUSESTACK_GOLDEN") == "required":
+                pytest.fail(f"{reason}, and FUSESTACK_GOLDEN=required", pytrace=False)
+            pytest.skip(reason)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    reasons = [report.longrepr[2].removeprefix("Skipped: ") for report in terminalreporter.getreports("skipped")]
+    untested = Counter(reason for reason in reasons if reason.startswith(UNTESTED))
+    if untested:
+        terminalreporter.section("suites that did not run", sep="=", red=True, bold=True)
+        for reason, tests in sorted(untested.items()):
+            terminalreporter.line(f"{reason} ({tests} tests)", red=True, bold=True)
+        terminalreporter.line(WAY_OUT)
