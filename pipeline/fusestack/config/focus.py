@@ -155,6 +155,9 @@ class Focus(Model):
         default="fused", description="fused, or the path of an OME-Zarr, a TIFF stack or a folder of images"
     )
     axis: Literal["x", "y", "z"] = Field(default="z", description="axis along which the focus changes")
+    method: Literal["multiscale", "masks"] | None = Field(
+        default=None, description="multiscale, or masks made by operators; default: masks"
+    )
     reverse: Switch = Field(default=False, description="slices are ordered from back to front")
     reference_channel: Id | None = Field(
         default=None, description="channel that the masks are built from; they are applied to all channels"
