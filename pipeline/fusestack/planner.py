@@ -6,10 +6,8 @@ from typing import TYPE_CHECKING
 
 from fusestack.config.focus import Focus
 from fusestack.config.load import unsupported
-from fusestack.focus.plan import FocusPlan, plan_focus
-from fusestack.fusion.plan import FusionPlan, plan_fusion, refuse_inputs_as_outputs
 from fusestack.model.errors import ConfigError
-from fusestack.planning.plan import Plan
+from fusestack.planning.plan import Plan, refuse_inputs_as_outputs
 from fusestack.planning.resources import resolve_resources
 
 if TYPE_CHECKING:
@@ -17,6 +15,8 @@ if TYPE_CHECKING:
 
     from fusestack.config.load import LoadedConfig
     from fusestack.config.models import Output
+    from fusestack.focus.plan import FocusPlan
+    from fusestack.fusion.plan import FusionPlan
 
 CACHE = "cache.fusestack"
 """Folder beside the output where stages are kept that outputs are made of."""
@@ -49,8 +49,12 @@ def make_plan(loaded: LoadedConfig) -> Plan:
     fusion: FusionPlan | None = None
     focused: FocusPlan | None = None
     if fuses and config.output is not None:
+        from fusestack.fusion.plan import plan_fusion
+
         fusion = plan_fusion(loaded, config.output, resources, cache)
     if focus is not None:
+        from fusestack.focus.plan import plan_focus
+
         focused = plan_focus(loaded, focus, fusion.images if fusion else (), resources, cache)
         refuse_inputs_as_outputs(focused.images, focused.read, "focus.output")
     images = (*(fusion.images if fusion else ()), *(focused.images if focused else ()))

@@ -26,6 +26,7 @@ from fusestack.config.values import (
     Whole,
     WholePerAxis,
     switch,
+    unsaid,
 )
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ class Input(Model):
     )
     no_data: Number | None = Field(default=None, description="value of the pixels where nothing was recorded")
     reverse: Switch = Field(default=False, description="images are ordered from back to front")
-    select: Select = Field(default=Select(), description="which views take part")
+    select: Select = Field(default=unsaid(Select), description="which views take part")
 
     def contradictions(self) -> Iterator[tuple[str, str]]:
         """Refuse none or several sources, and options of another source."""
@@ -114,7 +115,7 @@ class Input(Model):
             yield key, f"there is input.{given[0]} already; give exactly one of project, views, images"
         if self.reverse and self.images is None:
             yield "reverse", "only for images; remove it"
-        if self.select != Select() and self.images is not None:
+        if self.select != unsaid(Select) and self.images is not None:
             yield "select", "images have no views to select; remove it"
 
 
@@ -185,7 +186,7 @@ class Fusion(Model):
     blending: Annotated[
         Blending | None,
         BeforeValidator(switch("{range: 40, border: 0}"), json_schema_input_type=bool | Blending | None),
-    ] = Field(default=Blending(), description="fade views towards their borders: false, true, or options")
+    ] = Field(default=unsaid(Blending), description="fade views towards their borders: false, true, or options")
     content_based: Annotated[
         ContentBased | None,
         BeforeValidator(switch("{sigma1: 20, sigma2: 40}"), json_schema_input_type=bool | ContentBased | None),
@@ -353,7 +354,7 @@ def _default_chunks(kind: Format) -> CountPerAxis:
 
 
 def _default_compression(kind: Format) -> Compression:
-    return Compression(codec="gzip") if kind == "bdv-hdf5" else Compression()
+    return Compression(codec="gzip") if kind == "bdv-hdf5" else unsaid(Compression)
 
 
 class Config(Model):
@@ -361,11 +362,11 @@ class Config(Model):
 
     version: Literal[1] = Field(default=1, description="version of this format")
     input: Input | None = Field(default=None, description="what is read; needed unless focus.input names a stack")
-    fusion: Fusion = Field(default=Fusion(), description="how views become one image")
+    fusion: Fusion = Field(default=unsaid(Fusion), description="how views become one image")
     output: Output | None = Field(default=None, description="what is written")
     focus: Focus | None = Field(default=None, description="focus stacking of the fused image, or of images")
-    execution: Execution = Field(default=Execution(), description="who computes")
-    cache: Cache = Field(default=Cache(), description="where the results of stages are kept")
+    execution: Execution = Field(default=unsaid(Execution), description="who computes")
+    cache: Cache = Field(default=unsaid(Cache), description="where the results of stages are kept")
 
     @model_validator(mode="before")
     @classmethod

@@ -82,8 +82,8 @@ def _fade(view: Any, axis: Any, constant: Any, step: Any, x: Any, knots: Any, we
 
 @njit
 def _is_separable(affine: Any) -> Any:
-    """Whether each axis of the level depends on its own axis of the output only."""
-    return not (affine[0, 1:3].any() or affine[1, 0] != 0 or affine[1, 2] != 0 or affine[2, :2].any())
+    """Whether each axis of the level depends on its own axis of the output only (`any` would import scipy.linalg)."""
+    return not (affine[0, 1] or affine[0, 2] or affine[1, 0] or affine[1, 2] or affine[2, 0] or affine[2, 1])
 
 
 @njit

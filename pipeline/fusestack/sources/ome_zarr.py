@@ -61,10 +61,8 @@ class OmeZarrSource:
                 names, arrays, axes, factors = [""], [node], _axes(None, node.ndim, path), [(1.0, 1.0, 1.0)]
             else:
                 names, arrays, axes, factors = _multiscale(node, path, numbered=numbered)
+            self._readers = tuple(chunk_reader(f"{path}/{name}".rstrip("/")) for name in names)
         self._names, self._arrays = tuple(names), tuple(arrays)
-        self._readers = tuple(
-            chunk_reader(array, f"{path}/{name}".rstrip("/")) for array, name in zip(arrays, names, strict=True)
-        )
         self._dtype = pixel_dtype(arrays[0].dtype, path)
         lengths = dict(zip(axes, arrays[0].shape, strict=True))
         chosen = {

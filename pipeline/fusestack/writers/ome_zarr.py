@@ -11,7 +11,7 @@ from fusestack.model.errors import OutputError
 from fusestack.model.geometry import Box
 from fusestack.model.grid import Grid
 from fusestack.storage import SCRATCH, is_address
-from fusestack.storage.zarr_chunks import chunk_reader, open_zarr
+from fusestack.storage.zarr_chunks import chunk_reader
 from fusestack.writers.base import check_block, padded_chunks, settings_differ
 from fusestack.writers.folder import OutputFolder
 from fusestack.writers.ome_metadata import (
@@ -60,7 +60,7 @@ class OmeZarrWriter:
         self._scratch = f"0/{SCRATCH}"
         self._folder = OutputFolder(spec.path, self._scratch)
         self._encode = encoder(spec.codec)
-        self._open: dict[int, tuple[Any, ChunkReader | None]] = {}
+        self._open: dict[int, ChunkReader] = {}
 
     def exists(self) -> bool:
         """Whether `create` has made a container that is still there."""
@@ -142,19 +142,18 @@ class OmeZarrWriter:
         """
         try:
             if level not in self._open:
-                array = self._open_array(level)
-                self._open[level] = (array, chunk_reader(array, f"{self.spec.path}/{level}"))
-            array, reader = self._open[level]
-            pixels = array[box.slices] if reader is None else reader.read(box.start, box.stop)
-            return np.asarray(pixels, dtype=self.spec.dtype)
+                self._open[level] = self._reader(level)
+            return np.asarray(self._open[level].read(box.start, box.stop), dtype=self.spec.dtype)
         except Exception as error:  # each codec and store has exceptions of its own
             raise OutputError(
                 f"{self.spec.path}: level {level} cannot be read back: {error}; delete the output and run again"
             ) from error
 
-    def _open_array(self, level: int) -> Any:
-        version = 2 if self.spec.ome_zarr_version == "0.4" else 3
-        return open_zarr(f"{self.spec.path}/{level}", zarr_format=version)
+    def _reader(self, level: int) -> ChunkReader:
+        reader = chunk_reader(f"{self.spec.path}/{level}")
+        if reader is None:
+            raise ValueError("its metadata are missing or damaged")
+        return reader
 
     def finish(self, options: Mapping[str, Any]) -> None:
         """Take the contrast limits of the channels from the pixels and record how the image was made.
