@@ -105,7 +105,7 @@ def test_run_reports_and_leaves_a_record(fuse: Path, capsys: pytest.CaptureFixtu
     assert all(stage["seconds"] > 0 and stage["bytes_written"] > 0 for stage in record["stages"])
     assert set(record["images"][0]["fingerprints"]) == {"fuse", "pyramid/1"}
     page = (fuse.parent / "fused.ome.zarr.report.html").read_text()
-    assert "data:image/png;base64," in page
+    assert "data:image/jpeg;base64," in page
     assert "http" not in page.replace("http-equiv", ""), "the page needs nothing from elsewhere"
     assert run(["status", str(fuse.parent / "fused.ome.zarr"), "--json"]) == 0
     assert last_line(capsys)["status"]["state"] == "done"

@@ -301,6 +301,18 @@ def test_finish_keeps_what_others_added_and_records_the_options(spec, tmp_path):
     assert attributes["fusestack"] == {"method": "average"}
 
 
+def test_what_is_finished_is_not_read_again(spec, tmp_path, monkeypatch):
+    made(spec, tmp_path, options={"method": "average", "range": (1, 2)})
+    before = tree(spec.path)
+    writer = target_of(spec, tmp_path).open()
+    monkeypatch.setattr(writer, "read", lambda *_: pytest.fail("pixels were read"))
+    writer.create()
+    writer.finish({"method": "average", "range": (1, 2)})
+    assert tree(spec.path) == before
+    with pytest.raises(pytest.fail.Exception):
+        writer.finish({"method": "max"})
+
+
 def test_a_create_that_was_killed_is_continued(spec, tmp_path, monkeypatch):
     writer = target_of(spec, tmp_path).open()
     writer.create()

@@ -163,13 +163,15 @@ class OmeZarrWriter:
         options : mapping
             JSON values; stored as the attribute ``fusestack`` unless it is empty.
         """
-        windows = [self._window(channel) for channel in range(self.spec.shape[1])]
-        attributes = (self._group() or {}) | image_attributes(self.spec, windows)
-        if options:
-            attributes["fusestack"] = dict(options)
-        for key, data in group_files(self.spec.ome_zarr_version, attributes).items():
-            if self._folder.get(key) != data:
-                self._folder.put(key, [data])
+        found = self._group() or {}
+        made = json.loads(json.dumps(dict(options), default=str))
+        # options that are there already were written by an earlier call: with other pixels they would be gone
+        if not made or found.get("fusestack") != made:
+            windows = [self._window(channel) for channel in range(self.spec.shape[1])]
+            attributes = found | image_attributes(self.spec, windows) | ({"fusestack": made} if made else {})
+            for key, data in group_files(self.spec.ome_zarr_version, attributes).items():
+                if self._folder.get(key) != data:
+                    self._folder.put(key, [data])
         if not is_address(self.spec.path):
             self._folder.delete_tree(self._scratch)
 
