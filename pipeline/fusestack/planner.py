@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from fusestack.config.focus import Focus
 from fusestack.config.load import unsupported
+from fusestack.config.values import unsaid
 from fusestack.model.errors import ConfigError
 from fusestack.planning.plan import Plan, refuse_inputs_as_outputs
 from fusestack.planning.resources import resolve_resources
@@ -94,7 +95,7 @@ def cache_folder(loaded: LoadedConfig) -> str:
     config = loaded.config
     if config.cache.path is not None:
         return loaded.resolve_path(config.cache.path)
-    focus = config.focus or Focus()
+    focus = config.focus or unsaid(Focus)
     place = config.output.path if config.output is not None else focus.output.path
     if place is None:
         return f"{loaded.resolve_path(focus.output.folder)}/{CACHE}"

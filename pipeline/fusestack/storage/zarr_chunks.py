@@ -61,6 +61,16 @@ class ChunkReader:
     fill: Any
     decode: Callable[[bytes], Any]
 
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    @property
+    def chunks(self) -> tuple[int, ...]:
+        """Pixels of a chunk, by the name that zarr-python has for them."""
+        return self.chunk
+
     def read(self, start: Sequence[int], stop: Sequence[int]) -> NDArray[Any]:
         """Read the region ``start <= i < stop``, one entry per axis of the array.
 
@@ -143,6 +153,22 @@ def open_zarr(path: str, **options: Any) -> Any:
 
     folder = open_store(path)
     return zarr.open(ObjectStore(folder.store, read_only=True), path=folder.prefix, mode="r", **options)
+
+
+def group_attributes(path: str) -> dict[str, Any] | None:
+    """Attributes of a group at a local folder or an address; None where zarr-python has to say what is there."""
+    folder = open_folder(path)
+    try:
+        if (data := folder.get("zarr.json")) is not None:
+            group = json.loads(data)
+            found = group.get("attributes", {}) if group["node_type"] == "group" else None
+        elif folder.get(".zgroup") is not None:
+            found = json.loads(folder.get(".zattrs") or b"{}")
+        else:
+            return None
+    except (ValueError, LookupError, AttributeError, TypeError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def chunk_reader(path: str) -> ChunkReader | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,7 +27,7 @@ from fusestack.writers.ome_metadata import (
 from fusestack.writers.zarr_codec import encode_shard, encoder
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
@@ -59,7 +60,6 @@ class OmeZarrWriter:
         # Unfinished files live inside an array, where readers of the group do not look.
         self._scratch = f"0/{SCRATCH}"
         self._folder = OutputFolder(spec.path, self._scratch)
-        self._encode = encoder(spec.codec)
         self._open: dict[int, ChunkReader] = {}
 
     def exists(self) -> bool:
@@ -124,6 +124,10 @@ class OmeZarrWriter:
             else:
                 self._folder.delete(key)
         return written
+
+    @cached_property
+    def _encode(self) -> Callable[[NDArray[Any]], bytes]:
+        return encoder(self.spec.codec)
 
     def _encoded(self, level: int, pixels: NDArray[Any]) -> list[bytes]:
         target = self.spec.levels[level]
