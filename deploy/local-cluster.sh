@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # A dask cluster on this machine: a scheduler and workers of one thread each.
 #   deploy/local-cluster.sh            two workers on port 8786, until Ctrl-C
-#   PORT=0 WORKERS=4 MEMORY=8GiB deploy/local-cluster.sh
+#   PORT=0 WORKERS=4 MEMORY=8GiB DASHBOARD=9000 deploy/local-cluster.sh
 set -euo pipefail
 
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 port="${PORT:-8786}"
 workers="${WORKERS:-2}"
 memory="${MEMORY:-4GiB}"
+dashboard="${DASHBOARD:-8787}"
 dask="$here/.venv/bin/dask"
 [ -x "$dask" ] || dask="$(command -v dask)" || { echo "no dask here: run 'make demo' once, or pip install fusestack" >&2; exit 1; }
 
@@ -31,7 +32,8 @@ stop() {
 trap stop EXIT
 trap 'exit 0' INT TERM
 
-"$dask" scheduler --host 127.0.0.1 --port "$port" --no-dashboard --scheduler-file "$scratch/scheduler.json" >"$scratch/log" 2>&1 &
+"$dask" scheduler --host 127.0.0.1 --port "$port" --dashboard-address "127.0.0.1:$dashboard" \
+    --scheduler-file "$scratch/scheduler.json" >"$scratch/log" 2>&1 &
 pids+=($!)
 for _ in $(seq 100); do
     [ -s "$scratch/scheduler.json" ] && break
@@ -39,6 +41,9 @@ for _ in $(seq 100); do
     sleep 0.2
 done
 address="$(sed -n 's/.*"address": "\(tcp:[^"]*\)".*/\1/p' "$scratch/scheduler.json")"
+# another port than the wanted one, where that is taken
+shown="http://127.0.0.1:$(sed -n 's/.*"dashboard": \([0-9]*\).*/\1/p' "$scratch/scheduler.json")/status"
+"$(dirname "$dask")/python" -c 'import bokeh' 2>/dev/null || shown="needs bokeh: pip install '.[dashboard]'"
 
 for _ in $(seq "$workers"); do
     "$dask" worker "$address" --nworkers 1 --nthreads 1 --memory-limit "$memory" --no-dashboard \
@@ -52,6 +57,7 @@ for _ in $(seq 150); do
 done
 
 echo "dask scheduler at $address, $workers workers of one thread and $memory"
+echo "dashboard: $shown"
 echo "use it:  fusestack run CONFIG --set execution.scheduler=$address"
 echo "stop it: Ctrl-C"
 wait -n || true

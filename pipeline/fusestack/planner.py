@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from fusestack.config.focus import Focus
 from fusestack.config.load import unsupported
-from fusestack.focus.plan import FocusPlan, plan_focus
-from fusestack.fusion.plan import FusionPlan, plan_fusion, refuse_inputs_as_outputs
+from fusestack.config.values import unsaid
 from fusestack.model.errors import ConfigError
-from fusestack.planning.plan import Plan
+from fusestack.planning.plan import Plan, refuse_inputs_as_outputs
 from fusestack.planning.resources import resolve_resources
 
 if TYPE_CHECKING:
@@ -17,6 +16,8 @@ if TYPE_CHECKING:
 
     from fusestack.config.load import LoadedConfig
     from fusestack.config.models import Output
+    from fusestack.focus.plan import FocusPlan
+    from fusestack.fusion.plan import FusionPlan
 
 CACHE = "cache.fusestack"
 """Folder beside the output where stages are kept that outputs are made of."""
@@ -55,8 +56,12 @@ def make_plan(loaded: LoadedConfig, client: Any = None) -> Plan:
     fusion: FusionPlan | None = None
     focused: FocusPlan | None = None
     if fuses and config.output is not None:
+        from fusestack.fusion.plan import plan_fusion
+
         fusion = plan_fusion(loaded, config.output, resources, cache)
     if focus is not None:
+        from fusestack.focus.plan import plan_focus
+
         focused = plan_focus(loaded, focus, fusion.images if fusion else (), resources, cache)
         refuse_inputs_as_outputs(focused.images, focused.read, "focus.output")
     images = (*(fusion.images if fusion else ()), *(focused.images if focused else ()))
@@ -68,7 +73,7 @@ def make_plan(loaded: LoadedConfig, client: Any = None) -> Plan:
         output=path,
         work=f"{path}.fusestack",
         cache=cache,
-        cache_limit=config.cache.limit,
+        cache_limit=None if config.cache.limit == "auto" else config.cache.limit,
         images=images,
         resources=resources,
         config=config.model_dump(mode="json"),
@@ -96,7 +101,7 @@ def cache_folder(loaded: LoadedConfig) -> str:
     config = loaded.config
     if config.cache.path is not None:
         return loaded.resolve_path(config.cache.path)
-    focus = config.focus or Focus()
+    focus = config.focus or unsaid(Focus)
     place = config.output.path if config.output is not None else focus.output.path
     if place is None:
         return f"{loaded.resolve_path(focus.output.folder)}/{CACHE}"

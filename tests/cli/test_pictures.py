@@ -32,7 +32,7 @@ def test_an_image_without_levels_is_not_read_whole(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(volumes, "_MOST_PIXELS", 2000)
     settings = config(tmp_path, pyramid="none")
     fusestack.run(settings)
-    assert "data:image/png" in (tmp_path / "fused.ome.zarr.report.html").read_text()
+    assert "data:image/jpeg" in (tmp_path / "fused.ome.zarr.report.html").read_text()
     drawn = volumes.volume_of_image(str(tmp_path / "fused.ome.zarr"))
     assert drawn.channels[0].size <= 2000
     assert "the middle of level 0" in drawn.title

@@ -210,7 +210,7 @@ class TestSet:
         overrides = ["fusion.metod=max", "fusion.downsampling=0", "fusion.blending={range: a}", "output.path="]
         assert problems(tmp_path, GOOD, *overrides) == [
             "--set fusion.blending: fusion.blending.range: 'a' is not allowed; use a number",
-            "--set fusion.downsampling: 0 is not allowed; use at least 1",
+            "--set fusion.downsampling: 0 is not allowed; use a number greater than 0",
             "--set fusion.metod: unknown key (did you mean 'method'?)",
             "--set output.path: nothing (null) is not allowed; use text",
         ]
@@ -278,11 +278,13 @@ class TestUnsupported:
                 "intensity_adjustment": True,
                 "dtype": "uint8",
             },
-            "output": {"path": "a.h5", "project": "a.xml", "pyramid": "none"},
+            "output": {"path": "a.h5", "project": "a.xml", "pyramid": "none", "partitions": None},
             "execution": {"scheduler": "slurm"},
+            "focus": {"method": "masks", "masks": [{"fft": {}}], "align": False},
+            "cache": {"limit": "auto"},
         }
         assert unsupported(from_mapping(ready)) == []
-        ready |= {"fusion": {"method": "mask"}, "output": {"path": "s3://bucket/a.zarr"}}
+        ready |= {"fusion": {"method": "mask", "rounding": "down"}, "output": {"path": "s3://bucket/a.zarr"}}
         assert unsupported(from_mapping(ready)) == []
 
     def test_hdf5_is_not_written_to_an_address(self) -> None:
@@ -302,6 +304,15 @@ class TestUnsupported:
         [
             ({"input": {"images": "*.jpg"}, "focus": {"align": True}}, ["focus.align"]),
             ({"focus": {"prepare": [{"crop": {"left": 20}}]}}, ["focus.prepare"]),
+            ({"focus": {"method": "multiscale"}}, ["focus.method"]),
+            ({"input": {"project": "a.xml", "no_data": 0}}, ["input.no_data"]),
+            ({"fusion": {"downsampling": 0.5}}, ["fusion.downsampling"]),
+            (
+                {"input": {"views": [{"path": "a.tif"}, {"path": "b.tif", "series": 1, "axes": "zyx"}]}},
+                ["input.views.1.series", "input.views.1.axes"],
+            ),
+            ({"output": {"path": "a.h5", "partitions": {"timepoints": 1}}}, ["output.partitions"]),
+            ({"output": {"path": "a.dzi"}}, ["output.format"]),
             ({"output": {"path": "a.n5"}}, ["output.format"]),
             ({"output": {"path": "a.tif"}}, ["output.format"]),
             ({"output": {"path": "a", "format": "bdv-tiff"}}, ["output.format"]),

@@ -32,6 +32,7 @@ DEFAULTS = {
         "project": "a.xml",
         "views": None,
         "images": None,
+        "no_data": None,
         "reverse": False,
         "select": dict.fromkeys(
             ["timepoints", "channels", "illuminations", "angles", "tiles", "setups", "views"], None
@@ -49,6 +50,7 @@ DEFAULTS = {
         "downsampling": 1.0,
         "preserve_anisotropy": False,
         "dtype": "input",
+        "rounding": "half_up",
         "intensity_range": "auto",
         "intensity_adjustment": None,
         "numerics": "exact",
@@ -60,6 +62,7 @@ DEFAULTS = {
         "append": False,
         "ome_zarr_version": "0.5",
         "chunks": {"x": 128, "y": 128, "z": 64},
+        "partitions": None,
         "shards": "auto",
         "compression": {"codec": "blosc", "level": 1},
         "pyramid": "auto",
@@ -68,6 +71,7 @@ DEFAULTS = {
     "focus": {
         "input": "fused",
         "axis": "z",
+        "method": None,
         "reverse": False,
         "reference_channel": None,
         "align": None,
@@ -108,7 +112,7 @@ DEFAULTS = {
         "retries": 3,
         "profile": None,
     },
-    "cache": {"path": None, "limit": None},
+    "cache": {"path": None, "limit": "auto"},
 }
 
 
@@ -136,6 +140,8 @@ def test_defaults_of_a_view() -> None:
         "illumination": 0,
         "angle": 0,
         "tile": 0,
+        "series": 0,
+        "axes": None,
     }
 
 
@@ -204,6 +210,7 @@ class TestForms:
             ("a.n5", "bdv-n5"),
             ("a.tif", "tiff"),
             ("a.ome.tiff", "tiff"),
+            ("a.dzi", "dzi"),
         ],
     )
     def test_format_of_the_suffix(self, path: str, kind: str) -> None:
@@ -279,6 +286,7 @@ BAD = [
     ("input.views", {}, "a mapping is not allowed; use a list"),
     ("input.views", [], "an empty list is not allowed; use at least 1 entry"),
     ("input.images", 1, '1 is not allowed; use text, such as "1" or a list'),
+    ("input.no_data", "none", "'none' is not allowed; use a number"),
     ("input.reverse", "yes", "'yes' is not allowed; use true or false"),
     ("input.select", [], "an empty list is not allowed; use a mapping with keys such as timepoints, channels"),
     ("input.select.timepoints", "some", "'some' is not allowed; use all, a list of numbers, or a pattern such as"),
@@ -305,11 +313,12 @@ BAD = [
     ("fusion.content_based", 20, "20 is not allowed; use true, false, or a mapping such as {sigma1: 20, sigma2: 40}"),
     ("fusion.content_based", {"sigma2": "a"}, "content_based.sigma2: 'a' is not allowed; use a number"),
     ("fusion.interpolation", "linaer", "'linaer' is not allowed; use linear or nearest (did you mean 'linear'?)"),
-    ("fusion.downsampling", 0.5, "0.5 is not allowed; use at least 1"),
+    ("fusion.downsampling", 0, "0 is not allowed; use a number greater than 0"),
     ("fusion.downsampling", math.inf, ".inf is not allowed; use a finite number"),
     ("fusion.preserve_anisotropy", "auto", "'auto' is not allowed; use true, false or a number"),
     ("fusion.preserve_anisotropy", 0, "0 is not allowed; use true, false or a number greater than 0"),
     ("fusion.dtype", "int16", "'int16' is not allowed; use input, uint8, uint16 or float32 (did you mean 'uint16'?)"),
+    ("fusion.rounding", "up", "'up' is not allowed; use half_up or down"),
     ("fusion.intensity_range", [1], "a list of 1 is not allowed; use auto or a list with 2 entries"),
     ("fusion.intensity_range", [1, 1], "its maximum must be greater than its minimum"),
     ("fusion.intensity_range", [1, 2, 3], "a list of 3 is not allowed; use auto or at most 2 entries"),
@@ -317,7 +326,11 @@ BAD = [
     ("fusion.numerics", "fast", "'fast' is not allowed; use exact or bigstitcher"),
     ("output.path", None, "nothing (null) is not allowed; use text"),
     ("output.path", "a.foo", "output.format: cannot be guessed from 'a.foo'; set it to ome-zarr, bdv-hdf5"),
-    ("output.format", "omezarr", "'omezarr' is not allowed; use ome-zarr, bdv-hdf5, bdv-n5, tiff or bdv-tiff (did you"),
+    (
+        "output.format",
+        "omezarr",
+        "'omezarr' is not allowed; use ome-zarr, bdv-hdf5, bdv-n5, tiff, bdv-tiff or dzi",
+    ),
     ("output.format", "bdv-hdf5", "bdv-hdf5 does not fit the suffix of 'a.ome.zarr', which means ome-zarr"),
     ("output.project", True, "true is not allowed; use text"),
     ("output.append", 1, "1 is not allowed; use true or false"),
@@ -326,6 +339,7 @@ BAD = [
     ("output.chunks", "big", "'big' is not allowed; use one number for all axes, or {x: ..., y: ..., z: ...}"),
     ("output.chunks", {"x": 1, "y": 1}, "output.chunks.z: is missing"),
     ("output.chunks", {"x": 1, "y": 1, "z": 1, "t": 1}, "chunks.t: unknown key; allowed are x, y, z"),
+    ("output.partitions", {"setups": -1}, "output.partitions.setups: -1 is not allowed; use at least 0"),
     ("output.shards", 100, "{x: 100, y: 100, z: 100} is not a multiple of the chunks, {x: 128, y: 128, z: 64}"),
     ("output.shards", "no", "'no' is not allowed; use auto, none or one number for all axes, or {x:"),
     ("output.compression", "zstd", "'zstd' is not allowed; use a mapping with keys such as codec, level"),
@@ -346,6 +360,7 @@ BAD = [
     ("focus", True, "true is not allowed; use a mapping with keys such as input, axis"),
     ("focus.input", 1, "1 is not allowed; use text"),
     ("focus.axis", "t", "'t' is not allowed; use x, y or z"),
+    ("focus.method", "mask", "'mask' is not allowed; use multiscale or masks (did you mean 'masks'?)"),
     ("focus.reference_channel", -1, "-1 is not allowed; use at least 0"),
     ("focus.align", "affine", "'affine' is not allowed; use true, false, or a mapping such as {model: affine}"),
     ("focus.align", {"model": "afine"}, "focus.align.model: 'afine' is not allowed; use translation, rigid"),
@@ -392,7 +407,7 @@ BAD = [
     ("execution.retries", -1, "-1 is not allowed; use at least 0"),
     ("execution.profile", {}, "a mapping is not allowed; use text"),
     ("cache.path", 1, "1 is not allowed; use text"),
-    ("cache.limit", "much", "'much' is not allowed; use a number of bytes"),
+    ("cache.limit", "much", "'much' is not allowed; use auto or a number of bytes"),
 ]
 
 
@@ -441,6 +456,8 @@ VIEW = [
     ({"path": "t.tif", "voxel_size": 0}, "voxel_size: 0 is not allowed; use a number greater than 0"),
     ({"path": "t.tif", "unit": 1}, "unit: 1 is not allowed; use text"),
     ({"path": "t.tif", "tile": "a"}, "tile: 'a' is not allowed; use a whole number"),
+    ({"path": "t.tif", "series": -1}, "series: -1 is not allowed; use at least 0"),
+    ({"path": "t.tif", "axes": "zyxs"}, "axes: 'zyxs' is not allowed"),
     ({"path": "t.tif", "chanel": 1}, "input.views.0.chanel: unknown key (did you mean 'channel'?)"),
 ]
 
@@ -460,6 +477,7 @@ COMBINATIONS = [
     ({"input": {"images": "a", "select": {"tiles": 1}}}, "input.select: images have no views to select"),
     ({"fusion": {"method": "max", "content_based": True}}, "fusion.content_based: only for method average"),
     ({"output": {"path": "a.h5", "compression": {"codec": "zstd"}}}, "'zstd' is not allowed in bdv-hdf5; use gzip"),
+    ({"output": {"path": "a.zarr", "partitions": {"timepoints": 1}}}, "output.partitions: only for bdv-hdf5, the form"),
     ({"output": {"path": "a.h5", "shards": 128}}, "output.shards: bdv-hdf5 has no shards"),
     ({"output": {"path": "a.zarr", "shards": 128, "ome_zarr_version": "0.4"}}, "OME-Zarr 0.4 has no shards"),
     ({"input": {"images": "a"}, "output": {"path": "a.zarr", "append": True}}, "output.append: there is no input.proj"),

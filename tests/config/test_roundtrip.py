@@ -56,7 +56,8 @@ FUSION = options(
     blending=st.booleans() | options(range=POSITIVE, border=POSITIVE),
     content_based=st.booleans() | options(sigma1=POSITIVE),
     interpolation=st.sampled_from(["linear", "nearest"]),
-    downsampling=st.floats(1, 64) | st.integers(1, 64),
+    downsampling=st.floats(0.125, 64) | st.integers(1, 64),
+    rounding=st.sampled_from(["half_up", "down"]),
     preserve_anisotropy=st.booleans() | POSITIVE,
     dtype=st.sampled_from(["input", "uint8", "uint16", "float32"]),
     intensity_range=st.just("auto") | st.tuples(st.floats(-9, 0), st.floats(1, 9)),
@@ -85,11 +86,18 @@ FOCUS = options(
     masks=st.lists(st.sampled_from([{"fft": {}}, {"darkness": {"weight": 10}}]), max_size=2),
     background=st.sampled_from(["black", {"wave": {}}, None]),
 )
+CACHE = options(limit=st.sampled_from(["5GB", "auto", None]))
 CONFIGS = st.builds(
     lambda source, select, rest: {"version": 1, "input": {**source, "select": select}, **rest},
     SOURCES,
     SELECT,
-    options(fusion=FUSION, output=OUTPUT, execution=EXECUTION, focus=FOCUS, cache=options(limit=st.just("5GB"))),
+    options(
+        fusion=FUSION,
+        output=OUTPUT,
+        execution=EXECUTION,
+        focus=FOCUS,
+        cache=CACHE,
+    ),
 )
 
 

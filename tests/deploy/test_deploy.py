@@ -34,6 +34,7 @@ def cluster() -> Iterator[str]:
         first = process.stdout.readline()
         found = re.search(r"tcp://127\.0\.0\.1:\d+", first)
         assert found, first
+        assert re.match(r"dashboard: (http://127\.0\.0\.1:[1-9]\d*/status|needs bokeh)", process.stdout.readline())
         try:
             yield found[0]
             process.send_signal(signal.SIGTERM)

@@ -245,6 +245,12 @@ def test_row_13_pixel_types(dtype: str, limits: Any, values: Any, expected: Any,
     assert found[0, 0, 0, 0].tolist() == expected
 
 
+def test_integers_are_rounded_down_where_that_is_said(tmp_path: Path) -> None:
+    view = tile(tmp_path, np.array([1.99, 2.5, 3, 70000, -0.5], np.float32).reshape(1, 1, -1).repeat(2, axis=0))
+    options = {"dtype": "uint16", "intensity_range": [0, 65535], "rounding": "down"}
+    assert fused(config(tmp_path, [view], **options))[0, 0, 0, 0].tolist() == [1, 2, 3, 65535, 0]
+
+
 def test_row_14_intensity_per_view(tmp_path: Path) -> None:
     path = hdf5_project(tmp_path, [((1, 1, 1), np.full((4, 4, 8), 10, np.uint16))])
     model = "<IntensityAdjustments timepoint='0' setup='0'><model>2.0 5.0</model></IntensityAdjustments>"

@@ -46,7 +46,7 @@ def test_an_output_in_a_bucket_has_the_bytes_of_one_on_a_disk(
     beside = objects("run/fused.ome.zarr.")
     record = json.loads(beside["run.json"])
     assert record["stages"][0]["blocks"] == report.stages[0].blocks
-    assert b"data:image/png" in beside["report.html"]
+    assert b"data:image/jpeg" in beside["report.html"]
     assert json.loads(beside["fusestack/status.json"])["state"] == "done"
     assert "fusestack/lock" not in beside
     assert not any(path.name.startswith("s3:") for path in Path.cwd().iterdir())

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import json
 import time
 from dataclasses import replace
@@ -17,6 +18,7 @@ from fusestack.model.image import Codec
 from fusestack.model.stage import Target
 from fusestack.storage import open_store
 from fusestack.writers import WRITERS
+from fusestack.writers.ome_metadata import arrays as arrays_of
 from tests.contracts.writer_contract import WriterContract, image_spec, random_levels, tree
 
 
@@ -78,6 +80,50 @@ def test_tensorstore_reads_every_codec(spec, tmp_path, codec):
         got = tensorstore.open({"driver": driver, "kvstore": store}, open=True).result().read().result()
         assert got.dtype == pixels.dtype
         assert np.array_equal(got, pixels)
+
+
+@pytest.mark.parametrize("version", ["0.5", "0.4"])
+@pytest.mark.parametrize("codec", CODECS, ids=lambda c: c.name)
+def test_metadata_of_arrays_are_to_the_byte_what_zarr_python_writes(version, codec, tmp_path):
+    import numcodecs
+    import zarr
+
+    def compressors(itemsize):
+        cname = "lz4" if codec.name == "lz4" else "zstd"
+        if codec.name == "none":
+            return None
+        if version == "0.4":
+            blosc = numcodecs.Blosc(cname, codec.level, numcodecs.Blosc.BITSHUFFLE)
+            return {"zstd": numcodecs.Zstd(codec.level), "gzip": numcodecs.GZip(codec.level)}.get(codec.name, blosc)
+        blosc = zarr.codecs.BloscCodec(cname=cname, clevel=codec.level, shuffle="bitshuffle", typesize=itemsize)
+        zstd, gzip = zarr.codecs.ZstdCodec(level=codec.level), zarr.codecs.GzipCodec(level=codec.level)
+        return {"zstd": zstd, "gzip": gzip}.get(codec.name, blosc)
+
+    for dtype, fill, shards in itertools.product(
+        ["uint8", "uint16", "int16", "uint32", "float32"], [0, 7, 1.5, -np.inf, np.nan], [False, True]
+    ):
+        if (shards and version == "0.4") or (dtype != "float32" and fill not in (0, 7)):
+            continue
+        spec = image_spec(tmp_path / "image.zarr", dtype=dtype, fill=fill, ome_zarr_version=version, codec=codec)
+        spec = sharded(spec) if shards else spec
+        store = zarr.storage.MemoryStore()
+        kind = {"zarr_format": 3, "dimension_names": "tczyx"}
+        if version == "0.4":
+            kind = {"zarr_format": 2, "chunk_key_encoding": {"name": "v2", "separator": "/"}}
+        for number, level in enumerate(spec.levels):
+            zarr.create_array(
+                store,
+                name=str(number),
+                shape=level.shape,
+                chunks=level.chunks,
+                shards=level.shards,
+                dtype=np.dtype(dtype).newbyteorder("<"),
+                fill_value=np.dtype(dtype).type(fill).item(),
+                compressors=compressors(spec.itemsize),
+                **kind,
+            )
+        theirs = {key: data.to_bytes() for key, data in store._store_dict.items()}
+        assert {key: theirs[key] for key in arrays_of(spec)} == arrays_of(spec)
 
 
 @pytest.mark.parametrize("unit", ["micrometer", None])
@@ -253,6 +299,18 @@ def test_finish_keeps_what_others_added_and_records_the_options(spec, tmp_path):
     attributes = dict(zarr.open_group(spec.path, mode="r").attrs)
     assert attributes["mine"] == [1, 2]
     assert attributes["fusestack"] == {"method": "average"}
+
+
+def test_what_is_finished_is_not_read_again(spec, tmp_path, monkeypatch):
+    made(spec, tmp_path, options={"method": "average", "range": (1, 2)})
+    before = tree(spec.path)
+    writer = target_of(spec, tmp_path).open()
+    monkeypatch.setattr(writer, "read", lambda *_: pytest.fail("pixels were read"))
+    writer.create()
+    writer.finish({"method": "average", "range": (1, 2)})
+    assert tree(spec.path) == before
+    with pytest.raises(pytest.fail.Exception):
+        writer.finish({"method": "max"})
 
 
 def test_a_create_that_was_killed_is_continued(spec, tmp_path, monkeypatch):

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fusestack.model.errors import InputError, OutputError
-from fusestack.model.image import PICTURE_SUFFIXES
 from fusestack.storage import is_address
 
 if TYPE_CHECKING:
@@ -70,6 +69,8 @@ def describe(place: str | Path, folder: Path, kind: str | None = None) -> str:
         raise InputError(f"{source}: does not exist; give a project XML or a folder of images")
     if source.suffix.lower() == ".xml":
         return _for_project(source, _relative(source, folder))
+    from fusestack.model.image import PICTURE_SUFFIXES
+
     if source.is_file() and source.suffix.lower() in PICTURE_SUFFIXES:
         return _for_stack([source], folder)
     if not source.is_dir() or source.suffix.lower() == ".zarr":

@@ -57,8 +57,8 @@ def _global_options() -> _Parser:
     return options
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Make the parser of all commands; loads no library that computes."""
+def build_parser(argv: Sequence[str]) -> argparse.ArgumentParser:
+    """Make the parser for a command line; loads the commands that it names, and no library that computes."""
     shared = _global_options()
     parser = _Parser(
         prog="fusestack",
@@ -72,12 +72,14 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
     for name, line in COMMANDS.items():
         command = commands.add_parser(name, help=line, description=line[0].upper() + line[1:] + ".", parents=[shared])
-        importlib.import_module(f"fusestack.cli.{name}").add_arguments(command)
+        if name in argv:
+            importlib.import_module(f"fusestack.cli.{name}").add_arguments(command)
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Run one command and exit with the code of its outcome."""
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # looking for them takes longer than the validation
     # job systems end a job with SIGTERM: leave as resumable as after Ctrl-C
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     code = run(sys.argv[1:] if argv is None else argv)
@@ -88,7 +90,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
 
 def run(argv: Sequence[str]) -> int:
     """Run one command; returns the exit code."""
-    parser = build_parser()
+    parser = build_parser(argv)
     arguments = parser.parse_args(argv)
     for name in ("quiet", "verbose", "json"):
         setattr(arguments, name, getattr(arguments, name, False))

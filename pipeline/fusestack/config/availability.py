@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from fusestack.config.load import LoadedConfig
-    from fusestack.config.models import Config, Output
+    from fusestack.config.models import Config, Input, Output
 
 _READY_FORMATS = ("ome-zarr", "bdv-hdf5")
 
@@ -22,6 +22,12 @@ def unsupported(loaded: LoadedConfig) -> list[str]:
 
 def _missing(config: Config) -> Iterator[tuple[str, str]]:
     """Key and sentence."""
+    if config.input is not None:
+        yield from _missing_input(config.input)
+    if config.fusion.downsampling < 1:
+        yield "fusion.downsampling", _later("a downsampling below 1", "physical units", "1 or more")
+    if config.focus is not None and config.focus.method == "multiscale":
+        yield "focus.method", _later("'multiscale'", "a new way of focusing", "'masks'")
     if config.focus is not None and config.focus.align is not None:
         yield "focus.align", _later("alignment", "alignment", "slices that are aligned, and false")
     if config.focus is not None and config.focus.prepare:
@@ -31,6 +37,16 @@ def _missing(config: Config) -> Iterator[tuple[str, str]]:
         yield from _missing_output(config.output)
 
 
+def _missing_input(source: Input) -> Iterator[tuple[str, str]]:
+    if source.no_data is not None:
+        yield "input.no_data", _later("a value for no data", "files that describe themselves", "null")
+    for number, view in enumerate(source.views or ()):
+        if view.series:
+            yield f"input.views.{number}.series", _later("series", "files that describe themselves", "0")
+        if view.axes is not None:
+            yield f"input.views.{number}.axes", _later("naming axes", "files that describe themselves", "null")
+
+
 def _missing_output(output: Output) -> Iterator[tuple[str, str]]:
     if is_address(output.path) and output.format == "bdv-hdf5":
         yield "output.path", "HDF5 is written on a disk, not to an address; use a local path, or format ome-zarr"
@@ -38,6 +54,8 @@ def _missing_output(output: Output) -> Iterator[tuple[str, str]]:
         yield "output.format", _later(f"'{output.format}'", "more formats", "'ome-zarr' or 'bdv-hdf5'")
     if output.project is not None and output.format != "bdv-hdf5":
         yield "output.project", _later(f"a project beside {output.format}", "more formats", "format bdv-hdf5")
+    if output.partitions is not None and (output.partitions.timepoints or output.partitions.setups):
+        yield "output.partitions", _later("splitting an HDF5", "more formats", "null")
     if output.append:
         yield "output.append", _later("appending to a project", "more formats", "false")
 

@@ -41,4 +41,6 @@ class Cache(Model):
     """Where the results of stages are kept."""
 
     path: Text | None = Field(default=None, description="folder; default: beside the output")
-    limit: Bytes | None = Field(default=None, description='most bytes, or a size such as "500GB"; default: no limit')
+    limit: Literal["auto"] | Bytes | None = Field(
+        default="auto", description='most bytes, or a size such as "500GB"; auto and null: no limit'
+    )

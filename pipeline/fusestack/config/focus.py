@@ -19,6 +19,7 @@ from fusestack.config.values import (
     Text,
     not_allowed,
     switch,
+    unsaid,
 )
 
 if TYPE_CHECKING:
@@ -155,6 +156,9 @@ class Focus(Model):
         default="fused", description="fused, or the path of an OME-Zarr, a TIFF stack or a folder of images"
     )
     axis: Literal["x", "y", "z"] = Field(default="z", description="axis along which the focus changes")
+    method: Literal["multiscale", "masks"] | None = Field(
+        default=None, description="multiscale, or masks made by operators; default: masks"
+    )
     reverse: Switch = Field(default=False, description="slices are ordered from back to front")
     reference_channel: Id | None = Field(
         default=None, description="channel that the masks are built from; they are applied to all channels"
@@ -168,7 +172,7 @@ class Focus(Model):
     options: Text | tuple[Text, ...] | None = Field(
         default=None, description="imfuse's option string, instead of masks, merge, cut and final"
     )
-    colorspace: Colorspace = Field(default=Colorspace(), description="what the generators look at")
+    colorspace: Colorspace = Field(default=unsaid(Colorspace), description="what the generators look at")
     mask_size: MaskSize | None = Field(default=None, description="make the masks at another size")
     masks: Generators = Field(default=(), description="operators that say how sharp each pixel is")
     merge: MaskOperators = Field(default=(), description="operators applied to the merged mask")
@@ -183,8 +187,8 @@ class Focus(Model):
         default=(), description="ranges of slices that are focused by themselves and painted over one another"
     )
     layered: Switch = Field(default=False, description="a TIFF of pages: the picture, backgrounds, substacks")
-    statistics: Statistics = Field(default=Statistics(), description="statistics of the whole stack")
-    output: FocusOutput = Field(default=FocusOutput(), description="what is written")
+    statistics: Statistics = Field(default=unsaid(Statistics), description="statistics of the whole stack")
+    output: FocusOutput = Field(default=unsaid(FocusOutput), description="what is written")
 
     @model_validator(mode="before")
     @classmethod

@@ -26,12 +26,13 @@ from fusestack.config.values import (
     Whole,
     WholePerAxis,
     switch,
+    unsaid,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-Format = Literal["ome-zarr", "bdv-hdf5", "bdv-n5", "tiff", "bdv-tiff"]
+Format = Literal["ome-zarr", "bdv-hdf5", "bdv-n5", "tiff", "bdv-tiff", "dzi"]
 CodecName = Literal["blosc", "zstd", "lz4", "gzip", "none"]
 
 _SUFFIXES: dict[str, Format] = {
@@ -41,6 +42,7 @@ _SUFFIXES: dict[str, Format] = {
     ".n5": "bdv-n5",
     ".tif": "tiff",
     ".tiff": "tiff",
+    ".dzi": "dzi",
 }
 _CODEC_LEVELS: dict[CodecName, tuple[int, int, int]] = {  # default, least, most
     "blosc": (1, 0, 9),
@@ -66,6 +68,10 @@ class ViewInput(Model):
     illumination: Id = Field(default=0, description="illumination direction")
     angle: Id = Field(default=0, description="angle")
     tile: Id = Field(default=0, description="tile")
+    series: Id = Field(default=0, description="image of a file that holds several")
+    axes: Annotated[Text, Field(pattern="^[tczyx]+$")] | None = Field(
+        default=None, description="axes of the file's array, slowest first, such as zyx; default: what the file says"
+    )
 
     def contradictions(self) -> Iterator[tuple[str, str]]:
         """Refuse two placements."""
@@ -96,8 +102,9 @@ class Input(Model):
         default=None,
         description="focus stack of plain images, natural order, front to back: pattern such as *.jpg, or list",
     )
+    no_data: Number | None = Field(default=None, description="value of the pixels where nothing was recorded")
     reverse: Switch = Field(default=False, description="images are ordered from back to front")
-    select: Select = Field(default=Select(), description="which views take part")
+    select: Select = Field(default=unsaid(Select), description="which views take part")
 
     def contradictions(self) -> Iterator[tuple[str, str]]:
         """Refuse none or several sources, and options of another source."""
@@ -108,7 +115,7 @@ class Input(Model):
             yield key, f"there is input.{given[0]} already; give exactly one of project, views, images"
         if self.reverse and self.images is None:
             yield "reverse", "only for images; remove it"
-        if self.select != Select() and self.images is not None:
+        if self.select != unsaid(Select) and self.images is not None:
             yield "select", "images have no views to select; remove it"
 
 
@@ -179,13 +186,13 @@ class Fusion(Model):
     blending: Annotated[
         Blending | None,
         BeforeValidator(switch("{range: 40, border: 0}"), json_schema_input_type=bool | Blending | None),
-    ] = Field(default=Blending(), description="fade views towards their borders: false, true, or options")
+    ] = Field(default=unsaid(Blending), description="fade views towards their borders: false, true, or options")
     content_based: Annotated[
         ContentBased | None,
         BeforeValidator(switch("{sigma1: 20, sigma2: 40}"), json_schema_input_type=bool | ContentBased | None),
     ] = Field(default=None, description="prefer the sharper view: false, true, or options")
     interpolation: Literal["linear", "nearest"] = Field(default="linear", description="between the pixels of a view")
-    downsampling: Annotated[float, Field(strict=True, ge=1)] = Field(
+    downsampling: Positive = Field(
         default=1.0, description="world pixels in one pixel of the fused image, along every axis"
     )
     preserve_anisotropy: Switch | Positive = Field(
@@ -193,6 +200,9 @@ class Fusion(Model):
     )
     dtype: Literal["input", "uint8", "uint16", "float32"] = Field(
         default="input", description="pixel type of the output"
+    )
+    rounding: Literal["half_up", "down"] = Field(
+        default="half_up", description="integer output: half_up as BigStitcher computes, down as its manual says"
     )
     intensity_range: Literal["auto"] | tuple[Number, Number] = Field(
         default="auto", description="auto, or [min, max] that is mapped to the whole range of an integer dtype"
@@ -238,6 +248,13 @@ class Compression(Model):
             yield "level", f"{self.level} is not allowed for codec {self.codec}; use {allowed}"
 
 
+class Partitions(Model):
+    """How many timepoints and setups one file of an HDF5 output holds; 0 stands for all."""
+
+    timepoints: Id = Field(default=0, description="timepoints in one file, or 0")
+    setups: Id = Field(default=0, description="setups in one file, or 0")
+
+
 class Output(Model):
     """What is written."""
 
@@ -254,6 +271,7 @@ class Output(Model):
         default_factory=lambda data: _default_chunks(data["format"]),
         description="smallest compressed unit; default: x 128, y 128, z 64; bdv-hdf5: x 64, y 64, z 32",
     )
+    partitions: Partitions | None = Field(default=None, description="bdv-hdf5: split the file; default: one file")
     shards: Literal["auto", "none"] | CountPerAxis = Field(
         default="auto", description="smallest unit that is written (Zarr 0.5): auto, none, or multiples of chunks"
     )
@@ -274,7 +292,7 @@ class Output(Model):
             return value
         guess = _format_of(path)
         if guess is None:
-            text = f"cannot be guessed from '{path}'; set it to ome-zarr, bdv-hdf5, bdv-n5, tiff or bdv-tiff"
+            text = f"cannot be guessed from '{path}'; set it to ome-zarr, bdv-hdf5, bdv-n5, tiff, bdv-tiff or dzi"
             raise PydanticCustomError("unguessable", "{text}", {"text": text})
         return guess
 
@@ -295,6 +313,8 @@ class Output(Model):
             yield "format", f"{self.format} does not fit the suffix of '{self.path}', which means {guess}; change one"
         if self.format == "bdv-hdf5" and self.compression.codec not in ("gzip", "none"):
             yield "compression.codec", f"'{self.compression.codec}' is not allowed in bdv-hdf5; use gzip or none"
+        if self.format != "bdv-hdf5" and self.partitions is not None:
+            yield "partitions", f"only for bdv-hdf5, the format is {self.format}; remove it"
         yield from self._shards_contradictions()
         yield from self._pyramid_contradictions()
 
@@ -334,7 +354,7 @@ def _default_chunks(kind: Format) -> CountPerAxis:
 
 
 def _default_compression(kind: Format) -> Compression:
-    return Compression(codec="gzip") if kind == "bdv-hdf5" else Compression()
+    return Compression(codec="gzip") if kind == "bdv-hdf5" else unsaid(Compression)
 
 
 class Config(Model):
@@ -342,11 +362,11 @@ class Config(Model):
 
     version: Literal[1] = Field(default=1, description="version of this format")
     input: Input | None = Field(default=None, description="what is read; needed unless focus.input names a stack")
-    fusion: Fusion = Field(default=Fusion(), description="how views become one image")
+    fusion: Fusion = Field(default=unsaid(Fusion), description="how views become one image")
     output: Output | None = Field(default=None, description="what is written")
     focus: Focus | None = Field(default=None, description="focus stacking of the fused image, or of images")
-    execution: Execution = Field(default=Execution(), description="who computes")
-    cache: Cache = Field(default=Cache(), description="where the results of stages are kept")
+    execution: Execution = Field(default=unsaid(Execution), description="who computes")
+    cache: Cache = Field(default=unsaid(Cache), description="where the results of stages are kept")
 
     @model_validator(mode="before")
     @classmethod

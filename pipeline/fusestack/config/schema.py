@@ -8,10 +8,13 @@ from __future__ import annotations
 from typing import Any
 
 from fusestack.config.models import Config
+from fusestack.config.values import Model
 
 
 def json_schema() -> dict[str, Any]:
     """Schema of what may be written, draft 2020-12; limits between keys are not in it."""
+    for section in Model.__subclasses__():
+        section.model_rebuild()  # left out of the start of other commands
     return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | Config.model_json_schema(mode="validation")
 
 

@@ -32,6 +32,7 @@ _FUSION = """\
 
 _FUSION_END = """\
   # dtype: input                    # input | uint8 | uint16 | float32
+  # rounding: half_up               # half_up | down; integer output
   # intensity_range: auto           # auto | [min, max] that is mapped to the whole range of an integer dtype
   # numerics: exact                 # exact | bigstitcher (equal numbers to BigStitcher's)
 """

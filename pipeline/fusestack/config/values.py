@@ -30,12 +30,15 @@ _SIZE = re.compile(r"\s*(\d{1,18}(?:\.\d{1,9})?)\s*([kmgt]?)(i?)b\s*", re.ASCII 
 _NUMBERS = "all, a list of numbers, or a pattern such as 0-3,5 or 0-6:3"
 
 T = TypeVar("T")
+M = TypeVar("M", bound=BaseModel)
 
 
 class Model(BaseModel):
     """A section: immutable, without unknown keys."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, ser_json_inf_nan="strings")
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, allow_inf_nan=False, ser_json_inf_nan="strings", defer_build=True
+    )
 
     def contradictions(self) -> Iterator[tuple[str, str]]:
         """Find values that are right by themselves but not together: key (dots between names) and sentence."""
@@ -48,6 +51,11 @@ class Model(BaseModel):
             text = "; ".join(f"{key}: {sentence}" for key, sentence in found)
             raise PydanticCustomError("contradiction", "{text}", {"text": text, "found": found})
         return self
+
+
+def unsaid(section: type[M]) -> M:
+    """A section of which nothing is said: its defaults, without building its validator (0.1 s for all of them)."""
+    return section.model_construct()
 
 
 def not_allowed(allowed: str) -> PydanticCustomError:

@@ -137,8 +137,9 @@ def _panel(
 
     picture: NDArray[np.float32] | None = None
     for channel, color, (low, high) in zip(volume.channels, volume.colors, limits, strict=True):
-        data = np.nan_to_num(channel.astype(np.float32), nan=0.0)
+        data = channel if channel.dtype.kind in "iu" else np.nan_to_num(channel, nan=0.0)
         plane = data.max(axis=axis) if kind == "maximum" else data.take(data.shape[axis] // 2, axis=axis)
+        plane = plane.astype(np.float32)
         if axis == 2:
             plane = plane.T
         grey = np.clip((plane - low) / (high - low), 0, 1)[..., None]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from fusestack.fusion.content import ContentWeights
     from fusestack.fusion.placement import ViewTable
-    from fusestack.kernels.fuse import Interpolation, Method
+    from fusestack.kernels.fuse import Interpolation, Method, Rounding
     from fusestack.kernels.views import Numerics
 
 VERSION = 2
@@ -38,6 +38,8 @@ class PixelRule:
     numerics : {"exact", "bigstitcher"}
     dtype : str
         Pixel type of the output.
+    rounding : {"half_up", "down"}
+        Of integers.
     intensity_range : (float, float) or None
         Minimum and maximum that become 0 and the greatest integer of the output; None keeps grey values as they are.
     fill : float
@@ -48,6 +50,7 @@ class PixelRule:
     interpolation: Interpolation
     numerics: Numerics
     dtype: str
+    rounding: Rounding
     intensity_range: tuple[float, float] | None
     fill: float
 
@@ -131,6 +134,7 @@ class FuseBlocks(Compute):
             intensity_range=rule.intensity_range,
             interpolation=rule.interpolation,
             numerics=rule.numerics,
+            rounding=rule.rounding,
         )
 
     def _pixels(self, table: ViewTable, rows: NDArray[np.int64], placed: NDArray[np.void], length: int) -> NDArray[Any]:

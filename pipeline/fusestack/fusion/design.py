@@ -328,12 +328,13 @@ def _pixel_rule(
                 f"fusion.background: {fill:g} does not fit {dtype.name} ({limits.min} to {limits.max}); "
                 "choose a value inside, or fusion.dtype: float32"
             )
-        fill = float(np.floor(fill + 0.5))
+        fill = float(np.floor(fill + 0.5) if options.rounding == "half_up" else np.floor(fill))
     return PixelRule(
         method=options.method,
         interpolation=options.interpolation,
         numerics=options.numerics,
         dtype=dtype.name,
+        rounding=options.rounding,
         intensity_range=intensity_range,
         fill=fill,
     )

@@ -10,7 +10,6 @@ from fusestack.model.geometry import Affine
 from fusestack.model.view import ViewId
 from fusestack.project.placed import Placement, views_from_placements
 from fusestack.project.select import Selection, select_views
-from fusestack.project.xml import read_project
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,6 +42,8 @@ def read_inputs(loaded: LoadedConfig) -> Inputs:
     if source is None:
         raise ConfigError("input: is missing; give input.project or input.views")
     if source.project is not None:
+        from fusestack.project.xml import read_project
+
         project = read_project(loaded.resolve_path(source.project))
     elif source.views is not None:
         project = views_from_placements([_placement(loaded, view) for view in source.views], loaded.folder)

@@ -23,12 +23,12 @@ from fusestack.model.stage import Stage, Target
 from fusestack.planning import pyramid
 from fusestack.planning.layout import cut_levels
 from fusestack.planning.levels import cut_facts, int3, layout_facts, level_facts, with_pyramid
-from fusestack.planning.plan import PlannedFusion, PlannedImage
+from fusestack.planning.plan import PlannedFusion, PlannedImage, refuse_inputs_as_outputs
 from fusestack.planning.resources import WORKER_BYTES
 from fusestack.writers import WRITERS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from fusestack.config.load import LoadedConfig
     from fusestack.config.models import Output
@@ -218,20 +218,6 @@ def _fit(
         )
     peak = output_bytes + min(part, fused.compute.most_bytes(statistics.most_input))
     return replace(fused.compute, part_bytes=part), peak
-
-
-def refuse_inputs_as_outputs(images: Sequence[PlannedImage], paths: Sequence[str], key: str = "output.path") -> None:
-    """Never write over what is read, not even where overwriting is allowed; `key` is said to be wrong."""
-    read = {os.path.realpath(path) for path in paths}
-    for image in images:
-        for where, written in ((key, image.target.image.path), ("output.project", image.project)):
-            if written is None:
-                continue
-            place = os.path.realpath(written)
-            if any(place == path or path.startswith(place + os.sep) for path in read if path != os.sep):
-                raise ConfigError(
-                    f"{where}: {written} is an input of this run, and would be replaced; choose another name"
-                )
 
 
 def _titled(path: str, title: str) -> str:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 Interpolation: TypeAlias = Literal["linear", "nearest"]
 Method: TypeAlias = Literal["average", "max", "lowest_view", "highest_view", "closest_pixel"]
+Rounding: TypeAlias = Literal["half_up", "down"]
 
 _METHODS = {"average": AVERAGE, "max": GREATEST, "lowest_view": FIRST, "highest_view": LAST}
 _NO_VIEWS = np.empty(0, VIEW)
@@ -53,6 +54,7 @@ def fuse_block(
     intensity_range: tuple[float, float] | None = None,
     interpolation: Interpolation = "linear",
     numerics: Numerics = "exact",
+    rounding: Rounding = "half_up",
 ) -> None:
     """Fuse one block of the output from the views that cover it.
 
@@ -66,7 +68,7 @@ def fuse_block(
     origin : int[3]
         Global index of the block's first pixel, z, y, x.
     out : uint8, uint16, int16, uint32 or float32 [z, y, x]
-        Filled whole. Integers are rounded half up and clamped.
+        Filled whole. Integers are rounded and clamped.
     method : {"average", "max", "lowest_view", "highest_view", "closest_pixel"}
         Average by weight; or the greatest value, the first view, the last view, or the view in which the pixel is
         farthest from a border: among the views that cover and have data. `closest_pixel` compares blending weights
@@ -82,6 +84,8 @@ def fuse_block(
     interpolation : {"linear", "nearest"}
     numerics : {"exact", "bigstitcher"}
         The same as in `pack_views`: exact cosine and a least weight, or BigStitcher's table of the cosine.
+    rounding : {"half_up", "down"}
+        Of integers.
 
     Raises
     ------
@@ -119,7 +123,7 @@ def fuse_block(
             (0.0, 1.0) if linear else (0.5, 0.0),
             np.empty(0, np.float32) if exact else cosine_knots(),
             LEAST_WEIGHT if exact else np.float32(0),
-            (float(fill), *mapping, low, high),
+            (float(fill), *mapping, 0.5 if rounding == "half_up" else 0.0, low, high),
         ),
         np.empty((6, max(out.shape[2], *widths)), value_dtype(pixels.dtype)),
         block,

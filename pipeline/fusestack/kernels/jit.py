@@ -6,7 +6,8 @@ module, or an edit there would go unnoticed.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,9 +22,22 @@ def njit(function: Function) -> Function:
     """
     import numba
 
-    compiled: Function
+    compiled: Any
     try:
         compiled = numba.njit(nogil=True, error_model="numpy", cache=True)(function)
+        compiled._cache.load_overload = partial(_load, compiled._cache)
     except RuntimeError:  # numba: "no locator available"
         compiled = numba.njit(nogil=True, error_model="numpy")(function)
-    return compiled
+    return cast("Function", compiled)
+
+
+def _load(cache: Any, signature: Any, context: Any) -> Any:
+    """Take a kernel from the cache on disk, None where it is not there.
+
+    As numba does it, but without importing all that only its compiler needs (0.5 s): that follows when it compiles.
+    """
+    from numba.core.runtime import rtsys
+
+    rtsys.initialize(context)  # what machine code calls to allocate
+    with cache._guard_against_spurious_io_errors():
+        return cache._load_overload(signature, context)

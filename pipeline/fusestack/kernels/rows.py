@@ -82,8 +82,8 @@ def _fade(view: Any, axis: Any, constant: Any, step: Any, x: Any, knots: Any, we
 
 @njit
 def _is_separable(affine: Any) -> Any:
-    """Whether each axis of the level depends on its own axis of the output only."""
-    return not (affine[0, 1:3].any() or affine[1, 0] != 0 or affine[1, 2] != 0 or affine[2, :2].any())
+    """Whether each axis of the level depends on its own axis of the output only (`any` would import scipy.linalg)."""
+    return not (affine[0, 1] or affine[0, 2] or affine[1, 0] or affine[1, 2] or affine[2, 0] or affine[2, 1])
 
 
 @njit
@@ -278,14 +278,14 @@ def _keep(value: Any, key: Any, best: Any, total: Any, total_weight: Any) -> Non
 
 @njit
 def _finish(total: Any, total_weight: Any, value: Any, conversion: Any, out: Any) -> None:
-    """Divide and convert to grey values of the output; with limits, round half up and clamp (reference 3.8)."""
+    """Divide and convert to grey values of the output; with limits, add `half`, floor and clamp (reference 3.8)."""
     kind = value.dtype.type
-    fill, minimum, extent, span, base, low, high = conversion
+    fill, minimum, extent, span, base, half, low, high = conversion
     for k in range(out.size):
         v = (np.float64(kind(total[k] / total_weight[k])) - minimum) / extent * span + base
         v = v if v == v else fill  # 0 / 0: no view covers
         if low < high:
-            v = min(max(np.floor(v + 0.5), low), high)
+            v = min(max(np.floor(v + half), low), high)
         out[k] = v
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from fusestack.model.errors import ConfigError
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from fusestack.focus.measures import StoredValues
     from fusestack.fusion.design import Design, FusedImage
@@ -150,3 +153,17 @@ class Plan:
             for stage in (*image.preparation, *image.stages)
         }
         return tuple(found.values())
+
+
+def refuse_inputs_as_outputs(images: Sequence[PlannedImage], paths: Sequence[str], key: str = "output.path") -> None:
+    """Never write over what is read, not even where overwriting is allowed; `key` is said to be wrong."""
+    read = {os.path.realpath(path) for path in paths}
+    for image in images:
+        for where, written in ((key, image.target.image.path), ("output.project", image.project)):
+            if written is None:
+                continue
+            place = os.path.realpath(written)
+            if any(place == path or path.startswith(place + os.sep) for path in read if path != os.sep):
+                raise ConfigError(
+                    f"{where}: {written} is an input of this run, and would be replaced; choose another name"
+                )

@@ -99,9 +99,7 @@ def _of_client(client: Any, execution: Execution) -> Resources:
 
 def _machine_bytes() -> int:
     """Share of the memory of this machine (or of its container) that a run takes by itself."""
-    import psutil
-
-    total = psutil.virtual_memory().total
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     for limit in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
         try:
             total = min(total, int(Path(limit).read_text()))

@@ -12,7 +12,7 @@ import numpy as np
 from fusestack.model.errors import InputError
 from fusestack.sources.base import SourceLevel, check_box, check_exists, input_errors, pixel_dtype, select_index
 from fusestack.storage import is_address
-from fusestack.storage.zarr_chunks import chunk_reader, open_zarr
+from fusestack.storage.zarr_chunks import ChunkReader, chunk_reader, group_attributes, open_zarr
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,14 +57,11 @@ class OmeZarrSource:
         check_exists(path)
         with input_errors(path, "is not a Zarr image that can be read", _RESTORE):
             node = _open(path)
-            if hasattr(node, "shape"):
-                names, arrays, axes, factors = [""], [node], _axes(None, node.ndim, path), [(1.0, 1.0, 1.0)]
-            else:
+            if isinstance(node, dict):
                 names, arrays, axes, factors = _multiscale(node, path, numbered=numbered)
+            else:
+                names, arrays, axes, factors = [""], [node], _axes(None, node.ndim, path), [(1.0, 1.0, 1.0)]
         self._names, self._arrays = tuple(names), tuple(arrays)
-        self._readers = tuple(
-            chunk_reader(array, f"{path}/{name}".rstrip("/")) for array, name in zip(arrays, names, strict=True)
-        )
         self._dtype = pixel_dtype(arrays[0].dtype, path)
         lengths = dict(zip(axes, arrays[0].shape, strict=True))
         chosen = {
@@ -102,11 +99,10 @@ class OmeZarrSource:
             if box.is_empty:
                 return np.empty(box.shape, self._dtype)
             region = box.slices[1:] if self._flat else box.slices
-            reader = self._readers[level]
-            if reader is not None:
+            if isinstance(array, ChunkReader):
                 lead = [slice(i, i + 1) for i in self._prefix]
                 index = [*lead, *region]
-                pixels = reader.read([s.start for s in index], [s.stop for s in index])
+                pixels = array.read([s.start for s in index], [s.stop for s in index])
             else:
                 self._check_shards(array, self._names[level], region)
                 pixels = array[self._prefix + region]
@@ -126,25 +122,34 @@ class OmeZarrSource:
 
 
 def _open(path: str) -> Any:
+    """Attributes of a group, or an array: a `ChunkReader`, or zarr-python's where its layout is unusual."""
+    attributes = group_attributes(path)
+    if attributes is not None:
+        return attributes
+    reader = chunk_reader(path)
+    if reader is not None:
+        return reader
     try:
-        return open_zarr(path)
+        node = open_zarr(path)
+        return node if hasattr(node, "shape") else node.attrs.asdict()
     except FileNotFoundError as error:
         way_out = "check the address and the bucket, or name" if is_address(path) else "name"
         raise InputError(f"{path}: is not a Zarr group or array; {way_out} the folder of the image") from error
 
 
-def _multiscale(group: Any, path: str, *, numbered: bool) -> tuple[list[str], list[Any], str, list[Float3]]:
+def _multiscale(
+    attributes: dict[str, Any], path: str, *, numbered: bool
+) -> tuple[list[str], list[Any], str, list[Float3]]:
     """Names of the levels, arrays, axes and factors of the first multiscale image of a group."""
-    attributes = group.attrs.asdict()
     images = attributes.get("ome", attributes).get("multiscales")
     if not images:
-        members = ", ".join(sorted(name for name, _ in group.members())) or "nothing"
+        members = ", ".join(sorted(name for name, _ in open_zarr(path).members())) or "nothing"
         raise InputError(f"{path}: holds no multiscale image; name the image inside it (it holds {members})")
     datasets = images[0]["datasets"]
     if not datasets:
         raise InputError(f"{path}: its multiscale image has no level; {_RESTORE}")
     names = [str(number) if numbered else entry["path"].strip("/") for number, entry in enumerate(datasets)]
-    arrays = [_array(group, name, path) for name in names]
+    arrays = [_array(name, path) for name in names]
     axes = _axes(images[0].get("axes"), arrays[0].ndim, path)
     for name, array in zip(names, arrays, strict=True):
         if array.ndim != len(axes) or array.dtype != arrays[0].dtype:
@@ -161,16 +166,19 @@ def _multiscale(group: Any, path: str, *, numbered: bool) -> tuple[list[str], li
         factors = [_factors(scale / scales[0], axes) for scale in scales]
         if not numbered:
             _warn_of_offsets(path, axes, scales[0], translations, factors)
-    for finer, coarser in itertools.pairwise(arrays):
+    for name, (finer, coarser) in zip(names[1:], itertools.pairwise(arrays), strict=True):
         if any(a < b for a, b in zip(finer.shape, coarser.shape, strict=True)):
-            raise InputError(f"{path}: {coarser.path}: is larger than the level before it; {_RESTORE}")
+            raise InputError(f"{path}: {name}: is larger than the level before it; {_RESTORE}")
     return names, arrays, axes, factors
 
 
-def _array(group: Any, name: str, path: str) -> Any:
+def _array(name: str, path: str) -> Any:
+    reader = chunk_reader(f"{path}/{name}")
+    if reader is not None:
+        return reader
     try:
-        array = group[name]
-    except KeyError as error:
+        array = open_zarr(f"{path}/{name}")
+    except FileNotFoundError as error:
         raise InputError(f"{path}: {name}: this level is missing; {_RESTORE}") from error
     if not hasattr(array, "shape"):
         raise InputError(f"{path}: {name}: this level is not an array; {_RESTORE}")

@@ -1,16 +1,17 @@
 """Regions of Zarr arrays, on a disk or behind an address, decoded in the calling thread.
 
 zarr-python decodes behind one event loop per process, which costs up to 1.5 times the processor time of the codec and
-makes threads wait for one another. Arrays of the usual layouts are read here directly; zarr-python still opens them and
-reads all others.
+makes threads wait for one another. Arrays of the usual layouts are read here directly; zarr-python reads all others.
 """
 
 from __future__ import annotations
 
 import itertools
+import json
 import struct
 import zlib
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -59,6 +60,16 @@ class ChunkReader:
     dtype: np.dtype[Any]
     fill: Any
     decode: Callable[[bytes], Any]
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    @property
+    def chunks(self) -> tuple[int, ...]:
+        """Pixels of a chunk, by the name that zarr-python has for them."""
+        return self.chunk
 
     def read(self, start: Sequence[int], stop: Sequence[int]) -> NDArray[Any]:
         """Read the region ``start <= i < stop``, one entry per axis of the array.
@@ -144,45 +155,82 @@ def open_zarr(path: str, **options: Any) -> Any:
     return zarr.open(ObjectStore(folder.store, read_only=True), path=folder.prefix, mode="r", **options)
 
 
-def chunk_reader(array: Any, path: str) -> ChunkReader | None:
-    """Reader of an opened `zarr.Array` at a local folder or an address, or None where zarr-python has to read it.
+def group_attributes(path: str) -> dict[str, Any] | None:
+    """Attributes of a group at a local folder or an address; None where zarr-python has to say what is there."""
+    folder = open_folder(path)
+    try:
+        if (data := folder.get("zarr.json")) is not None:
+            group = json.loads(data)
+            found = group.get("attributes", {}) if group["node_type"] == "group" else None
+        elif folder.get(".zgroup") is not None:
+            found = json.loads(folder.get(".zattrs") or b"{}")
+        else:
+            return None
+    except (ValueError, LookupError, AttributeError, TypeError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def chunk_reader(path: str) -> ChunkReader | None:
+    """Reader of an array at a local folder or an address, or None where zarr-python has to read it, or to say why not.
 
     Arrays in C order, chunks compressed by blosc, zstd or gzip or not at all, shards with their index at the end;
-    Zarr 2 (of either byte order, which the pixels keep) and little-endian Zarr 3.
+    Zarr 2 (of either byte order, which the pixels keep) and little-endian Zarr 3. Their metadata are read here, too:
+    the import of zarr-python would take longer than a small run.
     """
-    metadata = array.metadata
-    codecs = _codecs_of_v2(metadata) if metadata.zarr_format == 2 else _codecs_of_v3(metadata)
-    if codecs is None or array.fill_value is None:
+    folder = open_folder(path)
+    for name, layout in (("zarr.json", _layout_of_v3), (".zarray", _layout_of_v2)):
+        data = folder.get(name)
+        if data is not None:
+            try:
+                return layout(folder, json.loads(data))
+            except (ValueError, TypeError, LookupError, AttributeError, OverflowError):
+                return None
+    return None
+
+
+def _layout_of_v2(folder: Folder, array: dict[str, Any]) -> ChunkReader | None:
+    dtype = np.dtype(array["dtype"])
+    fill = _fill(array["fill_value"], dtype)
+    compressor = array["compressor"]
+    decode = _decoder(None if compressor is None else compressor["id"])
+    if array["order"] != "C" or array["filters"] or fill is None or decode is None:
         return None
-    chunk, shard, decode = codecs
-    return ChunkReader(
-        open_folder(path), metadata.encode_chunk_key, array.shape, chunk, shard, array.dtype, array.fill_value, decode
-    )
+    separator = array.get("dimension_separator", ".")
+    key = partial(_key, prefix="", separator=separator)
+    return ChunkReader(folder, key, tuple(array["shape"]), tuple(array["chunks"]), None, dtype, fill, decode)
 
 
-_Codecs = tuple[tuple[int, ...], tuple[int, ...] | None, "Callable[[bytes], Any]"]
-
-
-def _codecs_of_v2(metadata: Any) -> _Codecs | None:
-    if metadata.order != "C" or metadata.filters:
-        return None
-    compressor = metadata.compressor
-    decode = _decoder(None if compressor is None else compressor.codec_id)
-    return None if decode is None else (tuple(metadata.chunks), None, decode)
-
-
-def _codecs_of_v3(metadata: Any) -> _Codecs | None:
-    outer = tuple(metadata.chunk_grid.chunk_shape)
-    names = [codec.to_dict() for codec in metadata.codecs]
-    if len(names) == 1 and names[0]["name"] == "sharding_indexed":
-        options = names[0]["configuration"]
+def _layout_of_v3(folder: Folder, array: dict[str, Any]) -> ChunkReader | None:
+    keys, grid, codecs = array["chunk_key_encoding"], array["chunk_grid"], array["codecs"]
+    usual = keys["name"] == "default" and grid["name"] == "regular" and not array.get("storage_transformers")
+    dtype = np.dtype(array["data_type"])
+    fill = _fill(array["fill_value"], dtype)
+    chunk, shard = tuple(grid["configuration"]["chunk_shape"]), None
+    if len(codecs) == 1 and codecs[0]["name"] == "sharding_indexed":
+        options = codecs[0]["configuration"]
         index = [codec["name"] for codec in options["index_codecs"]]
-        if options.get("index_location", "end") != "end" or index != ["bytes", "crc32c"]:
-            return None
-        decode = _decoder_of_chain(options["codecs"])
-        return None if decode is None else (tuple(options["chunk_shape"]), outer, decode)
-    decode = _decoder_of_chain(names)
-    return None if decode is None else (outer, None, decode)
+        usual = usual and options.get("index_location", "end") == "end" and index == ["bytes", "crc32c"]
+        codecs, chunk, shard = options["codecs"], tuple(options["chunk_shape"]), chunk
+    decode = _decoder_of_chain(codecs)
+    if array["node_type"] != "array" or not usual or fill is None or decode is None:
+        return None
+    separator = keys.get("configuration", {}).get("separator", "/")
+    key = partial(_key, prefix=f"c{separator}", separator=separator)
+    return ChunkReader(folder, key, tuple(array["shape"]), chunk, shard, dtype, fill, decode)
+
+
+def _key(index: tuple[int, ...], *, prefix: str, separator: str) -> str:
+    return prefix + separator.join(map(str, index))
+
+
+def _fill(value: Any, dtype: np.dtype[Any]) -> Any:
+    """Fill value of JSON; None where it is none, or written in an unusual way."""
+    if dtype.kind not in "iuf" or isinstance(value, bool):
+        return None
+    if value in ("NaN", "Infinity", "-Infinity"):
+        return dtype.type(float(value)) if dtype.kind == "f" else None
+    return dtype.type(value) if isinstance(value, int | float) else None
 
 
 def _decoder_of_chain(codecs: Sequence[Any]) -> Callable[[bytes], Any] | None:

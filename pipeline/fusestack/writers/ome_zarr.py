@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from fusestack.model.errors import OutputError
 from fusestack.model.geometry import Box
 from fusestack.model.grid import Grid
 from fusestack.storage import SCRATCH, is_address
-from fusestack.storage.zarr_chunks import chunk_reader, open_zarr
+from fusestack.storage.zarr_chunks import chunk_reader
 from fusestack.writers.base import check_block, padded_chunks, settings_differ
 from fusestack.writers.folder import OutputFolder
 from fusestack.writers.ome_metadata import (
@@ -26,7 +27,7 @@ from fusestack.writers.ome_metadata import (
 from fusestack.writers.zarr_codec import encode_shard, encoder
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
@@ -59,8 +60,7 @@ class OmeZarrWriter:
         # Unfinished files live inside an array, where readers of the group do not look.
         self._scratch = f"0/{SCRATCH}"
         self._folder = OutputFolder(spec.path, self._scratch)
-        self._encode = encoder(spec.codec)
-        self._open: dict[int, tuple[Any, ChunkReader | None]] = {}
+        self._open: dict[int, ChunkReader] = {}
 
     def exists(self) -> bool:
         """Whether `create` has made a container that is still there."""
@@ -125,6 +125,10 @@ class OmeZarrWriter:
                 self._folder.delete(key)
         return written
 
+    @cached_property
+    def _encode(self) -> Callable[[NDArray[Any]], bytes]:
+        return encoder(self.spec.codec)
+
     def _encoded(self, level: int, pixels: NDArray[Any]) -> list[bytes]:
         target = self.spec.levels[level]
         if target.shards:
@@ -142,19 +146,18 @@ class OmeZarrWriter:
         """
         try:
             if level not in self._open:
-                array = self._open_array(level)
-                self._open[level] = (array, chunk_reader(array, f"{self.spec.path}/{level}"))
-            array, reader = self._open[level]
-            pixels = array[box.slices] if reader is None else reader.read(box.start, box.stop)
-            return np.asarray(pixels, dtype=self.spec.dtype)
+                self._open[level] = self._reader(level)
+            return np.asarray(self._open[level].read(box.start, box.stop), dtype=self.spec.dtype)
         except Exception as error:  # each codec and store has exceptions of its own
             raise OutputError(
                 f"{self.spec.path}: level {level} cannot be read back: {error}; delete the output and run again"
             ) from error
 
-    def _open_array(self, level: int) -> Any:
-        version = 2 if self.spec.ome_zarr_version == "0.4" else 3
-        return open_zarr(f"{self.spec.path}/{level}", zarr_format=version)
+    def _reader(self, level: int) -> ChunkReader:
+        reader = chunk_reader(f"{self.spec.path}/{level}")
+        if reader is None:
+            raise ValueError("its metadata are missing or damaged")
+        return reader
 
     def finish(self, options: Mapping[str, Any]) -> None:
         """Take the contrast limits of the channels from the pixels and record how the image was made.
@@ -164,13 +167,15 @@ class OmeZarrWriter:
         options : mapping
             JSON values; stored as the attribute ``fusestack`` unless it is empty.
         """
-        windows = [self._window(channel) for channel in range(self.spec.shape[1])]
-        attributes = (self._group() or {}) | image_attributes(self.spec, windows)
-        if options:
-            attributes["fusestack"] = dict(options)
-        for key, data in group_files(self.spec.ome_zarr_version, attributes).items():
-            if self._folder.get(key) != data:
-                self._folder.put(key, [data])
+        found = self._group() or {}
+        made = json.loads(json.dumps(dict(options), default=str))
+        # options that are there already were written by an earlier call: with other pixels they would be gone
+        if not made or found.get("fusestack") != made:
+            windows = [self._window(channel) for channel in range(self.spec.shape[1])]
+            attributes = found | image_attributes(self.spec, windows) | ({"fusestack": made} if made else {})
+            for key, data in group_files(self.spec.ome_zarr_version, attributes).items():
+                if self._folder.get(key) != data:
+                    self._folder.put(key, [data])
         if not is_address(self.spec.path):
             self._folder.delete_tree(self._scratch)
 

@@ -2,7 +2,7 @@
 
 zarr-python encodes behind one event loop per process (1.8 times the processor time of the codec, and threads share
 one loop) and its gzip writes the time of day. Here the codecs run directly, release the interpreter lock, and give the
-same bytes for the same pixels. The result is plain Zarr; the arrays' own metadata is made by zarr-python.
+same bytes for the same pixels. The result is plain Zarr.
 """
 
 from __future__ import annotations
@@ -42,33 +42,49 @@ def encoder(codec: Codec) -> Callable[[NDArray[Any]], bytes]:
     return lambda chunk: bytes(compressor.encode(chunk))
 
 
-def declared(codec: Codec, itemsize: int, *, zarr_format: int) -> Any:
-    """Codec as zarr-python writes it into the metadata of an array of Zarr format 2 or 3; None for ``none``.
+def declared_v2(codec: Codec) -> dict[str, Any] | None:
+    """Codec in the metadata of an array of Zarr 2; None for ``none``.
 
     Raises
     ------
     OutputError
         If the codec is unknown.
     """
+    match _known(codec):
+        case "none":
+            return None
+        case "zstd" | "gzip" as name:
+            return {"id": name, "level": codec.level}
+        case _:
+            options = {"clevel": codec.level, "shuffle": 2, "blocksize": 0}
+            return {"id": "blosc", "cname": _blosc_library(codec), **options}
+
+
+def declared_v3(codec: Codec, itemsize: int) -> list[dict[str, Any]]:
+    """Codecs after ``bytes`` in the metadata of an array of Zarr 3, none or one.
+
+    Raises
+    ------
+    OutputError
+        If the codec is unknown.
+    """
+    match _known(codec):
+        case "none":
+            return []
+        case "zstd":
+            return [{"name": "zstd", "configuration": {"level": codec.level, "checksum": False}}]
+        case "gzip":
+            return [{"name": "gzip", "configuration": {"level": codec.level}}]
+        case _:
+            options = {"clevel": codec.level, "shuffle": "bitshuffle", "blocksize": 0}
+            library = {"typesize": itemsize, "cname": _blosc_library(codec)}
+            return [{"name": "blosc", "configuration": {**library, **options}}]
+
+
+def _known(codec: Codec) -> str:
     if codec.name not in CODECS:
         raise OutputError(f"output.compression.codec: {codec.name!r} is none of {', '.join(CODECS)}")
-    if codec.name == "none":
-        return None
-    if zarr_format == 2:
-        import numcodecs
-
-        if codec.name == "zstd":
-            return numcodecs.Zstd(codec.level)
-        if codec.name == "gzip":
-            return numcodecs.GZip(codec.level)
-        return numcodecs.Blosc(_blosc_library(codec), codec.level, numcodecs.Blosc.BITSHUFFLE)
-    from zarr import codecs
-
-    if codec.name == "zstd":
-        return codecs.ZstdCodec(level=codec.level)
-    if codec.name == "gzip":
-        return codecs.GzipCodec(level=codec.level)
-    return codecs.BloscCodec(cname=_blosc_library(codec), clevel=codec.level, shuffle="bitshuffle", typesize=itemsize)
+    return codec.name
 
 
 def _blosc_library(codec: Codec) -> str:
