@@ -16,10 +16,9 @@ import pytest
 
 from fusestack.model.errors import ConfigError
 from fusestack.planning.resources import load_profile
-from fusestack.taskgraph import cluster
-from fusestack.taskgraph.cluster import job_cluster
-from tests.taskgraph.test_executors import drive
-from tests.taskgraph.toys import toy_stage, written
+from fusestack.taskgraph import clusters
+from fusestack.taskgraph.clusters import job_cluster
+from tests.taskgraph.toys import drive, toy_stage, written
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 
@@ -95,10 +94,10 @@ def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Slurm]:
 
 def test_jobs_of_our_profile_are_workers_and_end_with_the_run(slurm: Slurm, tmp_path: Path) -> None:
     slurm.install(RUNS)
-    with job_cluster("slurm", 2, PROFILE) as executor:
-        outcome, _ = drive(toy_stage(tmp_path, 12, {3: ("fail", "ok")}), executor, tmp_path)
+    with job_cluster("slurm", 2, PROFILE) as backend:
+        outcomes, _, _ = drive([toy_stage(tmp_path, 12, {3: ("fail", "ok")})], backend)
         submitted = slurm.jobs("submitted")
-    assert not outcome.failed
+    assert not outcomes["toy"].failed
     assert written(tmp_path) == {b: b for b in range(12)}
     assert len(submitted) == 2, "a job for each worker"
     for script in slurm.scripts():
@@ -110,12 +109,12 @@ def test_jobs_of_our_profile_are_workers_and_end_with_the_run(slurm: Slurm, tmp_
 @pytest.mark.slow
 def test_a_job_that_the_system_ends_is_replaced(slurm: Slurm, tmp_path: Path) -> None:
     slurm.install(RUNS)
-    with job_cluster("slurm", 1, PROFILE) as executor:
+    with job_cluster("slurm", 1, PROFILE) as backend:
         (first,) = slurm.running()
         threading.Timer(1, os.killpg, (first, signal.SIGKILL)).start()
-        outcome, _ = drive(toy_stage(tmp_path, 12, seconds=0.3), executor, tmp_path)
+        outcomes, _, _ = drive([toy_stage(tmp_path, 12, seconds=0.3)], backend)
         assert first not in slurm.running()
-    assert not outcome.failed
+    assert not outcomes["toy"].failed
     assert written(tmp_path) == {b: b for b in range(12)}
     slurm.wait(jobs=0)
 
@@ -124,8 +123,8 @@ def test_where_no_worker_comes_the_job_script_is_shown_and_nothing_stays(
     slurm: Slurm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slurm.install(ACCEPTS)
-    monkeypatch.setattr(cluster, "_START_SECONDS", 8)  # jobs are asked for after 5 s
-    with pytest.raises(ConfigError, match="no slurm worker started within 8 s") as caught:
+    monkeypatch.setattr(clusters, "_START_SECONDS", 3)
+    with pytest.raises(ConfigError, match="no slurm worker started within 3 s") as caught:
         job_cluster("slurm", 1, PROFILE)
     for line in ("#!/usr/bin/env bash", "#SBATCH -p general", "#SBATCH --mem=954M", "dask_worker tcp://127.0.0.1:"):
         assert line in str(caught.value)

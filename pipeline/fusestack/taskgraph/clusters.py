@@ -39,6 +39,7 @@ _START_SECONDS = 300
 _LONGEST_WITHOUT_WORKERS = 600
 _LOOK_SECONDS = 10
 _POLL_SECONDS = 0.01
+_CANCELLED = "the tasks of the run were cancelled; what is done is kept, running again continues"
 _LOST = "the dask scheduler is lost; what is done is kept, running again continues"
 
 
@@ -163,6 +164,8 @@ class Cluster:
             if future.status == "finished":
                 take(key, result)
                 continue
+            if future.status != "error":  # cancelled: every task is, where the scheduler is gone
+                raise BlockError(_LOST if "connection-lost" in str(result) else _CANCELLED)
             # with raise_errors=False a failed future yields (type, exception, traceback)
             cause = result[1] if isinstance(result, tuple) else RuntimeError(str(result))
             culprit = getattr(cause, "task", key)
@@ -308,7 +311,8 @@ def job_cluster(system: str, workers: int, profile: Mapping[str, Any]) -> Cluste
             cluster = getattr(dask_jobqueue, JOB_SYSTEMS[system])(**profile)
         except (TypeError, ValueError) as error:
             raise ConfigError(f"execution.profile: {error}") from error
-        # scale() never replaces a lost job; adapt() does
+        # scale() asks at once, adapt() after its first interval; but only adapt() replaces a lost job
+        cluster.scale(jobs=workers)
         cluster.adapt(minimum_jobs=workers, maximum_jobs=workers, interval="5s")
         client = Client(cluster, set_as_default=False)
         try:

@@ -9,12 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fusestack.taskgraph.cluster import at_address
 
 from fusestack.model.errors import BlockError, ConfigError
-from fusestack.taskgraph.ledger import Ledger
-from tests.taskgraph.test_executors import drive
-from tests.taskgraph.toys import toy_stage, written
+from fusestack.taskgraph.clusters import at_address
+from fusestack.taskgraph.ledger import ledger_of
+from tests.taskgraph.toys import drive, toy_stage, written
 
 ROOT = str(Path(__file__).parents[2])
 SERVE = """
@@ -29,7 +28,7 @@ if __name__ == "__main__":
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fusestack.taskgraph.cluster._ANSWER_SECONDS", 2)
+    monkeypatch.setattr("fusestack.taskgraph.clusters._ANSWER_SECONDS", 2)
 
 
 @pytest.fixture
@@ -46,10 +45,10 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[s
 
 def test_workers_of_a_running_cluster(cluster: tuple[str, subprocess.Popen[str]], tmp_path: Path) -> None:
     address, _ = cluster
-    with at_address(address) as executor:
-        assert executor.workers == 2
-        outcome, _ = drive(toy_stage(tmp_path, 30, {3: ("fail", "ok")}), executor, tmp_path)
-    assert not outcome.failed
+    with at_address(address) as backend:
+        assert backend.workers == 2
+        outcomes, _, _ = drive([toy_stage(tmp_path, 30, {3: ("fail", "ok")})], backend)
+    assert not outcomes["toy"].failed
     assert written(tmp_path) == {b: b for b in range(30)}
 
 
@@ -57,10 +56,11 @@ def test_a_lost_scheduler_ends_the_run_and_keeps_what_is_done(
     cluster: tuple[str, subprocess.Popen[str]], tmp_path: Path
 ) -> None:
     address, process = cluster
+    stage = toy_stage(tmp_path, 2000, seconds=0.05)
     threading.Timer(4.0, process.kill).start()
-    with at_address(address) as executor, pytest.raises(BlockError, match="scheduler is lost"):
-        drive(toy_stage(tmp_path, 2000, seconds=0.05), executor, tmp_path)
-    ledger = Ledger(tmp_path / "ledger.txt", 2000)
+    with at_address(address) as backend, pytest.raises(BlockError, match="scheduler is lost"):
+        drive([stage], backend)
+    ledger = ledger_of(stage)
     assert 0 < ledger.finished < 2000
     assert set(written(tmp_path)) >= {b for b in range(2000) if ledger.done[b]}
 
