@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from fusestack import kernels
+from fusestack.focus.statistics import united
 from fusestack.operators import REGISTRY
 from fusestack.operators.base import Operator, Place
 from fusestack.operators.cuts import TOLERANCE, Canvas, CutOperator, Step
@@ -71,7 +72,7 @@ def statistics(operator: FinalOperator, picture: Picture, block: tuple[int, int]
         for part, outer, inner in regions(block, operator.halo()):
             del part
             rows.append(operator.measure(number, picture.part(*outer), inner, known))
-        known.append(operator.unite(number, np.array(rows)))
+        known.append(united(np.array(rows), operator.unites))
     return known
 
 
