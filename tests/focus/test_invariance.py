@@ -104,7 +104,7 @@ def test_two_scales_are_near_the_whole_at_the_border_too(radius: float, curve: s
     source = Plane(plane)
     small = lowpass.reduced_shape(*plane.shape[1:])
     whole = Box((0, 0, 0, 0, 0), (1, 1, 1, *small))
-    reduced = Plane(lowpass.Reduce(source)(whole)[0, :, 0])
+    reduced = Plane(lowpass.Reduce(source, plane.shape[1:])(whole)[0, :, 0])
     low = Plane(lowpass.LowFrequencies(reduced, transfers, plane.shape[1:])(whole)[0, :, 0])
     region = Region(0, 1001, 0, 1203)
     tiled = lowpass.TiledLowPass(low, plane.shape[1:], 1, transfers)
@@ -120,8 +120,6 @@ class Plane:
 
     def __init__(self, pixels: NDArray[np.float32]) -> None:
         self.pixels = pixels
-        self.count = len(pixels)
-        self.plane = pixels.shape[1:]
 
     def read(self, *place: Any) -> NDArray[np.float32]:
         if isinstance(place[0], Box):

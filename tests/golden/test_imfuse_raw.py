@@ -78,13 +78,14 @@ def test_raw_masks(number: int, stack: SliceChannels) -> None:
     if generator.image is not None:
         whole = Box((0, 0, 0, 0, 0), (1, 1, 3, *stack.plane))
         fold = Fold(generator.image, kernels.blend.levels_of(*stack.plane))
-        image = Array(StackImage(stack, fold)(whole))
+        image = Array(StackImage((stack.slices, *stack.plane), fold, stack)(whole))
     resizing = Resizing(stack.plane, stack.plane)
     source = MaskInput(stack, resizing, generator.colorspace, generator.channel, image)  # type: ignore[arg-type]
     expected = golden(number)
     height, width = expected.shape
     box = Box((0, 0, SLICE, 0, 0), (1, 1, SLICE + 1, *stack.plane))
-    made = BlockWise.__call__(Masks(source, SliceMask(generator, source.one_channel)), box)[0, 0, 0, :height, :width]
+    masks = Masks((stack.slices, *stack.plane), SliceMask(generator, source.one_channel), source)
+    made = BlockWise.__call__(masks, box)[0, 0, 0, :height, :width]
     error = np.abs(made - expected)
     if generator.name == "enfuse":
         assert error.mean() < 2e-3  # levels of the pyramid are a fixed number here

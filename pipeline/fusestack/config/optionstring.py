@@ -1,4 +1,4 @@
-"""imfuse's option string, ``--blur=s1,S2 --cutwave=p75``, as the lists of the configuration (imfuse reference 2)."""
+"""imfuse's option string, ``--blur=s1,S2 --cutwave=p75``, as the lists of the configuration."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
@@ -52,14 +53,23 @@ class BlockFunction(Protocol):
         ...
 
 
+@dataclass(frozen=True)
 class BlockWise(Compute):
-    """Planes [t, m, k, y, x] of a block function, slice by slice, or all planes of a picture together."""
+    """Planes [t, m, k, y, x] of a block function, slice by slice, or all planes of a picture together.
+
+    Parameters
+    ----------
+    size : (int, int, int)
+        Slices of the stack, rows and columns of the planes.
+    function : BlockFunction
+        Called with what `read` gives, and a `Place`.
+    """
 
     BY_SLICE: ClassVar[bool] = False
     """Whether each plane is made by itself."""
 
+    size: tuple[int, int, int]
     function: Any
-    """A `BlockFunction`: called with what `read` gives, and a `Place`."""
 
     def read(self, t: int, m: int, k: int, region: Region) -> tuple[Any, ...]:
         """Read what the function needs of a region; an iterator where slices are used one after the other."""
@@ -68,12 +78,7 @@ class BlockWise(Compute):
     @property
     def plane(self) -> tuple[int, int]:
         """Rows and columns of the whole plane."""
-        raise NotImplementedError
-
-    @property
-    def slices(self) -> int:
-        """Slices of the stack, where the function asks for them."""
-        return 1
+        return self.size[1:]
 
     def around(self, region: Region) -> Region:
         """The region with what the function needs around it, as far as there is an image."""
@@ -88,7 +93,7 @@ class BlockWise(Compute):
         axes = 3 if self.BY_SLICE else 2
         for at in itertools.product(*(range(a, b) for a, b in zip(box.start[:axes], box.stop[:axes], strict=True))):
             t, m, k = at if self.BY_SLICE else (*at, 0)
-            place = Place(outer.origin, self.plane, k, self.slices)
+            place = Place(outer.origin, self.plane, k, self.size[0])
             made = self.function(*self.read(t, m, k, outer), place)
             out[tuple(i - first for i, first in zip(at, box.start, strict=False))] = made[..., rows, columns]
         return out

@@ -183,6 +183,11 @@ class MaskSets:
         return len(self.painted.sets[0])
 
     @property
+    def size(self) -> tuple[int, int, int]:
+        """Slices, rows and columns."""
+        return (self.painted.slices, *self.painted.plane)
+
+    @property
     def times(self) -> int:
         """Number of timepoints."""
         return self.painted.array.shape[0]

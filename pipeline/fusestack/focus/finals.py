@@ -62,19 +62,13 @@ class FinalPicture(BlockWise):
     Parameters
     ----------
     picture : StoredArray
-    function : FinalChain
     statistics : tuple of tuple of Statistic
         What each operator needs.
     """
 
-    picture: StoredArray
     function: FinalChain
+    picture: StoredArray
     statistics: tuple[tuple[Statistic, ...], ...]
-
-    @property
-    def plane(self) -> tuple[int, int]:
-        """Rows and columns."""
-        return self.picture.shape[3], self.picture.shape[4]
 
     def read(self, t: int, m: int, k: int, region: Region) -> tuple[Planes, list[list[Numbers]]]:
         """All planes, and statistics."""
@@ -161,7 +155,7 @@ def final_stages(on: StackRecipe, picture: StoredArray, number: int) -> StoredAr
             return picture
         operators, statistics = zip(*ready, strict=True)
         ready.clear()
-        compute = FinalPicture(picture, FinalChain(operators, planes), statistics)
+        compute = FinalPicture(on.sets.size, FinalChain(operators, planes), picture, statistics)
         return on.cached.add(
             name, "the picture after final operators", compute, in_blocks(picture.shape, (1, 1, picture.shape[2]))
         )

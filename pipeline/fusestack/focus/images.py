@@ -78,13 +78,8 @@ class Fold:
 class StackImage(BlockWise):
     """An image [t, m, colour, y, x] of a stack: ``Max``, ``Median``, ``Overlay``, ``Overlay2``, ``enfuse`` ..."""
 
-    painted: SliceChannels
     function: Fold
-
-    @property
-    def plane(self) -> tuple[int, int]:
-        """Rows and columns."""
-        return self.painted.plane
+    painted: SliceChannels
 
     def around(self, region: Region) -> Region:
         """From a pixel that all levels of the pyramid have."""
@@ -122,7 +117,7 @@ def image_stage(cached: CachedStages, sets: MaskSets, name: str) -> StoredArray:
     levels = kernels.blend.levels_of(height, width) if name == "enfuse" else 0
     level = in_blocks((sets.times, sets.count, sets.colours, height, width), (1, 1, sets.colours))
     return cached.add(
-        f"image/{name}", f"image of the stack: {name}", StackImage(sets.painted, Fold(name, levels)), level
+        f"image/{name}", f"image of the stack: {name}", StackImage(sets.size, Fold(name, levels), sets.painted), level
     )
 
 

@@ -67,16 +67,6 @@ def whole_bytes(plane: tuple[int, int], planes: int) -> int:
 class PlaneSource(Protocol):
     """What is filtered: regions of planes."""
 
-    @property
-    def plane(self) -> tuple[int, int]:
-        """Rows and columns."""
-        ...
-
-    @property
-    def count(self) -> int:
-        """Planes of a region."""
-        ...
-
     def read(self, t: int, m: int, k: int, region: Region) -> Planes:
         """float32[c, y, x]."""
         ...
@@ -100,9 +90,16 @@ class Reduce(Compute):
     """Block means [t, m * planes + plane, k, y, x] of what is filtered; the edge pixel is repeated where it ends.
 
     The first block lies before the edge, so that repeating it continues the plane as repeating the edge pixel does.
+
+    Parameters
+    ----------
+    source : PlaneSource
+    plane : (int, int)
+        Rows and columns of what is filtered.
     """
 
     source: PlaneSource
+    plane: tuple[int, int]
 
     def __call__(self, box: Box) -> Planes:
         """Compute a region; a box holds all planes of one mask set."""
@@ -111,8 +108,8 @@ class Reduce(Compute):
         wanted = Region(*((edge - 1) * REDUCTION for edge in (small.top, small.bottom, small.left, small.right)))
         for t in range(box.start[0], box.stop[0]):
             for k in range(box.start[2], box.stop[2]):
-                read = functools.partial(self.source.read, t, box.start[1] // self.source.count, k)
-                planes = _edged(read, wanted, self.source.plane)
+                read = functools.partial(self.source.read, t, box.start[1] // box.shape[1], k)
+                planes = _edged(read, wanted, self.plane)
                 blocks = planes.reshape(len(planes), small.shape[0], REDUCTION, small.shape[1], REDUCTION)
                 rows = blocks[:, :, 0] + blocks[:, :, 1] + blocks[:, :, 2] + blocks[:, :, 3]
                 total = rows[..., 0] + rows[..., 1] + rows[..., 2] + rows[..., 3]
@@ -126,7 +123,7 @@ class Reduce(Compute):
     def peak_bytes(self, block: tuple[int, ...]) -> int:
         """Memory of a block: what is read, with its edge repeated, and its means."""
         pixels = math.prod(REDUCTION * n for n in block[3:])
-        return BYTES * 3 * self.source.count * pixels + self.source.read_bytes(pixels)
+        return BYTES * 3 * block[1] * pixels + self.source.read_bytes(pixels)
 
 
 @dataclass(frozen=True)
@@ -227,7 +224,12 @@ class TiledLowPass:
 
 
 def low_pass_stages(
-    cached: CachedStages, name: str, source: PlaneSource, shape: tuple[int, ...], transfers: tuple[Transfer, ...]
+    cached: CachedStages,
+    name: str,
+    source: PlaneSource,
+    count: int,
+    shape: tuple[int, int, int, int, int],
+    transfers: tuple[Transfer, ...],
 ) -> TiledLowPass:
     """Stages for the lowest frequencies of planes that are too large to be transformed whole.
 
@@ -237,27 +239,22 @@ def low_pass_stages(
     name : str
         Of the stage that filters.
     source : PlaneSource
+    count : int
+        Planes that it gives.
     shape : tuple of int
         t, m, k, y, x of the masks that are made of what is filtered.
     transfers : tuple of Transfer
     """
-    times, sets, slices, *plane = shape
+    times, sets, slices, *_ = shape
+    plane = shape[3:]
     height, width = reduced_shape(*plane)
     side = blocks.BLOCK // REDUCTION
-    level = sharded(
-        (times, sets * source.count, slices, height, width),
-        (1, source.count, 1, side, side),
-        side,
-    )
-    reduced = cached.add(f"{name}-reduced", "reduced planes", Reduce(source), level)
-    count = len(transfers)
-    low = cached.add(
-        f"{name}-low",
-        "lowest frequencies",
-        LowFrequencies(reduced, transfers, source.plane),
-        blocks.in_planes((times, sets * source.count * count, slices, height, width), (1, count, 1)),
-    )
-    return TiledLowPass(low, source.plane, source.count, transfers)
+    level = sharded((times, sets * count, slices, height, width), (1, count, 1, side, side), side)
+    reduced = cached.add(f"{name}-reduced", "reduced planes", Reduce(source, plane), level)
+    filters = len(transfers)
+    level = blocks.in_planes((times, sets * count * filters, slices, height, width), (1, filters, 1))
+    low = cached.add(f"{name}-low", "lowest frequencies", LowFrequencies(reduced, transfers, plane), level)
+    return TiledLowPass(low, plane, count, transfers)
 
 
 def _edged(read: Callable[[Region], Planes], region: Region, shape: tuple[int, int]) -> Planes:

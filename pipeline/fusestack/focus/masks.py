@@ -63,16 +63,6 @@ class MaskInput:
     first: int = 0
 
     @property
-    def plane(self) -> tuple[int, int]:
-        """Rows and columns of the masks."""
-        return self.resizing.target
-
-    @property
-    def slices(self) -> int:
-        """Number of slices."""
-        return self.looked.slices
-
-    @property
     def count(self) -> int:
         """Planes of a slice."""
         if self.colorspace is None:
@@ -128,20 +118,12 @@ class MapInput:
     array : StoredArray
         [1, 1, colour, y, x].
     resizing : Resizing
-    slices : int
-        Number of slices.
     """
 
     array: StoredArray
     resizing: Resizing
-    slices: int
 
     one_channel = is_likeness = True
-
-    @property
-    def plane(self) -> tuple[int, int]:
-        """Rows and columns of the masks."""
-        return self.resizing.target
 
     @property
     def count(self) -> int:
@@ -217,26 +199,15 @@ class Masks(BlockWise):
     Parameters
     ----------
     source : MaskInput or MapInput
-    function : SliceMask
     low_pass : TiledLowPass or None
         For generators that see whole planes, where planes are too large for that.
     """
 
     BY_SLICE = True
 
-    source: MaskInput | MapInput
     function: SliceMask
+    source: MaskInput | MapInput
     low_pass: TiledLowPass | None = None
-
-    @property
-    def plane(self) -> tuple[int, int]:
-        """Rows and columns of the masks."""
-        return self.source.plane
-
-    @property
-    def slices(self) -> int:
-        """Number of slices."""
-        return self.source.slices
 
     def __call__(self, box: Box) -> Planes:
         """Compute masks; rounded, but where levelling enlarges small differences from a large number."""
@@ -302,11 +273,11 @@ def mask_stages(on: StackRecipe, generator: Generator) -> tuple[StoredArray, Lev
     whole = transformed_whole(generator, on.resizing.target)
     low_pass = None
     if generator.needs_whole_plane and not whole:
-        low_pass = low_pass_stages(on.cached, name, source, on.mask_shape, generator.transfers)  # type: ignore[attr-defined]
+        low_pass = low_pass_stages(on.cached, name, source, source.count, on.mask_shape, generator.transfers)  # type: ignore[attr-defined]
     # whether masks are levelled says how exact they must be; how, and what is done with them, comes later
     plain = plain.model_copy(update={"level": generator.levelled, "equalise": True})
     function = SliceMask(plain, source.one_channel, low_pass is not None)
-    compute = Masks(source, function, low_pass)
+    compute = Masks(on.mask_shape[2:], function, source, low_pass)
     masks = on.cached.add(name, f"masks of {label}", compute, mask_level(on, whole=whole))
     return masks, _levels(on, generator, masks, f"{on.prefix}{label}")
 
@@ -314,7 +285,7 @@ def mask_stages(on: StackRecipe, generator: Generator) -> tuple[StoredArray, Lev
 def _input(on: StackRecipe, generator: Generator) -> MaskInput | MapInput:
     if isinstance(generator, DepthMap):
         depths = depth_map_stage(on.cached, on.sets, on.resolve(generator.path))
-        return MapInput(depths, on.resizing, on.sets.looked.slices)
+        return MapInput(depths, on.resizing)
     colorspace = on.recipe.colorspace
     space: str | None = generator.colorspace or colorspace.space
     channel = colorspace.channel if generator.channel is None else generator.channel

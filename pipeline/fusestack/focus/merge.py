@@ -43,13 +43,6 @@ class StoredMasks:
 
     array: StoredArray
 
-    count = 1
-
-    @property
-    def plane(self) -> tuple[int, int]:
-        """Rows and columns."""
-        return self.array.shape[3], self.array.shape[4]
-
     def read(self, t: int, m: int, k: int, region: Region) -> Planes:
         """A region of one: float32[1, y, x]."""
         return read_planes(self.array, t, m, (k, k + 1), region)
@@ -167,7 +160,6 @@ class Merge(BlockWise):
         The link before, instead of `first`.
     low_pass : TiledLowPass or None
         Filters `below`.
-    function : MaskChain
     last : tuple of WeightedMasks
         Merged at the end.
     opacity : SliceChannels or None
@@ -175,18 +167,13 @@ class Merge(BlockWise):
 
     BY_SLICE = True
 
+    function: MaskChain
     resizing: Resizing
     first: tuple[WeightedMasks, ...]
     below: StoredMasks | None
     low_pass: TiledLowPass | None
-    function: MaskChain
     last: tuple[WeightedMasks, ...]
     opacity: SliceChannels | None
-
-    @property
-    def plane(self) -> tuple[int, int]:
-        """Rows and columns of the masks."""
-        return self.resizing.target
 
     def __call__(self, box: Box) -> Planes:
         """Compute masks."""
@@ -269,14 +256,15 @@ def merged_masks(on: StackRecipe) -> StoredArray:
         low_pass = None
         left = chain
         if below is not None:
-            low_pass = low_pass_stages(on.cached, name, below, on.mask_shape, chain[0].transfers)
+            low_pass = low_pass_stages(on.cached, name, below, 1, on.mask_shape, chain[0].transfers)
             left = chain[1:]
         compute = Merge(
+            on.mask_shape[2:],
+            MaskChain(recipe.mode, left, end),
             on.resizing,
             tuple(first) if number == 0 else (),
             below,
             low_pass,
-            MaskChain(recipe.mode, left, end),
             tuple(last) if end else (),
             on.sets.opacity if end else None,
         )

@@ -218,25 +218,14 @@ class Montage(BlockWise):
     resizing : Resizing
         From masks to slices.
     level : FinalLevel
-    function : Painting
     """
 
+    function: Painting
     painted: SliceChannels
     opacity: SliceChannels | None
     masks: StoredArray
     resizing: Resizing
     level: FinalLevel
-    function: Painting
-
-    @property
-    def plane(self) -> tuple[int, int]:
-        """Rows and columns."""
-        return self.painted.plane
-
-    @property
-    def slices(self) -> int:
-        """Slices of the stack."""
-        return self.painted.slices
 
     def read(self, t: int, m: int, k: int, region: Region) -> tuple[Iterator[SeenSlice], tuple[int, int, int]]:
         """Slices one by one, from the back to the front."""
@@ -300,7 +289,7 @@ def montage_stages(
         array = on.cached.add(
             f"{on.prefix}montage" + (f"/{number + 1}" if len(parts) > 1 else ""),
             f"slices {part[0] + 1} to {part[1]} painted {option_string(cuts)}".rstrip(),
-            Montage(sets.painted, opacity, masks, on.resizing.back, last, painting),
+            Montage(sets.size, painting, sets.painted, opacity, masks, on.resizing.back, last),
             in_blocks((sets.times, sets.count, planes, *sets.painted.plane), (1, 1, planes)),
         )
         found.append((array, painting))

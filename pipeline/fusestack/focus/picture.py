@@ -135,27 +135,13 @@ class Composition(BlockWise):
         Of each substack, in order; the last one is painted first.
     backgrounds : tuple of Background
         The first one is the lowest.
-    function : Layering
     colours : int
-    size : (int, int, int)
-        Slices of the stack, rows and columns.
     """
 
+    function: Layering
     pictures: tuple[StoredArray, ...]
     backgrounds: tuple[Background, ...]
-    function: Layering
     colours: int
-    size: tuple[int, int, int]
-
-    @property
-    def plane(self) -> tuple[int, int]:
-        """Rows and columns."""
-        return self.size[1:]
-
-    @property
-    def slices(self) -> int:
-        """Slices of the stack."""
-        return self.size[0]
 
     def read(
         self, t: int, m: int, k: int, region: Region
@@ -192,11 +178,10 @@ def composition_stage(
     """The picture of all substacks over the backgrounds."""
     sets = on.sets
     planes = planes_of(sets.colours)
-    size = (sets.painted.slices, *sets.painted.plane)
     return on.cached.add(
         "picture" if pictures else "background",
         "the picture over its background",
-        Composition(tuple(pictures), tuple(backgrounds), Layering(keeps_canvas), sets.colours, size),
+        Composition(sets.size, Layering(keeps_canvas), tuple(pictures), tuple(backgrounds), sets.colours),
         in_blocks((sets.times, sets.count, planes, *sets.painted.plane), (1, 1, planes)),
     )
 

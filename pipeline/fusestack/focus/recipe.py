@@ -137,7 +137,7 @@ class StackRecipe:
         return Resizing(plane, (height, width), size.interpolation)
 
     @property
-    def mask_shape(self) -> tuple[int, ...]:
+    def mask_shape(self) -> tuple[int, int, int, int, int]:
         """Of the masks: t, m, k, y, x."""
         return (self.sets.times, self.sets.count, self.sets.looked.slices, *self.resizing.target)
 

@@ -1,4 +1,4 @@
-"""Blending of a stack with Laplacian pyramids, as enfuse does it with a hard mask (reference 8).
+"""Blending of a stack with Laplacian pyramids, as enfuse does it with a hard mask.
 
 The number of levels is fixed, so that a pixel depends on a bounded neighbourhood, and the levels lie on a grid that
 belongs to the whole image: a region has to begin at a multiple of ``2 ** levels``.

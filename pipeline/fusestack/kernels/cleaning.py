@@ -1,4 +1,4 @@
-"""Filters that clean masks: despeckle, enhance, Kuwahara (reference 6.1 to 6.3); borders repeat the edge pixel."""
+"""Filters that clean masks: despeckle, enhance, Kuwahara, as ImageMagick has them; borders repeat the edge pixel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Colour spaces of planes, values 0..1, on the stored (gamma-encoded sRGB) numbers (reference 5.1).
+"""Colour spaces of planes, values 0..1, on the stored (gamma-encoded sRGB) numbers, as ImageMagick's ``-colorspace``.
 
 Every conversion takes float32[3, y, x] in sRGB and gives float32[n, y, x]; hue, a and b are moved into 0..1.
 """
@@ -156,7 +156,7 @@ _RAINBOW = np.array(
 
 
 def rainbow(depth: NDArray[Any]) -> Planes:
-    """Colour of a depth 0..1: indigo, blue, green, yellow, orange, red, white (reference 10.2).
+    """Colour of a depth 0..1: indigo, blue, green, yellow, orange, red, white, as imfuse's depth maps.
 
     Parameters
     ----------

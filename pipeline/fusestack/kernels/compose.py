@@ -1,4 +1,4 @@
-"""Two images into one, pixel by pixel: the modes of ImageMagick's ``-compose`` (reference 5.6)."""
+"""Two images into one, pixel by pixel: the modes of ImageMagick's ``-compose``."""
 
 from __future__ import annotations
 

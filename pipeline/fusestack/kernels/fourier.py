@@ -1,4 +1,4 @@
-"""Low passes in the Fourier domain: transfer functions, whole planes, tiles (reference 5.4)."""
+"""Low passes in the Fourier domain: transfer functions, whole planes, tiles; imfuse's ``--fft``."""
 
 from __future__ import annotations
 
@@ -170,7 +170,7 @@ def _curve(name: str, b: float, g: NDArray[Any]) -> NDArray[Any]:
 
 
 def _sigmoid(x: NDArray[Any], contrast: float, middle: float) -> NDArray[Any]:
-    """Sigmoidal contrast, or its inverse for a negative contrast (reference 3.7)."""
+    """Sigmoidal contrast, or its inverse for a negative contrast (ImageMagick's ``-sigmoidal-contrast``)."""
     c = abs(contrast)
 
     def g(v: Any) -> Any:
@@ -261,7 +261,7 @@ def _filtered(planes: Planes, side: int, responses: list[NDArray[np.float32]]) -
 
 
 def reduced_low_pass(reduced: Planes, transfers: tuple[Transfer, ...], shape: tuple[int, int]) -> list[Planes]:
-    """Lowest frequencies of planes from their reduced form (reference 5.4, two scales).
+    """Lowest frequencies of planes from their reduced form.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Windows and weights of ImageMagick's Gaussians (reference 3.1 and 3.2); plain numbers, nothing compiled."""
+"""Windows and weights of ImageMagick's Gaussians, ``-blur`` and ``-gaussian-blur``; plain numbers, nothing compiled."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _FINER = 3
 
 
 def blur_width(radius: float, sigma: float) -> int:
-    """Odd width of the window of `blur` (reference 3.1): from the radius, or as far as weights matter."""
+    """Odd width of the window of `blur`: from the radius, or as far as weights matter."""
     if radius >= 1:
         return 2 * int(radius) + 1
     width = 3
@@ -25,7 +25,7 @@ def blur_width(radius: float, sigma: float) -> int:
 
 
 def disk_width(radius: float, sigma: float) -> int:
-    """Odd width of the window of a two-dimensional Gaussian (reference 3.2)."""
+    """Odd width of the window of a two-dimensional Gaussian."""
     if radius >= 1:
         return 2 * int(radius) + 1
     width = 3
@@ -39,7 +39,7 @@ def disk_width(radius: float, sigma: float) -> int:
 
 @functools.lru_cache(maxsize=256)
 def blur_weights(radius: float, sigma: float) -> tuple[float, ...]:
-    """Weights of `blur`: a Gaussian sampled three times finer, summed in threes (reference 3.1); sum 1."""
+    """Weights of `blur`: a Gaussian sampled three times finer, summed in threes; sum 1."""
     if sigma == 0:
         return (1.0,)
     width = blur_width(radius, sigma)
@@ -52,7 +52,7 @@ def blur_weights(radius: float, sigma: float) -> tuple[float, ...]:
 
 @functools.lru_cache(maxsize=256)
 def gaussian_weights(radius: float, sigma: float) -> tuple[float, ...]:
-    """Weights of `gaussian` along one axis: point samples in the window of the plane (reference 3.2); sum 1."""
+    """Weights of `gaussian` along one axis: point samples in the window of the plane; sum 1."""
     if sigma == 0:
         return (1.0,)
     j = np.arange(width := disk_width(radius, sigma)) - width // 2

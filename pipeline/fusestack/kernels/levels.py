@@ -1,4 +1,4 @@
-"""Levelling and equalising of masks over a stack (reference 5.7 and 6.4)."""
+"""Levelling and equalising of masks over a stack: imfuse's ``level``, ``clut`` and ``--masklevel``."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def six_digits(low: float, high: float) -> tuple[float, float]:
 
 
 def rounded_outwards(low: float, high: float, step: float) -> tuple[float, float]:
-    """Limits rounded outwards to multiples of a step, counted from 0 and from 1; step 0 leaves them (reference 6.4)."""
+    """Limits rounded outwards to multiples of a step, counted from 0 and from 1; step 0 leaves them."""
     if step <= 0:
         return low, high
     tiny = _SIXTEEN_BITS / step  # masks are stored in so many digits

@@ -1,4 +1,4 @@
-"""Grey-level morphology with flat kernels (reference 3.5); borders repeat the edge pixel."""
+"""Grey-level morphology with flat kernels, ImageMagick's ``-morphology``; borders repeat the edge pixel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Painting slices over one another (reference 7)."""
+"""Painting slices over one another."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _DARKEST = np.float32(1e-3)
 
 
 def paint_over(colours: Planes, alpha: Plane, source: Planes, opacity: Plane) -> None:
-    """Paint a source over what is there, in place (the operator "over", reference 3.7).
+    """Paint a source over what is there, in place (the operator "over" of Porter and Duff).
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ def _hard_cut(mask: Any, greatest: Any, tolerance: Any, cut: Any) -> None:
 
 
 def less(mask: Plane, cut: Plane, greatest: Plane, valley: Plane, rise: np.float32, tolerance: np.float32) -> None:
-    """Let a slice win that rises above the valley behind it (reference 7, cutless); all float32[y, x].
+    """Let a slice win that rises above the valley behind it (imfuse's ``--cutless``); all float32[y, x].
 
     Parameters
     ----------

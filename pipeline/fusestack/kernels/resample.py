@@ -1,4 +1,4 @@
-"""Interpolating resize on a grid that belongs to the whole image, whatever part of it is at hand (reference 3.7)."""
+"""Interpolating resize on a grid that belongs to the whole image, whatever part of it is at hand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sharpening that follows the edges, and a blur of variable width (reference 9.1 and 9.2)."""
+"""Sharpening that follows the edges (ImageMagick's ``-adaptive-sharpen``), and a blur of variable width."""
 
 from __future__ import annotations
 

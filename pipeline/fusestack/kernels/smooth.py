@@ -140,7 +140,7 @@ def _weigh_rows(ring: Any, half: Any, y: Any, height: Any, out: Any) -> None:
 
 
 def convolve(planes: Planes, kernel: NDArray[Any]) -> Planes:
-    """True convolution with a small kernel of odd sides (reference 3.6); neither scaled nor clipped.
+    """True convolution with a small kernel of odd sides; neither scaled nor clipped.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Kernels of small convolutions (reference 5.2)."""
+"""Kernels of small convolutions: ImageMagick's kernels ``DoG``, ``LoG``, ``Laplacian``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def difference_of_gaussians(radius: float, sigma: float, sigma2: float) -> NDArray[np.float64]:
-    """Kernel of ``dog`` (reference 5.2)."""
+    """Kernel of ``dog``."""
     width = disk_width(radius, max(sigma, sigma2, 0.1))
     return _balanced(_gaussian(width, sigma) - _gaussian(width, sigma2))
 
@@ -27,7 +27,7 @@ def _gaussian(width: int, sigma: float) -> NDArray[np.float64]:
 
 
 def laplacian_of_gaussian(radius: float, sigma: float) -> NDArray[np.float64]:
-    """Kernel of ``log`` (reference 5.2)."""
+    """Kernel of ``log``."""
     sigma = max(sigma, 0.1)
     width = disk_width(radius, sigma)
     d = np.arange(width) - width // 2
@@ -56,7 +56,7 @@ _ROWS = {
 
 
 def laplacian(number: int) -> NDArray[np.float64]:
-    """Kernel of ``laplacian`` by its number, positive weights scaled to 1 (reference 5.2)."""
+    """Kernel of ``laplacian`` by its number, positive weights scaled to 1."""
     upper = [[float(v) for v in row.split()] for row in _ROWS[number].split("/")]
     kernel = np.array(upper + upper[-2::-1])
     return np.asarray(kernel / kernel[kernel > 0].sum())

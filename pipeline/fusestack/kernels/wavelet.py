@@ -1,4 +1,4 @@
-"""Five-level undecimated wavelet transform with soft thresholds (reference 3.4)."""
+"""Five-level undecimated wavelet transform with soft thresholds: ImageMagick's ``-wavelet-denoise``."""
 
 from __future__ import annotations
 

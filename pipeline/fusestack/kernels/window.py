@@ -1,4 +1,4 @@
-"""Statistics of a square window around each pixel (reference 3.3); borders repeat the edge pixel.
+"""Statistics of a square window around each pixel, ImageMagick's ``-statistic``; borders repeat the edge pixel.
 
 A window of even width covers one pixel more to the top left. Sums are taken in a fixed order, never by sliding, so
 that they do not depend on where an array begins.

@@ -1,4 +1,4 @@
-"""Generators that look at colours, and at the likeness to an image of the whole stack (reference 5.1, 5.6)."""
+"""Generators that look at colours, and at the likeness to an image of the whole stack."""
 
 from __future__ import annotations
 

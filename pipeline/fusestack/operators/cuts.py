@@ -1,4 +1,4 @@
-"""Operators on the cut of a slice: how much of it is painted (reference 7).
+"""Operators on the cut of a slice: how much of it is painted; imfuse's ``--cut...``.
 
 The slices are painted from the back to the front. An operator changes a `Step` in place; what it says beyond a cut
 (a valley, a second canvas) lives in the step and is handed on to the next slice.
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     Planes = NDArray[np.float32]
 
 TOLERANCE = np.float32(0.7071 / 65535)
-"""Masks are equal when they differ by less (reference 0)."""
+"""Masks are equal when they differ by less, in 16 bits: the root of one half (ImageMagick's ``MagickSQ1_2``)."""
 
 
 @dataclass

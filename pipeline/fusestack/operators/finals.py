@@ -1,4 +1,4 @@
-"""Operators on the painted picture (reference 9)."""
+"""Operators on the painted picture, imfuse's ``--final...``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Generators: how sharp is each pixel of a slice? (reference 5.1 to 5.5)."""
+"""Generators: how sharp is each pixel of a slice? They are imfuse's, with what its options say by default."""
 
 from __future__ import annotations
 

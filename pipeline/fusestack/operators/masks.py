@@ -1,4 +1,4 @@
-"""Operators on the merged mask of a slice (reference 6): float32[1, y, x] to the same."""
+"""Operators on the merged mask of a slice, imfuse's ``--mask...``: float32[1, y, x] to the same."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class MaskBlur(MaskOperator):
 
 
 def blended(sharp: Planes, blurred: Planes, percent: float, percent2: float | None) -> Planes:
-    """``(p blurred + P sharp) / min(1, p + P)``, clipped (reference 3.7)."""
+    """``(p blurred + P sharp) / min(1, p + P)``, clipped, as ImageMagick's ``-compose blend``."""
     p, q = percent / 100, (max(0, 100 - percent) if percent2 is None else percent2) / 100
     if (p, q) == (1, 0):
         return blurred
