@@ -235,6 +235,21 @@ def test_slices_that_were_exchanged_by_renaming(paths: list[str], tmp_path: Path
     assert "slices" in again(paths, tmp_path, OPTIONS)
 
 
+def test_a_folder_of_another_name_is_no_other_input(paths: list[str], tmp_path: Path) -> None:
+    first, second = tmp_path / "slices", tmp_path / "renamed"
+    tifffile.imwrite(first / "map.tif", np.zeros((60, 80), np.uint16))
+    options = "--depthmap={0}/map.tif --blur"
+    again(paths, tmp_path, options.format(first))
+    first.rename(second)
+    moved = [str(second / Path(path).name) for path in paths]
+    changed = again(moved, tmp_path, options.format(second))
+    assert set(changed) <= {"write/image", "write/mask", "write/depth"}, "which say what they were made with"
+    os.utime(second / "map.tif", (1, 1))
+    changed = again(moved, tmp_path, options.format(second))
+    assert changed[:2] == ["image/depthmap", "masks/depthmap"]
+    assert "masks/blur" not in changed
+
+
 @pytest.mark.parametrize("options", ["--cutwave", "--bg=red"])
 def test_float_slices_come_back_when_they_are_needed(options: str, tmp_path: Path) -> None:
     paths = write(tmp_path / "slices", scene((60, 80), 4)[0], "float32")

@@ -178,7 +178,7 @@ def depth_map_stage(cached: CachedStages, sets: MaskSets, path: str) -> StoredAr
 
 
 def _extremes(read: SliceReader, count: int) -> tuple[Planes, Planes]:
-    low = read(0)
+    low = read(0).copy()
     high = low.copy()
     for k in range(1, count):
         planes = read(k)

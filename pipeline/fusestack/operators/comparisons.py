@@ -141,6 +141,10 @@ class DepthMap(_Colour):
         """Never with the map itself."""
         return False
 
+    def facts(self) -> list[object]:
+        """As `Operator.facts`, without the path: the map is known by what is in it."""
+        return [self.name, self.version, self.model_dump(mode="json", exclude={"path"})]
+
     def apply(self, planes: Planes, place: Place) -> Planes:
         """Nearness of a slice to a map float32[1, 3 or 4 colours, y, x]: float32[1, y, x].
 
