@@ -13,11 +13,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import fusestack
-import fusestack.focus.finals
-import fusestack.focus.plan
-import fusestack.focus.stages
 import fusestack.planning.stored
-from fusestack.focus import lowpass, measures
+from fusestack.focus import blocks, lowpass, slices, statistics
 from fusestack.focus.region import Region
 from fusestack.kernels import fourier
 from fusestack.kernels.fourier import Transfer
@@ -42,16 +39,11 @@ CHAINS = {
 
 def cut(monkeypatch: pytest.MonkeyPatch, block: int, chunk: int) -> None:
     """Have everything computed in blocks of another size."""
-    for module in (
-        fusestack.focus.plan,
-        fusestack.focus.finals,
-        fusestack.focus.stages,
-    ):
-        monkeypatch.setattr(module, "BLOCK", block)
+    monkeypatch.setattr(blocks, "BLOCK", block)
     monkeypatch.setattr(fusestack.planning.stored, "_CHUNK", chunk)
     monkeypatch.setattr(fusestack.planning.stored, "_FILE", block)
-    monkeypatch.setattr(measures, "BAND_PIXELS", 64 * block)
-    monkeypatch.setattr(measures, "CHUNK", 16)
+    monkeypatch.setattr(statistics, "BAND_PIXELS", 64 * block)
+    monkeypatch.setattr(statistics, "CHUNK", 16)
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +104,7 @@ def test_two_scales_are_near_the_whole_at_the_border_too(radius: float, curve: s
     source = Plane(plane)
     small = lowpass.reduced_shape(*plane.shape[1:])
     whole = Box((0, 0, 0, 0, 0), (1, 1, 1, *small))
-    reduced = Plane(lowpass.Reduce(source, plane.shape[1:], 1)(whole)[0, :, 0])
+    reduced = Plane(lowpass.Reduce(source, plane.shape[1:])(whole)[0, :, 0])
     low = Plane(lowpass.LowFrequencies(reduced, transfers, plane.shape[1:])(whole)[0, :, 0])
     region = Region(0, 1001, 0, 1203)
     tiled = lowpass.TiledLowPass(low, plane.shape[1:], 1, transfers)
@@ -168,11 +160,11 @@ def test_any_chain_in_any_blocks(
 
 @pytest.mark.parametrize("options", [SET_2, "--bg=median"])
 def test_photographs_in_strips(options: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    slices = write(tmp_path / "slices", scene((300, 120), 3)[0])
-    whole = results(slices, tmp_path / "whole", options)
-    monkeypatch.setattr(fusestack.focus.plan, "WHOLE_PIXELS", 0)
+    paths = write(tmp_path / "slices", scene((300, 120), 3)[0])
+    whole = results(paths, tmp_path / "whole", options)
+    monkeypatch.setattr(slices, "WHOLE_PIXELS", 0)
     cut(monkeypatch, 64, 32)
-    plan = fusestack.plan(config(slices, tmp_path / "plan", options=options))
+    plan = fusestack.plan(config(paths, tmp_path / "plan", options=options))
     first = next(stage for stage in plan.images[0].preparation if stage.name == "slices")
     assert first.grid.count == 3 * 5
-    assert results(slices, tmp_path / "strips", options) == whole
+    assert results(paths, tmp_path / "strips", options) == whole

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 import fusestack
 from fusestack.focus import lowpass
-from fusestack.focus.generate import Generate
+from fusestack.focus.masks import Masks
 from fusestack.model.errors import ConfigError
 from tests.focus.stacks import config, run, scene, write
 
@@ -74,13 +74,13 @@ def test_small_differences_from_white_are_kept(
     paths: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found: list[NDArray[np.float32]] = []
-    inner = Generate.__call__
+    inner = Masks.__call__
 
-    def watched(self: Generate, box: Any) -> NDArray[np.float32]:
+    def watched(self: Masks, box: Any) -> NDArray[np.float32]:
         found.append(inner(self, box))
         return found[-1]
 
-    monkeypatch.setattr(Generate, "__call__", watched)
+    monkeypatch.setattr(Masks, "__call__", watched)
     for number, (options, exact) in enumerate((("--blur=s1,neg", True), ("--max=level", True), ("--blur=s1", False))):
         found.clear()
         made(paths, tmp_path / str(number), options)

@@ -116,17 +116,29 @@ def test_cache_commands(paths: list[str], tmp_path: Path, capsys: pytest.Capture
     assert command(["cache", "ls", str(tmp_path / "nowhere")]) == 2
 
 
-def test_a_limit_frees_what_was_used_longest_ago(paths: list[str], tmp_path: Path) -> None:
+def test_a_limit_frees_what_was_used_longest_ago(tmp_path: Path) -> None:
+    paths = write(tmp_path / "slices", scene((300, 400), 4)[0])
+    cache = str(tmp_path / "cache.fusestack")
     again(paths, tmp_path, OPTIONS)
-    size = sum(entry.size for entry in cache_entries(str(tmp_path / "cache.fusestack")))
-    limit = max(size // 2, 2**20)
+    old = time.time() - 3600
+    for seconds, entry in enumerate(reversed(cache_entries(cache))):
+        os.utime(Path(entry.folder, "entry.json"), (old + seconds, old + seconds))
+    options = f"{OPTIONS} --cutwave"
+    again(paths, tmp_path, options)
+    used = [entry for entry in cache_entries(cache) if entry.used > old + 600]
+    assert {entry.stage for entry in used} >= {"montage"}
+    # what the last run used is kept, and as much of the rest as there is room for
+    unused = [entry for entry in cache_entries(cache) if entry not in used]
+    limit = sum(entry.size for entry in used) + unused[-1].size
+    assert limit >= 2**20, "the least limit there is"
     plan = fusestack.plan(
-        config(paths, tmp_path, options=OPTIONS, output={"overwrite": True}) | {"cache": {"limit": limit}}
+        config(paths, tmp_path, options=options, output={"overwrite": True}) | {"cache": {"limit": limit}}
     )
     report = fusestack.run(plan)
-    kept = cache_entries(plan.cache)
+    kept = cache_entries(cache)
+    assert {entry.folder for entry in kept} == {entry.folder for entry in [*used, unused[-1]]}
     assert report.cache_bytes == sum(entry.size for entry in kept) <= limit
-    assert (size <= limit) or report.cache_freed > 0
+    assert report.cache_freed == sum(entry.size for entry in unused[:-1]) > 0
 
 
 def test_another_place_for_the_cache(paths: list[str], tmp_path: Path) -> None:
@@ -221,6 +233,21 @@ def test_slices_that_were_exchanged_by_renaming(paths: list[str], tmp_path: Path
     second.rename(first)
     between.rename(second)
     assert "slices" in again(paths, tmp_path, OPTIONS)
+
+
+def test_a_folder_of_another_name_is_no_other_input(paths: list[str], tmp_path: Path) -> None:
+    first, second = tmp_path / "slices", tmp_path / "renamed"
+    tifffile.imwrite(first / "map.tif", np.zeros((60, 80), np.uint16))
+    options = "--depthmap={0}/map.tif --blur"
+    again(paths, tmp_path, options.format(first))
+    first.rename(second)
+    moved = [str(second / Path(path).name) for path in paths]
+    changed = again(moved, tmp_path, options.format(second))
+    assert set(changed) <= {"write/image", "write/mask", "write/depth"}, "which say what they were made with"
+    os.utime(second / "map.tif", (1, 1))
+    changed = again(moved, tmp_path, options.format(second))
+    assert changed[:2] == ["image/depthmap", "masks/depthmap"]
+    assert "masks/blur" not in changed
 
 
 @pytest.mark.parametrize("options", ["--cutwave", "--bg=red"])

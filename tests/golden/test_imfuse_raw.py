@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from fusestack import kernels
 from fusestack.config.focus import Focus
-from fusestack.focus.generate import Generate, Seen
-from fusestack.focus.images import StackImage
+from fusestack.focus.blocks import BlockWise
+from fusestack.focus.channels import Resizing, Scale, SliceChannels
+from fusestack.focus.images import Fold, StackImage
+from fusestack.focus.masks import MaskInput, Masks, SliceMask
 from fusestack.focus.region import Region
-from fusestack.focus.stack import Look, Stack
 from fusestack.kernels import smooth, stencils
 from fusestack.model.geometry import Box
 from fusestack.operators import edges
@@ -37,22 +38,23 @@ class Array:
 
     def __init__(self, pixels: NDArray[Any]) -> None:
         self.pixels = pixels
+        self.shape = pixels.shape
 
     def read(self, box: Box) -> NDArray[Any]:
         return self.pixels[box.slices]
 
 
 @pytest.fixture(scope="module")
-def stack() -> Stack:
+def stack() -> SliceChannels:
     files = GOLDEN["inputs"]["syn"]["files"]
     slices = np.stack([imagecodecs.png_decode((FOLDER / file).read_bytes()) for file in files])
     pixels = np.moveaxis(slices, -1, 0)[None]
-    return Stack(Array(pixels), pixels.shape, "uint16", ((0, 1, 2),), ((0, 1, 2),))
+    return SliceChannels(Array(pixels), Scale("uint16"), ((0, 1, 2),))  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
-def colours(stack: Stack) -> NDArray[np.float32]:
-    return stack.look(0, 0, SLICE, Region(0, stack.plane[0], 0, stack.plane[1]))
+def colours(stack: SliceChannels) -> NDArray[np.float32]:
+    return stack.read(0, 0, SLICE, Region(0, stack.plane[0], 0, stack.plane[1]))
 
 
 def golden(number: int) -> NDArray[np.float64]:
@@ -70,17 +72,20 @@ def words(number: int) -> str:
 
 
 @pytest.mark.parametrize("number", [n for n in range(1, 44) if n not in IMPROVED and n != 18])
-def test_raw_masks(number: int, stack: Stack) -> None:
+def test_raw_masks(number: int, stack: SliceChannels) -> None:
     (generator,) = Focus.model_validate({"options": words(number)}).masks
-    look = Look(stack, stack.plane)
     image = None
     if generator.image is not None:
-        whole = Box((0, 0, 0, 0, 0), (1, 3, 1, *stack.plane))
-        image = Array(StackImage(stack, generator.image)(whole))
-    seen = Seen(look, generator.colorspace, generator.channel, image)
+        whole = Box((0, 0, 0, 0, 0), (1, 1, 3, *stack.plane))
+        fold = Fold(generator.image, kernels.blend.levels_of(*stack.plane))
+        image = Array(StackImage((stack.slices, *stack.plane), fold, stack)(whole))
+    resizing = Resizing(stack.plane, stack.plane)
+    source = MaskInput(stack, resizing, generator.colorspace, generator.channel, image)  # type: ignore[arg-type]
     expected = golden(number)
     height, width = expected.shape
-    made = Generate(generator, seen).mask(0, 0, SLICE, Region(0, stack.plane[0], 0, stack.plane[1]))[:height, :width]
+    box = Box((0, 0, SLICE, 0, 0), (1, 1, SLICE + 1, *stack.plane))
+    masks = Masks((stack.slices, *stack.plane), SliceMask(generator, source.one_channel), source)
+    made = BlockWise.__call__(masks, box)[0, 0, 0, :height, :width]
     error = np.abs(made - expected)
     if generator.name == "enfuse":
         assert error.mean() < 2e-3  # levels of the pyramid are a fixed number here

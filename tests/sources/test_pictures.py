@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
 from fusestack.model.errors import InputError
-from fusestack.sources.pictures import Metadata, Picture, describe_picture, read_metadata, read_picture
+from fusestack.sources.pictures import Metadata, PicturePage, describe_picture, read_metadata, read_picture
 from fusestack.storage import open_store
 from tests.conftest import SHARED
 
@@ -36,7 +36,9 @@ def check(path, expected, colours=None, dtype=None):
     expected = np.atleast_3d(expected)
     (picture,) = describe_picture(str(path))
     shape = expected.shape[:2]
-    assert picture == Picture(str(path), 0, shape, colours or NAMES[expected.shape[2]], dtype or expected.dtype.name)
+    assert picture == PicturePage(
+        str(path), 0, shape, colours or NAMES[expected.shape[2]], dtype or expected.dtype.name
+    )
     found = read_picture(picture)
     assert found.flags.c_contiguous
     np.testing.assert_array_equal(found, np.moveaxis(expected, -1, 0), strict=True)
@@ -194,7 +196,7 @@ def test_pictures_behind_addresses(tmp_path, name):
     Image.fromarray(noise((13, 17, 3))).save(tmp_path / name)
     open_store("memory://pictures").put(name, [(tmp_path / name).read_bytes()])
     (local,), (there,) = describe_picture(str(tmp_path / name)), describe_picture(f"memory://pictures/{name}")
-    assert there == Picture(f"memory://pictures/{name}", 0, local.shape, "RGB", "uint8")
+    assert there == PicturePage(f"memory://pictures/{name}", 0, local.shape, "RGB", "uint8")
     assert np.array_equal(read_picture(there), read_picture(local))
     assert read_metadata(there.path) == read_metadata(local.path)
 

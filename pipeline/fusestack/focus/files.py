@@ -7,27 +7,37 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fusestack.focus.finish import Output
-from fusestack.focus.stages import BLOCK
+import numpy as np
+
+from fusestack import kernels
+from fusestack.focus import blocks
+from fusestack.focus.channels import Scale
+from fusestack.focus.recipe import NESTED
+from fusestack.focus.region import Region
 from fusestack.model.errors import ConfigError
 from fusestack.model.fingerprint import digest
-from fusestack.model.grid import Grid
 from fusestack.model.image import PICTURE_SUFFIXES, Channel, Codec, ImageSpec
-from fusestack.model.stage import Stage, Target
+from fusestack.model.stage import Along, Compute, Target
 from fusestack.planning import pyramid
 from fusestack.planning.layout import cut_levels
 from fusestack.planning.levels import cut_facts, int3, layout_facts, with_pyramid
 from fusestack.planning.plan import PlannedImage
+from fusestack.planning.stages import make_stage
 from fusestack.writers import WRITERS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
 
     from fusestack.config.focus import Focus
     from fusestack.config.load import LoadedConfig
     from fusestack.focus.input import StackInput
-    from fusestack.focus.stack import Stack
-    from fusestack.focus.workshop import Made, Workshop
+    from fusestack.focus.recipe import StackRecipe
+    from fusestack.model.geometry import Box
+    from fusestack.model.stage import Reach, StoredArray
+
+    Plane = NDArray[np.float32]
 
 KINDS = ("mask", "depth", "height", "depth_colour")
 """Outputs besides the sharp picture: keys of ``focus.output``."""
@@ -40,6 +50,139 @@ _INCH = 25400.0
 
 
 @dataclass(frozen=True)
+class Shown:
+    """One channel of what is written, of the planes of a picture: a block function that looks at single pixels.
+
+    Parameters
+    ----------
+    what : str
+        ``image``, ``mask``, ``depth`` (slice index), ``share`` (of the way from the first to the last slice),
+        ``height`` (physical) or ``rainbow``.
+    slices : int
+        Of the stack.
+    first, step : float
+        Physical place of the first slice, and from one to the next.
+    over_black : bool
+        Whether what is transparent is black, for files without opacity.
+    """
+
+    what: str
+    slices: int
+    first: float = 0.0
+    step: float = 1.0
+    over_black: bool = False
+
+    depth = 0
+
+    def __call__(self, read: Callable[[int], Plane], colours: int, plane: int) -> Plane:
+        """Numbers 0 (black) to 1 (white), or depths, NaN where unknown: float32[y, x].
+
+        Parameters
+        ----------
+        read : callable
+            A plane of the picture by its number.
+        colours : int
+            Of the picture.
+        plane : int
+            Colour, or -1 for the opacity.
+        """
+        match self.what:
+            case "image" if plane >= 0:
+                return read(plane) * np.clip(read(colours), 0, 1) if self.over_black else read(plane)
+            case "image":
+                return read(colours)
+            case "mask":
+                return read(colours + 1)
+        depth, known = read(colours + 2), read(colours + 3)
+        match self.what:
+            case "share" | "rainbow" if plane < 0:
+                colour = known
+            case "share":
+                return np.where(known > 0, depth / np.float32(max(1, self.slices - 1)), 0).astype(np.float32)
+            case "rainbow":
+                colour = kernels.colour.rainbow((self.slices - 1 - depth) / self.slices)[plane]
+            case _:
+                height = self.what == "height"
+                found = np.float32(self.first) + np.float32(self.step) * depth if height else depth
+                return np.where(known > 0, found, np.float32(np.nan))
+        return colour * known if self.over_black else colour
+
+
+@dataclass(frozen=True)
+class WrittenImage(Compute):
+    """What is written [t, c, z, y, x] of pictures.
+
+    Parameters
+    ----------
+    pictures : tuple of StoredArray
+        One, or one for each page along z.
+    function : Shown
+    dtype : str
+    channels : tuple of (int, int)
+        For each channel the mask set and the plane of the picture, -1 for the opacity.
+    painted : tuple of (int, ...)
+        For each mask set the channels of the slices that are its planes.
+    scale : Scale or None
+        What black and white of the slices are written as; None where the type written is filled from end to end.
+    pages : int
+        Over how many pages (along z) the channels are spread.
+    """
+
+    pictures: tuple[StoredArray, ...]
+    function: Shown
+    dtype: str
+    channels: tuple[tuple[int, int], ...]
+    painted: tuple[tuple[int, ...], ...]
+    scale: Scale | None
+    pages: int = 1
+
+    def __call__(self, box: Box) -> NDArray[Any]:
+        """Compute a region."""
+        out = np.empty(box.shape, self.dtype)
+        region = Region.of(box)
+        for t in range(box.start[0], box.stop[0]):
+            for z in range(box.start[2], box.stop[2]):
+                for c in range(box.start[1], box.stop[1]):
+                    plane = self._plane(t, c, z, region)
+                    out[t - box.start[0], c - box.start[1], z - box.start[2]] = plane
+        return out
+
+    def _plane(self, t: int, c: int, z: int, region: Region) -> NDArray[Any]:
+        m, plane = self.channels[z * (len(self.channels) // self.pages) + c if self.pages > 1 else c]
+        picture = self.pictures[0 if self.pages > 1 else z]
+        colours = len(self.painted[m])
+
+        def read(number: int) -> Plane:
+            return np.asarray(blocks.read_planes(picture, t, m, (number, number + 1), region)[0])
+
+        found = self.function(read, colours, plane)
+        if self.function.what in ("depth", "height"):
+            return found.astype(self.dtype)
+        scale, channel = Scale(self.dtype), 0
+        if self.scale is not None and plane >= 0:
+            scale, channel = self.scale, self.painted[m][plane]
+        return _in_type(found, scale.black_white(t, channel), np.dtype(self.dtype))
+
+    def reaches(self) -> dict[StoredArray, Reach]:
+        """The same pixels."""
+        return dict.fromkeys(self.pictures, (Along(), None, None, Along(), Along()))
+
+    def peak_bytes(self, block: tuple[int, ...]) -> int:
+        """Memory of a block: planes of a picture, numbers, and what is written."""
+        return 8 * 4 * block[3] * block[4]
+
+
+def _in_type(values: Plane, ends: tuple[float, float], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Numbers 0..1 between black and white."""
+    black, white = ends
+    found = values.astype(np.float32) * np.float32(white - black) + np.float32(black)
+    if dtype.kind == "f":
+        return found.astype(dtype)
+    limits = np.iinfo(dtype)
+    return np.asarray(np.clip(np.floor(found + np.float32(0.5)), limits.min, limits.max).astype(dtype))
+
+
+@dataclass(frozen=True)
 class FocusFiles:
     """The outputs of one stack.
 
@@ -47,98 +190,56 @@ class FocusFiles:
     ----------
     focus : Focus
     input : StackInput
-    workshop : Workshop
+    on : StackRecipe
         With all stages before the outputs.
     path : str
         Of the sharp picture.
-    options : str
-        All operators as an option string.
-    opaque : bool
-        Whether a background covers everything.
-    between : tuple
-        What is done between slices, for the fingerprint.
-    limits : Made or None
-        Limits of the slices' pixels, where those say what is black and white.
     """
 
     focus: Focus
     input: StackInput
-    workshop: Workshop
+    on: StackRecipe
     path: str
-    options: str
-    opaque: bool
-    between: tuple[bool, float]
-    limits: Made | None = None
 
-    def image(self, kind: str, path: str, pages: Sequence[Made], stack: Stack) -> PlannedImage:
+    def image(self, kind: str, path: str, pages: Sequence[StoredArray]) -> PlannedImage:
         """One output: its spec, its stages, what its fingerprint is made of."""
+        sets, recipe = self.on.sets, self.on.recipe
         suffix = split_suffix(path)[1].lower()
         picture = suffix in PICTURE_SUFFIXES
-        what, dtype, channels, names = self._written(kind, suffix, stack)
+        what, dtype, channels, names = self._written(kind, suffix)
         spread = 1
         if picture and not self.input.photographs:
-            spread = len(stack.painted) if what == "rainbow" else len(channels)
-        if spread > 1 and suffix not in (".tif", ".tiff"):
-            raise ConfigError(
-                f"focus.output: {path}: a {suffix} file holds one channel, the stack has {spread}; "
-                "use .tif (a page for each) or .ome.zarr"
-                + (", or one mask for all channels (focus.reference_channel)" if kind != "image" else "")
-            )
-        t = stack.shape[0]
-        if picture and t > 1:
-            raise ConfigError(
-                f"focus.output: {path}: a {suffix} file holds one timepoint, the stack has {t}; use .ome.zarr"
-            )
-        if len(pages) > 1 and suffix not in (".tif", ".tiff"):
-            raise ConfigError(f"focus.layered: {path}: only TIFF files have pages; use the suffix .tif")
-        if kind == "image" and dtype not in _TYPES.get(suffix, (dtype,)):
-            raise ConfigError(
-                f"focus.output.dtype: {path}: a {suffix} file does not hold {dtype}; use "
-                f"{' or '.join(_TYPES[suffix])}, or the suffix .tif or .ome.zarr"
-            )
-        spec = self._spec(path, dtype, names, len(channels) // spread, stack, pages=max(spread, len(pages)))
-        writer = WRITERS["picture" if picture else "ome-zarr"]
-        target = Target(writer, spec, 0, f"{self.path}.fusestack")
-        compute = Output(
-            tuple(made.pixels for made in pages),
-            stack,
-            what,
-            dtype,
-            channels,
-            first=self.input.first,
-            step=self.input.step,
-            pages=spread,
-            over_black=suffix in (".jpg", ".jpeg") and self.input.photographs,
-        )
+            spread = sets.count if what == "rainbow" else len(channels)
+        self._check(kind, path, suffix, dtype, spread, len(pages))
+        spec = self._spec(path, dtype, names, len(channels) // spread, pages=max(spread, len(pages)))
+        file_format = "picture" if picture else "ome-zarr"
+        target = Target(WRITERS[file_format], spec, 0, f"{self.path}.fusestack")
+        over_black = suffix in (".jpg", ".jpeg") and self.input.photographs
+        place = (self.input.first, self.input.step) if what == "height" else (0.0, 1.0)
+        shown = Shown(what, sets.painted.slices, *place, over_black)
+        own_scale = what == "image" and (np.dtype(dtype).kind == "f" or dtype == self.input.dtype)
+        scale = sets.painted.scale if own_scale else None
+        compute = WrittenImage(tuple(pages), shown, dtype, channels, sets.painted.sets, scale, spread)
         notes = self._notes(kind, picture=picture, alpha="A" in names)
-        layout = layout_facts(spec, "picture" if picture else "ome-zarr")
+        layout = layout_facts(spec, file_format)
         components = {
             "focus": {
-                "options": self.options,
+                "options": recipe.option_string(),
                 "output": kind,
                 "dtype": dtype,
                 "layered": self.focus.layered,
-                "between_slices": self.between[0],
-                "sharpen_between": self.between[1],
+                "between_slices": recipe.between,
+                "sharpen_between": recipe.sharpen,
             },
             "inputs": dict(self.input.read),
             "output": {**layout, **cut_facts(spec)},
         }
-        read = [*pages, *([self.limits] if self.limits else [])]
-        before = [made.fingerprint for made in read]
-        fingerprint = digest(
-            [before, what, dtype, channels, self.input.first, self.input.step, stack.slices, stack.dtype, layout, notes]
-        )
-        needs = tuple(dict.fromkeys(key for made in read for key in made.keys))
-        peak = 8 * 4 * int(spec.levels[0].block[3]) * int(spec.levels[0].block[4])
-        first = Stage(
-            f"write/{kind}", Grid(spec.shape, spec.levels[0].block), compute, target, fingerprint, peak, needs
-        )
-        stages = with_pyramid(first, self.workshop.resources)
+        resources = self.on.cached.resources
+        stages = with_pyramid(make_stage(f"write/{kind}", compute, target, resources, [layout, notes]), resources)
         return PlannedImage(
             title=f"{kind} of {self.input.title}",
             target=target,
-            preparation=tuple(self.workshop.stages.values()),
+            preparation=tuple(self.on.cached.stages.values()),
             stages=stages,
             components=components,
             fingerprint=digest([stage.fingerprint for stage in stages]),
@@ -146,10 +247,31 @@ class FocusFiles:
             notes=notes,
         )
 
+    def _check(self, kind: str, path: str, suffix: str, dtype: str, spread: int, pages: int) -> None:
+        """Refuse what a file does not hold."""
+        if spread > 1 and suffix not in (".tif", ".tiff"):
+            raise ConfigError(
+                f"focus.output: {path}: a {suffix} file holds one channel, the stack has {spread}; "
+                "use .tif (a page for each) or .ome.zarr"
+                + (", or one mask for all channels (focus.reference_channel)" if kind != "image" else "")
+            )
+        if suffix in PICTURE_SUFFIXES and self.on.sets.times > 1:
+            raise ConfigError(
+                f"focus.output: {path}: a {suffix} file holds one timepoint, the stack has {self.on.sets.times}; "
+                "use .ome.zarr"
+            )
+        if pages > 1 and suffix not in (".tif", ".tiff"):
+            raise ConfigError(f"focus.layered: {path}: only TIFF files have pages; use the suffix .tif")
+        if kind == "image" and dtype not in _TYPES.get(suffix, (dtype,)):
+            raise ConfigError(
+                f"focus.output.dtype: {path}: a {suffix} file does not hold {dtype}; use "
+                f"{' or '.join(_TYPES[suffix])}, or the suffix .tif or .ome.zarr"
+            )
+
     def _notes(self, kind: str, *, picture: bool, alpha: bool) -> dict[str, Any]:
         sources = [Path(path).name for path in self.input.read]
         listed = ", ".join(sources[:20]) + (f" and {len(sources) - 20} more" if len(sources) > 20 else "")
-        notes: dict[str, Any] = {"description": f"{kind}: {self.options} [{listed}]".strip()}
+        notes: dict[str, Any] = {"description": f"{kind}: {self.on.recipe.option_string()} [{listed}]".strip()}
         if not picture:
             return notes
         notes |= self.input.notes
@@ -163,29 +285,34 @@ class FocusFiles:
             notes["resolution"] = _INCH / (width * micrometres)
         return notes
 
-    def _written(
-        self, kind: str, suffix: str, stack: Stack
-    ) -> tuple[str, str, tuple[tuple[int, int], ...], tuple[str, ...]]:
+    @property
+    def _opaque(self) -> bool:
+        """Whether a background covers everything."""
+        solid = [name for name in self.on.recipe.backgrounds if name.lower() not in ("transparent", *NESTED)]
+        return bool(solid) and self.input.colours in ("L", "RGB")
+
+    def _written(self, kind: str, suffix: str) -> tuple[str, str, tuple[tuple[int, int], ...], tuple[str, ...]]:
         """What is written: its kind, dtype, mask set and plane of each channel, names of the channels."""
         jpeg = suffix in (".jpg", ".jpeg")
-        sets = range(len(stack.painted))
+        looked, painted = self.on.sets.looked.sets, self.on.sets.painted.sets
+        sets = range(len(painted))
         if kind == "image":
             wanted = self.focus.output.dtype
             dtype = self.input.dtype if wanted == "input" else wanted
             if wanted == "input" and suffix in _TYPES and dtype not in _TYPES[suffix]:
                 dtype = _TYPES[suffix][-1]
-            channels = [(m, plane) for m in sets for plane in range(len(stack.painted[m]))]
+            channels = [(m, plane) for m in sets for plane in range(len(painted[m]))]
             if self.input.photographs:
-                alpha = [] if jpeg or self.opaque else [(0, -1)]
+                alpha = [] if jpeg or self._opaque else [(0, -1)]
                 return (
                     "image",
                     dtype,
                     (*channels, *alpha),
                     tuple("RGB" if len(channels) == 3 else "L") + ("A",) * len(alpha),
                 )
-            names = [self.input.channels[stack.painted[m][plane]].name for m, plane in channels]
+            names = [self.input.channels[painted[m][plane]].name for m, plane in channels]
             return "image", dtype, tuple(channels), tuple(names)
-        names = [self.input.channels[stack.looked[m][0]].name if self.input.channels else kind for m in sets]
+        names = [self.input.channels[looked[m][0]].name if self.input.channels else kind for m in sets]
         one_each = tuple((m, 0) for m in sets)
         if kind == "mask":
             return "mask", "uint8" if jpeg else "uint16", one_each, tuple(names)
@@ -205,12 +332,11 @@ class FocusFiles:
         dtype: str,
         names: tuple[str, ...],
         count: int,
-        stack: Stack,
         *,
         pages: int,
     ) -> ImageSpec:
         one = self.input
-        t, _, _, height, width = stack.shape
+        t, _, _, height, width = one.shape
         zarr = split_suffix(path)[1].lower() not in PICTURE_SUFFIXES
         shape = (t, count, pages, height, width)
         factors = [(1, 1, 1)]
@@ -219,7 +345,11 @@ class FocusFiles:
         elif zarr and not isinstance(self.focus.output.pyramid, str):
             factors = [int3((1, int(level.y), int(level.x))) for level in self.focus.output.pyramid]
         levels = cut_levels(
-            shape, factors, (1, _PLANE_CHUNK, _PLANE_CHUNK), None if zarr else (1, BLOCK, BLOCK), sharded=zarr
+            shape,
+            factors,
+            (1, _PLANE_CHUNK, _PLANE_CHUNK),
+            None if zarr else (1, blocks.BLOCK, blocks.BLOCK),
+            sharded=zarr,
         )
         return ImageSpec(
             path=path,

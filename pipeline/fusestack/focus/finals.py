@@ -1,81 +1,173 @@
-"""The stages of the final operators."""
+"""The final operators on a picture, and the statistics that they need."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fusestack.focus.finish import Finals
-from fusestack.focus.measures import Bands, PictureMeasure
+import numpy as np
+
+from fusestack.focus.blocks import BYTES, BlockWise, along, in_blocks, read_planes
 from fusestack.focus.montage import planes_of
-from fusestack.focus.stack import PicturePlanes
-from fusestack.focus.stages import BLOCK, block_bytes
-from fusestack.planning.stored import sharded
+from fusestack.focus.statistics import Bands, BandStatistic
+from fusestack.model.geometry import Box
+from fusestack.model.stage import Along
+from fusestack.operators.finals import Picture
 
 if TYPE_CHECKING:
-    from fusestack.focus.measures import Values
-    from fusestack.focus.stages import FocusStages
-    from fusestack.focus.workshop import Made
+    from numpy.typing import NDArray
+
+    from fusestack.focus.recipe import StackRecipe
+    from fusestack.focus.region import Region
+    from fusestack.model.stage import Reach, StoredArray
+    from fusestack.operators.base import Place
     from fusestack.operators.finals import FinalOperator
+    from fusestack.planning.plan import Statistic
+
+    Planes = NDArray[np.float32]
+    Numbers = NDArray[np.float64]
 
 
-def add_finals(stages: FocusStages, picture: Made, planes: int, number: int) -> Made:
-    """Stages of the final operators; one that needs statistics of the picture begins a stage of its own.
+@dataclass(frozen=True)
+class FinalChain:
+    """Final operators one after the other: the block function of final pictures.
 
     Parameters
     ----------
-    stages : FocusStages
-    picture : Made
-        What was painted.
+    operators : tuple of FinalOperator
     planes : int
-        Its planes.
+        Planes of the picture; what follows is handed on.
+    """
+
+    operators: tuple[FinalOperator, ...]
+    planes: int
+
+    @property
+    def depth(self) -> int:
+        """The halos of all operators."""
+        return sum(operator.halo() for operator in self.operators)
+
+    def __call__(self, planes: Planes, known: list[list[Numbers]], place: Place) -> Planes:
+        """Transform picture planes float32[plane, y, x], with the statistics that each operator needs."""
+        picture = Picture.unpacked(planes[: self.planes])
+        for operator, statistics in zip(self.operators, known, strict=True):
+            picture = operator.apply(picture, statistics)
+        return np.concatenate([picture.packed(), planes[self.planes :]])
+
+
+@dataclass(frozen=True)
+class FinalPicture(BlockWise):
+    """A picture [t, m, plane, y, x] after some final operators.
+
+    Parameters
+    ----------
+    picture : StoredArray
+    statistics : tuple of tuple of Statistic
+        What each operator needs.
+    """
+
+    function: FinalChain
+    picture: StoredArray
+    statistics: tuple[tuple[Statistic, ...], ...]
+
+    def read(self, t: int, m: int, k: int, region: Region) -> tuple[Planes, list[list[Numbers]]]:
+        """All planes, and statistics."""
+        planes = read_planes(self.picture, t, m, (0, self.picture.shape[2]), region)
+        return planes, [[one.of(t, m) for one in known] for known in self.statistics]
+
+    def reaches(self) -> dict[StoredArray, Reach]:
+        """All planes, with the halo of the operators."""
+        halo = along(self.function.depth)
+        return {self.picture: (Along(), Along(), None, halo, halo)}
+
+    def peak_bytes(self, block: tuple[int, ...]) -> int:
+        """Memory of a block: the picture before and after, and the work of an operator."""
+        return BYTES * self.outer_pixels(block) * 6 * block[2]
+
+
+@dataclass(frozen=True)
+class PictureStatistic(BandStatistic):
+    """One measure of a final operator, of each band of a picture [t, m, plane, y, x].
+
+    Parameters
+    ----------
+    picture : StoredArray
+    planes : int
+        Planes of the picture; others may follow.
+    bands : Bands
+    operator : FinalOperator
+    number : int
+        Of the measure.
+    known : tuple of Statistic
+        The measures before.
+    """
+
+    picture: StoredArray
+    planes: int
+    bands: Bands
+    operator: FinalOperator
+    number: int
+    known: tuple[Statistic, ...]
+
+    @property
+    def unites(self) -> str:
+        """As the operator says."""
+        return self.operator.unites
+
+    def measure(self, box: Box) -> Numbers:
+        """See `BandStatistic.measure`."""
+        t, m, _, top, _ = box.start
+        bottom, width = box.stop[3:]
+        halo = self.operator.halo()
+        first, last = max(0, top - halo), min(self.bands.shape[3], bottom + halo)
+        around = Box((t, m, 0, first, 0), (t + 1, m + 1, self.planes, last, width))
+        picture = Picture.unpacked(self.picture.read(around)[0, 0])
+        inner = (slice(top - first, bottom - first), slice(0, width))
+        return self.operator.measure(self.number, picture, inner, [one.of(t, m) for one in self.known])
+
+    def reaches(self) -> dict[StoredArray, Reach]:
+        """The rows of the bands, with the halo of the operator."""
+        return {self.picture: self.bands.reach(self.operator.halo())}
+
+    def peak_bytes(self, block: tuple[int, ...]) -> int:
+        """Memory of an entry: the picture, and the work of the operator."""
+        return BYTES * self.bands.plane_pixels(self.operator.halo()) * (2 * self.planes + 6)
+
+
+def final_stages(on: StackRecipe, picture: StoredArray, number: int) -> StoredArray:
+    """The picture after the final operators; one that needs statistics of it begins a stage of its own.
+
+    Parameters
+    ----------
+    on : StackRecipe
+    picture : StoredArray
+        What was painted.
     number : int
         Of the substack, -1 where there is only one.
-
-    Returns
-    -------
-    Made
-        The picture after them.
     """
-    t, _, _, height, width = stages.stack.shape
-    count = planes_of(len(stages.stack.painted[0]))
-    ready: list[tuple[FinalOperator, tuple[Values, ...]]] = []
-    needs: list[Made] = [picture]
+    name = f"{on.prefix}final" + (f"/{number + 1}" if number >= 0 else "")
+    planes = planes_of(on.sets.colours)
+    ready: list[tuple[FinalOperator, tuple[Statistic, ...]]] = []
 
-    def flush() -> Made:
-        nonlocal ready, needs
+    def made() -> StoredArray:
+        """The picture after the operators that are ready."""
         if not ready:
             return picture
-        halo = sum(operator.halo() for operator, _ in ready)
-        made = stages.workshop.add(
-            f"{stages.prefix}final" + (f"/{number + 1}" if number >= 0 else ""),
-            "the picture after final operators",
-            Finals(picture.pixels, (height, width), count, tuple(ready)),
-            sharded((t, stages.sets, planes, height, width), (1, 1, planes, BLOCK, BLOCK)),
-            facts=[operator.facts() for operator, _ in ready],
-            needs=needs,
-            peak=block_bytes(halo, (height, width)) * 6 * planes,
+        operators, statistics = zip(*ready, strict=True)
+        ready.clear()
+        compute = FinalPicture(on.sets.size, FinalChain(operators, planes), picture, statistics)
+        return on.cached.add(
+            name, "the picture after final operators", compute, in_blocks(picture.shape, (1, 1, picture.shape[2]))
         )
-        ready = []
-        needs = [made]
-        return made
 
-    for place, operator in enumerate(stages.recipe.finals):
-        known: list[Values] = []
+    for place, operator in enumerate(on.recipe.finals):
+        known: tuple[Statistic, ...] = ()
         if operator.measures:
-            picture = flush()
+            picture = made()
         for measure in range(operator.measures):
-            bands = Bands((t, stages.sets, 1, height, width), deep=False)
-            values, made = stages.workshop.values(
-                f"{stages.prefix}final {number + 1} {place + 1} {operator.name} {measure}",
-                f"{stages.prefix}measure/{operator.name}-{measure}",
-                PictureMeasure(PicturePlanes(picture.pixels, count), bands, operator, measure, tuple(known)),
-                2,
-                needs,
-                "measure",
-                operator=operator,
-                number=measure,
-            )
-            known.append(values)
-            needs = [*needs, made]
-        ready.append((operator, tuple(known)))
-    return flush()
+            bands = Bands((*picture.shape[:2], 1, *picture.shape[3:]))
+            label = f"{on.prefix}final {number + 1} {place + 1} {operator.name} {measure}"
+            compute = PictureStatistic(picture, planes, bands, operator, measure, known)
+            known = (*known, on.cached.statistic(label, f"{on.prefix}measure/{operator.name}-{measure}", compute))
+        ready.append((operator, known))
+    return made()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import re
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from fusestack.config.load import LoadedConfig
     from fusestack.model.geometry import Float3
     from fusestack.planning.plan import PlannedImage
-    from fusestack.sources.pictures import Picture
+    from fusestack.sources.pictures import PicturePage
 
 _DIRECT_CHUNK = 1024
 _PROJECTS = (".xml", ".h5", ".hdf5", ".n5")
@@ -62,8 +62,8 @@ class StackInput:
         Physical distance of the slices, place of the first one.
     unit : str or None
     timepoints : tuple of int
-    needs : PlannedImage or None
-        The fused image that is the volume.
+    fused : bool
+        Whether it is made by other stages of the plan.
     notes : mapping
         EXIF and colour profile.
     warnings : tuple of str
@@ -86,7 +86,7 @@ class StackInput:
     first: float = 0.0
     unit: str | None = None
     timepoints: tuple[int, ...] = (0,)
-    needs: PlannedImage | None = None
+    fused: bool = False
     notes: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
@@ -209,7 +209,7 @@ def _files(path: str, key: str) -> tuple[list[str], list[str]]:
 def _photographs(files: Sequence[str], notices: Sequence[str], source: str, *, reverse: bool) -> StackInput:
     from fusestack.sources.pictures import describe_picture, orientation, read_metadata
 
-    pictures: list[Picture] = []
+    pictures: list[PicturePage] = []
     problems: list[str] = []
     for path in files:
         try:
@@ -239,6 +239,7 @@ def _photographs(files: Sequence[str], notices: Sequence[str], source: str, *, r
         warnings.append(f"{source}: a single picture is no stack; the result is that picture")
     if twice := [path for path, count in Counter(files).items() if count > 1]:
         warnings.append(f"{twice[0]}: is named more than once, and is more than one slice")
+    read = identities([picture.path for picture in pictures])
     metadata = read_metadata(files[0])
     held = orientation(files[0]) or 1
     others = [path for path in files[1:] if orientation(path) not in (held, None)]
@@ -252,8 +253,8 @@ def _photographs(files: Sequence[str], notices: Sequence[str], source: str, *, r
         source=f"{source} ({len(pictures)} pictures of {first.shape[1]:,} x {first.shape[0]:,} pixels, {first.dtype})",
         shape=(1, len(first.colours), len(pictures), *first.shape),
         dtype=first.dtype,
-        slices=PictureSlices(tuple(pictures)),
-        read=identities([picture.path for picture in pictures]),
+        slices=PictureSlices(tuple(replace(picture, identity=read[picture.path]) for picture in pictures)),
+        read=read,
         photographs=True,
         colours=first.colours,
         notes={
@@ -264,7 +265,7 @@ def _photographs(files: Sequence[str], notices: Sequence[str], source: str, *, r
     )
 
 
-def _size(picture: Picture) -> str:
+def _size(picture: PicturePage) -> str:
     return f"{picture.shape[1]:,} x {picture.shape[0]:,}"
 
 
@@ -308,7 +309,7 @@ def _fused(image: PlannedImage, focus: Focus, *, reverse: bool) -> StackInput:
         spec.path,
         spec.shape,
         spec.dtype,
-        image.target,
+        image.stages[0].array,
         focus,
         chunks=spec.levels[0].chunks,
         channels=spec.channels,
@@ -318,7 +319,7 @@ def _fused(image: PlannedImage, focus: Focus, *, reverse: bool) -> StackInput:
         timepoints=spec.timepoints,
         read={spec.path: image.stages[0].fingerprint},
         reverse=reverse,
-        needs=image,
+        fused=True,
     )
 
 
@@ -338,12 +339,13 @@ def _volume(
     timepoints: tuple[int, ...],
     read: Mapping[str, str],
     reverse: bool,
-    needs: PlannedImage | None = None,
+    fused: bool = False,
 ) -> StackInput:
     axis = AXES[focus.axis]
     plane = [i for i in range(3) if i != axis]
     count = shape[2 + axis]
     height, width = (shape[2 + i] for i in plane)
+    stack = (shape[0], shape[1], count, height, width)
     warnings = () if count > 1 else (f"{source}: has a single slice along {focus.axis}; choose another focus.axis",)
     step, first = pixel_size[axis], origin[axis]
     if reverse:
@@ -351,9 +353,9 @@ def _volume(
     return StackInput(
         title=title,
         source=f"{source} ({count} slices of {width:,} x {height:,} pixels along {focus.axis}, {dtype})",
-        shape=(shape[0], shape[1], count, height, width),
+        shape=stack,
         dtype=dtype,
-        slices=VolumeSlices(volumes, dtype, axis, count, reverse),
+        slices=VolumeSlices(volumes, stack, dtype, axis, reverse, () if fused else tuple(sorted(read.values()))),
         read=read,
         photographs=False,
         channels=channels,
@@ -365,6 +367,6 @@ def _volume(
         first=first,
         unit=unit,
         timepoints=timepoints,
-        needs=needs,
+        fused=fused,
         warnings=warnings,
     )

@@ -1,26 +1,36 @@
-"""The masks of several generators become one, which the mask operators transform (reference 6)."""
+"""The masks of several generators become one, which the mask operators transform."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fusestack import kernels
-from fusestack.focus.region import Region
-from fusestack.model.stage import Compute
+from fusestack.config.optionstring import option_string
+from fusestack.focus.blocks import BYTES, BlockWise, along, read_planes
+from fusestack.focus.lowpass import low_pass_stages, transformed_whole, whole_bytes
+from fusestack.focus.masks import mask_level, mask_stages
+from fusestack.model.errors import ConfigError
+from fusestack.model.stage import Along
 from fusestack.operators.base import Place
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
     from numpy.typing import NDArray
 
+    from fusestack.focus.channels import Resizing, SliceChannels
     from fusestack.focus.lowpass import TiledLowPass
-    from fusestack.focus.measures import Levels
-    from fusestack.focus.stack import Look, Pixels
+    from fusestack.focus.recipe import StackRecipe
+    from fusestack.focus.region import Region
+    from fusestack.focus.statistics import Levels
     from fusestack.model.geometry import Box
-    from fusestack.operators.masks import MaskFourier, MaskOperator
+    from fusestack.model.stage import Reach, StoredArray
+    from fusestack.operators.masks import MaskOperator
 
+    Plane = NDArray[np.float32]
     Planes = NDArray[np.float32]
 
 _FULL = ("Multiply", "Darken")
@@ -28,13 +38,31 @@ _FULL = ("Multiply", "Darken")
 
 
 @dataclass(frozen=True)
-class Part:
+class StoredMasks:
+    """Masks of a stage [t, m, k, y, x], one by one."""
+
+    array: StoredArray
+
+    def read(self, t: int, m: int, k: int, region: Region) -> Planes:
+        """A region of one: float32[1, y, x]."""
+        return read_planes(self.array, t, m, (k, k + 1), region)
+
+    def reaches(self, along: Along | None) -> dict[StoredArray, Reach]:
+        """The same slice."""
+        return {self.array: (Along(), Along(), Along(), along, along)}
+
+    def read_bytes(self, pixels: int) -> int:
+        """Nothing besides the masks."""
+        return 0
+
+
+@dataclass(frozen=True)
+class WeightedMasks:
     """The masks of one generator, and how they are merged.
 
     Parameters
     ----------
-    masks : Pixels
-        [t, m, k, y, x].
+    masks : StoredMasks
     levels : Levels or None
     weight : float
         0..1.
@@ -42,15 +70,15 @@ class Part:
         Below `low` 0, above `high` 1.
     """
 
-    masks: Pixels
+    masks: StoredMasks
     levels: Levels | None
     weight: float
     low: float
     high: float
 
-    def read(self, t: int, m: int, k: int, region: Region) -> NDArray[np.float32]:
+    def read(self, t: int, m: int, k: int, region: Region) -> Plane:
         """Levelled, thresholded and weighted: float32[y, x]."""
-        mask: NDArray[np.float32] = self.masks.read(region.box(t, (m, m + 1), (k, k + 1)))[0, 0, 0]
+        mask: Plane = self.masks.read(t, m, k, region)[0]
         if self.levels is not None:
             mask = self.levels.apply(mask, t, m)
         if self.low > 0:
@@ -61,84 +89,135 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Merge(Compute):
-    """Merged masks [t, m, k, y, x], or one link of a chain of operators on them.
+class MaskChain:
+    """Masks become one, operators transform it: the block function of merged masks.
 
     Parameters
     ----------
-    look : Look
     mode : str
         How masks are merged.
-    first : tuple of Part
-        Merged at the beginning.
-    below : Pixels or None
-        The link before, instead of `first`.
-    low_pass : TiledLowPass or None
-        Filters `below`, in place of the first operator of `chain`.
     chain : tuple of MaskOperator
-    last : tuple of Part
-        Merged at the end.
     clipped : bool
         Whether this is the end, where masks are limited to 0..1 and to what is opaque.
     """
 
-    look: Look
     mode: str
-    first: tuple[Part, ...]
-    below: Pixels | None
-    low_pass: TiledLowPass | None
     chain: tuple[MaskOperator, ...]
-    last: tuple[Part, ...]
     clipped: bool
 
-    def __call__(self, box: Box) -> Planes:
-        """Compute masks."""
-        out = np.empty(box.shape, np.float32)
-        for t in range(box.start[0], box.stop[0]):
-            for m in range(box.start[1], box.stop[1]):
-                for k in range(box.start[2], box.stop[2]):
-                    place = (t - box.start[0], m - box.start[1], k - box.start[2])
-                    out[place] = self._mask(t, m, k, Region.of(box))
-        return kernels.levels.shorten(out)
+    @property
+    def depth(self) -> int | None:
+        """The halos of all operators."""
+        if any(operator.needs_whole_plane for operator in self.chain):
+            return None
+        return sum(operator.halo() for operator in self.chain)
 
-    def _mask(self, t: int, m: int, k: int, region: Region) -> NDArray[np.float32]:
-        chain = self.chain if self.low_pass is None else self.chain[1:]
-        outer = region.grown(sum(operator.halo() for operator in chain), self.look.shape)
-        place = Place(outer.origin, self.look.shape, k, self.look.stack.slices)
-        mask = self._begin(t, m, k, outer)
-        for operator in chain:
-            mask = operator.apply(mask, place)
-        rows, columns = region.within(outer)
-        merged = np.ascontiguousarray(mask[0, rows, columns])
-        for part in self.last:
-            merged = self._merged(part.read(t, m, k, region), merged)
+    def __call__(
+        self, begun: Plane, first: Iterable[Plane], last: Iterable[Plane], opacity: Plane | None, place: Place
+    ) -> Plane:
+        """Merged mask float32[y, x] of a region.
+
+        Parameters
+        ----------
+        begun : float32[y, x]
+            What the first ones are merged with.
+        first, last : iterable of float32[y, x]
+            Merged before and after the operators.
+        opacity : float32[y, x] or None
+        place : Place
+        """
+        mask = begun
+        for one in first:
+            mask = self._merged(one, mask)
+        planes = mask[None]
+        for operator in self.chain:
+            planes = operator.apply(planes, place)
+        mask = np.ascontiguousarray(planes[0])
+        for one in last:
+            mask = self._merged(one, mask)
         if not self.clipped:
-            return merged
-        np.clip(merged, 0, 1, out=merged)
-        opacity = self.look.opacity(t, k, region)
-        return merged if opacity is None else merged * opacity
+            return mask
+        mask = np.clip(mask, 0, 1)
+        return mask if opacity is None else mask * opacity
 
-    def _begin(self, t: int, m: int, k: int, region: Region) -> Planes:
-        if self.below is None:
-            merged = np.full(region.shape, 1.0 if self.mode in _FULL else 0.0, np.float32)
-            for part in self.first:
-                merged = self._merged(part.read(t, m, k, region), merged)
-            return merged[None]
-        below = self.below
-
-        def read(at: Region) -> Planes:
-            found: Planes = below.read(at.box(t, (m, m + 1), (k, k + 1)))[0, 0]
-            return found
-
-        if self.low_pass is None:
-            return read(region)
-        fourier: MaskFourier = self.chain[0]  # type: ignore[assignment]
-        return fourier.combine(self.low_pass.filter(t, m, k, region, read))
-
-    def _merged(self, source: NDArray[np.float32], destination: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _merged(self, source: Plane, destination: Plane) -> Plane:
         if self.mode == "Screen":  # the usual one, without copies
             return kernels.levels.screened(source, destination)
         return kernels.compose.compose(self.mode, source, destination)
+
+
+@dataclass(frozen=True)
+class Merge(BlockWise):
+    """Merged masks [t, m, k, y, x], or one link of a chain of operators on them.
+
+    Parameters
+    ----------
+    resizing : Resizing
+        From slices to masks.
+    first : tuple of WeightedMasks
+        Merged at the beginning.
+    below : StoredMasks or None
+        The link before, instead of `first`.
+    low_pass : TiledLowPass or None
+        Filters `below`.
+    last : tuple of WeightedMasks
+        Merged at the end.
+    opacity : SliceChannels or None
+    """
+
+    BY_SLICE = True
+
+    function: MaskChain
+    resizing: Resizing
+    first: tuple[WeightedMasks, ...]
+    below: StoredMasks | None
+    low_pass: TiledLowPass | None
+    last: tuple[WeightedMasks, ...]
+    opacity: SliceChannels | None
+
+    def __call__(self, box: Box) -> Planes:
+        """Compute masks."""
+        return kernels.levels.shorten(super().__call__(box))
+
+    def read(
+        self, t: int, m: int, k: int, region: Region
+    ) -> tuple[Plane, Iterator[Plane], Iterator[Plane], Plane | None]:
+        """Masks one by one, and how opaque the slice is."""
+        first, last = ((part.read(t, m, k, region) for part in parts) for parts in (self.first, self.last))
+        opacity, opaque = None, self.opacity
+        if opaque is not None:
+            opacity = self.resizing.apply(region, lambda at: opaque.read(t, m, k, at))[0]
+        return self._begun(t, m, k, region), first, last, opacity
+
+    def _begun(self, t: int, m: int, k: int, region: Region) -> Plane:
+        below = self.below
+        if below is None:
+            return np.full(region.shape, 1.0 if self.function.mode in _FULL else 0.0, np.float32)
+        if self.low_pass is None:
+            planes = below.read(t, m, k, region)
+        else:
+            (planes,) = self.low_pass.filter(t, m, k, region, lambda at: below.read(t, m, k, at))
+        return np.asarray(planes[0])
+
+    def reaches(self) -> dict[StoredArray, Reach]:
+        """Masks with the halo of the operators."""
+        halo = along(self.function.depth)
+        found: dict[StoredArray, Reach] = {}
+        for part in (*self.first, *self.last):
+            found |= part.masks.reaches(halo)
+        if self.opacity is not None:
+            found |= self.opacity.reaches(Along(), *self.resizing.along(halo, halo))
+        if self.below is not None:
+            found |= self.below.reaches(halo) if self.low_pass is None else self.low_pass.reaches(self.below)
+        return found
+
+    def peak_bytes(self, block: tuple[int, ...]) -> int:
+        """Memory of a block: masks, and the work of the operators."""
+        if self.function.depth is None:
+            return whole_bytes(self.plane, 1)
+        pixels = self.outer_pixels(block)
+        resized = 0 if self.opacity is None else self.resizing.source_pixels(pixels)
+        return BYTES * (10 * pixels + 2 * resized)
 
     def warm_up(self) -> None:
         """Compile what the operators need, on a few pixels."""
@@ -147,19 +226,60 @@ class Merge(Compute):
         for part in (*self.first, *self.last):
             if part.levels is not None and part.levels.counts is not None:
                 kernels.levels.equalise(one, 0, 1, np.zeros(kernels.levels.BINS, np.float32))
-        chain = self.chain if self.low_pass is None else self.chain[1:]
-        for operator in chain:
+        for operator in self.function.chain:
             if operator.compiles:
                 operator.apply(np.zeros((1, 4, 4), np.float32), Place((0, 0), (4, 4)))
 
 
-@dataclass(frozen=True)
-class MaskReader:
-    """Masks as what a low pass filters."""
+def merged_masks(on: StackRecipe) -> StoredArray:
+    """Masks of all generators, merged and transformed, before the last levelling.
 
-    masks: Pixels
+    Raises
+    ------
+    ConfigError
+        If planes are too large for an operator.
+    """
+    recipe = on.recipe
+    first: list[WeightedMasks] = []
+    last: list[WeightedMasks] = []
+    for generator, weight in zip(recipe.generators, recipe.weights, strict=True):
+        masks, levels = mask_stages(on, generator)
+        part = WeightedMasks(StoredMasks(masks), levels, weight, generator.low / 100, generator.high / 100)
+        (first if generator.merged_first else last).append(part)
+    # small planes are blocks of their own, so that one link is enough
+    whole = any(transformed_whole(one, on.resizing.target) for one in recipe.chain)
+    links = [recipe.chain] if whole else _links(recipe.chain)
+    below: StoredMasks | None = None
+    for number, chain in enumerate(links):
+        end = number == len(links) - 1
+        name = f"{on.prefix}merge" + (f"/{number + 1}" if len(links) > 1 else "")
+        low_pass = None
+        left = chain
+        if below is not None:
+            low_pass = low_pass_stages(on.cached, name, below, 1, on.mask_shape, chain[0].transfers)
+            left = chain[1:]
+        compute = Merge(
+            on.mask_shape[2:],
+            MaskChain(recipe.mode, left, end),
+            on.resizing,
+            tuple(first) if number == 0 else (),
+            below,
+            low_pass,
+            tuple(last) if end else (),
+            on.sets.opacity if end else None,
+        )
+        title = " ".join(["merged masks", option_string(chain)]).rstrip()
+        below = StoredMasks(on.cached.add(name, title, compute, mask_level(on, whole=whole)))
+    if below is None:
+        raise ConfigError("focus.masks: the list is empty; name at least one operator")
+    return below.array
 
-    def read(self, t: int, m: int, k: int, region: Region) -> Planes:
-        """float32[1, y, x]."""
-        found: Planes = self.masks.read(region.box(t, (m, m + 1), (k, k + 1)))[0, 0]
-        return found
+
+def _links(chain: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """Operators that can be applied to one block after the other; one that sees whole planes begins a link."""
+    links: list[list[Any]] = [[]]
+    for operator in chain:
+        if operator.needs_whole_plane:
+            links.append([])
+        links[-1].append(operator)
+    return [tuple(link) for link in links]

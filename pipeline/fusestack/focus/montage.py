@@ -1,27 +1,34 @@
-"""Painting the slices over one another, from the back to the front (reference 7)."""
+"""Painting the slices over one another, from the back to the front."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from fusestack import kernels
-from fusestack.focus.region import Region
-from fusestack.focus.stack import resized
-from fusestack.model.stage import Compute
+from fusestack.config.optionstring import option_string
+from fusestack.focus.blocks import BYTES, BlockWise, along, in_blocks, read_planes
+from fusestack.focus.merge import merged_masks
+from fusestack.focus.statistics import Bands, Extremes
+from fusestack.model.stage import Along
 from fusestack.operators.cuts import TOLERANCE, Canvas, CutBackground, CutFill, Step
 from fusestack.operators.finals import Picture
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
     from numpy.typing import NDArray
 
-    from fusestack.focus.measures import Values
-    from fusestack.focus.stack import Look, Pixels
-    from fusestack.model.geometry import Box
+    from fusestack.focus.channels import Resizing, SliceChannels
+    from fusestack.focus.recipe import StackRecipe
+    from fusestack.focus.region import Region
+    from fusestack.model.stage import Reach, StoredArray
+    from fusestack.operators.base import Place
     from fusestack.operators.cuts import CutOperator
     from fusestack.operators.masks import MaskLevel
+    from fusestack.planning.plan import Statistic
 
     Plane = NDArray[np.float32]
     Planes = NDArray[np.float32]
@@ -36,18 +43,18 @@ def planes_of(colours: int, *, canvas: bool = False) -> int:
 
 
 @dataclass(frozen=True)
-class LastLevel:
-    """Stretching of the merged masks (reference 6.4).
+class FinalLevel:
+    """Stretching of the merged masks (imfuse's ``--masklevel``).
 
     Parameters
     ----------
     options : MaskLevel
-    limits : Values or None
+    limits : Statistic or None
         Least and greatest merged mask; None where the options name both.
     """
 
     options: MaskLevel
-    limits: Values | None
+    limits: Statistic | None
 
     def apply(self, mask: Plane, t: int, m: int) -> Plane:
         """Stretch a mask."""
@@ -90,27 +97,30 @@ class _Neighbours:
             kernels.paint.sharpen_between(colours, offset, self._behind, self._front, share)
 
 
+class SeenSlice(NamedTuple):
+    """What is painted of a slice: its number, its mask float32[y, x], its colours float32[c, y, x], its opacity."""
+
+    k: int
+    mask: Plane
+    colours: Planes
+    opacity: Plane | None
+
+
 @dataclass(frozen=True)
-class Montage(Compute):
-    """Picture planes [t, m, plane, y, x] of the slices ``first <= k < last``: colours, then those of `Picture`.
+class Painting:
+    """Slices are painted over one another: the block function of montages.
 
     Parameters
     ----------
-    look : Look
-    masks : Pixels
-        Merged masks.
-    level : LastLevel
     cuts : tuple of CutOperator
     slices : (int, int)
+        Those that are painted, ``first <= k < last``.
     between : bool
         Whether the depth is found between slices, by a parabola through three masks.
     sharpen : float
         Share of the blur between slices that is undone, 0..1; only with `between`.
     """
 
-    look: Look
-    masks: Pixels
-    level: LastLevel
     cuts: tuple[CutOperator, ...]
     slices: tuple[int, int]
     between: bool = False
@@ -127,8 +137,8 @@ class Montage(Compute):
         return any(isinstance(cut, CutFill) for cut in self.cuts)
 
     @property
-    def halo(self) -> int:
-        """Pixels around a region: those of all cuts, and as often as a cut decides about the next slice's."""
+    def depth(self) -> int:
+        """The halos of all cuts, and as often as a cut decides about the next slice's."""
         total = sum(cut.halo() for cut in self.cuts)
         recursive = [i for i, cut in enumerate(self.cuts) if cut.recursive]
         if recursive:
@@ -137,73 +147,119 @@ class Montage(Compute):
             total += (self.slices[1] - self.slices[0]) * sum(cut.halo() for cut in self.cuts[:end])
         return total
 
-    def __call__(self, box: Box) -> Planes:
-        """Compute a region; a box holds all planes of a picture."""
-        out = np.empty(box.shape, np.float32)
-        for t in range(box.start[0], box.stop[0]):
-            for m in range(box.start[1], box.stop[1]):
-                out[t - box.start[0], m - box.start[1]] = self._picture(t, m, Region.of(box))
-        return out
+    def __call__(self, slices: Iterable[SeenSlice], size: tuple[int, int, int], place: Place) -> Planes:
+        """Paint a region: colours, then the planes of `Picture`, then those of a canvas that is kept.
 
-    def _picture(self, t: int, m: int, region: Region) -> Planes:
-        outer = region.grown(self.halo, self.look.stack.plane)
-        rows, columns = region.within(outer)
-        count = len(self.look.stack.painted[m])
+        Parameters
+        ----------
+        slices : iterable of SeenSlice
+            From the back to the front.
+        size : (int, int, int)
+            Colours, rows and columns.
+        place : Place
+        """
+        count, *shape = size
         # the index of the slice is painted like a colour
-        result = Canvas.empty((count + 1, *region.shape))
-        result.colours[count] = self.look.stack.slices - 1  # what nothing is painted on lies at the back
-        layer = np.empty((count + 1, *region.shape), np.float32)
-        greatest = np.zeros(outer.shape, np.float32)
-        valley = np.zeros(outer.shape, np.float32)
-        neighbours = _Neighbours(count, region.shape, colours=self.sharpen > 0) if self.between else None
+        result = Canvas.empty((count + 1, *shape))
+        result.colours[count] = place.slices - 1  # what nothing is painted on lies at the back
+        layer = np.empty_like(result.colours)
+        greatest, valley, painted = np.zeros((3, *shape), np.float32)
+        neighbours = _Neighbours(count, (shape[0], shape[1]), colours=self.sharpen > 0) if self.between else None
         canvas = None
-        painted = np.zeros(outer.shape, np.float32) if self._fills else None
-        for k in range(self.slices[1] - 1, self.slices[0] - 1, -1):
-            mask = self._mask(t, m, k, outer)
+        for k, mask, colours, seen in slices:
             cut = kernels.paint.hard_cut(mask, greatest, TOLERANCE)
-            colours = self.look.stack.colours(t, m, k, outer if self.cuts else region)
-            step = Step(mask, cut, greatest, colours, result.alpha if painted is None else painted, valley, canvas)
+            step = Step(mask, cut, greatest, colours, painted if self._fills else result.alpha, valley, canvas)
             for operator in self.cuts:
                 operator.apply(step)
             canvas = step.canvas
-            if painted is not None:
-                painted += np.clip(step.cut, 0, 1) * (1 - painted)
-            layer[:count] = colours[:, rows, columns] if self.cuts else colours
+            opacity = np.ascontiguousarray(step.cut)
+            if self._fills:
+                painted += np.clip(opacity, 0, 1) * (1 - painted)
+            layer[:count] = colours
             layer[count] = k
-            opacity = np.ascontiguousarray(step.cut[rows, columns])
             if neighbours is not None:
-                seen = self.look.stack.opacity(t, k, region)
                 beside = layer[:count] if seen is None else np.where(seen > 0, layer[:count], result.colours[:count])
-                neighbours.follow(mask[rows, columns], beside, opacity)
+                neighbours.follow(mask, beside, opacity)
             result.paint(layer, opacity)
-        where, known = result.colours[count], result.alpha
-        result = Canvas(result.colours[:count], result.alpha)
+        return self._picture(
+            Canvas(result.colours[:count], result.alpha), result.colours[count], greatest, neighbours, canvas
+        )
+
+    def _picture(
+        self, result: Canvas, depth: Plane, mask: Plane, neighbours: _Neighbours | None, canvas: Canvas | None
+    ) -> Planes:
+        """What was painted, with the depth between slices, and over a canvas of its own or with that behind it."""
+        known = result.alpha
         if neighbours is not None:
-            offset = neighbours.offset()
-            nearest, where = where, np.clip(where + offset, self.slices[0], self.slices[1] - 1)
-            neighbours.sharpen(result.colours, where - nearest, self.sharpen)
+            nearest, depth = depth, np.clip(depth + neighbours.offset(), self.slices[0], self.slices[1] - 1)
+            neighbours.sharpen(result.colours, depth - nearest, self.sharpen)
             np.clip(result.colours, 0, 1, out=result.colours)
-        below = None if canvas is None else Canvas(canvas.colours[:, rows, columns], canvas.alpha[rows, columns])
-        if below is not None and not self.keeps_canvas:
-            colours, alpha = below.colours.copy(), below.alpha.copy()
-            kernels.paint.paint_over(colours, alpha, result.colours, result.alpha)
-            result = Canvas(colours, alpha)
-        picture = Picture(result.colours, result.alpha, greatest[rows, columns], where, known)
-        planes = picture.packed()
+        if canvas is not None and not self.keeps_canvas:
+            canvas.paint(result.colours, result.alpha)
+            result = canvas
+        planes = Picture(result.colours, result.alpha, mask, depth, known).packed()
         if not self.keeps_canvas:
             return planes
-        kept = Canvas.empty(result.colours.shape) if below is None else below
+        kept = Canvas.empty(result.colours.shape) if canvas is None else canvas
         return np.concatenate([planes, kept.colours, kept.alpha[None]])
+
+
+@dataclass(frozen=True)
+class Montage(BlockWise):
+    """Picture planes [t, m, plane, y, x] of some slices: colours, then those of `Picture`.
+
+    Parameters
+    ----------
+    painted : SliceChannels
+    opacity : SliceChannels or None
+        Of the slices, where it matters.
+    masks : StoredArray
+        Merged masks.
+    resizing : Resizing
+        From masks to slices.
+    level : FinalLevel
+    """
+
+    function: Painting
+    painted: SliceChannels
+    opacity: SliceChannels | None
+    masks: StoredArray
+    resizing: Resizing
+    level: FinalLevel
+
+    def read(self, t: int, m: int, k: int, region: Region) -> tuple[Iterator[SeenSlice], tuple[int, int, int]]:
+        """Slices one by one, from the back to the front."""
+        first, last = self.function.slices
+
+        def slices() -> Iterator[SeenSlice]:
+            for k in range(last - 1, first - 1, -1):
+                seen = None if self.opacity is None else self.opacity.read(t, m, k, region)[0]
+                yield SeenSlice(k, self._mask(t, m, k, region), self.painted.read(t, m, k, region), seen)
+
+        return slices(), (len(self.painted.sets[m]), *region.shape)
 
     def _mask(self, t: int, m: int, k: int, region: Region) -> Plane:
         def read(at: Region) -> Planes:
-            found = self.masks.read(at.box(t, (m, m + 1), (k, k + 1)))[0, 0, 0]
-            return self.level.apply(found, t, m)[None]
+            return self.level.apply(read_planes(self.masks, t, m, (k, k + 1), at), t, m)
 
-        if not self.look.resized:
-            return np.asarray(read(region)[0])
-        mask = resized(region, self.look.shape, self.look.stack.plane, self.look.interpolation, read)
-        return np.asarray(np.clip(mask[0], 0, 1))
+        mask = self.resizing.apply(region, read)[0]
+        return np.asarray(np.clip(mask, 0, 1)) if self.resizing.changes else mask
+
+    def reaches(self) -> dict[StoredArray, Reach]:
+        """All slices and their masks, with the halo of the cuts."""
+        halo = along(self.function.depth)
+        found = self.painted.reaches(None, halo, halo)
+        if self.opacity is not None:
+            found |= self.opacity.reaches(None, halo, halo)
+        return found | {self.masks: (Along(), Along(), None, *self.resizing.along(halo, halo))}
+
+    def peak_bytes(self, block: tuple[int, ...]) -> int:
+        """Memory of a block: a few planes of each colour, and of masks; those of neighbours, and of a second canvas."""
+        count, function = len(self.painted.sets[0]), self.function
+        planes = 7 * count + 20
+        planes += (5 + 4 * count * (function.sharpen > 0)) * function.between
+        planes += 2 * (count + 1) * any(isinstance(cut, CutBackground) for cut in function.cuts)
+        return BYTES * self.outer_pixels(block) * planes + 2**23
 
     def warm_up(self) -> None:
         """Compile the painting, and what the cuts need."""
@@ -212,6 +268,42 @@ class Montage(Compute):
         canvas.paint(zeros[None], zeros)
         kernels.paint.hard_cut(zeros, zeros.copy(), TOLERANCE)
         step = Step(zeros, zeros.copy(), zeros.copy(), zeros[None], zeros, zeros.copy())
-        for operator in self.cuts:
+        for operator in self.function.cuts:
             if operator.compiles:
                 operator.apply(step)
+
+
+def montage_stages(
+    on: StackRecipe, parts: Sequence[tuple[int, int]], *, between: bool = False, sharpen: float = 0.0
+) -> list[tuple[StoredArray, Painting]]:
+    """Paintings of ranges of slices, before the final operators."""
+    masks = merged_masks(on)
+    sets, level, cuts = on.sets, on.recipe.level, on.recipe.cuts
+    opacity = sets.opacity if between else None
+    found = []
+    for number, part in enumerate(parts):
+        painting = Painting(cuts, part, between, sharpen)
+        own = part if level.over == "substack" and len(parts) > 1 else None
+        last = FinalLevel(level, _limits(on, masks, own))
+        planes = planes_of(sets.colours, canvas=painting.keeps_canvas)
+        array = on.cached.add(
+            f"{on.prefix}montage" + (f"/{number + 1}" if len(parts) > 1 else ""),
+            f"slices {part[0] + 1} to {part[1]} painted {option_string(cuts)}".rstrip(),
+            Montage(sets.size, painting, sets.painted, opacity, masks, on.resizing.back, last),
+            in_blocks((sets.times, sets.count, planes, *sets.painted.plane), (1, 1, planes)),
+        )
+        found.append((array, painting))
+    return found
+
+
+def _limits(on: StackRecipe, masks: StoredArray, part: tuple[int, int] | None) -> Statistic | None:
+    """Least and greatest merged mask of all slices, or of some; None where nobody asks for them."""
+    level = on.recipe.level
+    if level.over == "off" or (level.low is not None and level.high is not None):
+        return None
+    bands, where = Bands(masks.shape), ""
+    if part is not None:
+        first, last = part
+        bands = Bands((*masks.shape[:2], last - first, *masks.shape[3:]), first=first)
+        where = f" {first + 1}-{last}"
+    return on.cached.statistic(f"{on.prefix}merged{where} limits", f"{on.prefix}limits/merged", Extremes(masks, bands))

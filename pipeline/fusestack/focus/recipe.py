@@ -9,10 +9,15 @@ from typing import TYPE_CHECKING
 
 from fusestack.config.focus import Focus
 from fusestack.config.optionstring import option_string
+from fusestack.focus.channels import Resizing
 from fusestack.operators.masks import MaskLevel, MaskMerge
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from fusestack.config.focus import Colorspace, MaskSize, Substacks
+    from fusestack.focus.cached import CachedStages
+    from fusestack.focus.channels import MaskSets
     from fusestack.operators.cuts import CutOperator
     from fusestack.operators.finals import FinalOperator
     from fusestack.operators.generators import Generator
@@ -29,7 +34,7 @@ NESTED = {
     "wave": "--wavelet=p100 --cutwave=p100 --finalalpha=off",
     "wavedark": "--wavelet=p100 --darkness=w25 --cutwave=p100 --finalalpha=off",
 }
-"""Backgrounds that are the pictures of other recipes (reference 10.1)."""
+"""Backgrounds that are the pictures of other recipes, as imfuse's ``--bg=wave`` and ``--bg=wavedark``."""
 
 _PERCENT_OF_SERIES = 14.0
 
@@ -100,6 +105,43 @@ class Recipe:
         return " ".join(words)
 
 
+@dataclass(frozen=True)
+class StackRecipe:
+    """A recipe on a stack: what its stages are made of.
+
+    Parameters
+    ----------
+    cached : CachedStages
+        Where they are collected.
+    sets : MaskSets
+    recipe : Recipe
+    resolve : callable
+        Absolute path of a path in the recipe.
+    prefix : str
+        Before the names of stages and statistics of a recipe within a recipe.
+    """
+
+    cached: CachedStages
+    sets: MaskSets
+    recipe: Recipe
+    resolve: Callable[[str], str] = str
+    prefix: str = ""
+
+    @property
+    def resizing(self) -> Resizing:
+        """From slices to masks."""
+        plane, size = self.sets.looked.plane, self.recipe.mask_size
+        if size is None:
+            return Resizing(plane, plane)
+        height, width = (max(1, int(n * size.percent / 100 + 0.5)) for n in plane)
+        return Resizing(plane, (height, width), size.interpolation)
+
+    @property
+    def mask_shape(self) -> tuple[int, int, int, int, int]:
+        """Of the masks: t, m, k, y, x."""
+        return (self.sets.times, self.sets.count, self.sets.looked.slices, *self.resizing.target)
+
+
 def recipe_of(focus: Focus, *, photographs: bool) -> Recipe:
     """Decide what the configuration leaves open.
 
@@ -151,7 +193,7 @@ def recipe_of(focus: Focus, *, photographs: bool) -> Recipe:
 
 
 def _weights(generators: tuple[Generator, ...]) -> tuple[float, ...]:
-    """Given weights, and equal whole shares of what they leave (reference 2.3)."""
+    """Given weights, and equal whole shares of what they leave."""
     given = sum(one.weight for one in generators if one.weight is not None)
     open_ = sum(one.weight is None for one in generators)
     share = math.floor((100 - given) / open_) if open_ else 0
@@ -159,7 +201,7 @@ def _weights(generators: tuple[Generator, ...]) -> tuple[float, ...]:
 
 
 def ranges(substacks: tuple[Substacks, ...], count: int) -> list[tuple[int, int]]:
-    """Ranges of slices ``first <= k < last``, 0-based; all slices where there are no substacks (reference 7.1)."""
+    """Ranges of slices ``first <= k < last``, 0-based; all slices where there are no substacks."""
     found: list[tuple[int, int]] = []
     for one in substacks:
         first = _number(one.number, one.percent, count)

@@ -36,8 +36,10 @@ class Region:
         """Slices along y and x."""
         return slice(self.top, self.bottom), slice(self.left, self.right)
 
-    def grown(self, halo: int, shape: tuple[int, int], step: int = 1) -> Region:
-        """With a halo where the plane goes on; its first row and column are multiples of `step`."""
+    def grown(self, halo: int | None, shape: tuple[int, int], step: int = 1) -> Region:
+        """With a halo where the plane goes on; None is all of it. Its first row and column are multiples of `step`."""
+        if halo is None:
+            return Region(0, shape[0], 0, shape[1])
         top, left = (max(0, start - halo) // step * step for start in self.origin)
         return Region(top, min(shape[0], self.bottom + halo), left, min(shape[1], self.right + halo))
 

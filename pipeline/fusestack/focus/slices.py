@@ -2,32 +2,38 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from fusestack.focus import blocks
 from fusestack.model.errors import InputError
 from fusestack.model.geometry import Box
-from fusestack.model.stage import Compute
+from fusestack.model.stage import Along, Compute, StoredArray
+from fusestack.planning.stored import sharded
 from fusestack.sources.base import open_source
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fusestack.model.stage import Target
+    from fusestack.focus.cached import CachedStages
+    from fusestack.focus.input import StackInput
+    from fusestack.model.stage import Reach
     from fusestack.model.view import SourceRef
-    from fusestack.sources.pictures import Picture
+    from fusestack.sources.pictures import PicturePage
 
 AXES = {"z": 0, "y": 1, "x": 2}
-Volume: TypeAlias = "tuple[tuple[SourceRef, ...], ...]"
+WHOLE_PIXELS = 2**26
+"""Photographs of up to so many pixels are read in one piece."""
 
 
 @dataclass(frozen=True)
 class PictureSlices(Compute):
     """Slices that are pictures of their own; read whole, or rows of them."""
 
-    pictures: tuple[Picture, ...]
+    pictures: tuple[PicturePage, ...]
 
     def __call__(self, box: Box) -> NDArray[Any]:
         """Decode the slices of a box, which holds whole rows."""
@@ -42,6 +48,20 @@ class PictureSlices(Compute):
             out[0, :, k - box.start[2]] = pixels
         return out
 
+    @property
+    def rows(self) -> int:
+        """Rows that are read together: all of them, unless those are very many and fewer can be read."""
+        height, width = self.pictures[0].shape
+        in_pieces = height * width > WHOLE_PIXELS and all(
+            0 < picture.piece <= blocks.BLOCK for picture in self.pictures
+        )
+        return blocks.BLOCK if in_pieces else height
+
+    def peak_bytes(self, block: tuple[int, ...]) -> int:
+        """Memory of a block: rows as they are stored, decoded, in the order of the planes, and encoded."""
+        rows = min(self.pictures[0].shape[0], block[3] + 2 * blocks.BLOCK)
+        return 4 * block[1] * rows * block[4] * np.dtype(self.pictures[0].dtype).itemsize
+
 
 @dataclass(frozen=True)
 class VolumeSlices(Compute):
@@ -49,33 +69,41 @@ class VolumeSlices(Compute):
 
     Parameters
     ----------
-    volumes : tuple of tuple of SourceRef, or Target
-        By timepoint and channel; or the stored level of an image.
+    volumes : tuple of tuple of SourceRef, or StoredArray
+        By timepoint and channel; or what a stage writes.
+    shape : tuple of int
+        t, c, k, y, x of the slices.
     dtype : str
     axis : int
         Of z, y, x, along which the slices lie.
-    count : int
-        Number of slices.
     reverse : bool
         The last one is in front.
+    identities : tuple of str
+        Of the files of the volumes.
     """
 
-    volumes: Volume | Target
+    volumes: tuple[tuple[SourceRef, ...], ...] | StoredArray
+    shape: tuple[int, ...]
     dtype: str
     axis: int
-    count: int
     reverse: bool = False
+    identities: tuple[str, ...] = ()
+
+    @property
+    def _order(self) -> list[int]:
+        """Axes of the slices k, y, x in the order of the volume: the plane keeps the order of its two axes."""
+        order = [0, 1, 2]
+        order.insert(self.axis, order.pop(0))
+        return order
 
     def __call__(self, box: Box) -> NDArray[Any]:
         """Read a region t, c, k, y, x."""
         out = np.empty(box.shape, self.dtype)
         first, last = box.start[2], box.stop[2]
-        along = (self.count - last, self.count - first) if self.reverse else (first, last)
+        count = self.shape[2]
+        along = (count - last, count - first) if self.reverse else (first, last)
         ends = [along, (box.start[3], box.stop[3]), (box.start[4], box.stop[4])]
-        order = [0, 1, 2]
-        # the plane keeps the order of its two axes
-        order.insert(self.axis, order.pop(0))
-        region = [ends[i] for i in order]
+        region = [ends[i] for i in self._order]
         for t in range(box.start[0], box.stop[0]):
             for c in range(box.start[1], box.stop[1]):
                 pixels = self._volume(t, c, Box(tuple(a for a, _ in region), tuple(b for _, b in region)))
@@ -86,10 +114,45 @@ class VolumeSlices(Compute):
     def _volume(self, t: int, c: int, region: Box) -> NDArray[Any]:
         if isinstance(self.volumes, tuple):
             return open_source(self.volumes[t][c]).read(0, region)
-        box = Box((t, c, *region.start), (t + 1, c + 1, *region.stop))
-        found: NDArray[Any] = self.volumes.open().read(self.volumes.level, box)[0, 0]
+        found: NDArray[Any] = self.volumes.read(Box((t, c, *region.start), (t + 1, c + 1, *region.stop)))[0, 0]
         return found
 
     def read(self, box: Box) -> NDArray[Any]:
         """Read a region, where slices need not be stored again."""
         return self(box)
+
+    def reaches(self) -> dict[StoredArray, Reach]:
+        """The same pixels of the volume."""
+        return reaches_of(self, (Along(),) * 5)
+
+    def through(self, reach: Reach) -> Reach:
+        """What is read of the volume where `reach` is read of the slices."""
+        kept = [axis if axis == i and not (self.reverse and i == 0) else None for i, axis in enumerate(self._order)]
+        return (*reach[:2], *(None if axis is None else reach[2 + axis] for axis in kept))
+
+    def peak_bytes(self, block: tuple[int, ...]) -> int:
+        """Memory of a block: as it is read, decoded, as slices, and encoded."""
+        return 4 * np.dtype(self.dtype).itemsize * math.prod(block[2:])
+
+
+SliceArray: TypeAlias = "StoredArray | VolumeSlices"
+"""Slices that a stage has stored, or a volume that is as good as that."""
+
+
+def reaches_of(array: SliceArray, reach: Reach) -> dict[StoredArray, Reach]:
+    """What is read of stored arrays where `reach` is read of slices."""
+    if isinstance(array, StoredArray):
+        return {array: reach}
+    return {array.volumes: array.through(reach)} if isinstance(array.volumes, StoredArray) else {}
+
+
+def stored_slices(cached: CachedStages, one: StackInput) -> SliceArray:
+    """Slices of a stack for other stages: stored, unless a volume is read as quickly."""
+    slices = one.slices
+    if isinstance(slices, VolumeSlices):
+        if one.direct:
+            return slices
+        level = blocks.in_blocks(one.shape, (1, 1, one.depth_chunk))
+    else:
+        level = sharded(one.shape, (1, one.shape[1], 1, slices.rows, one.shape[4]))
+    return cached.add("slices", "slices", slices, level, dtype=one.dtype)

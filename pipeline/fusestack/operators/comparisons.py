@@ -29,7 +29,7 @@ class _Colour(Generator):
 
 
 @operator("generator", "channel")
-class Channel(_Colour):
+class SingleChannel(_Colour):
     """One channel of a colour space, such as ``{colorspace: Lab, channel: 0}``."""
 
     words: ClassVar = ("colorspace", "channel")
@@ -69,7 +69,7 @@ class Saturation(_Colour):
 
 
 @operator("generator", "compose")
-class Compose(_Colour):
+class ComposedImage(_Colour):
     """Likeness to the darkest and the brightest image, composed."""
 
     compare: choice(  # type: ignore[valid-type]
@@ -136,19 +136,24 @@ class DepthMap(_Colour):
         """The file, as an image of the stack."""
         return f"depthmap:{self.path}"
 
-    def likeness(self, depth: Planes, place: Place) -> Planes:
-        """Mask of a slice from a map: float32[1, y, x].
+    @property
+    def compared(self) -> bool:
+        """Never with the map itself."""
+        return False
 
-        Parameters
-        ----------
-        depth : float32[1, 3 or 4 colours, y, x]
-            Index of the slice, 0-based, NaN where unknown; or its colour, with alpha.
-        place : Place
+    def facts(self) -> list[object]:
+        """As `Operator.facts`, without the path: the map is known by what is in it."""
+        return [self.name, self.version, self.model_dump(mode="json", exclude={"path"})]
+
+    def apply(self, planes: Planes, place: Place) -> Planes:
+        """Nearness of a slice to a map float32[1, 3 or 4 colours, y, x]: float32[1, y, x].
+
+        The map is the index of the slice, 0-based, NaN where unknown; or its colour, with alpha.
         """
-        if depth.shape[0] == 1:
-            near = 1 - np.abs(depth - np.float32(place.slice))
+        if planes.shape[0] == 1:
+            near = 1 - np.abs(planes - np.float32(place.slice))
             return np.asarray(np.nan_to_num(np.maximum(near, 0)).astype(np.float32))
-        alpha = depth[3:4] if depth.shape[0] == 4 else np.ones_like(depth[:1])
+        alpha = planes[3:4] if planes.shape[0] == 4 else np.ones_like(planes[:1])
         colour = kernels.colour.rainbow(np.array([[(place.slices - 1 - place.slice) / place.slices]]))
-        near = np.minimum(1 - np.abs(colour - depth[:3]), alpha).sum(axis=0, keepdims=True)
+        near = np.minimum(1 - np.abs(colour - planes[:3]), alpha).sum(axis=0, keepdims=True)
         return np.asarray((near + alpha) / np.float32(4), dtype=np.float32)

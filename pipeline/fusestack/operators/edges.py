@@ -6,6 +6,7 @@ of the gradient: 0 where nothing changes, 1 at a step from black to white.
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -18,6 +19,8 @@ from fusestack.operators.choices import MODES
 from fusestack.operators.generators import Generator
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
 
     Planes = NDArray[np.float32]
@@ -54,12 +57,17 @@ def _gradient(planes: Planes, name: str) -> Planes:
     return np.sqrt(along * along + across * across)
 
 
-def _united(responses: list[Planes], how: str) -> Planes:
-    """Several sizes, composed from the first to the last."""
-    total = responses[0]
-    for response in responses[1:]:
-        total = np.maximum(total, response) if how == "Lighten" else kernels.compose.compose(how, response, total)
-    return total
+def _united(responses: Iterable[Planes], how: str) -> Planes:
+    """Several sizes, composed from the first to the last, each when it is made."""
+    return functools.reduce(
+        lambda total, one: np.maximum(total, one) if how == "Lighten" else kernels.compose.compose(how, one, total),
+        responses,
+    )
+
+
+def _size(planes: Planes, kernel: NDArray[np.float64]) -> Planes:
+    response = kernels.smooth.convolve(planes, kernel)
+    return np.abs(response, out=response)
 
 
 class _Edge(Generator):
@@ -103,8 +111,7 @@ class FreiChen(_Edge):
         if self.number == 0:
             return _gradient(planes, "freichen")
         chosen = {1: (2,), 2: (3,), 10: range(8)}.get(self.number, (self.number - 11,))
-        responses = [np.abs(kernels.smooth.convolve(planes, frei_chen(k))) for k in chosen]
-        return _united([np.minimum(response, 1) for response in responses], self.combine)
+        return _united((np.minimum(_size(planes, frei_chen(k)), 1) for k in chosen), self.combine)
 
 
 def frei_chen(pattern: int) -> NDArray[np.float64]:
@@ -138,7 +145,7 @@ class Kirsch(_Edge):
 
     def apply(self, planes: Planes, place: Place) -> Planes:
         """See `Generator.apply`."""
-        return _united([np.abs(kernels.smooth.convolve(planes, k)) for k in directions("kirsch", 4)], "Lighten")
+        return _united((_size(planes, kernel) for kernel in directions("kirsch", 4)), "Lighten")
 
 
 @operator("generator", "compass")
@@ -150,8 +157,8 @@ class Compass(_Edge):
 
     def apply(self, planes: Planes, place: Place) -> Planes:
         """See `Generator.apply`."""
-        responses = [np.abs(kernels.smooth.convolve(planes, kernel)) for kernel in directions("compass", 4)]
-        return _united([np.minimum(response, 1) for response in responses], self.combine)
+        sizes = (np.minimum(_size(planes, kernel), 1) for kernel in directions("compass", 4))
+        return _united(sizes, self.combine)
 
 
 @operator("generator", "comet")
@@ -178,8 +185,7 @@ class Comet(Generator):
         weights = tail(self.radius, self.sigma)
         side = np.zeros((2 * len(weights) - 1, 1))
         side[len(weights) - 1 :, 0] = weights
-        responses = [kernels.smooth.convolve(planes, np.rot90(side, turn)) for turn in range(4)]
-        return _united(responses, self.combine)
+        return _united((kernels.smooth.convolve(planes, np.rot90(side, turn)) for turn in range(4)), self.combine)
 
 
 def tail(radius: float, sigma: float) -> list[float]:

@@ -49,7 +49,8 @@ class Picture:
 
     def packed(self) -> Planes:
         """All planes in one array: colours, alpha, mask, depth, its alpha."""
-        return np.concatenate([self.colours, np.stack([self.alpha, self.mask, self.depth, self.depth_alpha])])
+        others = (self.alpha, self.mask, self.depth, self.depth_alpha)
+        return np.concatenate([self.colours, *(plane[None] for plane in others)])
 
     @staticmethod
     def unpacked(planes: Planes) -> Picture:
@@ -66,13 +67,11 @@ class FinalOperator(Operator):
 
     measures: ClassVar[int] = 0
     """How many statistics of the whole picture it needs, one after the other."""
+    unites: ClassVar[str] = "extremes"
+    """How the measures of regions become one: ``sum``, or ``extremes`` of pairs."""
 
     def measure(self, number: int, picture: Picture, inner: tuple[slice, slice], known: Sequence[Values]) -> Values:
         """Measure a region: exact sums or extremes of the pixels in `inner`; `known` are the statistics before."""
-        raise NotImplementedError
-
-    def unite(self, number: int, found: Values) -> Values:
-        """Unite the measures of all regions, float64[regions, n], in an order that does not matter."""
         raise NotImplementedError
 
     def apply(self, picture: Picture, known: Sequence[Values]) -> Picture:
@@ -149,6 +148,7 @@ class FinalGamma(FinalOperator):
     )
     letters: ClassVar = {"g": "gamma"}
     words: ClassVar = ("gamma",)
+    unites: ClassVar = "sum"
 
     @property
     def measures(self) -> int:  # type: ignore[override]
@@ -158,13 +158,11 @@ class FinalGamma(FinalOperator):
     def measure(self, number: int, picture: Picture, inner: tuple[slice, slice], known: Sequence[Values]) -> Values:
         """Sums of weighted colours and of weights in fixed point, exact in any order."""
         alpha = picture.alpha[inner].astype(np.float64)
-        colours = np.clip(picture.colours[(slice(None), *inner)], 0, 1).astype(np.float64)
-        weighted = np.floor(colours * alpha * _FIXED_POINT + 0.5).sum()
-        return np.array([weighted, np.floor(alpha * _FIXED_POINT + 0.5).sum() * len(colours)])
-
-    def unite(self, number: int, found: Values) -> Values:
-        """Sums."""
-        return np.asarray(found.sum(axis=0))
+        weighted = 0.0
+        for plane in picture.colours:
+            colour = np.clip(plane[inner], 0, 1) * alpha
+            weighted += np.floor(colour * _FIXED_POINT + 0.5).sum()
+        return np.array([weighted, np.floor(alpha * _FIXED_POINT + 0.5).sum() * len(picture.colours)])
 
     def apply(self, picture: Picture, known: Sequence[Values]) -> Picture:
         """See `FinalOperator.apply`."""
@@ -203,10 +201,6 @@ class FinalSharpen(FinalOperator):
             edge = kernels.sharpen.smooth_edges(edge, _pair(known[0]), self.radius, self.sigma)
         part = edge[(slice(None), *inner)]
         return np.array([part.min(), part.max()], dtype=np.float64)
-
-    def unite(self, number: int, found: Values) -> Values:
-        """Least and greatest."""
-        return np.array([found[:, 0].min(), found[:, 1].max()])
 
     def apply(self, picture: Picture, known: Sequence[Values]) -> Picture:
         """See `FinalOperator.apply`."""

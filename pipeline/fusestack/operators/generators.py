@@ -105,11 +105,6 @@ class Generator(Operator):
         """Name of the image of the stack that it compares with."""
         return self.compare
 
-    def mask_facts(self) -> list[object]:
-        """What its mask depends on, before levelling; weights and thresholds come later."""
-        later = {"weight", "mask", "low", "high", "level", "equalise"}
-        return [self.name, self.version, self.levelled, self.model_dump(mode="json", exclude=later)]
-
     def apply(self, planes: Planes, place: Place) -> Planes:
         """Answer to colours float32[c, y, x]: the same shape."""
         raise NotImplementedError

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
+
+from fusestack.model.fingerprint import arrays_of
 
 from fusestack.model.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from fusestack.focus.measures import StoredValues
+    import numpy as np
+    from numpy.typing import NDArray
+
     from fusestack.fusion.design import Design, FusedImage
     from fusestack.fusion.inputs import Inputs
     from fusestack.fusion.statistics import BlockStatistics
@@ -91,13 +95,27 @@ class PlannedImage:
         return Product(self.target, self.fingerprint, tuple(stage.key for stage in self.stages), self.components)
 
 
+class Statistic(Protocol):
+    """Numbers about every timepoint and channel of a whole stack."""
+
+    def __hash__(self) -> int: ...
+
+    def of(self, t: int, c: int) -> NDArray[np.float64]:
+        """Those of one timepoint and channel (or mask set), float64[n]."""
+        ...
+
+
 @dataclass(frozen=True)
 class FrozenStatistics:
-    """Statistics that a run keeps in a file: by label, with the timepoints and channels that they have."""
+    """Statistics that a run keeps in a file: by label, with the numbers of timepoints and channels that they have."""
 
     path: str
-    entries: tuple[tuple[str, StoredValues, int, int], ...]
-    stages: tuple[str, ...]
+    entries: tuple[tuple[str, Statistic, int, int], ...]
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """Keys of the stages that make them."""
+        return tuple(array.key for array in arrays_of(self.entries))
 
 
 @dataclass(frozen=True)

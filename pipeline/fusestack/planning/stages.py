@@ -37,7 +37,7 @@ def make_stage(name: str, compute: Compute, target: Target, resources: Resources
         If a block does not fit the memory of a worker.
     """
     fingerprint = _fingerprint(name, compute, target.image.levels[target.level], layout)
-    return _stage(name, compute, target, fingerprint, resources)
+    return _stage(name, compute, target, fingerprint, resources, "output.shards, output.chunks or execution.workers")
 
 
 def make_cached_stage(
@@ -70,21 +70,21 @@ def make_cached_stage(
         If a block does not fit the memory of a worker.
     """
     fingerprint = _fingerprint(name, compute, level, dtype)
-    return _stage(name, compute, stored_target(cache, name, fingerprint, title, dtype, level), fingerprint, resources)
+    target = stored_target(cache, name, fingerprint, title, dtype, level)
+    return _stage(name, compute, target, fingerprint, resources, "execution.workers")
 
 
 def _fingerprint(name: str, compute: Compute, level: Level, layout: Any) -> str:
     return digest([name, facts_of(compute), facts_of(level), layout])
 
 
-def _stage(name: str, compute: Compute, target: Target, fingerprint: str, resources: Resources) -> Stage:
+def _stage(name: str, compute: Compute, target: Target, fingerprint: str, resources: Resources, lower: str) -> Stage:
     level = target.image.levels[target.level]
     peak = compute.peak_bytes(level.block)
     if peak > resources.block_bytes:
         raise ConfigError(
             f"a block of stage {name} needs {peak / 2**20:,.0f} MiB, a worker has "
-            f"{resources.block_bytes / 2**20:,.0f} MiB: lower output.shards, output.chunks or execution.workers, "
-            "or raise execution.memory"
+            f"{resources.block_bytes / 2**20:,.0f} MiB: lower {lower}, or raise execution.memory"
         )
     needs = tuple(array.key for array in arrays_of(compute))
     return Stage(name, Grid(level.shape, level.block), compute, target, fingerprint, peak, needs)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -45,8 +46,8 @@ _PLACES = frozenset({0xA005})
 
 
 @dataclass(frozen=True)
-class Picture:
-    """One picture of a file.
+class PicturePage:
+    """One picture of a file: that of a JPEG or PNG, a page of a TIFF.
 
     Parameters
     ----------
@@ -62,6 +63,8 @@ class Picture:
         ``uint8``, ``uint16`` or ``float32``.
     piece : int
         Rows that are decoded together; 0 where that is the whole picture.
+    identity : str
+        Of the file, where somebody has asked for it.
     """
 
     path: str
@@ -70,6 +73,11 @@ class Picture:
     colours: str
     dtype: str
     piece: int = field(default=0, compare=False)
+    identity: str = field(default="", compare=False)
+
+    def facts(self) -> list[Any]:
+        """What a fingerprint takes of it; not the folder, which may be another one."""
+        return [Path(self.path).name, self.page, self.identity]
 
 
 @dataclass(frozen=True)
@@ -88,7 +96,7 @@ class Metadata:
     icc: bytes | None
 
 
-def describe_picture(path: str) -> tuple[Picture, ...]:
+def describe_picture(path: str) -> tuple[PicturePage, ...]:
     """Read the headers of a picture file; no pixel is read.
 
     Parameters
@@ -98,7 +106,7 @@ def describe_picture(path: str) -> tuple[Picture, ...]:
 
     Returns
     -------
-    tuple of Picture
+    tuple of PicturePage
         One; of a TIFF file one for each page of full size, in the order of the file. Palettes and packed grey values of
         PNG become RGB and uint8, floating point of other widths float32;
         10 to 14 bits of a TIFF file are uint16 and stay what they are.
@@ -115,15 +123,15 @@ def describe_picture(path: str) -> tuple[Picture, ...]:
             with _tiff(path) as tiff:
                 return tuple(_page_picture(path, number, page) for number, page in _pages(path, tiff))
         header = _header(path, kind)
-        return (Picture(path, 0, header.shape, header.colours, header.dtype),)
+        return (PicturePage(path, 0, header.shape, header.colours, header.dtype),)
 
 
-def read_picture(picture: Picture, rows: slice | None = None) -> NDArray[Any]:
+def read_picture(picture: PicturePage, rows: slice | None = None) -> NDArray[Any]:
     """Read the pixels of a picture, as they are stored: the orientation tag of EXIF is not applied.
 
     Parameters
     ----------
-    picture : Picture
+    picture : PicturePage
     rows : slice, optional
         Only these rows, of a TIFF file without reading more than the pieces that hold them.
 
@@ -264,7 +272,7 @@ def _pages(path: str, tiff: Any) -> Iterator[tuple[int, Any]]:
     yield from found
 
 
-def _page_picture(path: str, number: int, page: Any) -> Picture:
+def _page_picture(path: str, number: int, page: Any) -> PicturePage:
     where = path if number == 0 else f"{path}: page {number}"
     photometric, samples = int(page.photometric), int(page.samplesperpixel)
     base = _BASE_COLOURS.get(photometric, 0)
@@ -283,7 +291,7 @@ def _page_picture(path: str, number: int, page: Any) -> Picture:
     if photometric == _PALETTE:
         colours, dtype = "RGB" + colours[1:], "uint8"
     piece = 1 if page.is_contiguous else int(page.tilelength if page.is_tiled else page.rowsperstrip)
-    return Picture(path, number, (int(page.imagelength), int(page.imagewidth)), colours, dtype, piece)
+    return PicturePage(path, number, (int(page.imagelength), int(page.imagewidth)), colours, dtype, piece)
 
 
 def _page_pixels(page: Any, rows: slice | None = None) -> NDArray[Any]:
