@@ -6,9 +6,8 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from fusestack.model.fingerprint import arrays_of
-
 from fusestack.model.errors import ConfigError
+from fusestack.model.fingerprint import arrays_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
