@@ -12,12 +12,14 @@ import numpy as np
 from fusestack.model.stage import BlockFailure
 from fusestack.taskgraph.events import BlocksEnded, StageEnded
 from fusestack.taskgraph.job import Ended, Todo, build_graph
-from fusestack.taskgraph.ledger import ledger_of
+from fusestack.taskgraph.ledger import ledger_of, runs_of
 from fusestack.taskgraph.stop import stop
 from fusestack.taskgraph.tasks import BatchResult
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from numpy.typing import NDArray
 
     from fusestack.model.stage import Stage
     from fusestack.taskgraph.clusters import Backend
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from fusestack.taskgraph.tasks import StageResult
 
     Block: TypeAlias = tuple[str, int]
+    _Bools: TypeAlias = NDArray[np.bool_]
 
 
 @dataclass
@@ -193,9 +196,22 @@ class _Rounds:
         except BaseException:
             for work in {stage.target.work for stage in self._stages.values()}:
                 stop(work, graph.run)
-            raise
-        finally:
             self._backend.drain()
+            for stage in self._stages.values():
+                self._notice(stage, ledger_of(stage).done)
+            raise
+        self._backend.drain()
+
+    def _notice(self, stage: Stage, done: _Bools) -> None:
+        """Take notice of blocks that were ticked off by tasks whose results did not come."""
+        ledger = self._ledgers[stage.key]
+        runs = tuple(runs_of(np.flatnonzero(done & ~ledger.done)))
+        size = sum(stage.grid.box(block).size for run in runs for block in run) * stage.target.image.itemsize
+        for run in runs:
+            ledger.tick(run)
+            self.outcomes[stage.key].computed += len(run)
+        if runs:
+            self._listener(BlocksEnded(stage.name, runs, size))
 
     def _take(self, part: StageResult) -> None:
         stage, outcome = self._stages[part.stage], self.outcomes[part.stage]
@@ -239,19 +255,13 @@ class _Rounds:
         """A worker died: what its task has not ticked off is tried again, alone."""
         tower, tops = graph.batches[key]
         for level, stage in enumerate(tower.stages):
-            ledger = ledger_of(stage)
-            homes = tower.homes(level)
-            mine = np.isin(homes, np.asarray(tops)) & todo.included[stage.key]
-            done = np.flatnonzero(mine & ledger.done)
-            self._ledgers[stage.key].done[done] = True
-            self.outcomes[stage.key].computed += done.size
-            lost = []
-            for block in np.flatnonzero(mine & ~ledger.done).tolist():
-                lost.append(_of_dead_worker(stage, block, cause))
-                self._suspect(stage.key, lost[-1], alone=todo.one_by_one)
-            size = sum(stage.grid.box(block).size for block in done.tolist()) * stage.target.image.itemsize
-            runs = tuple(range(block, block + 1) for block in done.tolist())
-            self._listener(BlocksEnded(stage.name, runs, size, tuple(lost)))
+            mine = np.isin(tower.homes(level), np.asarray(tops)) & todo.included[stage.key]
+            self._notice(stage, mine & ledger_of(stage).done)
+            lost = np.flatnonzero(mine & ~self._ledgers[stage.key].done).tolist()
+            failures = tuple(_of_dead_worker(stage, block, cause) for block in lost)
+            for failure in failures:
+                self._suspect(stage.key, failure, alone=todo.one_by_one)
+            self._listener(BlocksEnded(stage.name, (), 0, failures))
 
     def _end_stage(self, key: str) -> None:
         self._open.discard(key)

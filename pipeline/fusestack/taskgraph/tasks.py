@@ -96,9 +96,6 @@ def run_batch(tower: Tower, blocks: Sequence[int], run: str, name: str, needs: i
     complete = True
     try:
         for block in blocks:
-            if is_stopped(work, run):
-                complete = False
-                break
             complete &= batch.make(len(tower.stages) - 1, block).there
     finally:
         batch.flush()
@@ -155,7 +152,9 @@ class _Batch:
         self._above = Parts(tower.nesting_above, tower.above)
 
     def make(self, level: int, block: int) -> _Made:
-        """Make a block, and what is missing below it."""
+        """Make a block, and what is missing below it; nothing more where the run is stopped."""
+        if is_stopped(self._tower.top.target.work, self._run):
+            return _FAILED
         ticked = block in self._ticks[level]
         if level == 0:
             return _STORED if ticked else self._store(level, block, lambda box: self._computed(box, block))
