@@ -136,7 +136,7 @@ def test_as_many_levels_go_together_as_leave_work_for_all_and_fit_the_memory() -
         return [len(tower.stages) for tower in towers(stages, **options)]
 
     assert names(workers=1, memory=MUCH) == [5]
-    assert names(workers=20, memory=MUCH) == [4, 1]  # the top has 54 blocks, 160 tasks are wanted
+    assert names(workers=20, memory=MUCH) == [3, 1, 1]  # a level higher, there are 250 blocks, and 640 are wanted
     assert names(workers=400, memory=MUCH) == [2, 1, 1, 1]
     one = 2 * 16**3
     assert names(workers=1, memory=tower_bytes(stages[:3])) == [3, 1, 1]  # a level that is read back needs more
@@ -160,6 +160,17 @@ def test_large_blocks_are_tasks_of_their_own_until_there_are_very_many() -> None
         stage = replace(stage, grid=Grid((1, 1, 256 * count, 256, 256), (1, 1, 256, 256, 256)))
         (tower,) = towers([stage], workers=2, memory=MUCH)
         assert len(cut(tower, [np.ones(count, bool)], workers=2).batches) == batches
+
+
+@pytest.mark.parametrize("along", [27, 100])
+def test_tasks_of_a_million_blocks_take_a_minute_not_an_hour(along: int) -> None:
+    stages = image_stages((256 * along,) * 3, [(n, n, n) for n in (1, 2, 4, 8, 16, 32)], (256, 256, 256))
+    made = towers(stages, workers=2, memory=MUCH)
+    assert len(made[0].stages) == 3
+    layer = cut(made[0], [np.ones(stage.grid.count, bool) for stage in made[0].stages], workers=2)
+    each = stages[0].grid.count / len(layer.batches)
+    assert each < (70 if along == 27 else 1100)
+    assert len(layer.batches) > 500
 
 
 def test_blocks_that_failed_before_are_tasks_of_their_own(tmp_path: Path) -> None:

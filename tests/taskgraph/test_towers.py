@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 import fusestack
 from fusestack.planning.pyramid import BlockMean
 from fusestack.running.units import units_of
+from fusestack.taskgraph import batches
 from fusestack.taskgraph.clusters import Threads
 from fusestack.taskgraph.job import Todo, build_graph
 from fusestack.taskgraph.ledger import ledger_of
@@ -38,6 +39,12 @@ def made(settings_of_run: dict[str, Any], *, memory: int | None, workers: int = 
         ended, _ = run_units(units, backend, memory=memory, retries=0, listener=lambda event: None)
     assert all(one.complete for one in ended)
     return tree(Path(settings_of_run["output"]["path"]))
+
+
+@pytest.fixture(autouse=True)
+def few_blocks_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Images of tests are small."""
+    monkeypatch.setattr(batches, "TOPS_A_WORKER", 8)
 
 
 def test_most_levels_go_with_the_blocks_below_them(tmp_path: Path) -> None:

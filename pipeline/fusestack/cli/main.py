@@ -109,6 +109,8 @@ def run(argv: Sequence[str]) -> int:
             import traceback
 
             traceback.print_exc()
+            for text in getattr(error, "tracebacks", ()):
+                print(f"on a worker:\n{text}", file=sys.stderr)
         return _failed(arguments, error.problems, error.exit_code)
     except KeyboardInterrupt:
         return _failed(arguments, ("interrupted; run again to continue",), INTERRUPTED)

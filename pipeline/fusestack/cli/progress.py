@@ -41,7 +41,7 @@ def size(count: float) -> str:
 
 
 class _Rate:
-    """Speed and time left of the current stage, without the blocks of earlier runs."""
+    """Speed and time left of a stage, without the blocks of earlier runs; it begins with its first blocks."""
 
     def __init__(self, event: StageStarted) -> None:
         self.stage = event
@@ -71,25 +71,29 @@ class _Lines:
     """A line at the end of every stage, and every few seconds while it lasts."""
 
     def __init__(self) -> None:
-        self._rate: _Rate | None = None
-        self._last = 0.0
+        self._rates: dict[str, _Rate] = {}
+        self._last = time.perf_counter()
 
     def __call__(self, event: Event) -> None:
         match event:
-            case RunStarted() if 0 < event.done < event.blocks:
-                print(f"continuing: {event.done:,} of {event.blocks:,} blocks are already done", file=sys.stderr)
+            case RunStarted():
+                if event.dashboard:
+                    print(f"dashboard: {event.dashboard}", file=sys.stderr)
+                if 0 < event.done < event.blocks:
+                    print(f"continuing: {event.done:,} of {event.blocks:,} blocks are already done", file=sys.stderr)
             case StageStarted():
-                self._rate, self._last = _Rate(event), time.perf_counter()
-            case BlocksEnded() if self._rate is not None:
-                self._rate.add(event)
+                self._rates[event.stage] = _Rate(event)
+            case BlocksEnded():
+                self._rates[event.stage].add(event)
                 if time.perf_counter() - self._last > _INTERVAL:
                     self._last = time.perf_counter()
-                    print(self._line(self._rate), file=sys.stderr, flush=True)
-            case StageEnded() if self._rate is not None:
-                rate = self._rate.megabytes_per_second
+                    print(self._line(self._rates[event.stage]), file=sys.stderr, flush=True)
+            case StageEnded() if event.stage in self._rates:
+                rate = self._rates[event.stage]
+                speed = rate.bytes / 1e6 / max(1e-9, event.seconds)
                 failed = f", {event.failed:,} blocks failed" if event.failed else ""
-                title = self._rate.stage.title
-                print(f"{event.stage}: {title}, {duration(event.seconds)}, {rate:,.0f} MB/s{failed}", file=sys.stderr)
+                took = f"{duration(event.seconds)}, {speed:,.0f} MB/s"
+                print(f"{event.stage}: {rate.stage.title}, {took}{failed}", file=sys.stderr)
             case _:
                 pass
 
@@ -105,7 +109,7 @@ class _Lines:
 
 
 class _Bar:
-    """A bar of rich, one line per stage."""
+    """Bars of rich, one for each stage that has begun."""
 
     def __init__(self) -> None:
         from rich.console import Console
@@ -121,28 +125,39 @@ class _Bar:
             TextColumn("{task.fields[note]}"),
             console=Console(stderr=True),
         )
-        self._task: Any = None
-        self._rate: _Rate | None = None
+        self._started: dict[str, StageStarted] = {}
+        self._bars: dict[str, tuple[Any, _Rate]] = {}
 
     def __call__(self, event: Event) -> None:
         match event:
             case RunStarted():
+                if event.dashboard:
+                    self._progress.console.print(f"dashboard: {event.dashboard}")
                 self._progress.start()
             case StageStarted():
-                self._rate = _Rate(event)
-                self._task = self._progress.add_task(
-                    event.stage, total=event.blocks, completed=event.done, rate="", note=""
-                )
-            case BlocksEnded() if self._rate is not None:
-                self._rate.add(event)
-                note = f"[yellow]{self._rate.failed} tries failed[/]" if self._rate.failed else ""
-                rate = f"{self._rate.megabytes_per_second:,.0f} MB/s"
-                self._progress.update(self._task, completed=self._rate.done, rate=rate, note=note)
-            case StageEnded():
+                self._started[event.stage] = event
+                if len(self._started) == 1:
+                    self._bar(event.stage)
+            case BlocksEnded():
+                bar, rate = self._bar(event.stage)
+                rate.add(event)
+                note = f"[yellow]{rate.failed} tries failed[/]" if rate.failed else ""
+                speed = f"{rate.megabytes_per_second:,.0f} MB/s"
+                self._progress.update(bar, completed=rate.done, rate=speed, note=note)
+            case StageEnded() if event.stage in self._bars:
+                bar, _ = self._bars[event.stage]
                 if event.failed:
-                    self._progress.update(self._task, note=f"[red]{event.failed} blocks failed[/]")
-                self._progress.stop_task(self._task)
+                    self._progress.update(bar, note=f"[red]{event.failed} blocks failed[/]")
+                self._progress.stop_task(bar)
             case RunEnded():
                 self._progress.stop()
             case _:
                 pass
+
+    def _bar(self, stage: str) -> tuple[Any, _Rate]:
+        """Bar of a stage, shown from now on."""
+        if stage not in self._bars:
+            event = self._started[stage]
+            bar = self._progress.add_task(stage, total=event.blocks, completed=event.done, rate="", note="")
+            self._bars[stage] = bar, _Rate(event)
+        return self._bars[stage]

@@ -31,7 +31,10 @@ if TYPE_CHECKING:
 MOST_BATCHES = 2048
 """Of a stage, unless that many workers would have less than `BATCHES_A_WORKER`."""
 BATCHES_A_WORKER = 8
+TOPS_A_WORKER = 32
+"""Top blocks that a tower leaves for every worker: more levels would spare little, and end unevenly."""
 _BATCH_PIXELS = 2**22
+_TOWER_PIXELS = 2**30
 
 
 @dataclass(frozen=True)
@@ -159,7 +162,8 @@ class Layer:
 def towers(stages: Sequence[Stage], *, workers: int, memory: int | None) -> list[Tower]:
     """Stages that tasks make together.
 
-    As many levels go with the blocks below them as leave every worker enough to do and fit its memory.
+    Levels go with the blocks below them as long as every worker has enough to do, a top block is over in some seconds,
+    and all blocks of a task fit its memory.
 
     Parameters
     ----------
@@ -190,7 +194,9 @@ def _goes_with(tower: Sequence[Stage], stage: Stage, workers: int, memory: int) 
     below = tower[-1]
     if not isinstance(stage.compute, Reduction) or stage.compute.below.key != below.key or nesting(stage) is None:
         return False
-    if stage.grid.count < min(BATCHES_A_WORKER * workers, below.grid.count):
+    if stage.grid.count < min(TOPS_A_WORKER * workers, below.grid.count):
+        return False
+    if math.prod(tower[0].grid.shape) > _TOWER_PIXELS * stage.grid.count:
         return False
     return tower_bytes([*tower, stage]) <= memory
 
