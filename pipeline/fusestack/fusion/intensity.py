@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from fusestack.model.errors import ConfigError
-from fusestack.sources.coefficients import read_coefficients
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -58,6 +57,8 @@ Adjustment: TypeAlias = LinearModel | CoefficientMap
 @functools.lru_cache(maxsize=1024)
 def _read(found: CoefficientMap) -> NDArray[np.float64]:
     timepoint, setup = found.view
+    from fusestack.sources.coefficients import read_coefficients
+
     return read_coefficients(found.container, setup, timepoint, found.group, found.dataset)
 
 
