@@ -179,7 +179,7 @@ CASES: dict[str, tuple[Change, int, list[str]]] = {
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr("fusestack.taskgraph.cluster._ANSWER_SECONDS", 1)
+    monkeypatch.setattr("fusestack.taskgraph.clusters._ANSWER_SECONDS", 1)
     pixels = np.arange(12 * 10 * 8, dtype=np.uint16).reshape(8, 10, 12)
     (tmp_path / "data.xml").write_text(XML)
     (tmp_path / "fuse.yaml").write_text(CONFIG)

@@ -156,14 +156,20 @@ class _Run:
         dashboard = "" if self._backend is None else self._backend.dashboard
         names = tuple(stage.name for stage in stages)
         self._tell(RunStarted(self._plan.output, names, count, done, workers, dashboard))
+        left = [stage for stage in stages if self._done[stage.key] < stage.grid.count]
+        for name in dict.fromkeys(stage.name for stage in left):
+            self._announce_stage(name, [stage for stage in left if stage.name == name])
+
+    def _announce_stage(self, name: str, stages: Sequence[Stage]) -> None:
+        """Tell of a stage, of all images that have one of that name."""
+        blocks = sum(stage.grid.count for stage in stages)
         titles = {image.target.image.path: image.title for image in self._plan.images}
-        for stage in stages:
-            if self._done[stage.key] < stage.grid.count:
-                made = stage.target.image
-                shape = " x ".join(str(n) for n in reversed(stage.grid.shape[2:]))
-                title = f"{titles.get(made.path, made.name)}, {shape} (xyz), {stage.grid.count:,} blocks"
-                size = math.prod(stage.grid.shape) * made.itemsize
-                self._tell(StageStarted(stage.name, title, stage.grid.count, self._done[stage.key], size))
+        made = stages[0].target.image
+        shape = " x ".join(str(n) for n in reversed(stages[0].grid.shape[2:]))
+        what = f"{titles.get(made.path, made.name)}, {shape} (xyz)" if len(stages) == 1 else f"{len(stages)} images"
+        size = sum(math.prod(stage.grid.shape) * stage.target.image.itemsize for stage in stages)
+        done = sum(self._done[stage.key] for stage in stages)
+        self._tell(StageStarted(name, f"{what}, {blocks:,} blocks", blocks, done, size))
 
     def _run(self, units: Sequence[Unit]) -> None:
         if self._backend is None:

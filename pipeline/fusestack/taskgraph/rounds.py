@@ -264,9 +264,16 @@ class _Rounds:
             self._listener(BlocksEnded(stage.name, (), 0, failures))
 
     def _end_stage(self, key: str) -> None:
+        """Tell that a stage is over, with all others of its name: of several images."""
         self._open.discard(key)
-        outcome = self.outcomes[key]
-        self._listener(StageEnded(self._stages[key].name, outcome.seconds, len(outcome.failed), outcome.retries))
+        name = self._stages[key].name
+        if any(self._stages[other].name == name for other in self._open):
+            return
+        found = [self.outcomes[other] for other, stage in self._stages.items() if stage.name == name]
+        begun = min((one.begun for one in found if one.begun), default=0.0)
+        seconds = max(one.ended for one in found) - begun
+        failed, retries = sum(len(one.failed) for one in found), sum(one.retries for one in found)
+        self._listener(StageEnded(name, max(0.0, seconds), failed, retries))
 
 
 def _of_dead_worker(stage: Stage, block: int, cause: BaseException) -> BlockFailure:
