@@ -13,11 +13,11 @@ import h5py
 import numpy as np
 import pytest
 import tifffile
-from fusestack.running import lock
 
 import fusestack
 from fusestack.cli.main import run
 from fusestack.model.errors import InputError, OutputError
+from fusestack.running import lock
 from fusestack.running.lock import is_locked, output_lock
 from fusestack.storage import open_store, store
 from fusestack.taskgraph.ledger import Ledger

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -11,6 +11,7 @@ from fusestack import kernels
 from fusestack.model.geometry import Box
 from fusestack.model.stage import Compute
 from fusestack.sources.base import open_source
+from fusestack.storage.kept import keeping
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -65,6 +66,8 @@ class FuseBlocks(Compute):
         Pixel type that views are fused in: that of the sources, or float32 where intensities are corrected.
     part_bytes : int
         Input that may be in memory at once; a larger region is computed in parts, which changes no pixel.
+    kept_bytes : int
+        Decoded chunks across the border of a block that are kept for the next one, at most.
     content : ContentWeights or None
         Further weights by local contrast.
     """
@@ -72,7 +75,8 @@ class FuseBlocks(Compute):
     tables: Mapping[tuple[int, int], ViewTable]
     rule: PixelRule
     input_dtype: str
-    part_bytes: int = 2**28
+    part_bytes: int = field(default=2**28, metadata={"fingerprint": False})
+    kept_bytes: int = field(default=0, metadata={"fingerprint": False})
     content: ContentWeights | None = None
 
     @property
@@ -83,35 +87,30 @@ class FuseBlocks(Compute):
     def __call__(self, box: Box) -> NDArray[Any] | None:
         """Compute a region t, c, z, y, x; None where no view reaches it."""
         volume = Box(box.start[2:], box.stop[2:])
-        out: NDArray[Any] | None = None
-        for t in range(box.start[0], box.stop[0]):
-            for c in range(box.start[1], box.stop[1]):
-                table = self.tables.get((t, c))
-                if table is None or not table.touching(volume).size:
-                    continue
-                if out is None:
-                    out = np.full(box.shape, self.rule.fill, dtype=self.rule.dtype)
-                self._fuse((t, c), volume, out[t - box.start[0], c - box.start[1]])
+        places = [(t, c) for t in range(box.start[0], box.stop[0]) for c in range(box.start[1], box.stop[1])]
+        if not any(place in self.tables and self.tables[place].touching(volume).size for place in places):
+            return None
+        out = np.empty(box.shape, self.rule.dtype)
+        for (t, c), part in zip(places, out.reshape(-1, *volume.shape), strict=True):
+            self._fuse((t, c), volume, part)
         return out
 
     def _fuse(self, place: tuple[int, int], box: Box, out: NDArray[Any]) -> None:
         """Fuse a region z, y, x of a place (t, c) into `out`, in parts where its input would not fit."""
-        table = self.tables[place]
-        rows = table.touching(box)
-        if not rows.size:
+        table, method = self.tables.get(place), self.rule.method
+        if table is None or not (rows := table.touching(box)).size:
+            out[...] = self.rule.fill
             return
         views = table.views[rows]
-        method = self.rule.method
         if method == "mask":
+            out[...] = self.rule.fill
             kernels.mask.mask_block(views, box.start, out, _greatest(out.dtype))
             return
         boxes = kernels.views.source_boxes(views, box.start, box.shape)
         longest = int(np.argmax(box.shape))
         if box.shape[longest] > _SMALLEST_PART and self._input_bytes(table, rows, boxes) > self.part_bytes:
             for part in _halves(box, longest):
-                piece = np.full(part.shape, self.rule.fill, dtype=out.dtype)
-                self._fuse(place, part, piece)
-                out[part.shift([-v for v in box.start]).slices] = piece
+                self._fuse(place, part, out[part.shift([-v for v in box.start]).slices])
             return
         placed, length = kernels.views.place_views(views, boxes)
         read = (boxes[:, 1] > boxes[:, 0]).all(axis=1)
@@ -139,7 +138,8 @@ class FuseBlocks(Compute):
         for row, view in zip(rows.tolist(), placed, strict=True):
             start, shape = view["start"].tolist(), view["shape"].tolist()
             region = Box(tuple(start), tuple(a + n for a, n in zip(start, shape, strict=True)))
-            found = open_source(table.sources[row]).read(int(table.levels[row]), region)
+            with keeping(self.kept_bytes):
+                found = open_source(table.sources[row]).read(int(table.levels[row]), region)
             if table.adjustments:
                 coefficients = table.adjustments[row].read()
                 found = kernels.intensity.adjust(found, start, view["size"].tolist(), coefficients)
@@ -160,6 +160,11 @@ class FuseBlocks(Compute):
         if self.content is None:
             return 0.0
         return self.content.density * np.dtype(np.float32).itemsize / self.input_itemsize
+
+    @property
+    def whole_bytes(self) -> int:
+        """Memory for all pixels of all views."""
+        return sum(int(table.views["size"].prod(axis=1).sum()) for table in self.tables.values()) * self.input_itemsize
 
     def most_bytes(self, most_input: int) -> int:
         """Memory for the input of the fullest block, whose source boxes are `most_input` bytes at most."""

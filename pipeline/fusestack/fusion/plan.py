@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 _COPIES_OF_OUTPUT = 2.5
 _SMALLEST_PART = 16 * 2**20
 _LARGEST_PART = 512 * 2**20
+_MOST_KEPT = 128 * 2**20
 
 
 @dataclass(frozen=True)
@@ -216,8 +217,10 @@ def _fit(
             f"({WORKER_BYTES / 2**20:,.0f} MiB of it for the program): "
             "lower output.shards or output.chunks, or raise execution.memory"
         )
-    peak = output_bytes + min(part, fused.compute.most_bytes(statistics.most_input))
-    return replace(fused.compute, part_bytes=part), peak
+    compute = fused.compute
+    kept = min(_MOST_KEPT, part // 4, 2 * compute.whole_bytes)
+    peak = output_bytes + kept + min(part - kept, compute.most_bytes(statistics.most_input))
+    return replace(compute, part_bytes=part - kept, kept_bytes=kept), peak
 
 
 def refuse_inputs_as_outputs(images: Sequence[PlannedImage], paths: Sequence[str], key: str = "output.path") -> None:
