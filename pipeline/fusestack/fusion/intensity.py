@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -27,6 +28,10 @@ class LinearModel:
     factor: float
     offset: float
 
+    def facts(self) -> list[float]:
+        """What a result depends on."""
+        return [self.factor, self.offset]
+
     def read(self) -> NDArray[np.float64]:
         """Coefficients of a grid of one cell, ``[2, 1, 1, 1]``."""
         return np.array([self.factor, self.offset]).reshape(2, 1, 1, 1)
@@ -40,6 +45,10 @@ class CoefficientMap:
     view: ViewId
     group: str
     dataset: str
+
+    def facts(self) -> list[str]:
+        """What a result depends on, besides the identity of the container."""
+        return [PurePath(self.container).name, str(self.view), self.group, self.dataset]
 
     def read(self) -> NDArray[np.float64]:
         """Coefficients ``[2, mz, my, mx]``.

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from fusestack.focus.measures import StoredValues
-    from fusestack.fusion.design import Design, FusedImage
+    from fusestack.fusion.design import Design, DesignedImage
     from fusestack.fusion.inputs import Inputs
     from fusestack.fusion.statistics import BlockStatistics
     from fusestack.model.stage import Stage, Target
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class PlannedFusion:
     """What only fused images have: the views of each block."""
 
-    image: FusedImage
+    image: DesignedImage
     statistics: BlockStatistics
 
 
