@@ -10,8 +10,8 @@ from fusestack.fusion.frame import frame_of_box
 from fusestack.fusion.placement import (
     Edges,
     OpenedView,
+    PlacedView,
     ViewTable,
-    place_view,
 )
 from fusestack.fusion.statistics import block_statistics
 from fusestack.model.geometry import Affine, Box
@@ -38,7 +38,8 @@ def table_of(registrations: list[Affine], shape: tuple[int, int, int], box: Box)
     frame = frame_of_box(box, anisotropy=1, downsampling=1, flat=False)
     edges = Edges(40, 0)
     placed = [
-        place_view(view, registration, frame, edges) for view, registration in zip(opened, registrations, strict=True)
+        PlacedView.of(view, registration, frame, edges)
+        for view, registration in zip(opened, registrations, strict=True)
     ]
     return ViewTable.of(placed, frame, edges, "exact")
 

@@ -249,7 +249,7 @@ class LocalContrast(ContentStep):
 
 @dataclass(frozen=True)
 class Weights(ContentStep):
-    """Content-based weight at every node (reference 3.7)."""
+    """Content-based weight at every node: smoothed contrast over BigStitcher's 2048."""
 
     contrast: Nodes
 

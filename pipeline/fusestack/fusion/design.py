@@ -26,7 +26,7 @@ from fusestack.fusion.frame import (
 )
 from fusestack.fusion.groups import Group, group_views
 from fusestack.fusion.intensity import adjustments_of
-from fusestack.fusion.placement import Edges, OpenedView, ViewTable, place_view
+from fusestack.fusion.placement import Edges, OpenedView, PlacedView, ViewTable
 from fusestack.model.errors import ConfigError, InputError
 from fusestack.model.geometry import Box
 from fusestack.model.image import Channel
@@ -175,7 +175,7 @@ def design_images(
     groups = group_views(views, options.group_by)
     edges = _edges(options)
     placed = {
-        i: place_view(o, registrations[i], frame, edges, adjustments.get(i), identities) for i, o in opened.items()
+        i: PlacedView.of(o, registrations[i], frame, edges, adjustments.get(i), identities) for i, o in opened.items()
     }
     tables = {
         group.title: ViewTable.of([placed[v.id] for v in group.views], frame, edges, options.numerics)
@@ -217,7 +217,7 @@ def design_images(
 
 
 def _edges(options: Fusion) -> Edges:
-    """Borders of the views for a method; only the average fades (reference 3.5, 3.6)."""
+    """Borders of the views for a method; only the average fades (BigStitcher: `Blending`, else `Masking`)."""
     blending = options.blending
     border = blending.border if blending else 0.0
     if options.method == "mask":
@@ -340,7 +340,7 @@ def _pixel_rule(
 def _intensity_range(
     source: np.dtype[Any], target: np.dtype[Any], options: Fusion, warnings: list[str]
 ) -> tuple[float, float] | None:
-    """Range of input values that is mapped to the whole range of the output; None keeps values (reference 3.8)."""
+    """Range of input values that is mapped to the whole range of the output; None keeps values."""
     wanted = options.intensity_range
     if target.kind == "f":
         if wanted != "auto":

@@ -1,4 +1,4 @@
-"""Correction of the intensities of views: the project's linear models, or coefficient maps (reference 3.9)."""
+"""Correction of the intensities of views: the project's linear models, or coefficient maps."""
 
 from __future__ import annotations
 

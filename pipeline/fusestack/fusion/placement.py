@@ -61,7 +61,7 @@ class Edges:
         Width of the fade and of the dark rim outside it, in pixels of the fused image; range 0 is a hard edge.
     widened : (float, float, float) or None
         Method ``mask``: by how many pixels of the input views are widened, z, y, x (negative: narrowed). No pixel is
-        read then, so full resolution is used, and borders are closed whatever the numerics (reference 3.10).
+        read then, so full resolution is used, and borders are closed whatever the numerics.
     """
 
     range: float
@@ -70,7 +70,7 @@ class Edges:
 
 
 def choose_level(model: Affine, levels: Sequence[SourceLevel]) -> int:
-    """Coarsest level that loses nothing (reference 3.4).
+    """Coarsest level that loses nothing, as BigStitcher chooses it (`DownsampleTools.openDownsampled2`).
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ def diagonal_scale(level_to_output: Affine, full_shape: Int3) -> NDArray[np.floa
     """Pixels of the fused image in one pixel of the level, z, y, x, as BigStitcher estimates them.
 
     Exact for scalings; otherwise the diagonal that is left when the best rotation has been taken off
-    (reference 3.5).
+    (`TransformationTools.scaling`).
     """
     linear = level_to_output.linear
     if np.count_nonzero(linear - np.diag(np.diagonal(linear))) == 0 and (np.diagonal(linear) > 0).all():
@@ -169,6 +169,38 @@ class PlacedView:
     registration: Affine
     adjustment: Adjustment | None = None
 
+    @classmethod
+    def of(
+        cls,
+        opened: OpenedView,
+        registration: Affine,
+        frame: Frame,
+        edges: Edges,
+        adjustment: Adjustment | None = None,
+        identities: Mapping[str, str] = MappingProxyType({}),
+    ) -> PlacedView:
+        """Choose the level of a view that is read.
+
+        Parameters
+        ----------
+        opened : OpenedView
+        registration : Affine
+            Pixel to world (flattened where the frame is flat).
+        frame : Frame
+        edges : Edges
+        adjustment : Adjustment or None
+        identities : mapping of str to str
+            Size and time of change of files by path, where they matter.
+        """
+        steps = frame.world_to_output @ registration
+        number = choose_level(steps, opened.levels) if edges.widened is None else 0
+        level, source = opened.levels[number], opened.view.source
+        known = [*source.paths, *([adjustment.container] if isinstance(adjustment, CoefficientMap) else [])]
+        found = tuple(identities[path] for path in known if path in identities)
+        chunk = math.prod(level.chunks) * opened.dtype.itemsize
+        pixels = LevelPixels(source, number, level.shape, level.factors, chunk, found)
+        return cls(pixels, opened.shape, registration, adjustment)
+
     def facts(self) -> list[Any]:
         """What a result depends on."""
         return [self.pixels.facts(), self.place_facts()]
@@ -188,37 +220,6 @@ class PlacedView:
         if self.adjustment is None:
             return found
         return kernels.intensity.adjust(found, box.start, self.pixels.shape, self.adjustment.read())
-
-
-def place_view(
-    opened: OpenedView,
-    registration: Affine,
-    frame: Frame,
-    edges: Edges,
-    adjustment: Adjustment | None = None,
-    identities: Mapping[str, str] = MappingProxyType({}),
-) -> PlacedView:
-    """Choose the level of a view that is read.
-
-    Parameters
-    ----------
-    opened : OpenedView
-    registration : Affine
-        Pixel to world (flattened where the frame is flat).
-    frame : Frame
-    edges : Edges
-    adjustment : Adjustment or None
-    identities : mapping of str to str
-        Size and time of change of files by path, where they matter.
-    """
-    steps = frame.world_to_output @ registration
-    number = choose_level(steps, opened.levels) if edges.widened is None else 0
-    level, source = opened.levels[number], opened.view.source
-    known = [*source.paths, *([adjustment.container] if isinstance(adjustment, CoefficientMap) else [])]
-    found = tuple(identities[path] for path in known if path in identities)
-    chunk = math.prod(level.chunks) * opened.dtype.itemsize
-    pixels = LevelPixels(source, number, level.shape, level.factors, chunk, found)
-    return PlacedView(pixels, opened.shape, registration, adjustment)
 
 
 @dataclass(frozen=True, eq=False)

@@ -51,7 +51,7 @@ def _clip(constant: Any, step: Any, low: Any, high: Any, start: Any, stop: Any) 
 
 @njit
 def _cosine(t: Any) -> Any:
-    """Weight at distance `t` from a border, in units of the range: 0 at 0, 1 from 1 on; float32 (reference 3.5)."""
+    """Weight at distance `t` from a border, in units of the range: ``(1 - cos(pi t)) / 2``, 1 from 1 on; float32."""
     t = min(max(t, _ZERO), _ONE)
     q = t * t
     sine = t * (_SINE[0] + q * (_SINE[1] + q * (_SINE[2] + q * (_SINE[3] + q * _SINE[4]))))
@@ -184,7 +184,7 @@ def _divide(total: Any, total_weight: Any, value: Any) -> None:
 
 @njit
 def _finish(value: Any, conversion: Any, out: Any) -> None:
-    """Convert to grey values of the output; with limits, round half up and clamp (reference 3.8)."""
+    """Convert to grey values of the output; with limits, round half up and clamp."""
     fill, minimum, extent, span, base, low, high = conversion
     same = minimum == 0 and extent == 1 and span == 1 and base == 0
     for k in range(out.size):
