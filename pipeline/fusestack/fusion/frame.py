@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -53,7 +54,7 @@ class Frame:
         spacing = np.array(self.spacing)
         return Affine.scaling(spacing) @ Affine.translation(self.box.start)
 
-    @property
+    @cached_property
     def world_to_output(self) -> Affine:
         """World pixels to pixel of the fused image."""
         return Affine.translation([-v for v in self.box.start]) @ Affine.scaling(1 / np.array(self.spacing))

@@ -203,7 +203,7 @@ class PlacedView:
 
     def facts(self) -> list[Any]:
         """What a result depends on."""
-        return [self.pixels.facts(), self.place_facts()]
+        return [list(self.pixels.identities), self.pixels.level, self.place_facts()]
 
     def place_facts(self) -> list[Any]:
         """Which view it is and where it goes; numbers as in projects, not to the last bit of a machine."""
@@ -272,6 +272,10 @@ class ViewTable:
             flat=frame.flat,
         )
         return cls(tuple(placed), frame, edges, numerics, views, bounds)
+
+    def arrays(self) -> tuple[()]:
+        """Nothing here is stored by a stage."""
+        return ()
 
     def facts(self) -> list[Any]:
         """What a result depends on; the kernel's numbers follow from it."""
