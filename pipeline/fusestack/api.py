@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from fusestack.config.load import LoadedConfig
     from fusestack.fusion.blocks import FuseBlocks
-    from fusestack.fusion.design import FusedImage
+    from fusestack.fusion.design import DesignedImage
     from fusestack.model.view import View
     from fusestack.planning.plan import Plan, PlannedImage
     from fusestack.project.model import Project
@@ -314,7 +314,7 @@ def _dataset(images: Mapping[str, PlannedImage]) -> xarray.Dataset:
     return xarray.Dataset(arrays)
 
 
-def design(project: Project | str | Path | Sequence[View], **options: Any) -> FusedImage:
+def design(project: Project | str | Path | Sequence[View], **options: Any) -> DesignedImage:
     """Design the one fused image of `fuse`; metadata only.
 
     Raises

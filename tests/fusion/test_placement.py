@@ -10,8 +10,8 @@ from fusestack.fusion.frame import frame_of_box
 from fusestack.fusion.placement import (
     Edges,
     OpenedView,
+    PlacedView,
     ViewTable,
-    place_views,
 )
 from fusestack.fusion.statistics import block_statistics
 from fusestack.model.geometry import Affine, Box
@@ -36,7 +36,12 @@ def table_of(registrations: list[Affine], shape: tuple[int, int, int], box: Box)
         for i, registration in enumerate(registrations)
     ]
     frame = frame_of_box(box, anisotropy=1, downsampling=1, flat=False)
-    return place_views(opened, registrations, frame, Edges(40, 0), "exact")
+    edges = Edges(40, 0)
+    placed = [
+        PlacedView.of(view, registration, frame, edges)
+        for view, registration in zip(opened, registrations, strict=True)
+    ]
+    return ViewTable.of(placed, frame, edges, "exact")
 
 
 placements = st.lists(st.tuples(*[st.floats(-30, 90, allow_nan=False)] * 3), min_size=1, max_size=30)

@@ -7,7 +7,7 @@ import pytest
 from fusestack.model.errors import InputError
 from fusestack.model.geometry import Affine
 from fusestack.model.view import SourceRef, ViewId
-from fusestack.project.placed import Placement, views_from_placements
+from fusestack.project.placed import PlacedFile, project_of_files
 
 
 @pytest.fixture
@@ -18,19 +18,19 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def place(path: str, **more: int) -> Placement:
-    return Placement(path, Affine.identity(), **more)
+def place(path: str, **more: int) -> PlacedFile:
+    return PlacedFile(path, Affine.identity(), **more)
 
 
 def test_views_of_files(folder: Path) -> None:
     shift = Affine.translation([1, 2, 3])
     entries = [
-        Placement(
+        PlacedFile(
             "a.tif", shift, (1.5, 0.5, 0.5), "micrometer", timepoint=2, channel=1, illumination=3, angle=4, tile=5
         ),
         place(str(folder / "b.TIFF"), timepoint=2),
     ]
-    project = views_from_placements(entries, folder)
+    project = project_of_files(entries, folder)
     assert (project.path, project.loader, project.timepoints) == (str(folder), "files", (2,))
     view = project.views[0]
     assert view.id == ViewId(2, 0)
@@ -55,12 +55,12 @@ def test_views_of_files(folder: Path) -> None:
     ],
 )
 def test_suffix_chooses_the_reader(folder: Path, name: str, reader: str) -> None:
-    assert views_from_placements([place(name)], folder).views[0].source.reader == reader
+    assert project_of_files([place(name)], folder).views[0].source.reader == reader
 
 
 def test_setups_are_combinations_of_attributes(folder: Path) -> None:
     entries = [place("a.tif", timepoint=t, channel=c, tile=i) for t in (1, 0) for c in (0, 1) for i in (0, 1)]
-    project = views_from_placements(entries, folder)
+    project = project_of_files(entries, folder)
     assert [view.id for view in project.views] == [ViewId(t, s) for t in (0, 1) for s in range(4)]
     assert [(setup.channel, setup.tile) for setup in project.setups.values()] == [(0, 0), (0, 1), (1, 0), (1, 1)]
     assert project.missing == frozenset()
@@ -68,13 +68,13 @@ def test_setups_are_combinations_of_attributes(folder: Path) -> None:
 
 def test_entries_without_ids_are_told_apart_by_their_order(folder: Path) -> None:
     names = ["b.TIFF", "a.tif", "c.ome.tif"]
-    project = views_from_placements([place(name) for name in names], folder)
+    project = project_of_files([place(name) for name in names], folder)
     assert [view.id for view in project.views] == [ViewId(0, 0), ViewId(0, 1), ViewId(0, 2)]
     assert [Path(view.source.path).name for view in project.views] == names
 
 
 def test_a_combination_may_be_absent_at_a_timepoint(folder: Path) -> None:
-    project = views_from_placements([place("a.tif"), place("a.tif", timepoint=1, tile=1)], folder)
+    project = project_of_files([place("a.tif"), place("a.tif", timepoint=1, tile=1)], folder)
     assert [view.id for view in project.views] == [ViewId(0, 0), ViewId(1, 1)]
     assert project.missing == project.unregistered == frozenset()
 
@@ -85,19 +85,19 @@ def test_a_combination_may_be_absent_at_a_timepoint(folder: Path) -> None:
         (place("none.tif"), "no such file"),
         (place("notes.txt"), r"suffix '.txt' are not read; known are .tif, .tiff, .zarr"),
         (place("plain"), "suffix '' are not read"),
-        (Placement("a.tif", Affine.scaling([0, 1, 1])), "singular"),
-        (Placement("a.tif", Affine.translation([float("nan"), 0, 0])), "NaN"),
+        (PlacedFile("a.tif", Affine.scaling([0, 1, 1])), "singular"),
+        (PlacedFile("a.tif", Affine.translation([float("nan"), 0, 0])), "NaN"),
     ],
 )
-def test_impossible_entries_are_named(folder: Path, entry: Placement, says: str) -> None:
+def test_impossible_entries_are_named(folder: Path, entry: PlacedFile, says: str) -> None:
     with pytest.raises(InputError, match=says) as caught:
-        views_from_placements([place("a.tif"), entry], folder)
+        project_of_files([place("a.tif"), entry], folder)
     assert str(caught.value).startswith(f"input.views.1: {entry.path}: ")
 
 
 def test_all_problems_at_once_and_no_entries(folder: Path) -> None:
     with pytest.raises(InputError) as caught:
-        views_from_placements([place("x.tif"), place("a.tif"), place("y.tif")], folder)
+        project_of_files([place("x.tif"), place("a.tif"), place("y.tif")], folder)
     assert len(caught.value.problems) == 2
     with pytest.raises(InputError, match="list is empty"):
-        views_from_placements([], folder)
+        project_of_files([], folder)

@@ -128,7 +128,7 @@ def test_level_of_an_anisotropic_pyramid(d: float, number: int) -> None:
 
 
 def test_level_pixels_lie_half_a_pixel_further() -> None:
-    model = Affine.scaling(0.5) @ level_to_pixel(level(2, 2, 2))
+    model = Affine.scaling(0.5) @ level_to_pixel(level(2, 2, 2).factors)
     np.testing.assert_allclose(model.apply((4, 4, 4)), (4.25, 4.25, 4.25))
 
 

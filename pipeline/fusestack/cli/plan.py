@@ -80,11 +80,11 @@ def print_plan(plan: Plan, *, force: bool = False) -> None:
 
 def _levels_used(plan: Plan) -> str:
     levels = {
-        int(level)
+        view.pixels.level
         for image in plan.images
         if image.fusion is not None
         for table in image.fusion.image.compute.tables.values()
-        for level in table.levels
+        for view in table.placed
     }
     return "full resolution" if levels == {0} else f"read at resolution levels {sorted(levels)}"
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+import math
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
 from fusestack import kernels
+from fusestack.fusion.statistics import BlockStatistics, block_statistics
 from fusestack.model.geometry import Box
 from fusestack.model.stage import Compute
-from fusestack.sources.base import open_source
+from fusestack.planning.levels import int3
+from fusestack.storage.kept import keeping
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,9 +25,13 @@ if TYPE_CHECKING:
     from fusestack.kernels.fuse import Interpolation, Method, Rounding
     from fusestack.kernels.views import Numerics
 
-VERSION = 2
 _CHUNKS_IN_FLIGHT = 8
-_SMALLEST_PART = 32
+_SMALLEST_SIDE = 32
+# Output, its encoded copy, and what the codec needs beside them.
+_COPIES_OF_OUTPUT = 2.5
+_SMALLEST_PART = 16 * 2**20
+_LARGEST_PART = 512 * 2**20
+_MOST_KEPT = 128 * 2**20
 
 
 @dataclass(frozen=True)
@@ -68,14 +75,19 @@ class FuseBlocks(Compute):
         Pixel type that views are fused in: that of the sources, or float32 where intensities are corrected.
     part_bytes : int
         Input that may be in memory at once; a larger region is computed in parts, which changes no pixel.
+    kept_bytes : int
+        Decoded chunks across the border of a block that are kept for the next one, at most.
     content : ContentWeights or None
         Further weights by local contrast.
     """
 
+    VERSION: ClassVar[int] = 2
+
     tables: Mapping[tuple[int, int], ViewTable]
     rule: PixelRule
     input_dtype: str
-    part_bytes: int = 2**28
+    part_bytes: int = field(default=2**28, metadata={"fingerprint": False})
+    kept_bytes: int = field(default=0, metadata={"fingerprint": False})
     content: ContentWeights | None = None
 
     @property
@@ -86,35 +98,30 @@ class FuseBlocks(Compute):
     def __call__(self, box: Box) -> NDArray[Any] | None:
         """Compute a region t, c, z, y, x; None where no view reaches it."""
         volume = Box(box.start[2:], box.stop[2:])
-        out: NDArray[Any] | None = None
-        for t in range(box.start[0], box.stop[0]):
-            for c in range(box.start[1], box.stop[1]):
-                table = self.tables.get((t, c))
-                if table is None or not table.touching(volume).size:
-                    continue
-                if out is None:
-                    out = np.full(box.shape, self.rule.fill, dtype=self.rule.dtype)
-                self._fuse((t, c), volume, out[t - box.start[0], c - box.start[1]])
+        places = [(t, c) for t in range(box.start[0], box.stop[0]) for c in range(box.start[1], box.stop[1])]
+        if not any(place in self.tables and self.tables[place].touching(volume).size for place in places):
+            return None
+        out = np.empty(box.shape, self.rule.dtype)
+        for (t, c), part in zip(places, out.reshape(-1, *volume.shape), strict=True):
+            self._fuse((t, c), volume, part)
         return out
 
     def _fuse(self, place: tuple[int, int], box: Box, out: NDArray[Any]) -> None:
         """Fuse a region z, y, x of a place (t, c) into `out`, in parts where its input would not fit."""
-        table = self.tables[place]
-        rows = table.touching(box)
-        if not rows.size:
+        table, method = self.tables.get(place), self.rule.method
+        if table is None or not (rows := table.touching(box)).size:
+            out[...] = self.rule.fill
             return
         views = table.views[rows]
-        method = self.rule.method
         if method == "mask":
+            out[...] = self.rule.fill
             kernels.mask.mask_block(views, box.start, out, _greatest(out.dtype))
             return
         boxes = kernels.views.source_boxes(views, box.start, box.shape)
         longest = int(np.argmax(box.shape))
-        if box.shape[longest] > _SMALLEST_PART and self._input_bytes(table, rows, boxes) > self.part_bytes:
+        if box.shape[longest] > _SMALLEST_SIDE and self._input_bytes(table, rows, boxes) > self.part_bytes:
             for part in _halves(box, longest):
-                piece = np.full(part.shape, self.rule.fill, dtype=out.dtype)
-                self._fuse(place, part, piece)
-                out[part.shift([-v for v in box.start]).slices] = piece
+                self._fuse(place, part, out[part.shift([-v for v in box.start]).slices])
             return
         placed, length = kernels.views.place_views(views, boxes)
         read = (boxes[:, 1] > boxes[:, 0]).all(axis=1)
@@ -143,10 +150,8 @@ class FuseBlocks(Compute):
         for row, view in zip(rows.tolist(), placed, strict=True):
             start, shape = view["start"].tolist(), view["shape"].tolist()
             region = Box(tuple(start), tuple(a + n for a, n in zip(start, shape, strict=True)))
-            found = open_source(table.sources[row]).read(int(table.levels[row]), region)
-            if table.adjustments:
-                coefficients = table.adjustments[row].read()
-                found = kernels.intensity.adjust(found, start, view["size"].tolist(), coefficients)
+            with keeping(self.kept_bytes):
+                found = table.placed[row].read(region)
             if len(placed) == 1:
                 pixels = found.astype(self.input_dtype, copy=False).reshape(-1)
             else:
@@ -156,8 +161,10 @@ class FuseBlocks(Compute):
     def _input_bytes(self, table: ViewTable, rows: NDArray[np.int64], boxes: NDArray[np.int64]) -> int:
         """Memory for the input of a region: all source boxes, and the one that is being read a second time."""
         sizes = (boxes[:, 1] - boxes[:, 0]).prod(axis=1) * self.input_itemsize
-        decoding = sizes + _CHUNKS_IN_FLIGHT * table.chunk_bytes[rows]
-        return int(sizes.sum() * (1 + self._content_share()) + decoding.max())
+        decoding = sizes * (1 + self._content_share()) + _CHUNKS_IN_FLIGHT * np.array(
+            [table.placed[row].pixels.chunk_bytes for row in rows]
+        )
+        return int(sizes.sum() * (1 + self._content_share()) + decoding.max()) + self._content_chunk()
 
     def _content_share(self) -> float:
         """Bytes of content-based weights for every byte of input, at most."""
@@ -165,10 +172,45 @@ class FuseBlocks(Compute):
             return 0.0
         return self.content.density * np.dtype(np.float32).itemsize / self.input_itemsize
 
-    def most_bytes(self, most_input: int) -> int:
-        """Memory for the input of the fullest block, whose source boxes are `most_input` bytes at most."""
-        chunk = max((int(table.chunk_bytes.max()) for table in self.tables.values() if len(table)), default=0)
-        return int((2 + self._content_share()) * most_input) + _CHUNKS_IN_FLIGHT * chunk
+    def _content_chunk(self) -> int:
+        """Bytes of a chunk of the content-based weights, encoded and decoded."""
+        return 0 if self.content is None else 2 * math.prod(self.content.block) * np.dtype(np.float32).itemsize
+
+    def statistics(self, block: tuple[int, ...]) -> BlockStatistics:
+        """Views and input of the blocks of the image, for blocks t, c, z, y, x."""
+        frame = next(iter(self.tables.values())).frame
+        return block_statistics(self.tables.values(), frame.shape, int3(block[2:]), self.input_itemsize)
+
+    def fitted(self, block: tuple[int, ...], room: int) -> FuseBlocks | None:
+        """The same pixels in no more than `room` bytes for a block; None where that cannot be.
+
+        Parameters
+        ----------
+        block : tuple of int
+            t, c, z, y, x.
+        room : int
+            Bytes for output and input.
+        """
+        part = min(_LARGEST_PART, room - self._output_bytes(block))
+        if part < _SMALLEST_PART:
+            return None
+        pixels = sum(int(table.views["size"].prod(axis=1).sum()) for table in self.tables.values())
+        kept = min(_MOST_KEPT, part // 4, 2 * pixels * self.input_itemsize)
+        return replace(self, part_bytes=part - kept, kept_bytes=kept)
+
+    def least_bytes(self, block: tuple[int, ...]) -> int:
+        """Memory without which no block is computed."""
+        return self._output_bytes(block) + _SMALLEST_PART
+
+    def _output_bytes(self, block: tuple[int, ...]) -> int:
+        return int(_COPIES_OF_OUTPUT * math.prod(block) * np.dtype(self.rule.dtype).itemsize)
+
+    def peak_bytes(self, block: tuple[int, ...]) -> int:
+        """Memory that a block needs at most: output and its encoded copy, input, and chunks that are kept."""
+        chunks = [view.pixels.chunk_bytes for table in self.tables.values() for view in table.placed]
+        whole = 2 * (1 + self._content_share()) * self.statistics(block).most_input
+        inputs = int(whole) + _CHUNKS_IN_FLIGHT * max(chunks, default=0) + self._content_chunk()
+        return self._output_bytes(block) + self.kept_bytes + min(self.part_bytes, inputs)
 
     def warm_up(self) -> None:
         """Compile the kernel for the pixel types of input and output."""
@@ -177,7 +219,7 @@ class FuseBlocks(Compute):
 
 
 def _greatest(dtype: np.dtype[Any]) -> float:
-    """Value of a mask where a view covers (reference 3.10)."""
+    """Value of a mask where a view covers: the greatest of the type, as BigStitcher's mask images have it."""
     return 1.0 if dtype.kind == "f" else float(np.iinfo(dtype).max)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,26 +16,29 @@ from fusestack import kernels
 from fusestack.fusion.content_steps import (
     ComputedNodes,
     ContentRow,
+    ContentStep,
     LocalContrast,
     LocalMean,
-    Step,
-    StoredNodes,
     Weights,
 )
 from fusestack.kernels.nodes import NodeAxis
+from fusestack.model.fingerprint import facts_of
 from fusestack.model.geometry import Box
+from fusestack.model.image import Level
+from fusestack.planning.stages import make_cached_stage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
+    from fusestack.fusion.blocks import FuseBlocks
     from fusestack.fusion.content_steps import Axes, Nodes
     from fusestack.fusion.placement import ViewTable
     from fusestack.model.geometry import Float3, Int3
-    from fusestack.model.stage import Target
+    from fusestack.model.stage import Stage
+    from fusestack.planning.resources import Resources
 
-VERSION = 1
 _NODES_PER_SIGMA = 5.0  # weights are then within 0.02 % of the formula
 _BLOCK_PIXELS = 256
 _LARGEST_BLOCK, _SMALLEST_BLOCK = 128, 16
@@ -62,6 +65,10 @@ class ContentWeights:
     first: Mapping[tuple[int, int], int]
     tables: Mapping[tuple[int, int], NDArray[np.void]]
     weights: Nodes
+
+    def facts(self) -> Any:
+        """What a result depends on: the weights; where their nodes lie follows from them and the views."""
+        return facts_of(self.weights)
 
     @cached_property
     def density(self) -> float:
@@ -115,16 +122,15 @@ def content_weights(
     first, packed = {}, {}
     for place, table in tables.items():
         first[place] = len(rows)
-        sigma = [np.float64(s) / (table.factors * np.array([anisotropy, 1.0, 1.0])) for s in sigmas]
+        factors = np.array([view.pixels.factors for view in table.placed]).reshape(-1, 3)
+        sigma = [np.float64(s) / (factors * np.array([anisotropy, 1.0, 1.0])) for s in sigmas]
         steps = np.maximum(1, np.floor(np.minimum(*sigma) / _NODES_PER_SIGMA + 1e-9)).astype(int)
         axes = [_axes(size, step) for size, step in zip(table.views["size"].tolist(), steps.tolist(), strict=True)]
         packed[place] = _pack(table.views, axes)
         boxes = kernels.views.source_boxes(packed[place], (0, 0, 0), shape)
         rows += [
-            ContentRow(source, int(level), axis, _float3(s1), _float3(s2), Box(tuple(low), tuple(high)))
-            for source, level, axis, s1, s2, (low, high) in zip(
-                table.sources, table.levels, axes, *sigma, boxes.tolist(), strict=True
-            )
+            ContentRow(view.pixels, axis, _float3(s1), _float3(s2), Box(tuple(low), tuple(high)))
+            for view, axis, s1, s2, (low, high) in zip(table.placed, axes, *sigma, boxes.tolist(), strict=True)
         ]
     done = tuple(rows)
     block = _block(done)
@@ -160,16 +166,38 @@ def _pack(views: NDArray[np.void], axes: Sequence[Axes]) -> NDArray[np.void]:
     return table
 
 
-def stored(content: ContentWeights, targets: Sequence[Target]) -> tuple[ContentWeights, tuple[Step, Step, Step]]:
-    """The same weights, read from where three stages store their steps.
+def prepare_content(compute: FuseBlocks, cache: str, resources: Resources) -> tuple[FuseBlocks, tuple[Stage, ...]]:
+    """Have the content-based weights of an image computed by stages of their own, once for each view.
 
     Parameters
     ----------
-    content : ContentWeights
-    targets : three Target
-        Of local means, contrast and weights.
+    compute : FuseBlocks
+    cache : str
+        Folder where the weights are kept, under names made of all they depend on, so that other options of the fusion
+        find them again.
+    resources : Resources
+
+    Returns
+    -------
+    FuseBlocks
+        Reads the weights from there.
+    tuple of Stage
+        Empty where the image has no such weights.
+
+    Raises
+    ------
+    ConfigError
+        If a block does not fit the memory of a worker.
     """
-    means, contrast, weights = (StoredNodes(target) for target in targets)
-    rows = content.rows
-    steps = LocalMean(rows), LocalContrast(rows, means), Weights(rows, contrast)
-    return replace(content, weights=weights), steps
+    content = compute.content
+    if content is None:
+        return compute, ()
+    level = Level((1, 1, 1), content.shape, content.block, None, content.block)
+
+    def stage(name: str, step: ContentStep) -> Stage:
+        return make_cached_stage(f"content/{name}", f"content-based weights: {name}", step, cache, level, resources)
+
+    means = stage("mean", LocalMean(content.rows))
+    contrast = stage("contrast", LocalContrast(content.rows, means.array))
+    weights = stage("weights", Weights(content.rows, contrast.array))
+    return replace(compute, content=replace(content, weights=weights.array)), (means, contrast, weights)

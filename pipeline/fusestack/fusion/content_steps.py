@@ -21,21 +21,25 @@ import numpy as np
 
 from fusestack import kernels
 from fusestack.kernels.nodes import NodeAxis, node_kernel
+from fusestack.model.fingerprint import arrays_of, facts_of
 from fusestack.model.geometry import Box
-from fusestack.model.stage import Compute
+from fusestack.model.stage import Along, Compute, StoredArray
 from fusestack.sources.base import open_source
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from fusestack.fusion.placement import LevelPixels
     from fusestack.model.geometry import Float3
-    from fusestack.model.stage import Target
-    from fusestack.model.view import SourceRef
+    from fusestack.model.stage import Reach
 
 Axes: TypeAlias = tuple[NodeAxis, NodeAxis, NodeAxis]
 _Kernels: TypeAlias = tuple[tuple[float, ...], ...]
 
 _REMEMBERED = 64
+_NODE = 4  # bytes
+_COPIES_OF_OUTPUT = 2.5
+_AROUND = 4  # nodes around the pixels of a box of nodes, and one of rounding
 
 
 @dataclass(frozen=True)
@@ -44,8 +48,7 @@ class ContentRow:
 
     Parameters
     ----------
-    source : SourceRef
-    level : int
+    pixels : LevelPixels
         Opened level of the source.
     axes : three NodeAxis
         Nodes of that level, z, y, x.
@@ -55,8 +58,7 @@ class ContentRow:
         Nodes that the fusion reads, z, y, x.
     """
 
-    source: SourceRef
-    level: int
+    pixels: LevelPixels
     axes: Axes
     sigma1: Float3
     sigma2: Float3
@@ -104,23 +106,11 @@ def _kernels(axes: Axes, sigma: Float3) -> _Kernels:
 
 
 class Nodes(Protocol):
-    """Boxes of an array of nodes ``[view, 1, z, y, x]``, wherever they come from."""
+    """Boxes of an array of nodes ``[view, 1, z, y, x]``: a `StoredArray` or `ComputedNodes`."""
 
     def read(self, box: Box) -> NDArray[np.float32]:
         """Nodes of a box; what was not needed is 0."""
         ...
-
-
-@dataclass(frozen=True)
-class StoredNodes:
-    """Nodes that an earlier stage has written."""
-
-    target: Target
-
-    def read(self, box: Box) -> NDArray[np.float32]:
-        """Nodes of a box."""
-        pixels: NDArray[np.float32] = self.target.open().read(0, box)
-        return pixels
 
 
 @dataclass(eq=False)
@@ -160,12 +150,16 @@ class ComputedNodes:
                 self._known.popitem(last=False)
         return nodes
 
+    def facts(self) -> Any:
+        """What they depend on."""
+        return facts_of(self.compute)
+
     def __reduce__(self) -> tuple[Any, ...]:
         return ComputedNodes, (self.compute, self.block)
 
 
 @dataclass(frozen=True)
-class Step(Compute):
+class ContentStep(Compute):
     """One step for all views of an image; a `fusestack.model.stage.Compute` of nodes ``[view, 1, z, y, x]``."""
 
     rows: tuple[ContentRow, ...]
@@ -193,25 +187,28 @@ class Step(Compute):
         """Compute a box of nodes of one view, z, y, x."""
         raise NotImplementedError
 
+    def reaches(self) -> dict[StoredArray, Reach]:
+        """Of the step before, the nodes of the same view."""
+        return dict.fromkeys(arrays_of(self), (Along(), None, None, None, None))
+
     def warm_up(self) -> None:
         """Compile the kernels for the pixel types of the views."""
-        for dtype in {open_source(row.source).dtype for row in self.rows}:
+        for dtype in {open_source(row.pixels.source).dtype for row in self.rows}:
             kernels.contrast.warm_up(dtype)
 
+    def work_bytes(self, row: ContentRow, count: NDArray[np.int64]) -> int:
+        """Memory for a box of so many nodes of one view, z, y, x."""
+        raise NotImplementedError
+
     def peak_bytes(self, block: tuple[int, ...]) -> int:
-        """Memory that a block needs at most: pixels, nodes with their surroundings, and two copies of these."""
-        most = 0
-        itemsize = max(open_source(row.source).dtype.itemsize for row in self.rows)
-        for row in self.rows:
-            spacing = np.array([axis.spacing for axis in row.axes])
-            count = np.minimum(block[2:], [axis.count for axis in row.axes])
-            reach = [2 * max(len(a), len(b)) for a, b in zip(row.kernels1, row.kernels2, strict=True)]
-            most = max(most, int(2 * np.prod((count + 2) * spacing) * itemsize + 3 * 4 * np.prod(count + reach)))
-        return most
+        """Memory that a block needs at most: work, output and its encoded copy."""
+        counts = [np.minimum(block[2:], [axis.count for axis in row.axes]) for row in self.rows]
+        most = max(self.work_bytes(row, count) for row, count in zip(self.rows, counts, strict=True))
+        return int(_COPIES_OF_OUTPUT * np.prod(block)) * _NODE + most
 
 
 @dataclass(frozen=True)
-class LocalMean(Step):
+class LocalMean(ContentStep):
     """Mean of the pixels around every node."""
 
     def needed(self, row: ContentRow) -> Box:
@@ -222,9 +219,13 @@ class LocalMean(Step):
         """Compute a box of nodes of one view."""
         return kernels.contrast.local_mean(_pixels(row, nodes), row.axes, nodes.start, nodes.stop)
 
+    def work_bytes(self, row: ContentRow, count: NDArray[np.int64]) -> int:
+        """Pixels, and the nodes they are added to."""
+        return _restrict_bytes(row, count)
+
 
 @dataclass(frozen=True)
-class LocalContrast(Step):
+class LocalContrast(ContentStep):
     """Mean of the squared difference to the smoothed local mean around every node."""
 
     means: Nodes
@@ -240,10 +241,15 @@ class LocalContrast(Step):
         pixels = _pixels(row, nodes)
         return kernels.contrast.local_contrast(pixels, row.axes, nodes.start, nodes.stop, means, around.start)
 
+    def work_bytes(self, row: ContentRow, count: NDArray[np.int64]) -> int:
+        """First the local means and their surroundings, then the pixels beside the means."""
+        around = count + _AROUND
+        return max(_smooth_bytes(row.kernels1, around), _restrict_bytes(row, count) + _NODE * int(np.prod(around)))
+
 
 @dataclass(frozen=True)
-class Weights(Step):
-    """Content-based weight at every node (reference 3.7)."""
+class Weights(ContentStep):
+    """Content-based weight at every node: smoothed contrast over BigStitcher's 2048."""
 
     contrast: Nodes
 
@@ -257,11 +263,28 @@ class Weights(Step):
         weights: NDArray[np.float32] = np.nan_to_num(smooth / np.float32(kernels.contrast.SCALE), copy=False)
         return weights
 
+    def work_bytes(self, row: ContentRow, count: NDArray[np.int64]) -> int:
+        """The contrast and its surroundings."""
+        return _smooth_bytes(row.kernels2, count)
+
+
+def _restrict_bytes(row: ContentRow, count: NDArray[np.int64]) -> int:
+    """Pixels, once more while they are decoded, which of them are no data, and five arrays of nodes."""
+    spacing = np.array([axis.spacing for axis in row.axes])
+    pixels = int(np.prod(np.minimum((count + 2) * spacing, row.pixels.shape)))
+    itemsize = open_source(row.pixels.source).dtype.itemsize
+    return (2 * itemsize + 1) * pixels + row.pixels.chunk_bytes + 5 * _NODE * int(np.prod(count + 2))
+
+
+def _smooth_bytes(halves: _Kernels, count: NDArray[np.int64]) -> int:
+    """Seven arrays of nodes with their surroundings: as read, mirrored, masses, products, sums."""
+    return 7 * _NODE * int(np.prod(count + [2 * (len(half) - 1) for half in halves]))
+
 
 def _pixels(row: ContentRow, nodes: Box) -> NDArray[Any]:
     """Pixels that a box of nodes is made of."""
     ends = [a.pixels(i, j) for a, i, j in zip(row.axes, nodes.start, nodes.stop, strict=True)]
-    return open_source(row.source).read(row.level, Box(tuple(a for a, _ in ends), tuple(b for _, b in ends)))
+    return row.pixels.read(Box(tuple(a for a, _ in ends), tuple(b for _, b in ends)))
 
 
 def _smoothed(nodes: Nodes, number: int, axes: Axes, halves: _Kernels, box: Box) -> NDArray[np.float32]:

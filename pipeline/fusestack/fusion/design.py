@@ -26,7 +26,7 @@ from fusestack.fusion.frame import (
 )
 from fusestack.fusion.groups import Group, group_views
 from fusestack.fusion.intensity import adjustments_of
-from fusestack.fusion.placement import Edges, OpenedView, place_views
+from fusestack.fusion.placement import Edges, OpenedView, PlacedView, ViewTable
 from fusestack.model.errors import ConfigError, InputError
 from fusestack.model.geometry import Box
 from fusestack.model.image import Channel
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from fusestack.config.models import Fusion
-    from fusestack.fusion.intensity import Adjustment
     from fusestack.model.geometry import Affine, Float3, Int3
     from fusestack.model.view import View, ViewId
 
@@ -53,10 +52,11 @@ _UDUNITS = {written: unit for unit, spellings in _UNITS.items() for written in s
 _COLORS = ("00FF00", "FF00FF", "00FFFF", "FFFF00", "FF0000", "0000FF")
 _PROBLEMS_SHOWN = 20
 _NO_MODELS: Mapping[ViewId, tuple[float, float]] = MappingProxyType({})
+_NO_IDENTITIES: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
-class FusedImage:
+class DesignedImage:
     """A fused image before it has a format: what it shows, how large it is, where it lies.
 
     Parameters
@@ -93,13 +93,12 @@ class FusedImage:
 class Design:
     """All fused images of a configuration, on one frame, and what the user should know about them."""
 
-    images: tuple[FusedImage, ...]
+    images: tuple[DesignedImage, ...]
     frame: Frame
     anisotropy: float
     input_dtype: str
     opened: Mapping[ViewId, OpenedView]
     warnings: tuple[str, ...]
-    adjustments: Mapping[ViewId, Adjustment]
 
 
 def open_views(views: Sequence[View]) -> dict[ViewId, OpenedView]:
@@ -138,6 +137,7 @@ def design_images(
     boxes: Mapping[str, Box],
     options: Fusion,
     models: Mapping[ViewId, tuple[float, float]] = _NO_MODELS,
+    identities: Mapping[str, str] = _NO_IDENTITIES,
 ) -> Design:
     """Design the fused images of selected views.
 
@@ -153,6 +153,8 @@ def design_images(
         With absolute paths.
     models : mapping of ViewId to (float, float)
         Linear intensity models of the project.
+    identities : mapping of str to str
+        Size and time of change of the files that are read, by path; for fingerprints.
 
     Raises
     ------
@@ -172,15 +174,11 @@ def design_images(
     calibration, unit = _calibration(views, warnings)
     groups = group_views(views, options.group_by)
     edges = _edges(options)
+    placed = {
+        i: PlacedView.of(o, registrations[i], frame, edges, adjustments.get(i), identities) for i, o in opened.items()
+    }
     tables = {
-        group.title: place_views(
-            [opened[v.id] for v in group.views],
-            [registrations[v.id] for v in group.views],
-            frame,
-            edges,
-            options.numerics,
-            [adjustments[v.id] for v in group.views] if adjustments else (),
-        )
+        group.title: ViewTable.of([placed[v.id] for v in group.views], frame, edges, options.numerics)
         for group in groups
     }
     for group in groups:
@@ -197,7 +195,7 @@ def design_images(
 
     def image(
         title: str, members: Sequence[Group], times: tuple[int, ...], channels: tuple[Channel, ...]
-    ) -> FusedImage:
+    ) -> DesignedImage:
         place = {channel.id: i for i, channel in enumerate(channels)}
         placed = {(times.index(g.timepoint), place[g.views[0].channel]): tables[g.title] for g in members}
         content = None
@@ -206,7 +204,7 @@ def design_images(
             content = content_weights(placed, frame.shape, sigmas, anisotropy)
         compute = FuseBlocks(placed, rule, input_dtype, content=content)
         shape = (len(times), len(channels), *frame.shape)
-        return FusedImage(
+        return DesignedImage(
             title, compute, shape, rule.dtype, frame, pixel_size, origin, unit, times, channels, tuple(members)
         )
 
@@ -215,11 +213,11 @@ def design_images(
         images = [image("fused", groups, times, _channels(views))]
     else:
         images = [image(group.title, (group,), (group.timepoint,), _channels(group.views)[:1]) for group in groups]
-    return Design(tuple(images), frame, anisotropy, input_dtype, opened, tuple(warnings), adjustments)
+    return Design(tuple(images), frame, anisotropy, input_dtype, opened, tuple(warnings))
 
 
 def _edges(options: Fusion) -> Edges:
-    """Borders of the views for a method; only the average fades (reference 3.5, 3.6)."""
+    """Borders of the views for a method; only the average fades (BigStitcher: `Blending`, else `Masking`)."""
     blending = options.blending
     border = blending.border if blending else 0.0
     if options.method == "mask":
@@ -343,7 +341,7 @@ def _pixel_rule(
 def _intensity_range(
     source: np.dtype[Any], target: np.dtype[Any], options: Fusion, warnings: list[str]
 ) -> tuple[float, float] | None:
-    """Range of input values that is mapped to the whole range of the output; None keeps values (reference 3.8)."""
+    """Range of input values that is mapped to the whole range of the output; None keeps values."""
     wanted = options.intensity_range
     if target.kind == "f":
         if wanted != "auto":

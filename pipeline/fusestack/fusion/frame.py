@@ -1,9 +1,10 @@
-"""The grid of the fused image and its place in the world (reference, section 2)."""
+"""The grid of the fused image and its place in the world."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,7 +26,7 @@ _TOLERANCE = 1e-6
 class Frame:
     """The fused image's pixels in the world.
 
-    Output pixel ``p`` (from 0) lies at the world point ``spacing * (p + box.start)`` (reference 2.1).
+    Output pixel ``p`` (from 0) lies at the world point ``spacing * (p + box.start)``.
 
     Parameters
     ----------
@@ -34,7 +35,7 @@ class Frame:
     spacing : (float, float, float)
         World pixels in one pixel of the fused image, z, y, x: downsampling, times the anisotropy factor along z.
     flat : bool
-        All views have one plane: z is ignored throughout (reference 2.5).
+        All views have one plane: z is ignored throughout.
     """
 
     box: Box
@@ -49,18 +50,18 @@ class Frame:
 
     @property
     def output_to_world(self) -> Affine:
-        """Pixel of the fused image to world pixels (reference 2.1)."""
+        """Pixel of the fused image to world pixels."""
         spacing = np.array(self.spacing)
         return Affine.scaling(spacing) @ Affine.translation(self.box.start)
 
-    @property
+    @cached_property
     def world_to_output(self) -> Affine:
         """World pixels to pixel of the fused image."""
         return Affine.translation([-v for v in self.box.start]) @ Affine.scaling(1 / np.array(self.spacing))
 
 
 def world_bounds(pixel_to_world: Affine, shape: Int3) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Real bounds of a view in world pixels: of its pixel centres, z, y, x (reference 2.2)."""
+    """Real bounds of a view in world pixels: of its pixel centres, z, y, x."""
     return pixel_to_world.bounds((0, 0, 0), np.array(shape) - 1)
 
 
@@ -88,14 +89,14 @@ def frame_of_bounds(
 
 
 def frame_of_box(box: Box, *, anisotropy: float, downsampling: float, flat: bool) -> Frame:
-    """Frame of a box of whole world pixels, by BigStitcher's rounding (reference 2.3 and 2.4)."""
+    """Frame of a box of whole world pixels, by BigStitcher's rounding (`FusionTools.createAnisotropicBoundingBox`)."""
     scale = np.array([1.0 if flat else anisotropy, 1.0, 1.0])
     low, high = np.array(box.start, dtype=float), np.array(box.stop, dtype=float) - 1
     return _downsampled(_outwards(low / scale, high / scale), scale, downsampling, flat)
 
 
 def whole_pixels(low: NDArray[np.float64], high: NDArray[np.float64]) -> Box:
-    """Smallest box of whole world pixels that holds real bounds (reference 2.2)."""
+    """Smallest box of whole world pixels that holds real bounds (BigStitcher's `BoundingBoxMaximal`)."""
     return _outwards(low, high)
 
 
@@ -120,7 +121,7 @@ def _downsampled(box: Box, scale: NDArray[np.float64], downsampling: float, flat
 
 
 def is_flat(shapes: Iterable[Int3]) -> bool:
-    """Whether all views have a single plane (reference 2.5)."""
+    """Whether all views have a single plane."""
     return all(shape[0] == 1 for shape in shapes)
 
 
@@ -130,7 +131,7 @@ def couples_z(affine: Affine) -> bool:
 
 
 def flattened(affine: Affine) -> Affine:
-    """The x, y part of an affine; z stays what it is (reference 2.5)."""
+    """The x, y part of an affine; z stays what it is."""
     linear = affine.linear.copy()
     linear[0] = (1, 0, 0)
     linear[1:, 0] = 0
@@ -138,13 +139,13 @@ def flattened(affine: Affine) -> Affine:
 
 
 def average_anisotropy(views: Iterable[View]) -> float:
-    """Mean of z size over mean x, y size of the voxels; 1 where no view has a voxel size (reference 2.3)."""
+    """Mean of z size over mean x, y size of the voxels; 1 where no view has a voxel size."""
     factors = [v.voxel_size[0] / ((v.voxel_size[1] + v.voxel_size[2]) / 2) for v in views if v.voxel_size]
     return float(np.mean(factors)) if factors else 1.0
 
 
 def average_calibration(views: Iterable[View]) -> Float3 | None:
-    """Physical size of a world pixel, z, y, x; None where no view has a voxel size (reference 5)."""
+    """Physical size of a world pixel, z, y, x; None where no view has a voxel size."""
     sizes = [np.array(v.voxel_size) / v.pixel_to_world.column_lengths for v in views if v.voxel_size]
     if not sizes:
         return None

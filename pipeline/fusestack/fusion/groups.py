@@ -1,4 +1,7 @@
-"""Which views make one fused image, and where it stands in t and c (reference, section 4)."""
+"""Which views make one fused image, and where it stands in t and c.
+
+Rules and titles are those of BigStitcher ("Produce one fused image for", `FusionGUI.splittingTypes`).
+"""
 
 from __future__ import annotations
 

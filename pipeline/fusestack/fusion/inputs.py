@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from fusestack.model.errors import ConfigError
 from fusestack.model.geometry import Affine
 from fusestack.model.view import ViewId
-from fusestack.project.placed import Placement, views_from_placements
+from fusestack.project.placed import PlacedFile, project_of_files
 from fusestack.project.select import Selection, select_views
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def read_inputs(loaded: LoadedConfig) -> Inputs:
 
         project = read_project(loaded.resolve_path(source.project))
     elif source.views is not None:
-        project = views_from_placements([_placement(loaded, view) for view in source.views], loaded.folder)
+        project = project_of_files([_placed_file(loaded, view) for view in source.views], loaded.folder)
     else:
         raise ConfigError("input: there are no views; give input.project or input.views")
     return Inputs(project, select_views(project, selection_of(source.select)))
@@ -64,14 +64,14 @@ def _set(ids: Sequence[int] | None) -> frozenset[int] | None:
     return None if ids is None else frozenset(ids)
 
 
-def _placement(loaded: LoadedConfig, view: ViewInput) -> Placement:
+def _placed_file(loaded: LoadedConfig, view: ViewInput) -> PlacedFile:
     if view.affine is not None:
         pixel_to_world = Affine.from_xyz(view.affine)
     elif view.translation is not None:
         pixel_to_world = Affine.translation(view.translation.zyx)
     else:
         pixel_to_world = Affine.identity()
-    return Placement(
+    return PlacedFile(
         path=loaded.resolve_path(view.path),
         pixel_to_world=pixel_to_world,
         voxel_size=None if view.voxel_size is None else view.voxel_size.zyx,

@@ -1,9 +1,10 @@
-"""Correction of the intensities of views: the project's linear models, or coefficient maps (reference 3.9)."""
+"""Correction of the intensities of views: the project's linear models, or coefficient maps."""
 
 from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -26,6 +27,10 @@ class LinearModel:
     factor: float
     offset: float
 
+    def facts(self) -> list[float]:
+        """What a result depends on."""
+        return [self.factor, self.offset]
+
     def read(self) -> NDArray[np.float64]:
         """Coefficients of a grid of one cell, ``[2, 1, 1, 1]``."""
         return np.array([self.factor, self.offset]).reshape(2, 1, 1, 1)
@@ -39,6 +44,10 @@ class CoefficientMap:
     view: ViewId
     group: str
     dataset: str
+
+    def facts(self) -> list[str]:
+        """What a result depends on, besides the identity of the container."""
+        return [PurePath(self.container).name, str(self.view), self.group, self.dataset]
 
     def read(self) -> NDArray[np.float64]:
         """Coefficients ``[2, mz, my, mx]``.

@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from fusestack.fusion import blocks as fusion_blocks
-from fusestack.fusion.content_plan import prepare_content
-from fusestack.fusion.design import Design, FusedImage, design_images
+from fusestack.fusion.content import prepare_content
+from fusestack.fusion.design import Design, DesignedImage, design_images
 from fusestack.fusion.inputs import read_inputs
-from fusestack.fusion.intensity import CoefficientMap
-from fusestack.fusion.statistics import BlockStatistics, block_statistics
 from fusestack.model.errors import ConfigError
-from fusestack.model.fingerprint import digest, identities, source_facts
-from fusestack.model.grid import Grid
+from fusestack.model.fingerprint import digest, identities
 from fusestack.model.image import Codec, ImageSpec
-from fusestack.model.stage import Stage, Target
+from fusestack.model.stage import Target
 from fusestack.planning import pyramid
 from fusestack.planning.layout import cut_levels
-from fusestack.planning.levels import cut_facts, int3, layout_facts, level_facts, with_pyramid
+from fusestack.planning.levels import cut_facts, int3, layout_facts, with_pyramid
 from fusestack.planning.plan import PlannedFusion, PlannedImage, refuse_inputs_as_outputs
 from fusestack.planning.resources import WORKER_BYTES
+from fusestack.planning.stages import make_stage
 from fusestack.writers import WRITERS
 
 if TYPE_CHECKING:
@@ -32,16 +27,10 @@ if TYPE_CHECKING:
 
     from fusestack.config.load import LoadedConfig
     from fusestack.config.models import Output
-    from fusestack.fusion.groups import Group
+    from fusestack.fusion.blocks import FuseBlocks
     from fusestack.fusion.inputs import Inputs
-    from fusestack.fusion.intensity import Adjustment
     from fusestack.model.geometry import Int3
     from fusestack.planning.resources import Resources
-
-# Output, its encoded copy, and what the codec needs beside them.
-_COPIES_OF_OUTPUT = 2.5
-_SMALLEST_PART = 16 * 2**20
-_LARGEST_PART = 512 * 2**20
 
 
 @dataclass(frozen=True)
@@ -76,43 +65,52 @@ def plan_fusion(loaded: LoadedConfig, output: Output, resources: Resources, cach
     """
     config = loaded.config
     inputs = read_inputs(loaded)
-    design = design_of(loaded, inputs)
+    read = identities(_paths_read(loaded, inputs))
+    design = design_of(loaded, inputs, read)
     path = str(loaded.resolve_path(output.path))
-    read = identities(_paths_read(inputs, design))
     options = config.fusion.model_dump(mode="json")
     images = tuple(_plan_image(fused, design, output, path, options, read, resources, cache) for fused in design.images)
     refuse_inputs_as_outputs(images, [*read, inputs.project.path])
     return FusionPlan(path, images, inputs, design, tuple(read))
 
 
-def design_of(loaded: LoadedConfig, inputs: Inputs, **changes: Any) -> Design:
+def design_of(loaded: LoadedConfig, inputs: Inputs, read: Mapping[str, str] | None = None, **changes: Any) -> Design:
     """Design the fused images of a configuration.
 
     Parameters
     ----------
     loaded : LoadedConfig
     inputs : Inputs
+    read : mapping of str to str, optional
+        Identities of the files by path, for fingerprints.
     **changes
         Other values of options of the fusion.
     """
     options = loaded.config.fusion.model_copy(update=changes)
     adjustment = options.intensity_adjustment
-    if adjustment is not None and adjustment.coefficients is not None:
-        container = loaded.resolve_path(adjustment.coefficients)
+    if adjustment is not None and (container := _container(loaded)):
         adjustment = adjustment.model_copy(update={"coefficients": container})
         options = options.model_copy(update={"intensity_adjustment": adjustment})
     project = inputs.project
-    return design_images(inputs.views, project.views, project.bounding_boxes, options, project.intensity)
+    boxes = project.bounding_boxes
+    return design_images(inputs.views, project.views, boxes, options, project.intensity, read or {})
 
 
-def _paths_read(inputs: Inputs, design: Design) -> list[str]:
+def _paths_read(loaded: LoadedConfig, inputs: Inputs) -> list[str]:
     paths = {path for view in inputs.views for path in view.source.paths}
-    paths |= {found.container for found in design.adjustments.values() if isinstance(found, CoefficientMap)}
-    return sorted(paths)
+    return sorted(paths | ({container} if (container := _container(loaded)) else set()))
+
+
+def _container(loaded: LoadedConfig) -> str | None:
+    """Where the coefficients of the intensity adjustment are, absolute."""
+    adjustment = loaded.config.fusion.intensity_adjustment
+    if adjustment is None or adjustment.coefficients is None:
+        return None
+    return str(loaded.resolve_path(adjustment.coefficients))
 
 
 def _plan_image(
-    fused: FusedImage,
+    fused: DesignedImage,
     design: Design,
     output: Output,
     path: str,
@@ -124,23 +122,18 @@ def _plan_image(
     single = len(design.images) == 1
     spec = _image_spec(fused, output, path if single else _titled(path, fused.title), design.anisotropy)
     target = Target(WRITERS[output.format], spec, 0, f"{path}.fusestack")
-    _, _, *shape = spec.shape
-    _, _, *block = spec.levels[0].block
-    statistics = block_statistics(fused.compute.tables.values(), int3(shape), int3(block), fused.compute.input_itemsize)
-    fused, preparation = prepare_content(fused, read, cache, resources)
-    compute, peak = _fit(fused, statistics, spec, resources)
+    compute, preparation = prepare_content(fused.compute, cache, resources)
+    first = make_stage(
+        "fuse", _fitted(compute, target, resources), target, resources, layout_facts(spec, output.format)
+    )
     layout = layout_facts(spec, output.format)
     components = {
         "fusion": options,
         "grid": _grid_facts(fused, design.input_dtype),
         "inputs": read,
-        "views": digest([_view_facts(group, design) for group in fused.groups]),
+        "views": digest([view.place_facts() for table in compute.tables.values() for view in table.placed]),
         "output": layout,
     }
-    versions = [fusion_blocks.VERSION, *(stage.fingerprint for stage in preparation)]
-    fingerprint = digest([versions, components, level_facts(spec, 0)])
-    needs = tuple(stage.key for stage in preparation)
-    first = Stage("fuse", Grid(spec.shape, spec.levels[0].block), compute, target, fingerprint, peak, needs)
     stages = with_pyramid(first, resources)
     return PlannedImage(
         title=fused.title,
@@ -149,14 +142,14 @@ def _plan_image(
         stages=stages,
         components={**components, "output": {**layout, **cut_facts(spec)}},
         fingerprint=digest([stage.fingerprint for stage in stages]),
-        fusion=PlannedFusion(fused, statistics),
+        fusion=PlannedFusion(fused, compute.statistics(spec.levels[0].block)),
         project=_project_path(output, spec.path, single=single),
         overwrite=output.overwrite,
         notes={"setup_names": [channel.name for channel in spec.channels]},
     )
 
 
-def _image_spec(fused: FusedImage, output: Output, path: str, anisotropy: float) -> ImageSpec:
+def _image_spec(fused: DesignedImage, output: Output, path: str, anisotropy: float) -> ImageSpec:
     shape = int3(fused.shape[2:])
     factors = pyramid_factors(output, shape, anisotropy)
     sharded = output.format == "ome-zarr" and output.ome_zarr_version == "0.5" and output.shards != "none"
@@ -202,22 +195,18 @@ def pyramid_factors(output: Output, shape: Int3, anisotropy: float) -> tuple[Int
     return tuple(int3(1 if n == 1 else f for n, f in zip(shape, level, strict=True)) for level in wanted)
 
 
-def _fit(
-    fused: FusedImage, statistics: BlockStatistics, spec: ImageSpec, resources: Resources
-) -> tuple[fusion_blocks.FuseBlocks, int]:
+def _fitted(compute: FuseBlocks, target: Target, resources: Resources) -> FuseBlocks:
     """Give the input of a block the memory that the output leaves, and refuse what cannot fit."""
-    pixels = int(np.prod(spec.levels[0].block))
-    output_bytes = int(_COPIES_OF_OUTPUT * pixels * spec.itemsize)
-    part = min(_LARGEST_PART, resources.block_bytes - output_bytes)
-    if part < _SMALLEST_PART:
-        need, have = output_bytes + _SMALLEST_PART + WORKER_BYTES, resources.memory
+    block = target.image.levels[0].block
+    fitted = compute.fitted(block, resources.block_bytes)
+    if fitted is None:
+        need, have = compute.least_bytes(block) + WORKER_BYTES, resources.memory
         raise ConfigError(
             f"a block needs {need / 2**20:,.0f} MiB, a worker has {have / 2**20:,.0f} MiB "
             f"({WORKER_BYTES / 2**20:,.0f} MiB of it for the program): "
             "lower output.shards or output.chunks, or raise execution.memory"
         )
-    peak = output_bytes + min(part, fused.compute.most_bytes(statistics.most_input))
-    return replace(fused.compute, part_bytes=part), peak
+    return fitted
 
 
 def _titled(path: str, title: str) -> str:
@@ -238,7 +227,7 @@ def _project_path(output: Output, path: str, *, single: bool) -> str | None:
     return str(Path(path).with_suffix(".xml"))
 
 
-def _grid_facts(fused: FusedImage, input_dtype: str) -> dict[str, Any]:
+def _grid_facts(fused: DesignedImage, input_dtype: str) -> dict[str, Any]:
     low, high = fused.frame.box.inclusive()
     rule = fused.compute.rule
     return {
@@ -248,22 +237,3 @@ def _grid_facts(fused: FusedImage, input_dtype: str) -> dict[str, Any]:
         "pixel types": f"{input_dtype} to {rule.dtype}",
         "intensity range": rule.intensity_range and list(rule.intensity_range),
     }
-
-
-def _view_facts(group: Group, design: Design) -> list[Any]:
-    """What the pixels of a group depend on besides the options; numbers rounded as they are written in projects."""
-    return [
-        (
-            *view.id,
-            source_facts(view.source),
-            [f"{v:.9g}" for v in view.pixel_to_world.to_xyz()],
-            _adjustment_facts(design.adjustments.get(view.id)),
-        )
-        for view in group.views
-    ]
-
-
-def _adjustment_facts(found: Adjustment | None) -> list[Any] | None:
-    if isinstance(found, CoefficientMap):
-        return [Path(found.container).name, found.group, found.dataset]
-    return None if found is None else [found.factor, found.offset]

@@ -1,4 +1,4 @@
-"""Content-based weights: the local contrast of a view, ``W = G2 * (I - G1 * I)^2 / 2048`` (reference 3.7).
+"""Content-based weights: the local contrast of a view, ``W = G2 * (I - G1 * I)^2 / 2048``, as BigStitcher has them.
 
 A Gaussian of many pixels is smooth: its values on a coarse grid say all there is to say. So the two Gaussians work on
 *nodes*, a grid over the pixels of a level whose first and last node are the first and the last pixel::

@@ -121,8 +121,8 @@ def block_mean(pixels: NDArray[Any], factors: tuple[int, int, int], out_shape: t
 
     Notes
     -----
-    BigStitcher reference 5.4: separable along x, then y, then z, in float32 (uint32 in float64); sums in order, times
-    1/n.
+    Separable along x, then y, then z, as BigStitcher averages its levels, in float32 (uint32 in float64); sums in
+    order, times 1/n.
     """
     if any(f < 1 or (m - 1) * f >= n for m, f, n in zip(out_shape, factors, pixels.shape, strict=True)):
         raise ValueError(f"{pixels.shape} pixels do not fill {out_shape} blocks of {factors}")

@@ -37,7 +37,7 @@ LEAST_WEIGHT = np.float32(1e-30)  # exact numerics: where only zero-weight borde
 
 
 def cosine_knots() -> NDArray[np.float32]:
-    """BigStitcher's 31 knots of the cosine, the last one doubled (reference 3.5)."""
+    """BigStitcher's 31 knots of the cosine, the last one doubled (its class `Blending.Lookup`)."""
     t = np.minimum(np.arange(32), 30) / 30
     return ((np.cos((1 - t) * np.pi) + 1) / 2).astype(np.float32)
 
@@ -95,7 +95,7 @@ def fuse_block(
 
     Notes
     -----
-    BigStitcher reference 3.2, 3.3, 3.5, 3.6, 3.7, 3.8. Coordinates and sums are float64, weights float32, values
+    The formulas are those of BigStitcher's `BlkAffineFusion`; coordinates and sums are float64, weights float32, values
     `value_dtype`.
     """
     first = np.asarray(origin, dtype=np.int64)

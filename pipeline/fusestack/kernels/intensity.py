@@ -1,4 +1,4 @@
-"""Linear correction of the intensities of a view: ``I' = a I + b``, both from a coarse grid (reference 3.9)."""
+"""Linear correction of the intensities of a view: ``I' = a I + b``, both from a coarse grid."""
 
 from __future__ import annotations
 

@@ -1,12 +1,10 @@
-"""The one way kernels are compiled.
-
-The cache on disk looks at the time of change of one file only: a jitted function calls no jitted function of another
-module, or an edit there would go unnoticed.
-"""
+"""The one way kernels are compiled."""
 
 from __future__ import annotations
 
-from functools import partial
+import functools
+import hashlib
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 if TYPE_CHECKING:
@@ -23,9 +21,10 @@ def njit(function: Function) -> Function:
     import numba
 
     compiled: Any
+    function.__qualname__ = f"{function.__qualname__}-{_stamp()}"
     try:
         compiled = numba.njit(nogil=True, error_model="numpy", cache=True)(function)
-        compiled._cache.load_overload = partial(_load, compiled._cache)
+        compiled._cache.load_overload = functools.partial(_load, compiled._cache)
     except RuntimeError:  # numba: "no locator available"
         compiled = numba.njit(nogil=True, error_model="numpy")(function)
     return cast("Function", compiled)
@@ -41,3 +40,11 @@ def _load(cache: Any, signature: Any, context: Any) -> Any:
     rtsys.initialize(context)  # what machine code calls to allocate
     with cache._guard_against_spurious_io_errors():
         return cache._load_overload(signature, context)
+
+
+@functools.cache
+def _stamp() -> str:
+    """Size and time of change of all kernels: numba's cache looks at one file, but kernels call those of others."""
+    found = [(path.name, path.stat()) for path in sorted(Path(__file__).parent.glob("*.py"))]
+    facts = repr([(name, stat.st_size, stat.st_mtime_ns) for name, stat in found])
+    return hashlib.sha256(facts.encode()).hexdigest()[:12]

@@ -24,7 +24,8 @@ def mask_block(views: NDArray[np.void], origin: ArrayLike, out: NDArray[Any], va
 
     Notes
     -----
-    BigStitcher reference 3.10. Coordinates are computed in the order of operations of the fusion kernel.
+    As BigStitcher-Spark's `GenerateComputeBlockMasks`. Coordinates are computed in the order of operations of the
+    fusion kernel.
     """
     z, y, x = (
         start + np.arange(count, dtype=np.float64) for start, count in zip(_ints(origin), out.shape, strict=True)

@@ -91,7 +91,7 @@ class NodeAxis:
 
 @functools.lru_cache(maxsize=256)
 def half_kernel(sigma: float) -> tuple[float, ...]:
-    """Gaussian from its centre to one side, its end smoothed to zero, normalised (reference 3.7)."""
+    """Gaussian from its centre to one side, its end smoothed to zero, normalised (ImgLib2's `Gauss3`)."""
     length = max(2, int(3 * sigma + 0.5) + 1)
     x = np.arange(length, dtype=np.float64)
     kernel = np.exp(-(x**2) / (2 * sigma * sigma))

@@ -2,10 +2,8 @@
 
 Every coordinate comes from the global output index in one order of operations, ``l = ((Bz z + By y) + t) + Bx x``,
 and every pixel is computed by itself: the bytes do not depend on the block a pixel belongs to. Views whose axes follow
-those of the output (translation, scale, mirror) take places and weights from one table per axis; the others gather the
-eight neighbours. Both interpolate along z, then y, then x, and multiply weights in that order: they agree to the bit.
-
-The loops are short and touch few arrays, because that is what LLVM vectorises without proof that arrays do not overlap.
+those of the output (translation, scale, mirror) take places and weights from one table per axis. Weights are multiplied
+along z, then y, then x.
 """
 
 from __future__ import annotations
@@ -15,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from fusestack.kernels.jit import njit
+from fusestack.kernels.sampling import general_row, separable_row
 
-_ZERO, _ONE, _KNOTS, _NOWHERE = np.float32(0), np.float32(1), np.float32(30), np.uint32(0)
+_ZERO, _ONE, _KNOTS = np.float32(0), np.float32(1), np.float32(30)
 _TIE = 1e-6  # far below a pixel for views of any size
 _LINEAR = (0.0, 1.0)  # sampling: added to a place, factor of its fraction
 AVERAGE, GREATEST, FIRST, LAST, HEAVIEST, DEEPEST = range(6)
@@ -52,7 +51,7 @@ def _clip(constant: Any, step: Any, low: Any, high: Any, start: Any, stop: Any) 
 
 @njit
 def _cosine(t: Any) -> Any:
-    """Weight at distance `t` from a border, in units of the range: 0 at 0, 1 from 1 on; float32 (reference 3.5)."""
+    """Weight at distance `t` from a border, in units of the range: ``(1 - cos(pi t)) / 2``, 1 from 1 on; float32."""
     t = min(max(t, _ZERO), _ONE)
     q = t * t
     sine = t * (_SINE[0] + q * (_SINE[1] + q * (_SINE[2] + q * (_SINE[3] + q * _SINE[4]))))
@@ -74,10 +73,14 @@ def _fade(view: Any, axis: Any, constant: Any, step: Any, x: Any, knots: Any, we
     ends = constant + step * x, constant + step * (x + weight.size - 1)
     if min(min(ends) - low, high - max(ends)) * scale >= 1:
         return
-    for k in range(weight.size):
-        place = constant + step * np.float64(x + k)
-        t = np.float32(min(place - low, high - place) * scale)
-        weight[k] *= _look_up(t, knots) if knots.size > 0 else _cosine(t)
+    if knots.size > 0:
+        for k in range(weight.size):
+            place = constant + step * np.float64(x + k)
+            weight[k] *= _look_up(np.float32(min(place - low, high - place) * scale), knots)
+    else:  # a loop of its own vectorises
+        for k in range(weight.size):
+            place = constant + step * np.float64(x + k)
+            weight[k] *= _cosine(np.float32(min(place - low, high - place) * scale))
 
 
 @njit
@@ -104,47 +107,12 @@ def _tabulate(view: Any, axis: Any, origin: Any, sampling: Any, knots: Any, inde
 
 
 @njit
-def _mix_rows(r00: Any, r10: Any, r01: Any, r11: Any, rest_z: Any, rest_y: Any, row: Any) -> None:
-    """Interpolate between four rows of pixels, along z and then along y."""
-    kind = row.dtype.type
-    for k in range(row.size):
-        a, b = kind(r00[k]), kind(r01[k])
-        a += rest_z * (kind(r10[k]) - a)
-        b += rest_z * (kind(r11[k]) - b)
-        row[k] = a + rest_y * (b - a)
-
-
-@njit
-def _stretch(row: Any, left: Any, index: Any, rest: Any, value: Any) -> None:
-    """Interpolate along x at tabulated places in a row that starts at pixel `left`."""
-    for k in range(value.size):
-        i = np.uint32(index[k] - left)
-        a = row[i]
-        b = row[i + np.uint32(rest[k] > 0)]
-        value[k] = a + rest[k] * (b - a)
-
-
-@njit
-def _separable_row(
-    source: Any, shape: Any, rows: Any, rests: Any, index: Any, rest: Any, lines: Any, value: Any
-) -> None:
-    """Values of a row of a separable view: mix its four rows of pixels, then interpolate along x."""
-    left = min(index[0], index[-1])
-    count = min(max(index[0], index[-1]) + 2, shape[2]) - left
-    first = (rows[0] * shape[1] + rows[1]) * shape[2] + left
-    plane = shape[1] * shape[2] if rests[0] > 0 else 0
-    next_row = shape[2] if rests[1] > 0 else 0
-    row = lines[4, :count]
-    _mix_rows(
-        source[first : first + count],
-        source[first + plane : first + plane + count],
-        source[first + next_row : first + next_row + count],
-        source[first + plane + next_row : first + plane + next_row + count],
-        rests[0],
-        rests[1],
-        row,
-    )
-    _stretch(row, left, index, rest, value)
+def _is_steady(index: Any, rest: Any) -> Any:
+    """Whether tabulated places go on by one pixel each, and need the next pixel all or none."""
+    breaks = 0
+    for k in range(1, index.size):
+        breaks += index[k] - index[k - 1] != 1 or (rest[k] > 0) != (rest[0] > 0)
+    return breaks == 0
 
 
 @njit
@@ -165,76 +133,6 @@ def _covered(view: Any, constants: Any, origin: Any, length: Any) -> Any:
         step = view["affine"][axis, 2]
         start, stop = _clip(constants[axis], step, view["low"][axis], view["high"][axis], start, stop)
     return start - origin, stop - origin
-
-
-@njit
-def _locate(
-    view: Any, constants: Any, x: Any, sampling: Any, index: Any, rest_z: Any, rest_y: Any, rest_x: Any
-) -> None:
-    """Fill a row of a general view that starts at `x`: pixel in the source box, fractions."""
-    half, keep = sampling
-    cz, cy, cx = constants
-    sz, sy, sx = view["affine"][0, 2], view["affine"][1, 2], view["affine"][2, 2]
-    size, first, shape = view["size"], view["start"], view["shape"]
-    high_z, high_y, high_x = size[0] - 1 + half, size[1] - 1 + half, size[2] - 1 + half
-    rows, columns = shape[1], shape[2]
-    origin = (first[0] * rows + first[1]) * columns + first[2]
-    for k in range(index.size):
-        at = np.float64(x + k)
-        lz = min(max((cz + sz * at) + half, 0.0), high_z)
-        ly = min(max((cy + sy * at) + half, 0.0), high_y)
-        lx = min(max((cx + sx * at) + half, 0.0), high_x)
-        iz, iy, ix = np.int32(lz), np.int32(ly), np.int32(lx)
-        index[k] = (iz * rows + iy) * columns + ix - origin
-        rest_z[k] = keep * (lz - iz)
-        rest_y[k] = keep * (ly - iy)
-        rest_x[k] = keep * (lx - ix)
-
-
-@njit
-def _gather(source: Any, shape: Any, index: Any, rest_z: Any, rest_y: Any, rest_x: Any, corners: Any) -> None:
-    """Collect the eight neighbours of each pixel of a row, x fastest, z slowest; no step where the fraction is 0."""
-    next_row, plane = np.uint32(shape[2]), np.uint32(shape[1] * shape[2])
-    for k in range(index.size):
-        dz = plane if rest_z[k] > 0 else _NOWHERE
-        dy = next_row if rest_y[k] > 0 else _NOWHERE
-        dx = np.uint32(rest_x[k] > 0)
-        i = np.uint32(index[k])
-        corners[0, k] = source[i]
-        corners[1, k] = source[i + dx]
-        corners[2, k] = source[i + dy]
-        corners[3, k] = source[i + dy + dx]
-        i += dz
-        corners[4, k] = source[i]
-        corners[5, k] = source[i + dx]
-        corners[6, k] = source[i + dy]
-        corners[7, k] = source[i + dy + dx]
-
-
-@njit
-def _mix_corners(c00: Any, c10: Any, c01: Any, c11: Any, rest_z: Any, rest_y: Any, row: Any) -> None:
-    """As `_mix_rows`, with fractions that differ from pixel to pixel."""
-    kind = row.dtype.type
-    for k in range(row.size):
-        a, b = kind(c00[k]), kind(c01[k])
-        a += rest_z[k] * (kind(c10[k]) - a)
-        b += rest_z[k] * (kind(c11[k]) - b)
-        row[k] = a + rest_y[k] * (b - a)
-
-
-@njit
-def _general_row(
-    source: Any, view: Any, constants: Any, x: Any, sampling: Any, index: Any, corners: Any, lines: Any, value: Any
-) -> None:
-    """Values of a row of a view with any affine."""
-    n = value.size
-    rest_z, rest_y, rest_x, near, far = lines[1, :n], lines[2, :n], lines[3, :n], lines[4, :n], lines[5, :n]
-    _locate(view, constants, x, sampling, index[:n], rest_z, rest_y, rest_x)
-    _gather(source, view["shape"], index[:n], rest_z, rest_y, rest_x, corners)  # sliced along x it would not vectorise
-    _mix_corners(corners[0], corners[4], corners[2], corners[6], rest_z, rest_y, near)
-    _mix_corners(corners[1], corners[5], corners[3], corners[7], rest_z, rest_y, far)
-    for k in range(n):
-        value[k] = near[k] + rest_x[k] * (far[k] - near[k])
 
 
 @njit
@@ -277,13 +175,22 @@ def _keep(value: Any, key: Any, best: Any, total: Any, total_weight: Any) -> Non
 
 
 @njit
-def _finish(total: Any, total_weight: Any, value: Any, conversion: Any, out: Any) -> None:
-    """Divide and convert to grey values of the output; with limits, add `half`, floor and clamp (reference 3.8)."""
+def _divide(total: Any, total_weight: Any, value: Any) -> None:
+    """Mean of a row; NaN where no view covers."""
     kind = value.dtype.type
+    for k in range(value.size):
+        value[k] = kind(total[k] / total_weight[k])
+
+
+@njit
+def _finish(value: Any, conversion: Any, out: Any) -> None:
+    """Convert to grey values of the output; with limits, add `half`, floor and clamp."""
     fill, minimum, extent, span, base, half, low, high = conversion
+    same = minimum == 0 and extent == 1 and span == 1 and base == 0
     for k in range(out.size):
-        v = (np.float64(kind(total[k] / total_weight[k])) - minimum) / extent * span + base
-        v = v if v == v else fill  # 0 / 0: no view covers
+        v = np.float64(value[k])
+        v = v + 0.0 if same else (v - minimum) / extent * span + base
+        v = v if v == v else fill
         if low < high:
             v = min(max(np.floor(v + half), low), high)
         out[k] = v
@@ -291,12 +198,12 @@ def _finish(total: Any, total_weight: Any, value: Any, conversion: Any, out: Any
 
 @njit
 def _tabulate_views(views: Any, origin: Any, bounds: Any, sampling: Any, knots: Any, rest: Any) -> Any:
-    """Places, weights and covered intervals along all three axes of the separable views; `rest` is filled."""
+    """Places, steadiness, weights and covered intervals of the separable views along all axes; `rest` is filled."""
     length = bounds[3]
     index = np.empty((views.size, length), np.int64)
     fade = np.empty((views.size, length), np.float32)
     cover = np.zeros((views.size, 3, 2), np.int64)
-    separable = np.zeros(views.size, np.bool_)
+    separable, steady = np.zeros(views.size, np.bool_), np.zeros(views.size, np.bool_)
     for v in range(views.size):
         separable[v] = _is_separable(views[v]["affine"])
         if separable[v]:
@@ -305,7 +212,9 @@ def _tabulate_views(views: Any, origin: Any, bounds: Any, sampling: Any, knots: 
                 cover[v, axis] = _tabulate(
                     views[v], axis, origin[axis], sampling, knots, index[v, a:b], rest[v, a:b], fade[v, a:b]
                 )
-    return separable, index, fade, cover
+            a, b = bounds[2] + cover[v, 2, 0], bounds[2] + cover[v, 2, 1]
+            steady[v] = _is_steady(index[v, a:b], rest[v, a:b])
+    return separable, steady, index, fade, cover
 
 
 @njit
@@ -317,10 +226,11 @@ def _sample(
     source = pixels[view["offset"] : view["offset"] + shape[0] * shape[1] * shape[2]]
     if separable:
         z, y, a, b = at
-        _separable_row(source, shape, (index[z], index[y]), (rest[z], rest[y]), index[a:b], rest[a:b], work[2], value)
+        rows, rests = (index[z], index[y]), (rest[z], rest[y])
+        separable_row(source, shape, rows, rests, False, index[a:b], rest[a:b], work[2], value)
     else:
         constants = _row_constants(view["affine"], row[0], row[1])
-        _general_row(source, view, constants, row[2], how, work[0], work[1], work[2], value)
+        general_row(source, view, constants, row[2], how, work[0], work[1], work[2], value)
 
 
 @njit
@@ -345,14 +255,23 @@ def fuse_rows(
     nz, ny, nx = out.shape
     bounds = (0, nz, nz + ny, nz + ny + nx)
     rest, rest_n = np.empty((views.size, bounds[3]), lines.dtype), np.empty((nodes.size, bounds[3]), np.float32)
-    separable, index, fade, cover = _tabulate_views(views, origin, bounds, how, knots, rest)
-    _, index_n, _, _ = _tabulate_views(nodes, origin, bounds, _LINEAR, knots, rest_n)
-    row_index, weight, found = np.empty(nx, np.int32), np.empty(nx, np.float32), np.empty(nx, np.float32)
-    work = row_index, np.empty((8, nx), pixels.dtype), lines
-    work_n = row_index, np.empty((8, nx), np.float32), np.empty((6, lines.shape[1]), np.float32)
+    separable, steady, index, fade, cover = _tabulate_views(views, origin, bounds, how, knots, rest)
+    _, _, index_n, _, _ = _tabulate_views(nodes, origin, bounds, _LINEAR, knots, rest_n)
+    rows_of, weight, found = (
+        (np.empty(nx, np.int32), np.empty(nx, np.int64)),
+        np.empty(nx, np.float32),
+        np.empty(nx, np.float32),
+    )
+    work = rows_of, np.empty((8, nx), pixels.dtype), lines
+    work_n = rows_of, np.empty((8, nx), np.float32), np.empty((6, lines.shape[1]), np.float32)
     total, total_weight, key, best = np.empty(nx), np.empty(nx), np.empty(nx), np.empty(nx)
+    # a weight that is not 0 times a float32, divided by it again in float64, is that float32
+    alone = views.size == 1 and (
+        method not in (AVERAGE, HEAVIEST) or (least > 0 and nodes.size == 0 and lines.itemsize == 4)
+    )
     for z in range(nz):
         for y in range(ny):
+            lines[0] = np.nan
             total[:] = 0.0
             total_weight[:] = 0.0
             best[:] = 0.0 if method == HEAVIEST else -np.inf
@@ -369,16 +288,26 @@ def fuse_rows(
                     continue
                 at = (z, nz + y, bounds[2] + start, bounds[2] + stop)
                 row = (origin[0] + z, origin[1] + y, origin[2] + start)
-                value, factor = lines[0, : stop - start], _ONE
+                value, factor = lines[0, start:stop], _ONE
                 shape = view["shape"]
                 source = pixels[view["offset"] : view["offset"] + shape[0] * shape[1] * shape[2]]
                 if plain:  # in place: a call with so many arrays costs a tenth of the time
                     rows, rests = (index[v, at[0]], index[v, at[1]]), (rest[v, at[0]], rest[v, at[1]])
-                    _separable_row(
-                        source, shape, rows, rests, index[v, at[2] : at[3]], rest[v, at[2] : at[3]], lines, value
+                    separable_row(
+                        source,
+                        shape,
+                        rows,
+                        rests,
+                        steady[v],
+                        index[v, at[2] : at[3]],
+                        rest[v, at[2] : at[3]],
+                        lines,
+                        value,
                     )
                 else:
-                    _general_row(source, view, constants, row[2], how, work[0], work[1], lines, value)
+                    general_row(source, view, constants, row[2], how, work[0], work[1], lines, value)
+                if alone:
+                    continue
                 if plain:
                     factor, weights = fade[v, at[0]] * fade[v, at[1]], fade[v, at[2] : at[3]]
                 else:
@@ -397,4 +326,6 @@ def fuse_rows(
                     keys = key[: value.size]
                     _rank(method, v, view, row, value, factor, weights, keys)
                     _keep(value, keys, best[start:stop], total[start:stop], total_weight[start:stop])
-            _finish(total, total_weight, lines[0], conversion, out[z, y])
+            if not alone:
+                _divide(total, total_weight, lines[0, :nx])
+            _finish(lines[0, :nx], conversion, out[z, y])

@@ -62,7 +62,8 @@ def pack_views(
 
     Notes
     -----
-    BigStitcher reference 3.5 and 3.6. Ramps that overlap meet in the middle by themselves: the nearer border decides.
+    Borders and ramps are those of BigStitcher's classes `Blending` and `Masking`. Ramps that overlap meet in the middle
+    by themselves: the nearer border decides.
     """
     affine = np.asarray(output_to_level, dtype=np.float64).reshape(-1, 3, 4)
     views = np.zeros(len(affine), VIEW)

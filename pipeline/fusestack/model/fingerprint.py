@@ -62,7 +62,10 @@ def facts_of(value: Any) -> Any:
 
 
 def arrays_of(value: Any) -> tuple[StoredArray, ...]:
-    """Stored arrays among the fields of a `Compute`, at any depth, each once."""
+    """Stored arrays among the fields of a `Compute`, at any depth, each once.
+
+    An object with a method ``arrays()`` is asked: tables of many views need not be searched.
+    """
     found: dict[str, StoredArray] = {}
     _collect(value, found)
     return tuple(found.values())
@@ -77,6 +80,8 @@ def _collect(value: Any, found: dict[str, StoredArray]) -> None:
     elif isinstance(value, tuple | list):
         for item in value:
             _collect(item, found)
+    elif callable(asked := getattr(value, "arrays", None)):
+        _collect(asked(), found)
     elif is_dataclass(value):
         for field in fields(value):
             _collect(getattr(value, field.name), found)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from fusestack.fusion.design import Design, FusedImage
+    from fusestack.fusion.design import Design, DesignedImage
     from fusestack.fusion.inputs import Inputs
     from fusestack.fusion.statistics import BlockStatistics
     from fusestack.model.stage import Stage, Target
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 class PlannedFusion:
     """What only fused images have: the views of each block."""
 
-    image: FusedImage
+    image: DesignedImage
     statistics: BlockStatistics
 
 

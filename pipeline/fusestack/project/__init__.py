@@ -6,7 +6,7 @@
 ``xml``          `read_project`: a BigDataViewer or BigStitcher project
 ``elements``     the parts of a project XML as values
 ``loaders``      which pixel source reads the views of an ``ImageLoader``: one row and one function per format
-``placed``       `views_from_placements`: files with their placement, without a project
+``placed``       `project_of_files`: files with their placement, without a project
 ``select``       `select_views`: the views a run is about
 ``pattern``      `parse_integer_pattern`: ``0-6:3,9``
 ``write``        `write_project`: the project XML of fused images

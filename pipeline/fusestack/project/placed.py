@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Placement:
+class PlacedFile:
     """A file and where its pixels are.
 
     Parameters
@@ -47,7 +47,7 @@ class Placement:
     tile: int = 0
 
 
-def views_from_placements(entries: Sequence[Placement], folder: str | Path) -> Project:
+def project_of_files(entries: Sequence[PlacedFile], folder: str | Path) -> Project:
     """Project of files with their placement; opens none of them.
 
     Setups are numbered from 0 in the order in which a combination of channel, illumination, angle and tile appears
@@ -56,7 +56,7 @@ def views_from_placements(entries: Sequence[Placement], folder: str | Path) -> P
 
     Parameters
     ----------
-    entries : sequence of Placement
+    entries : sequence of PlacedFile
     folder : str or Path
         Where relative paths begin.
 
@@ -106,7 +106,7 @@ def _check_affine(pixel_to_world: Affine) -> None:
         raise ValueError(f"{error}; correct its affine") from None
 
 
-def _setup(entry: Placement, number: int) -> Setup:
+def _setup(entry: PlacedFile, number: int) -> Setup:
     return Setup(
         id=number,
         name=Path(entry.path).name.split(".")[0],
@@ -120,7 +120,7 @@ def _setup(entry: Placement, number: int) -> Setup:
     )
 
 
-def _source(entry: Placement, folder: Path) -> SourceRef:
+def _source(entry: PlacedFile, folder: Path) -> SourceRef:
     path = entry.path if is_address(entry.path) else str(folder / entry.path)
     reader = reader_of(path)
     if not is_address(path) and not Path(path).exists():

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fusestack.storage import is_address, open_folder, open_store
+from fusestack.storage.kept import decoded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -89,7 +90,10 @@ class ChunkReader:
                         out[place] = self.fill
                         continue
                     inside = tuple(slice(a - c, b - c) for a, b, c in zip(first, last, chunk_start, strict=True))
-                    out[place] = self._pixels(data)[inside]
+                    ends = zip(chunk_start, self.chunk, stop, self.shape, strict=True)
+                    again = any(c + n > b and b < size for c, n, b, size in ends)
+                    chunk = decoded((self.folder.where, key, chunk_start), data, self._pixels, again=again)
+                    out[place] = chunk[inside]
             except (ValueError, RuntimeError, zlib.error) as error:
                 raise ValueError(f"{self.folder.where}/{key}: {error}") from error
         return out

@@ -1,0 +1,86 @@
+"""Decoded chunks that lie across the border of two blocks: the thread that computes the next block needs them again."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterator
+
+    from numpy.typing import NDArray
+
+    _Entry: TypeAlias = tuple[bytes, NDArray[Any]]
+
+
+class _Kept(threading.local):
+    """Chunks of one thread, the latest last; none where nobody asked to keep any."""
+
+    def __init__(self) -> None:
+        self.limit = 0
+        self.bytes = 0
+        self.entries: OrderedDict[Hashable, _Entry] = OrderedDict()
+
+    def add(self, key: Hashable, entry: _Entry) -> None:
+        self.entries[key] = entry
+        self.bytes += _bytes(entry)
+        while self.bytes > self.limit:
+            self.bytes -= _bytes(self.entries.popitem(last=False)[1])
+
+    def take(self, key: Hashable) -> _Entry | None:
+        entry = self.entries.pop(key, None)
+        if entry is not None:
+            self.bytes -= _bytes(entry)
+        return entry
+
+
+_KEPT = _Kept()
+
+
+def _bytes(entry: _Entry) -> int:
+    return len(entry[0]) + entry[1].nbytes
+
+
+@contextmanager
+def keeping(limit: int) -> Iterator[None]:
+    """Keep up to `limit` bytes of chunks that this thread decodes, until it computes something else.
+
+    Parameters
+    ----------
+    limit : int
+        Bytes, encoded and decoded.
+    """
+    before, _KEPT.limit = _KEPT.limit, limit
+    try:
+        yield
+    finally:
+        _KEPT.limit = before
+
+
+def decoded(key: Hashable, data: bytes, decode: Callable[[bytes], NDArray[Any]], *, again: bool) -> NDArray[Any]:
+    """Pixels of a chunk, decoded unless they are kept.
+
+    Parameters
+    ----------
+    key : hashable
+        Names the chunk. It is the bytes that decide: a chunk that was written anew is decoded anew.
+    data : bytes
+    decode : callable
+        Bytes to pixels.
+    again : bool
+        Whether the next block may need them.
+
+    Returns
+    -------
+    array
+        Not to be written to.
+    """
+    if not _KEPT.limit:
+        return decode(data)
+    entry = _KEPT.take(key)
+    pixels = entry[1] if entry is not None and entry[0] == data else decode(data)
+    if again:
+        _KEPT.add(key, (data, pixels))
+    return pixels
