@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -137,14 +138,14 @@ class WrittenImage(Compute):
     pages: int = 1
 
     def __call__(self, box: Box) -> NDArray[Any]:
-        """Compute a region."""
+        """Compute a region, some rows at a time: blocks of an output may be larger than those of the cache."""
         out = np.empty(box.shape, self.dtype)
         region = Region.of(box)
-        for t in range(box.start[0], box.stop[0]):
-            for z in range(box.start[2], box.stop[2]):
-                for c in range(box.start[1], box.stop[1]):
-                    plane = self._plane(t, c, z, region)
-                    out[t - box.start[0], c - box.start[1], z - box.start[2]] = plane
+        for t, c, z in itertools.product(*(range(a, b) for a, b in zip(box.start[:3], box.stop[:3], strict=True))):
+            plane = out[t - box.start[0], c - box.start[1], z - box.start[2]]
+            for top in range(region.top, region.bottom, blocks.BLOCK):
+                part = Region(top, min(top + blocks.BLOCK, region.bottom), region.left, region.right)
+                plane[part.within(region)] = self._plane(t, c, z, part)
         return out
 
     def _plane(self, t: int, c: int, z: int, region: Region) -> NDArray[Any]:
@@ -168,8 +169,9 @@ class WrittenImage(Compute):
         return dict.fromkeys(self.pictures, (Along(), None, None, Along(), Along()))
 
     def peak_bytes(self, block: tuple[int, ...]) -> int:
-        """Memory of a block: planes of a picture, numbers, and what is written."""
-        return 8 * 4 * block[3] * block[4]
+        """Memory of a block: what is written, also encoded, and for some rows planes of a picture and numbers."""
+        written = 2.5 * np.dtype(self.dtype).itemsize * math.prod(block)
+        return int(written) + 8 * blocks.BYTES * min(blocks.BLOCK, block[3]) * block[4]
 
 
 def _in_type(values: Plane, ends: tuple[float, float], dtype: np.dtype[Any]) -> NDArray[Any]:
