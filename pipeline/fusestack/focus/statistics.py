@@ -208,7 +208,7 @@ class Extremes(BandStatistic):
 class Histogram(BandStatistic):
     """Counts of the stretched maximum over the slices, in 256 bins, of which masks are equalised (imfuse's clut)."""
 
-    NUMBERS = kernels.levels.BINS
+    NUMBERS = 256
 
     array: StoredArray
     bands: Bands
