@@ -122,6 +122,18 @@ def test_reads_are_declared(name: str, tmp_path: Path, reads: list[Read], monkey
     watch(planned(slices(tmp_path / "in", SHAPE), tmp_path, OPAQUE[name]), reads)
 
 
+def test_reads_of_tiles_are_declared(tmp_path: Path, reads: list[Read], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A plane of several tiles of a low pass, each block of which needs those around it."""
+    cut(monkeypatch, 512, 256)
+    monkeypatch.setattr(lowpass, "WHOLE_PIXELS", 0)
+    plan = planned(slices(tmp_path / "in", (2100, 40)), tmp_path, "--fft=r40 --maskfft --maskblur=s1")
+    watch(plan, reads)
+    masks = next(stage for stage in plan.stages if stage.name == "masks/fft")
+    for array, (*_, y, _x) in masks.compute.reaches().items():
+        assert y is not None
+        assert y.span(0, 512, array.shape[3])[1] < array.shape[3], "not all of it"
+
+
 @pytest.mark.parametrize("focus", [{}, {"reference_channel": 1, "axis": "y", "reverse": True}])
 def test_reads_of_volumes_are_declared(
     focus: dict[str, Any], tmp_path: Path, reads: list[Read], monkeypatch: pytest.MonkeyPatch

@@ -52,6 +52,10 @@ class BlockFunction(Protocol):
         """Pixels around a pixel that decide about it; None is the whole plane."""
         ...
 
+    def __call__(self, *arrays: Any, **_: Any) -> Planes:
+        """Planes of the region of some arrays and a `Place`."""
+        ...
+
 
 @dataclass(frozen=True)
 class BlockWise(Compute):
@@ -69,7 +73,7 @@ class BlockWise(Compute):
     """Whether each plane is made by itself."""
 
     size: tuple[int, int, int]
-    function: Any
+    function: BlockFunction
 
     def read(self, t: int, m: int, k: int, region: Region) -> tuple[Any, ...]:
         """Read what the function needs of a region; an iterator where slices are used one after the other."""

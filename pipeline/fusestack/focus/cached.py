@@ -64,4 +64,4 @@ class CachedStages:
                     f"focus.statistics.use: the file has no statistics of '{label}' for timepoint and channel "
                     f"{place}; save them again with a stack like this one"
                 )
-        return KnownStatistic.from_mapping(found)
+        return KnownStatistic(tuple((place, tuple(map(float, found[place]))) for place in sorted(found)))

@@ -110,8 +110,8 @@ class Reduce(Compute):
             for k in range(box.start[2], box.stop[2]):
                 read = functools.partial(self.source.read, t, box.start[1] // box.shape[1], k)
                 planes = _edged(read, wanted, self.plane)
-                blocks = planes.reshape(len(planes), small.shape[0], REDUCTION, small.shape[1], REDUCTION)
-                rows = blocks[:, :, 0] + blocks[:, :, 1] + blocks[:, :, 2] + blocks[:, :, 3]
+                cells = planes.reshape(len(planes), small.shape[0], REDUCTION, small.shape[1], REDUCTION)
+                rows = cells[:, :, 0] + cells[:, :, 1] + cells[:, :, 2] + cells[:, :, 3]
                 total = rows[..., 0] + rows[..., 1] + rows[..., 2] + rows[..., 3]
                 out[t - box.start[0], :, k - box.start[2]] = total / np.float32(REDUCTION**2)
         return out

@@ -18,8 +18,6 @@ from fusestack.model.geometry import Box
 from fusestack.model.stage import Along, Compute
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from numpy.typing import NDArray
 
     from fusestack.focus.slices import SliceArray
@@ -68,22 +66,13 @@ def united(entries: Numbers, how: str) -> Numbers:
 
 @dataclass(frozen=True)
 class KnownStatistic:
-    """A statistic that is known: numbers by timepoint and channel."""
+    """A statistic that is known: numbers by ``"t c"``, timepoint and channel."""
 
-    known: tuple[tuple[tuple[int, int], tuple[float, ...]], ...]
-
-    @staticmethod
-    def from_mapping(known: Mapping[str, list[float]]) -> KnownStatistic:
-        """From a file: keys ``"t c"``."""
-        items = []
-        for key, numbers in known.items():
-            t, c = (int(word) for word in key.split())
-            items.append(((t, c), tuple(float(v) for v in numbers)))
-        return KnownStatistic(tuple(sorted(items)))
+    known: tuple[tuple[str, tuple[float, ...]], ...]
 
     def of(self, t: int, c: int) -> Numbers:
         """See `Statistic.of`."""
-        return np.array(dict(self.known)[t, c])
+        return np.array(dict(self.known)[f"{t} {c}"])
 
 
 def known_statistics(path: str) -> dict[str, Any]:
@@ -219,7 +208,7 @@ class Extremes(BandStatistic):
 class Histogram(BandStatistic):
     """Counts of the stretched maximum over the slices, in 256 bins, of which masks are equalised (imfuse's clut)."""
 
-    NUMBERS = kernels.levels.BINS
+    NUMBERS = 256
 
     array: StoredArray
     bands: Bands
