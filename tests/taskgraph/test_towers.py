@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 import tempfile
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,7 +23,7 @@ from fusestack.taskgraph.clusters import Threads
 from fusestack.taskgraph.job import Todo, build_graph
 from fusestack.taskgraph.ledger import ledger_of
 from fusestack.taskgraph.rounds import run_units
-from fusestack.taskgraph.tasks import PARTS
+from fusestack.taskgraph.tasks import PARTS, run_batch
 from fusestack.writers.ome_zarr import OmeZarrWriter
 from tests.small import config, tree
 
@@ -176,3 +178,29 @@ def test_ledgers_of_all_levels_are_complete_and_merged(tmp_path: Path) -> None:
     for stage in fusestack.plan(run).images[0].stages:
         assert ledger_of(stage).complete
         assert [path.name for path in Path(ledger_of(stage).path).iterdir()] == ["all"]
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_a_task_of_several_levels_needs_no_more_memory_than_is_declared(dtype: str, tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (96, 260, 330)).astype(dtype)
+    tifffile.imwrite(tmp_path / "tile.tif", pixels, photometric="minisblack")
+    run = {
+        "version": 1,
+        "input": {"views": [{"path": str(tmp_path / "tile.tif"), "translation": {"x": 0.4, "y": 0, "z": 0}}]},
+        "output": {"path": str(tmp_path / "fused.ome.zarr"), "chunks": 64, "shards": 128, "pyramid": [1, 2, 4]},
+    }
+    (unit,) = units_of(fusestack.plan(run))
+    (tower,) = batches.towers(unit.stages, workers=0, memory=2**40)
+    assert len(tower.stages) == 3
+    unit.begin()
+    for stage in tower.stages:
+        stage.compute.warm_up()
+    run_batch(tower, [0], "a", "0", 0)  # what is loaded once
+    unit.begin(force=True)
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    assert run_batch(tower, range(tower.top.grid.count), "b", "0", 0).complete
+    peak = tracemalloc.get_traced_memory()[1] - before
+    tracemalloc.stop()
+    assert peak <= batches.tower_bytes(tower.stages)
+    assert peak > batches.tower_bytes(tower.stages[1:]) / 10

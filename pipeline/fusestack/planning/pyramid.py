@@ -134,9 +134,9 @@ class BlockMean(Reduction):
         kernels.downsample.warm_up(self.below.dtype)
 
     def peak_bytes(self, block: tuple[int, ...]) -> int:
-        """Memory that a block needs: output and its encoded copy, and one slab of the level below, decoded."""
+        """Memory that a block needs: output and its encoded copy, one slab of it and of the level below, decoded."""
         itemsize = self.below.target.image.itemsize
         pixels = int(np.prod(block[2:]))
         planes = min(self.slab, block[2])
-        slab = pixels // max(1, block[2]) * planes * int(np.prod(self.factors))
-        return int((2.5 * pixels + 2 * slab) * itemsize)
+        part = pixels // max(1, block[2]) * planes
+        return int((2.5 * pixels + part + 2 * part * int(np.prod(self.factors))) * itemsize)

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fusestack.model.errors import ConfigError
-from fusestack.model.grid import Grid
 from fusestack.model.image import Channel, Codec, ImageSpec, Level
-from fusestack.model.stage import Stage, Target
+from fusestack.model.stage import Target
 from fusestack.writers import WRITERS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fusestack.model.stage import Compute
-    from fusestack.planning.resources import Resources
 
 DATA = "data.ome.zarr"
 _CHUNK = 256
@@ -77,28 +73,3 @@ def entries(shape: tuple[int, ...]) -> Level:
     """Cut a table [t, c, 1, entry, number] into files: an entry each, or several where there are very many."""
     one = (1, 1, 1, -(-shape[3] // _TABLE_FILES), shape[-1])
     return Level((1, 1, 1), shape, one, None, one)
-
-
-def stored_stage(
-    name: str,
-    target: Target,
-    compute: Compute,
-    fingerprint: str,
-    peak: int,
-    needs: tuple[str, ...],
-    resources: Resources,
-) -> Stage:
-    """A stage that writes to the cache.
-
-    Raises
-    ------
-    ConfigError
-        If a block does not fit the memory of a worker.
-    """
-    level = target.image.levels[0]
-    if peak > resources.block_bytes:
-        raise ConfigError(
-            f"a block of stage {name} needs {peak / 2**20:,.0f} MiB, a worker has "
-            f"{resources.block_bytes / 2**20:,.0f} MiB: raise execution.memory, or lower execution.workers"
-        )
-    return Stage(name, Grid(level.shape, level.block), compute, target, fingerprint, peak, needs)
