@@ -6,6 +6,7 @@ import json
 import re
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,9 @@ from fusestack.model.errors import InputError, OutputError
 from fusestack.running import lock
 from fusestack.running.lock import is_locked, output_lock
 from fusestack.storage import open_store, store
-from fusestack.taskgraph.ledger import Ledger
+from fusestack.taskgraph.ledger import Ticks, ledger_of
 from tests.small import config, tree
+from tests.taskgraph.toys import toy_stage
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")  # of moto and boto
 Objects = Callable[[str], dict[str, bytes]]
@@ -95,16 +97,19 @@ def test_a_run_that_stopped_is_continued(client: Any, bucket: str, objects: Obje
     assert objects("fused.ome.zarr/") == whole
 
 
-def test_a_ledger_of_many_records_becomes_one_object(bucket: str, objects: Objects, client: Any) -> None:
-    with Ledger(f"s3://{bucket}/work/ledger/fuse.txt", 100) as ledger:
-        for block in range(0, 100, 7):
-            ledger.record([block])
-        assert len(objects("work/ledger/")) == 15
+def test_a_ledger_of_many_tasks_becomes_one_object(bucket: str, objects: Objects, client: Any, tmp_path: Path) -> None:
+    stage = toy_stage(tmp_path, 100)
+    stage = replace(stage, target=replace(stage.target, work=f"s3://{bucket}/work"))
+    for block in range(0, 100, 7):
+        ticks = Ticks(stage, str(block))
+        ticks.add(block)
+        ticks.flush()
+    assert len(objects("work/ledger/")) == 15
+    ledger_of(stage).merge()
     assert len(objects("work/ledger/")) == 1
-    again = Ledger(f"s3://{bucket}/work/ledger/fuse.txt", 100)
-    assert np.flatnonzero(again.done).tolist() == list(range(0, 100, 7))
-    again.record([1])
-    assert Ledger(f"s3://{bucket}/work/ledger/fuse.txt", 100).finished == 16
+    assert np.flatnonzero(ledger_of(stage).done).tolist() == list(range(0, 100, 7))
+    assert 7 in Ticks(stage, "7")
+    assert 8 not in Ticks(stage, "7")
 
 
 def test_a_second_run_refuses_and_a_dead_one_is_replaced(

@@ -33,7 +33,7 @@ def array_of(folder: Path, *, shards: bool) -> tuple[Any, ChunkReader]:
     more: dict[str, Any] = {"shards": (40, 40)} if shards else {}
     array = zarr.create_array(folder / "a.zarr", shape=(40, 80), chunks=(20, 20), dtype="u2", **more)
     array[:] = np.arange(3200).reshape(40, 80)
-    reader = chunk_reader(zarr.open_array(folder / "a.zarr", mode="r"), str(folder / "a.zarr"))
+    reader = chunk_reader(str(folder / "a.zarr"))
     assert reader is not None
     return array, reader
 

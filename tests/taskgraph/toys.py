@@ -18,7 +18,7 @@ from fusestack.model.grid import Grid
 from fusestack.model.image import Codec, ImageSpec, Level
 from fusestack.model.stage import Compute, Stage, Target
 from fusestack.taskgraph.clusters import Backend
-from fusestack.taskgraph.events import Event
+from fusestack.taskgraph.events import Event, Listener
 from fusestack.taskgraph.job import Ended, Unit
 from fusestack.taskgraph.rounds import StageOutcome, run_units
 
@@ -111,10 +111,16 @@ def end(work: str) -> str:
 
 
 def drive(
-    stages: list[Stage], backend: Backend, retries: int = 3, memory: int = 2**40
+    stages: list[Stage], backend: Backend, retries: int = 3, memory: int = 2**40, listener: Listener | None = None
 ) -> tuple[dict[str, StageOutcome], list[Event], list[Ended]]:
     """Run some stages to their end; outcomes by their names."""
     events: list[Event] = []
     units = [toy_unit(stage) for stage in stages]
-    ended, found = run_units(units, backend, memory=memory, retries=retries, listener=events.append)
+
+    def listen(event: Event) -> None:
+        events.append(event)
+        if listener is not None:
+            listener(event)
+
+    ended, found = run_units(units, backend, memory=memory, retries=retries, listener=listen)
     return {stage.name: found[stage.key] for stage in stages}, events, ended

@@ -6,6 +6,7 @@ import errno
 import os
 import shutil
 import uuid
+from contextlib import suppress
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 if TYPE_CHECKING:
@@ -141,10 +142,10 @@ class LocalFolder:
     def delete_tree(self, key: str) -> None:
         """Delete a file or a folder and everything in it."""
         path = self.root / key
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
+        while path.is_dir() and not path.is_symlink():
+            with suppress(FileNotFoundError):  # somebody else deletes it, too
+                shutil.rmtree(path)
+        path.unlink(missing_ok=True)
 
     def identity(self, key: str) -> str | None:
         """Size and time of change of a file; None if it does not exist."""

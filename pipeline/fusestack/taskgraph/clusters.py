@@ -144,7 +144,7 @@ class Cluster:
             If the scheduler is lost, or has had no worker for ten minutes.
         """
         from distributed import as_completed
-        from distributed.client import ClosedClientError
+        from distributed.client import CancelledError, ClosedClientError
 
         keys = [*graph.batches, *graph.ends]
         try:
@@ -159,13 +159,16 @@ class Cluster:
                 self._look_after_cluster()
                 time.sleep(_POLL_SECONDS)
             future, result = next(finished)
-            left -= 1
             key = names[future.key]
-            if future.status == "finished":
+            if isinstance(result, CancelledError):  # every task is, where the scheduler is gone
+                raise BlockError(_LOST if "connection-lost" in str(result) else _CANCELLED)
+            if future.status == "pending":  # it was lost with its worker before it came, and is made again
+                finished.add(future)
+                continue
+            left -= 1
+            if future.status != "error":
                 take(key, result)
                 continue
-            if future.status != "error":  # cancelled: every task is, where the scheduler is gone
-                raise BlockError(_LOST if "connection-lost" in str(result) else _CANCELLED)
             # with raise_errors=False a failed future yields (type, exception, traceback)
             cause = result[1] if isinstance(result, tuple) else RuntimeError(str(result))
             culprit = getattr(cause, "task", key)
