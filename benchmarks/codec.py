@@ -25,6 +25,7 @@ from numcodecs import Blosc, blosc
 
 import fusestack
 from fusestack import kernels
+from fusestack.running.inspection import inspect
 from fusestack.running.units import units_of
 from fusestack.taskgraph.clusters import Threads
 from fusestack.taskgraph.rounds import run_units
@@ -120,7 +121,7 @@ def fuse(stage: Any) -> tuple[float, float]:
 
 def graph(plan: Any) -> tuple[float, float]:
     """Run the graph of a plan from nothing, with all levels."""
-    units = units_of(plan, force=True)
+    units = units_of(plan, inspect(plan, force=True), force=True)
     for unit in units:
         unit.begin(force=True)
     start, busy = time.perf_counter(), time.process_time()

@@ -113,8 +113,7 @@ def run(
         planned = config
     else:
         loaded = _loaded(config, overrides)
-        if client is None and "scheduler" not in loaded.config.execution.model_fields_set:
-            client = _active_client()
+        client = client or _client_of(loaded)
         planned = make_plan(loaded, client)
     report = run_plan(planned, force=force, listener=listener, client=client)
     if not report.reused_all or identity_of(report_path(planned)) is None:
@@ -125,7 +124,8 @@ def run(
 def graph(config: str | Path | Mapping[str, Any] | Plan, overrides: Sequence[str] = ()) -> Job:
     """What a configuration asks for as one dask collection: a layer a stage, a task a batch of blocks.
 
-    Reads metadata only and writes nothing until it is computed, by any dask scheduler. Its graph is what is missing
+    Reads metadata only and writes nothing until it is computed, by any dask scheduler. Tasks are cut for the
+    workers and the memory of the active client, or else as the configuration says. The graph is what is missing
     now; see `fusestack.taskgraph.collection.Job` for what it does not do and `run` does.
 
     Parameters
@@ -150,10 +150,14 @@ def graph(config: str | Path | Mapping[str, Any] | Plan, overrides: Sequence[str
     >>> job = fusestack.graph("fuse.yaml")  # doctest: +SKIP
     >>> dask.compute(job, my_own_delayed, scheduler="threads")  # doctest: +SKIP
     """
+    from fusestack.planner import make_plan
     from fusestack.planning.plan import Plan
     from fusestack.running.jobs import job_of_plan
 
-    return job_of_plan(config if isinstance(config, Plan) else plan(config, overrides))
+    if isinstance(config, Plan):
+        return job_of_plan(config)
+    loaded = _loaded(config, overrides)
+    return job_of_plan(make_plan(loaded, _client_of(loaded)))
 
 
 def fuse(project: Project | str | Path | Sequence[View], **options: Any) -> xarray.DataArray:
@@ -354,11 +358,11 @@ def design(project: Project | str | Path | Sequence[View], **options: Any) -> De
     return found.images[0]
 
 
-def _active_client() -> Client | None:
-    """Client that dask would use by default."""
+def _client_of(loaded: LoadedConfig) -> Client | None:
+    """Client that dask would use by default, unless the configuration names a scheduler."""
     import sys
 
-    if "distributed" not in sys.modules:
+    if "distributed" not in sys.modules or "scheduler" in loaded.config.execution.model_fields_set:
         return None
     from distributed import default_client
 

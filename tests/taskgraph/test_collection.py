@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,10 @@ from dask.base import is_dask_collection
 import fusestack
 from fusestack.model.errors import BlockError, OutputError
 from fusestack.sources.tiff import TiffSource
+from fusestack.writers.ome_zarr import OmeZarrWriter
+from tests.focus.stacks import config as stack_config
+from tests.focus.stacks import scene
+from tests.focus.stacks import write as write_slices
 from tests.small import config, tree
 
 
@@ -30,7 +35,7 @@ def client() -> Iterator[Any]:
     from distributed import Client, LocalCluster
 
     with (
-        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0") as cluster,
         Client(cluster, set_as_default=False) as found,
     ):
         yield found
@@ -159,3 +164,62 @@ def test_a_cancelled_job_is_continued(client: Any, whole: dict[str, bytes], tmp_
     assert ledger_of(stage).finished > 0
     fusestack.run(run)
     assert output(tmp_path) == whole
+
+
+def test_a_graph_whose_output_is_gone_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was made of what was missing then; it must not complete an image without the rest."""
+    run = config(tmp_path)
+    write = OmeZarrWriter.write
+
+    def half(self: OmeZarrWriter, level: int, box: Any, pixels: Any) -> int:
+        if box.start[-1] < 32:
+            raise RuntimeError("half of it fails")
+        return write(self, level, box, pixels)
+
+    monkeypatch.setattr(OmeZarrWriter, "write", half)
+    with pytest.raises(BlockError, match="half of it fails"):
+        fusestack.graph(run).compute()
+    monkeypatch.undo()
+    job = fusestack.graph(run)
+    shutil.rmtree(tmp_path / "fused.ome.zarr")
+    with pytest.raises(OutputError, match="are gone"):
+        job.compute(num_workers=2)
+    assert fusestack.graph(run).stages
+    fusestack.run(run)
+    whole = output(tmp_path)
+    shutil.rmtree(tmp_path / "fused.ome.zarr")
+    fusestack.graph(run).compute()
+    assert output(tmp_path) == whole
+
+
+def test_a_graph_whose_cache_is_gone_says_so(tmp_path: Path) -> None:
+    paths = write_slices(tmp_path / "slices", scene((60, 80), 4)[0])
+    run = stack_config(paths, tmp_path, options="--blur=s1", output={"overwrite": True})
+    fusestack.run(run)
+    whole = (tmp_path / "sharp.tif").read_bytes()
+    changed = stack_config(paths, tmp_path, options="--blur=s1 --cutwave", output={"overwrite": True})
+    job = fusestack.graph(changed)
+    shutil.rmtree(tmp_path / "cache.fusestack")
+    with pytest.raises((OutputError, BlockError), match=r"are gone|metadata|cannot be read"):
+        job.compute()
+    fusestack.run(run)
+    assert (tmp_path / "sharp.tif").read_bytes() == whole
+
+
+def test_an_older_graph_replaces_nothing(tmp_path: Path) -> None:
+    run = config(tmp_path)
+    other = run | {"fusion": {"blending": False}}
+    old = fusestack.graph(other)
+    fusestack.run(run)
+    before = output(tmp_path)
+    with pytest.raises(OutputError, match="is not what this graph makes"):
+        old.compute()
+    assert output(tmp_path) == before
+    assert fusestack.run(run).reused_all
+
+
+def test_two_graphs_of_one_output_do_not_both_succeed(tmp_path: Path) -> None:
+    run = config(tmp_path)
+    one, two = fusestack.graph(run), fusestack.graph(run | {"fusion": {"blending": False}})
+    with pytest.raises(OutputError):
+        dask.compute(one, two, scheduler="threads", num_workers=1)

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from fusestack.model.errors import BlockError
 from fusestack.model.geometry import Box
 from fusestack.model.stage import Along, Reach, Stage, StoredArray, Target
 from fusestack.taskgraph.clusters import Backend, Threads, local_cluster
 from fusestack.taskgraph.events import BlocksEnded, Event, StageEnded
 from fusestack.taskgraph.ledger import ledger_of
-from fusestack.taskgraph.rounds import Refused
-from tests.taskgraph.toys import ToyCompute, drive, toy_stage, tries_of, written
+from fusestack.taskgraph.rounds import Refused, run_units
+from tests.taskgraph.toys import ToyCompute, drive, toy_stage, toy_unit, tries_of, written
 
 SCHEDULERS: dict[str, Callable[[], Backend]] = {
     "threads": lambda: Threads(3),
@@ -145,25 +148,51 @@ def test_a_block_begins_when_those_that_it_reads_are_there(tmp_path: Path) -> No
     assert early
 
 
-def test_an_interrupt_ends_between_two_blocks(tmp_path: Path) -> None:
+def test_an_interrupt_ends_between_two_blocks(backend: Backend, tmp_path: Path) -> None:
     stage = toy_stage(tmp_path, 400, seconds=0.02)
 
     def interrupt(event: Event) -> None:
         if isinstance(event, BlocksEnded) and event.count > 1:
             raise KeyboardInterrupt
 
-    with Threads(2) as backend:
-        start = time.perf_counter()
-        with pytest.raises(KeyboardInterrupt):
-            drive([stage], backend, listener=interrupt)
-        assert time.perf_counter() - start < 5
-        done = ledger_of(stage).finished
-        assert 0 < done < 100
-        time.sleep(0.2)
-        assert len(written(tmp_path)) == done  # nothing goes on behind our back
-        _, _, ended = drive([stage], backend)
+    start = time.perf_counter()
+    with pytest.raises(KeyboardInterrupt):
+        drive([stage], backend, listener=interrupt)
+    assert time.perf_counter() - start < 10
+    there = len(written(tmp_path))
+    done = ledger_of(stage).finished
+    assert 0 < done <= there < 300
+    time.sleep(1.5)
+    assert len(written(tmp_path)) == there  # nothing goes on behind our back
+    _, _, ended = drive([stage], backend)
     assert ended[0].complete
-    assert sum(tries_of(str(tmp_path / "tries"), b) for b in range(400)) == 400
+    assert sum(tries_of(str(tmp_path / "tries"), b) for b in range(400)) <= 400 + there - done
+
+
+def die_once(work: str) -> str:
+    """An end that kills its worker the first time."""
+    mark = Path(work, "died")
+    mark.parent.mkdir(parents=True, exist_ok=True)
+    if not mark.exists():
+        mark.touch()
+        os._exit(9)
+    return work
+
+
+def test_an_end_whose_worker_dies_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    stage = toy_stage(tmp_path, 8)
+    unit = replace(toy_unit(stage), end=partial(die_once, stage.target.work))
+    options: dict[str, Any] = {"memory": 2**40, "listener": lambda event: None}
+    with local_cluster(2, 1, 2**30) as backend:
+        with pytest.raises(BlockError, match=r"end.*: the worker died"):
+            run_units([unit], backend, retries=0, **options)
+        ended, _ = run_units([unit], backend, retries=0, **options)
+        assert ended[0].complete
+        (Path(stage.target.work) / "died").unlink()
+        ended, _ = run_units([unit], backend, retries=1, **options)
+    assert ended[0].complete
+    assert all(tries_of(str(tmp_path / "tries"), b) == 1 for b in range(8))
 
 
 def test_a_folder_that_cannot_be_ticked_off_is_a_refusal(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 import fusestack
 from fusestack.planning.pyramid import BlockMean
+from fusestack.running.inspection import inspect
 from fusestack.running.units import units_of
 from fusestack.taskgraph import batches
 from fusestack.taskgraph.clusters import Threads
@@ -31,13 +32,15 @@ STEPS = st.tuples(*[st.sampled_from([1, 2, 3])] * 3).filter(lambda step: max(ste
 
 
 def made(settings_of_run: dict[str, Any], *, memory: int | None, workers: int = 2) -> dict[str, bytes]:
-    """Run without tasks that make several levels (no memory for them), or with; the files of the output."""
+    """Run without tasks that make several levels or leave parts of them (no memory), or with; files of the output."""
     plan = fusestack.plan(settings_of_run)
-    units = units_of(plan)
+    units = units_of(plan, inspect(plan))
     for unit in units:
         unit.begin()
-    with Threads(workers) as backend:
-        memory = -1 if memory is None else memory
+    with pytest.MonkeyPatch.context() as patch, Threads(workers) as backend:
+        if memory is None:
+            patch.setattr("fusestack.taskgraph.tasks.Parts.leave", lambda *_: None)
+            memory = -1
         ended, _ = run_units(units, backend, memory=memory, retries=0, listener=lambda event: None)
     assert all(one.complete for one in ended)
     return tree(Path(settings_of_run["output"]["path"]))
@@ -51,7 +54,7 @@ def few_blocks_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_most_levels_go_with_the_blocks_below_them(tmp_path: Path) -> None:
     plan = fusestack.plan(config(tmp_path, pyramid=[1, 2, 4], shards="none"))
-    units = units_of(plan)
+    units = units_of(plan, inspect(plan))
     missing = {stage.key: np.ones(stage.grid.count, bool) for stage in units[0].stages}
     graph = build_graph(units, Todo(missing, missing), workers=2, memory=2**40)
     names = [name.rpartition("-")[0] for name in graph.layers]
@@ -189,7 +192,8 @@ def test_a_task_of_several_levels_needs_no_more_memory_than_is_declared(dtype: s
         "input": {"views": [{"path": str(tmp_path / "tile.tif"), "translation": {"x": 0.4, "y": 0, "z": 0}}]},
         "output": {"path": str(tmp_path / "fused.ome.zarr"), "chunks": 64, "shards": 128, "pyramid": [1, 2, 4]},
     }
-    (unit,) = units_of(fusestack.plan(run))
+    plan = fusestack.plan(run)
+    (unit,) = units_of(plan, inspect(plan))
     (tower,) = batches.towers(unit.stages, workers=0, memory=2**40)
     assert len(tower.stages) == 3
     unit.begin()

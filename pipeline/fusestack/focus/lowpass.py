@@ -117,8 +117,11 @@ class Reduce(Compute):
         return out
 
     def reaches(self) -> dict[StoredArray, Reach]:
-        """The pixels of the means."""
-        return self.source.reaches(Along(REDUCTION, REDUCTION))
+        """The pixels of the means; several planes are made of one channel, or of all."""
+        return {
+            array: (reach[0], None, *reach[2:])
+            for array, reach in self.source.reaches(Along(REDUCTION, REDUCTION)).items()
+        }
 
     def peak_bytes(self, block: tuple[int, ...]) -> int:
         """Memory of a block: what is read, with its edge repeated, and its means."""

@@ -16,6 +16,7 @@ from fusestack.focus.slices import reaches_of
 from fusestack.model.errors import InputError
 from fusestack.model.geometry import Box
 from fusestack.model.stage import Along, Compute
+from fusestack.storage import identity_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -49,11 +50,16 @@ class StoredStatistic:
 
     def of(self, t: int, c: int) -> Numbers:
         """See `Statistic.of`."""
-        return _united(self, t, c)
+        return _united(self, t, c, self.made)
+
+    @property
+    def made(self) -> str | None:
+        """Which array it is: one that was made anew is another one."""
+        return identity_of(f"{self.array.target.image.path}/zarr.json")
 
 
 @functools.lru_cache(maxsize=4096)
-def _united(statistic: StoredStatistic, t: int, c: int) -> Numbers:
+def _united(statistic: StoredStatistic, t: int, c: int, made: str | None) -> Numbers:
     _, _, _, entries, n = statistic.array.shape
     found = statistic.array.read(Box((t, c, 0, 0, 0), (t + 1, c + 1, 1, entries, n)))[0, 0, 0]
     return united(found, statistic.unites)
@@ -254,9 +260,9 @@ class Levels:
         low, high = kernels.levels.six_digits(*self.limits.of(t, m))
         if self.counts is None:
             return kernels.levels.stretch(planes, low, high)
-        return kernels.levels.equalise(planes, low, high, _table(self.counts, t, m))
+        return kernels.levels.equalise(planes, low, high, _table(tuple(self.counts.of(t, m).tolist())))
 
 
 @functools.lru_cache(maxsize=4096)
-def _table(counts: Statistic, t: int, m: int) -> NDArray[np.float32]:
-    return kernels.levels.equalising_table(counts.of(t, m))
+def _table(counts: tuple[float, ...]) -> NDArray[np.float32]:
+    return kernels.levels.equalising_table(np.array(counts))

@@ -53,13 +53,13 @@ class Reduction(Compute):
     factors: tuple[int, int, int]
     """Pixels of the array below in one pixel, z, y, x."""
 
-    def part(self, pixels: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any] | None:
+    def part(self, pixels: NDArray[Any] | None, shape: tuple[int, ...]) -> NDArray[Any] | None:
         """The part that pixels of the array below become, as the call would have it; None where it is blank.
 
         Parameters
         ----------
-        pixels : array[t, c, z, y, x]
-            Begin at a multiple of the factors.
+        pixels : array[t, c, z, y, x] or None
+            Begin at a multiple of the factors; None where they are blank.
         shape : tuple of int
             Of the part, t, c, z, y, x; pixels beyond it are not used.
         """

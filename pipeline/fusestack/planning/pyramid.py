@@ -103,10 +103,14 @@ class BlockMean(Reduction):
                 out[:, :, start - box.start[2] : stop - box.start[2]] = found
         return out
 
-    def part(self, pixels: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any] | None:
+    def part(self, pixels: NDArray[Any] | None, shape: tuple[int, ...]) -> NDArray[Any] | None:
         """See `Reduction.part`."""
-        if _is_blank(pixels, self.below.target.image.fill) and self._keeps_fill:
+        fill = self.below.target.image.fill
+        if self._keeps_fill and (pixels is None or _is_blank(pixels, fill)):
             return None
+        if pixels is None:
+            whole = tuple(n * f for n, f in zip(shape, (1, 1, *self.factors), strict=True))
+            pixels = np.full(whole, fill, self.below.dtype)
         out = np.empty(shape, dtype=pixels.dtype)
         for place in np.ndindex(shape[:2]):
             out[place] = kernels.downsample.block_mean(pixels[place], self.factors, _int3(shape[2:]))

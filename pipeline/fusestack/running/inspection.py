@@ -106,7 +106,7 @@ def check_outputs(plan: Plan, *, force: bool = False) -> None:
         record = read_record(image.target.work)
         path = image.target.image.path
         key = "output" if image.fusion is not None else "focus.output"
-        if not _exists(image) and not is_started(image.product, record):
+        if not something_at(path) and not is_started(image.product, record):
             continue
         if path not in record:
             problems.append(
@@ -202,7 +202,6 @@ def _reason(image: PlannedImage, record: Mapping[str, Any], *, force: bool) -> s
     return differing(known["components"], image.components) or "its output is gone"
 
 
-def _exists(image: PlannedImage) -> bool:
-    """Whether anything is there where the image goes."""
-    path = image.target.image.path
+def something_at(path: str) -> bool:
+    """Whether anything is there where an image goes."""
     return bool(OutputFolder(path).entries()) if is_address(path) else Path(path).exists()

@@ -25,8 +25,9 @@ def job_of_plan(plan: Plan) -> Job:
         If an output exists that this plan did not make.
     """
     check_outputs(plan)
-    units = units_of(plan)
-    begun = {state.stage.key for state in inspect(plan) if state.done}
+    states = inspect(plan)
+    units = units_of(plan, states, pinned=True)
+    begun = {state.stage.key for state in states if state.done}
     missing = {stage.key: ~ledger_of(stage).done for unit in units for stage in unit.stages}
     for key, blocks in missing.items():
         if key not in begun:  # what its ledger says is of an image that is gone

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from contextlib import ExitStack, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,7 @@ from fusestack.taskgraph.rounds import Refused, StageOutcome, run_units
 from fusestack.taskgraph.stop import forget_stops
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from fusestack.model.stage import Stage
     from fusestack.planning.plan import Plan
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from fusestack.taskgraph.clusters import Backend
     from fusestack.taskgraph.events import Event, Listener
     from fusestack.taskgraph.job import Unit
+    from fusestack.taskgraph.ledger import Ledger
 
 
 @dataclass(frozen=True)
@@ -88,10 +89,11 @@ def run_plan(plan: Plan, *, force: bool = False, listener: Listener | None = Non
     start = time.perf_counter()
     check_outputs(plan, force=force)
     # workers first: where none come, nothing has been created yet
-    backend = open_backend(plan.resources, client) if units_of(plan, force=force) else nullcontext()
+    todo = units_of(plan, inspect(plan, force=force), force=force)
+    backend = open_backend(plan.resources, client) if todo else nullcontext()
     cached = any(image.preparation for image in plan.images)
     reading = cache_in_use(plan.cache) if cached else nullcontext()
-    with backend as workers, output_lock(f"{plan.work}/lock", plan.output), reading:
+    with backend as workers, _locked(plan), reading:
         check_outputs(plan, force=force)
         run = _Run(plan, force, workers, listener)
         outcome, message = "failed", ""
@@ -132,16 +134,21 @@ class _Run:
         with ExitStack() as locks:
             units = self._begun(locks)
             stages = [stage for unit in units for stage in unit.stages]
-            self._done = {stage.key: ledger_of(stage).finished for stage in stages}
+            ledgers = {stage.key: ledger_of(stage) for stage in stages}
+            for ledger in ledgers.values():
+                ledger.merge()
+            self._done = {key: ledger.finished for key, ledger in ledgers.items()}
             self._announce(stages)
             if units:
-                self._run(units)
+                self._run(units, ledgers)
         if self._plan.statistics is not None:
             write_statistics(self._plan.statistics)
 
     def _begun(self, locks: ExitStack) -> list[Unit]:
         """Units with their containers made, under the locks of the cache."""
-        units = units_of(self._plan, force=self._force)
+        for work in _works(self._plan):
+            forget_stops(work)
+        units = units_of(self._plan, self._states, force=self._force)
         entries = [unit.stages[0] for unit in units if not isinstance(unit.begin, BeginImage)]
         for stage in sorted(entries, key=lambda stage: stage.target.work):  # in one order, so that runs never cross
             locks.enter_context(cache_entry(stage))
@@ -171,7 +178,7 @@ class _Run:
         done = sum(self._done[stage.key] for stage in stages)
         self._tell(StageStarted(name, f"{what}, {blocks:,} blocks", blocks, done, size))
 
-    def _run(self, units: Sequence[Unit]) -> None:
+    def _run(self, units: Sequence[Unit], ledgers: dict[str, Ledger]) -> None:
         if self._backend is None:
             raise OutputError(f"{self._plan.output}: was changed meanwhile; run again")
         resources = self._plan.resources
@@ -183,6 +190,7 @@ class _Run:
                 retries=resources.retries,
                 listener=self._tell,
                 outcomes=self._outcomes,
+                ledgers=ledgers,
             )
         except Refused as refused:
             raise OutputError(refused.failure.error) from refused
@@ -215,10 +223,23 @@ class _Run:
         """Write down what happened."""
         if self._status.state:
             self._tell(event)
-        forget_stops(self._plan.work)
         suppressed = nullcontext() if event.outcome == "done" else suppress(OutputError)
         with suppressed:  # what went wrong is more than that it cannot be written down
             write_json(f"{self._plan.output}.run.json", run_record(self._plan, self.reports()))
+
+
+def _works(plan: Plan) -> list[str]:
+    """Work folders of all outputs, in one order, so that runs never cross."""
+    return sorted({plan.work, *(image.target.work for image in plan.images)})
+
+
+@contextmanager
+def _locked(plan: Plan) -> Iterator[None]:
+    """Hold the locks of all outputs."""
+    with ExitStack() as locks:
+        for work in _works(plan):
+            locks.enter_context(output_lock(f"{work}/lock", work.removesuffix(".fusestack")))
+        yield
 
 
 def _begun(**_: bool) -> None:

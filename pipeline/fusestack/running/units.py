@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
+from fusestack.model.errors import OutputError
 from fusestack.project.write import write_project
 from fusestack.running.inspection import (
     finished_mark,
-    inspect,
     is_finished,
     is_started,
     read_record,
+    something_at,
     stages_kept,
     write_record,
 )
@@ -25,39 +26,70 @@ from fusestack.taskgraph.ledger import Ledger, forget_ledger, ledger_path
 from fusestack.taskgraph.tasks import PARTS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from fusestack.model.stage import Stage, Target
-    from fusestack.planning.plan import Plan, PlannedImage, Product
+    from fusestack.planning.plan import Plan, Product
+    from fusestack.running.inspection import StageState
+
+    _Done: TypeAlias = tuple[tuple[str, int, int], ...]
 
 
-def units_of(plan: Plan, *, force: bool = False) -> list[Unit]:
+def units_of(plan: Plan, states: Sequence[StageState], *, force: bool = False, pinned: bool = False) -> list[Unit]:
     """What of a plan is to be made, each unit after those that it reads.
 
     Stages of the cache that nobody reads any more are left out, and images that are complete.
+
+    Parameters
+    ----------
+    plan : Plan
+    states : sequence of StageState
+        What `inspect` found.
+    force : bool
+        Start over.
+    pinned : bool
+        Whether it is made of what is missing now, however late: a beginning then refuses where less is there.
     """
-    states = inspect(plan, force=force)
-    needed = {state.stage.key for state in states if state.needed}
-    left = {state.stage.key for state in states if state.action != "reuse"}
+    known = {state.stage.key: state for state in states if state.needed}
     found: dict[str, Unit] = {}
     for image in plan.images:
-        for stage in image.preparation:
-            if stage.key in needed:
-                found.setdefault(stage.key, _cached(stage))
-        if force or not is_finished(image) or any(stage.key in left for stage in image.stages):
-            found[image.fingerprint] = _made(image)
+        cached = [stage for stage in image.preparation if stage.key in known]
+        for stage in cached:
+            begin = BeginEntry(stage.name, stage.key, stage.target, _done([stage], known, pinned=pinned))
+            before = ledgers_of(_read_by([stage], cached, known))
+            found.setdefault(stage.key, Unit((stage,), begin, EndStages(ledgers_of([stage]), before)))
+        left = any(known[stage.key].action != "reuse" for stage in image.stages)
+        if force or left or not is_finished(image):
+            project = None if image.project is None else (image.project, tuple(project_of(image)))
+            ends = EndStages(ledgers_of(image.stages), ledgers_of(_read_by(image.stages, cached, known)))
+            image_begin = BeginImage(image.product, image.overwrite, _done(image.stages, known, pinned=pinned))
+            end = EndImage(image.product, ends, image.notes, project)
+            found[image.fingerprint] = Unit(image.stages, image_begin, end)
     return list(found.values())
 
 
-def _cached(stage: Stage) -> Unit:
-    begin = BeginEntry(stage.name, stage.key, stage.target)
-    return Unit((stage,), begin, EndStages(ledgers_of([stage])))
+def _read_by(stages: Sequence[Stage], cached: Sequence[Stage], known: Mapping[str, StageState]) -> list[Stage]:
+    """Stages of the cache that unfinished ones among some stages read."""
+    needs = {need for stage in stages if known[stage.key].action != "reuse" for need in stage.needs}
+    return [stage for stage in cached if stage.key in needs]
 
 
-def _made(image: PlannedImage) -> Unit:
-    project = None if image.project is None else (image.project, tuple(project_of(image)))
-    end = EndImage(image.product, ledgers_of(image.stages), image.notes, project)
-    return Unit(image.stages, BeginImage(image.product), end)
+def _done(stages: Sequence[Stage], known: Mapping[str, StageState], *, pinned: bool) -> _Done:
+    """Ledgers of stages, their blocks, and how many of them a graph takes for there."""
+    if not pinned:
+        return ()
+    ledgers = ledgers_of(stages)
+    return tuple((*ledger, known[stage.key].done) for ledger, stage in zip(ledgers, stages, strict=True))
+
+
+def _check_done(done: _Done) -> None:
+    """Refuse where less is there than when a graph was made."""
+    for path, count, expected in done:
+        found = Ledger(path, count).finished
+        if found < expected:
+            raise OutputError(
+                f"{path}: {expected - found:,} of {count:,} blocks are gone since the graph was made; make it again"
+            )
 
 
 def ledgers_of(stages: Sequence[Stage]) -> tuple[tuple[str, int], ...]:
@@ -72,25 +104,54 @@ class BeginEntry:
     stage: str
     key: str
     target: Target
+    done: _Done = ()
 
     def __call__(self, *, locked: bool = False, force: bool = False) -> None:
         """Make it; `locked` says that whoever runs the graph holds its lock, `force` that nothing is kept."""
         if force:
             forget_ledger(ledger_path(self.target.work, self.key))
+            self.target.open().remove()
         with nullcontext() if locked else output_lock(f"{self.target.work}/lock", self.target.work, wait=True):
             make_entry(self.stage, self.key, self.target)
+        _check_done(self.done)
 
 
 @dataclass(frozen=True)
 class EndStages:
-    """Merge the ledgers of stages."""
+    """Merge the ledgers of stages, all of whose blocks have to be there, and those of the stages that they read.
+
+    What is deleted loses its ledger first: so nothing of what they hold was deleted since they were begun.
+
+    Parameters
+    ----------
+    ledgers : tuple of (str, int)
+        Of the stages.
+    before : tuple of (str, int)
+        Of those of the cache that they read.
+    """
 
     ledgers: tuple[tuple[str, int], ...]
+    before: tuple[tuple[str, int], ...] = ()
 
     def __call__(self) -> None:
-        """Merge them."""
-        for path, count in self.ledgers:
-            Ledger(path, count).merge()
+        """Merge them.
+
+        Raises
+        ------
+        OutputError
+            If one is not complete; what stands on it is forgotten.
+        """
+        for path, count in (*self.before, *self.ledgers):
+            ledger = Ledger(path, count)
+            if not ledger.complete:
+                for own, _ in self.ledgers:
+                    forget_ledger(own)
+                raise OutputError(
+                    f"{path}: {count - ledger.finished:,} of {count:,} blocks are gone: the output or its cache was "
+                    "changed or deleted meanwhile; run again, or make the graph again"
+                )
+            if (path, count) in self.ledgers:
+                ledger.merge()
 
 
 @dataclass(frozen=True)
@@ -99,26 +160,50 @@ class BeginImage:
 
     In an order that a kill cannot turn into a lie: ledgers are forgotten before pixels are removed, and no ledger
     is begun before the record says whose it is.
+
+    Parameters
+    ----------
+    product : Product
+    overwrite : bool
+        Whether an image that was made with other settings may be replaced.
+    done : tuple of (str, int, int)
+        Ledgers, their blocks, and how many of these have to be there.
     """
 
     product: Product
+    overwrite: bool
+    done: _Done = ()
 
     def __call__(self, *, locked: bool = False, force: bool = False) -> None:
         """Make it; `locked` says that whoever runs the graph holds its lock, `force` that nothing is kept."""
         work = self.product.target.work
         with nullcontext() if locked else output_lock(f"{work}/lock", self.product.target.image.path, wait=True):
             self._make(force=force)
+        _check_done(self.done)
+
+    def _refuse(self, record: Mapping[str, Any]) -> None:
+        """Refuse what came there since the plan was made."""
+        path = self.product.target.image.path
+        mine = path in record and record[path]["fingerprint"] == self.product.fingerprint
+        if not mine and (path in record or something_at(path)):
+            raise OutputError(
+                f"{path}: exists, and is not what this graph makes; "
+                "choose another output.path, or replace it with output.overwrite: true"
+            )
 
     def _make(self, *, force: bool) -> None:
         product = self.product
         path, work = product.target.image.path, product.target.work
         record = read_record(work)
         writer = product.target.open()
+        if not force and not self.overwrite:
+            self._refuse(record)
         if force or not is_started(product, record):
             kept = 0 if force else stages_kept(product, record)
             old = record.get(path, {}).get("stages", [])
             for key in {*old, *product.stages} - set(old[:kept]):
                 forget_ledger(ledger_path(work, key))
+                open_folder(work).delete_tree(f"{PARTS}/{key}")
             folder, name = folder_of(finished_mark(product))
             folder.delete(name)
             if kept:
@@ -141,8 +226,7 @@ class EndImage:
     Parameters
     ----------
     product : Product
-    ledgers : tuple of (str, int)
-        Of its stages.
+    stages : EndStages
     notes : mapping
         What the writer is told.
     project : (str, tuple of FusedImage) or None
@@ -150,14 +234,17 @@ class EndImage:
     """
 
     product: Product
-    ledgers: tuple[tuple[str, int], ...]
+    stages: EndStages
     notes: Any
     project: tuple[str, Any] | None
 
     def __call__(self) -> str:
         """Complete it; gives its path."""
         target = self.product.target
-        EndStages(self.ledgers)()
+        self.stages()
+        record = read_record(target.work).get(target.image.path, {})
+        if record.get("fingerprint") != self.product.fingerprint:
+            raise OutputError(f"{target.image.path}: another run has replaced it meanwhile; run again")
         target.open().finish(self.notes)
         if self.project is not None:
             path, images = self.project

@@ -43,6 +43,12 @@ def _bytes(entry: _Entry) -> int:
     return len(entry[0]) + entry[1].nbytes
 
 
+def forget_kept() -> None:
+    """Let go of what this thread keeps."""
+    _KEPT.entries.clear()
+    _KEPT.bytes = 0
+
+
 @contextmanager
 def keeping(limit: int) -> Iterator[None]:
     """Keep up to `limit` bytes of chunks that this thread decodes, until it computes something else.

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from fusestack.model.errors import BlockError, ConfigError
+from fusestack.model.errors import BlockError, ConfigError, FusestackError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -39,6 +40,8 @@ _START_SECONDS = 300
 _LONGEST_WITHOUT_WORKERS = 600
 _LOOK_SECONDS = 10
 _POLL_SECONDS = 0.01
+_LONGEST_BLOCK = 120
+_DRAIN_SECONDS = 0.2
 _CANCELLED = "the tasks of the run were cancelled; what is done is kept, running again continues"
 _LOST = "the dask scheduler is lost; what is done is kept, running again continues"
 
@@ -92,8 +95,9 @@ class Threads:
         def after(key: Key, result: Any, *_: object) -> None:
             take(key, result)
 
-        with Callback(posttask=after):
-            get(graph.tasks, list(graph.ends), pool=self._pool)
+        # dask's own argument: callbacks that are registered by `with` are seen by every thread of the process
+        callbacks = [Callback(posttask=after)._callback, *Callback.active]
+        get(graph.tasks, list(graph.ends), pool=self._pool, callbacks=callbacks)
 
     def drain(self) -> None:
         """Wait for the blocks that are under way; the next graph gets new threads."""
@@ -171,18 +175,22 @@ class Cluster:
                 continue
             # with raise_errors=False a failed future yields (type, exception, traceback)
             cause = result[1] if isinstance(result, tuple) else RuntimeError(str(result))
+            if type(cause).__name__ != "KilledWorker":
+                raise cause if isinstance(cause, FusestackError) else BlockError(f"{key[0]}: {cause!r}") from cause
             culprit = getattr(cause, "task", key)
-            if key in graph.batches and culprit == key:
-                lose(key, cause)
-            elif key in graph.ends and culprit == key:
-                raise cause
-            elif culprit not in graph.batches and culprit not in graph.ends and not _is_death(cause):
-                raise cause  # of a unit that cannot begin
+            if culprit == key or culprit not in names.values():
+                lose(culprit, cause)
 
     def drain(self) -> None:
-        """Take back what has not begun, and let go of the results."""
-        if self.client.status == "running":
-            self.client.cancel([future for future in self._futures if not future.done()])
+        """Take back what has not begun, and wait for the blocks that are under way."""
+        if self.client.status == "running" and self._futures:
+            pending = [future for future in self._futures if not future.done()]
+            self.client.cancel(pending)
+            until = time.monotonic() + (_LONGEST_BLOCK if pending else 0)
+            words = tuple({str(future.key[0]) for future in self._futures})
+            with suppress(OSError, TimeoutError):  # workers that end meanwhile run nothing any more
+                while time.monotonic() < until and any(self.client.run(_under_way, words, on_error="ignore").values()):
+                    time.sleep(_DRAIN_SECONDS)
         self._futures = []
 
     def _look_after_cluster(self) -> None:
@@ -215,8 +223,9 @@ class Cluster:
             thing.close()
 
 
-def _is_death(cause: BaseException) -> bool:
-    return type(cause).__name__ == "KilledWorker"
+def _under_way(words: tuple[str, ...], dask_worker: Any = None) -> bool:
+    """Whether a worker is at a task of some layers."""
+    return any(task.key[0] in words for task in dask_worker.state.executing if isinstance(task.key, tuple))
 
 
 def _settings() -> dict[str, Any]:

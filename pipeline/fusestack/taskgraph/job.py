@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import time
 import uuid
 import zlib
 from dataclasses import dataclass, field
@@ -146,14 +147,15 @@ class _Builder:
         self._units, self._todo = units, todo
         self._stages = {stage.key: stage for unit in units for stage in unit.stages}
         self._workers, self._memory = workers, memory
-        self._run = uuid.uuid4().hex[:12]
+        self._run = f"{int(time.time()):x}{uuid.uuid4().hex[:6]}"
         self._layers: dict[str, dict[Key, Any]] = {}
         self._batches: dict[Key, tuple[Tower, Sequence[int]]] = {}
         self._made: dict[str, tuple[str, Layer, int]] = {}
         self._last: Key | None = None
 
     def graph(self) -> TaskGraph:
-        ends = tuple(self._unit(unit) for unit in self._units)
+        made = [self._unit(unit) for unit in self._units]
+        ends = tuple(self._end(unit, keys) for unit, keys in zip(self._units, made, strict=True))
         return TaskGraph(self._layers, self._batches, ends, self._run)
 
     def _name(self, word: str) -> str:
@@ -163,8 +165,9 @@ class _Builder:
             name += "0"
         return name
 
-    def _unit(self, unit: Unit) -> Key:
-        from dask._task_spec import Task, TaskRef
+    def _unit(self, unit: Unit) -> list[Key]:
+        """The tasks of a unit, its beginning first."""
+        from dask._task_spec import Task
 
         begin: Key = (self._name("begin"), "0")
         self._layers[begin[0]] = {begin: Task(begin, begin_unit, unit.begin)}
@@ -173,10 +176,19 @@ class _Builder:
         single = bool(self._todo.failed) or self._todo.one_by_one
         for tower in towers(work, workers=self._workers, memory=None if single else self._memory):
             keys += self._tower(tower, begin)
-        left = [stage for stage in unit.stages if self._absent(stage).any()]
+        return [begin, *keys]
+
+    def _end(self, unit: Unit, keys: Sequence[Key]) -> Key:
+        """The end of a unit: after its tasks, and after those of others that read what it may put elsewhere."""
+        from dask._task_spec import Task, TaskRef
+
+        own = {stage.key for stage in unit.stages}
+        readers = [key for key, (tower, _) in self._batches.items() if own & set(tower.stages[0].needs)]
+        after = [key for key in readers if key not in set(keys)]
+        whole = not any(self._absent(stage).any() for stage in unit.stages)
         end: Key = (self._name("end"), "0")
-        whole = [TaskRef(key) for key in (begin, *keys)]
-        self._layers[end[0]] = {end: Task(end, end_unit, unit.end, not left, *whole)}
+        before = [TaskRef(key) for key in (*keys, *after)]
+        self._layers[end[0]] = {end: Task(end, end_unit, unit.end, whole, len(keys), *before)}
         return end
 
     def _absent(self, stage: Stage) -> _Bools:
@@ -200,8 +212,8 @@ class _Builder:
             needs = [begin, *waits.get(number, ())]
             after = [self._last] if self._todo.one_by_one and self._last else []
             before = [LEFT_OUT if one is None else TaskRef(one) for one in (*needs, *after)]
-            label = f"{self._run}-{number}"
-            tasks[key] = Task(key, run_batch, TaskRef(load), blocks, self._run, label, len(needs), *before)
+            arguments = (blocks, self._run, tick_name(self._run, key), len(needs))
+            tasks[key] = Task(key, run_batch, TaskRef(load), *arguments, *before)
             self._batches[key] = tower, blocks
             self._last = key
         for level, stage in enumerate(tower.stages):
@@ -254,6 +266,11 @@ def _key(name: str, number: int, count: int) -> Key:
     return name, f"{number:0{len(str(count - 1))}}"
 
 
+def tick_name(run: str, key: Key) -> str:
+    """Name of what a task ticks off; runs are named by their time first."""
+    return f"{run}-{key[1]}"
+
+
 def load_tower(payload: bytes) -> Tower:
     """Stages as they were sent; a task of its own, so that they travel once, and again where they are lost."""
     tower: Tower = pickle.loads(zlib.decompress(payload))
@@ -295,7 +312,7 @@ def failed_blocks(failures: Sequence[BlockFailure], count: int | None = None) ->
     if refused is not None:
         return OutputError(refused.error)
     if not failures:
-        return BlockError("the run was stopped; what is done is kept, run again to continue")
+        return BlockError("the run was stopped; what is done is kept, run again (or make the graph again) to continue")
     named, count = failures[:_FAILURES_NAMED], count or len(failures)
     more = [f"... and {count - len(named)} more blocks"] if count > len(named) else []
     blocks = "1 block" if count == 1 else f"{count:,} blocks"
@@ -307,7 +324,7 @@ def failed_blocks(failures: Sequence[BlockFailure], count: int | None = None) ->
     )
 
 
-def end_unit(end: Callable[[], Any], whole: bool, *results: Any) -> Ended:
-    """Complete a unit, if all of its blocks are there."""
-    done = all_done(*results)
+def end_unit(end: Callable[[], Any], whole: bool, own: int, *results: Any) -> Ended:
+    """Complete a unit, if all of its blocks are there: the first `own` results are those of its tasks."""
+    done = all_done(*results[:own])
     return Ended(complete=True, value=end()) if whole and done.complete else Ended(False, None, done.failed)

@@ -6,6 +6,7 @@ ends they are merged into one.
 
 from __future__ import annotations
 
+import bisect
 import time
 from typing import TYPE_CHECKING
 
@@ -58,14 +59,21 @@ class Ledger:
         self.done: NDArray[np.bool_] = np.zeros(count, dtype=bool)
         self._folder = open_folder(self.path, scratch="")
         try:
-            self._files = [name for name in self._folder.entries() if not name.startswith(".")]
-            texts = [self._folder.get(name) or b"" for name in self._files]
+            self._files, texts = self._read()
         except OSError as error:
             raise OutputError(
                 f"{path}: cannot read the record of finished blocks: {error.strerror or error}"
             ) from error
         for run in (run for text in texts for run in _runs(text)):
             self.tick(run)
+
+    def _read(self) -> tuple[list[str], list[bytes]]:
+        """Names and contents of the files; once more where one was merged into another one meanwhile."""
+        while True:
+            names = [name for name in self._folder.entries() if not name.startswith(".")]
+            texts = [self._folder.get(name) for name in names]
+            if None not in texts:
+                return names, [text or b"" for text in texts]
 
     @property
     def complete(self) -> bool:
@@ -125,10 +133,17 @@ class Ticks:
         self._own: set[int] = set()
         for run in _runs(self._folder.get(name) or b""):
             self._own.update(run)
-        self._before = [(run.start, run.stop) for run in _runs(self._folder.get(_MERGED) or b"")]
+        self._before = _runs(self._folder.get(_MERGED) or b"")
+        self._starts = [run.start for run in self._before]
+
+    @property
+    def own(self) -> frozenset[int]:
+        """Blocks that this task has ticked off."""
+        return frozenset(self._own)
 
     def __contains__(self, block: int) -> bool:
-        return block in self._own or any(start <= block < stop for start, stop in self._before)
+        before = bisect.bisect(self._starts, block) - 1
+        return block in self._own or (before >= 0 and block in self._before[before])
 
     def add(self, block: int) -> None:
         """Tick off a block whose pixels are written; it is in the file soon, or with `flush`."""

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from fusestack.model.errors import BlockError
 from fusestack.model.stage import BlockFailure
 from fusestack.taskgraph.events import BlocksEnded, StageEnded
-from fusestack.taskgraph.job import Ended, Todo, build_graph
-from fusestack.taskgraph.ledger import ledger_of, runs_of
+from fusestack.taskgraph.job import Ended, Todo, build_graph, tick_name
+from fusestack.taskgraph.ledger import Ticks, ledger_of, runs_of
 from fusestack.taskgraph.stop import stop
 from fusestack.taskgraph.tasks import BatchResult
 
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
 
     Block: TypeAlias = tuple[str, int]
     _Bools: TypeAlias = NDArray[np.bool_]
+
+
+_TRACEBACKS_KEPT = 20
+_KEPT = "what is done is kept, running again continues"
 
 
 @dataclass
@@ -78,6 +83,7 @@ def run_units(
     retries: int,
     listener: Listener,
     outcomes: dict[str, StageOutcome] | None = None,
+    ledgers: dict[str, Ledger] | None = None,
 ) -> tuple[list[Ended], dict[str, StageOutcome]]:
     """Make everything that is missing of some units.
 
@@ -94,6 +100,8 @@ def run_units(
         Takes the events.
     outcomes : dict, optional
         Is filled while the rounds go on, for whoever has to report although they end early.
+    ledgers : dict of str to Ledger, optional
+        Of all stages, by their keys, where they have been read already.
 
     Returns
     -------
@@ -109,7 +117,7 @@ def run_units(
     BlockError
         If the cluster is lost.
     """
-    rounds = _Rounds(units, backend, memory, retries, listener, {} if outcomes is None else outcomes)
+    rounds = _Rounds(units, backend, memory, retries, listener, {} if outcomes is None else outcomes, ledgers)
     return rounds.run(), rounds.outcomes
 
 
@@ -124,16 +132,19 @@ class _Rounds:
         retries: int,
         listener: Listener,
         outcomes: dict[str, StageOutcome],
+        ledgers: dict[str, Ledger] | None,
     ) -> None:
         self._units, self._backend, self._memory = units, backend, memory
         self._retries, self._listener = retries, listener
         self._stages: dict[str, Stage] = {stage.key: stage for unit in units for stage in unit.stages}
-        self._ledgers: dict[str, Ledger] = {key: ledger_of(stage) for key, stage in self._stages.items()}
-        for ledger in self._ledgers.values():
-            ledger.merge()
+        self._ledgers = ledgers or {key: ledger_of(stage) for key, stage in self._stages.items()}
         self._attempts: Counter[Block] = Counter()
         self._failures: dict[Block, BlockFailure] = {}
         self._suspects: dict[Block, None] = {}
+        self._dead: set[Key] = set()
+        self._deaths = 0
+        self._runs: list[str] = []
+        self._lost = False
         self._open = {key for key, ledger in self._ledgers.items() if not ledger.complete}
         self._ended = [Ended(complete=False)] * len(units)
         self.outcomes = outcomes
@@ -143,11 +154,16 @@ class _Rounds:
         try:
             while True:
                 alone = list(self._suspects)
-                self._suspects = {}
+                self._suspects, self._dead = {}, set()
                 self._one(self._todo(alone))
-                if not self._suspects and not self._may_go_on(alone):
+                self._deaths += bool(self._dead)
+                if self._deaths > self._retries:
+                    raise BlockError(f"{', '.join(sorted(key[0] for key in self._dead))}: the worker died; {_KEPT}")
+                if not self._suspects and not self._dead and not self._may_go_on(alone):
                     break
         finally:
+            if self._lost:  # a worker that was given up may still be at it
+                self._stop()
             for key in sorted(self._open, key=list(self._stages).index):
                 self._end_stage(key)
         return self._ended
@@ -180,6 +196,7 @@ class _Rounds:
     def _one(self, todo: Todo) -> None:
         graph = build_graph(self._units, todo, workers=self._backend.workers, memory=self._memory)
         numbers = {key: number for number, key in enumerate(graph.ends)}
+        self._runs.append(graph.run)
 
         def take(key: Key, result: Any) -> None:
             if isinstance(result, BatchResult):
@@ -194,13 +211,18 @@ class _Rounds:
         try:
             self._backend.execute(graph, take, lose)
         except BaseException:
-            for work in {stage.target.work for stage in self._stages.values()}:
-                stop(work, graph.run)
+            self._stop()
             self._backend.drain()
             for stage in self._stages.values():
                 self._notice(stage, ledger_of(stage).done)
             raise
         self._backend.drain()
+
+    def _stop(self) -> None:
+        """Have whatever is still at it stop."""
+        for work in {stage.target.work for stage in self._stages.values()}:
+            for run in self._runs:
+                stop(work, run)
 
     def _notice(self, stage: Stage, done: _Bools) -> None:
         """Take notice of blocks that were ticked off by tasks whose results did not come."""
@@ -237,31 +259,41 @@ class _Rounds:
         self._failures[key, failure.block] = failure
         outcome = self.outcomes[key]
         if failure.hopeless or self._attempts[key, failure.block] > self._retries:
-            outcome.failed[failure.block] = failure
+            few = len(outcome.failed) < _TRACEBACKS_KEPT
+            outcome.failed[failure.block] = failure if few else replace(failure, details="")
         else:
             outcome.retries += 1
 
-    def _suspect(self, key: str, failure: BlockFailure, *, alone: bool) -> None:
-        """Of several blocks that were under way on a worker which died, each has to prove itself alone."""
+    def _lose(self, graph: TaskGraph, todo: Todo, key: Key, cause: BaseException) -> None:
+        """A worker died: what its task has not ticked off is tried again.
+
+        Several blocks become tasks of their own; of single ones, each that was under way has to prove itself alone.
+        """
+        self._lost = True
+        if key not in graph.batches:
+            self._dead.add(key)
+            return
+        tower, tops = graph.batches[key]
+        for level, stage in enumerate(tower.stages):
+            done = np.zeros(stage.grid.count, bool)
+            done[list(Ticks(stage, tick_name(graph.run, key)).own)] = True
+            self._notice(stage, done)
+            mine = np.isin(tower.homes(level), np.asarray(tops)) & todo.included[stage.key]
+            lost = np.flatnonzero(mine & ~self._ledgers[stage.key].done).tolist()
+            failures = tuple(_of_dead_worker(stage, block, cause) for block in lost)
+            for failure in failures:
+                self._suspect(stage.key, failure, single=len(tops) == 1, alone=todo.one_by_one)
+            self._listener(BlocksEnded(stage.name, (), 0, failures))
+
+    def _suspect(self, key: str, failure: BlockFailure, *, single: bool, alone: bool) -> None:
+        """Several blocks may have been under way on a worker that died: only alone is it a proof."""
         if alone:
             self._fail(key, failure)
         else:
             self._failures[key, failure.block] = failure
             self.outcomes[key].retries += 1
-        if self._attempts[key, failure.block] <= self._retries:
+        if single and self._attempts[key, failure.block] <= self._retries:
             self._suspects[key, failure.block] = None
-
-    def _lose(self, graph: TaskGraph, todo: Todo, key: Key, cause: BaseException) -> None:
-        """A worker died: what its task has not ticked off is tried again, alone."""
-        tower, tops = graph.batches[key]
-        for level, stage in enumerate(tower.stages):
-            mine = np.isin(tower.homes(level), np.asarray(tops)) & todo.included[stage.key]
-            self._notice(stage, mine & ledger_of(stage).done)
-            lost = np.flatnonzero(mine & ~self._ledgers[stage.key].done).tolist()
-            failures = tuple(_of_dead_worker(stage, block, cause) for block in lost)
-            for failure in failures:
-                self._suspect(stage.key, failure, alone=todo.one_by_one)
-            self._listener(BlocksEnded(stage.name, (), 0, failures))
 
     def _end_stage(self, key: str) -> None:
         """Tell that a stage is over, with all others of its name: of several images."""

@@ -14,9 +14,10 @@ from fusestack.storage import is_address, open_folder
 _FOLDER = "stop"
 _LOOK_SECONDS = 1.0
 _LOOK_SECONDS_AT_STORES = 15.0
+_KEPT_SECONDS = 7 * 86400
 
 _stopped: set[tuple[str, str]] = set()
-_looked: dict[str, float] = {}
+_looked: dict[tuple[str, str], float] = {}
 
 
 def stop(work: str, run: str) -> None:
@@ -31,8 +32,8 @@ def is_stopped(work: str, run: str) -> bool:
     if (work, run) in _stopped:
         return True
     now = time.monotonic()
-    if now - _looked.get(work, -float("inf")) > (_LOOK_SECONDS_AT_STORES if is_address(work) else _LOOK_SECONDS):
-        _looked[work] = now
+    if now - _looked.get((work, run), -float("inf")) > (_LOOK_SECONDS_AT_STORES if is_address(work) else _LOOK_SECONDS):
+        _looked[work, run] = now
         with suppress(OSError):
             if open_folder(f"{work}/{_FOLDER}", scratch="").identity(run) is not None:
                 _stopped.add((work, run))
@@ -40,6 +41,9 @@ def is_stopped(work: str, run: str) -> bool:
 
 
 def forget_stops(work: str) -> None:
-    """Delete the marks of runs that are over."""
+    """Delete marks of runs that nobody can be at any more: names of runs begin with their time."""
     with suppress(OSError):
-        open_folder(work, scratch="").delete_tree(_FOLDER)
+        folder = open_folder(f"{work}/{_FOLDER}", scratch="")
+        for name in folder.entries():
+            if time.time() - int(name[:8], 16) > _KEPT_SECONDS:
+                folder.delete(name)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 import traceback
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from fusestack.model.errors import OutputError
 from fusestack.model.geometry import Box
 from fusestack.model.stage import BlockFailure, Reduction
 from fusestack.storage import open_folder
+from fusestack.storage.kept import forget_kept
 from fusestack.taskgraph.ledger import Ticks, runs_of
 from fusestack.taskgraph.stop import is_stopped, stop
 
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 PARTS = "parts"
 """Folder in the work folder of an output for what tasks leave for one another."""
 _MOST_READY = 256
+_TRACEBACKS_KEPT = 20
 
 
 @dataclass(frozen=True)
@@ -92,21 +95,31 @@ def run_batch(tower: Tower, blocks: Sequence[int], run: str, name: str, needs: i
     work = tower.top.target.work
     if not all(result.complete for result in before[:needs]) or is_stopped(work, run):
         return LEFT_OUT
-    batch = _Batch(tower, run, name)
-    complete = True
     try:
-        for block in blocks:
-            complete &= batch.make(len(tower.stages) - 1, block).there
-    finally:
-        batch.flush()
-    return BatchResult(batch.results(), complete)
+        batch = _Batch(tower, run, name)
+    except Exception as error:  # of ledgers that cannot be read, of kernels: as if every block had failed
+        failed = tuple(_failure(tower.top, block, error) for block in blocks)
+        return BatchResult((StageResult(tower.top.key, (), 0.0, 0, 0, failed),))
+    there = [batch.make_top(block) for block in blocks]
+    batch.flush()
+    results = batch.results()
+    return BatchResult(results, all(there) and not any(one.failed for one in results))
+
+
+def _failure(stage: Stage, block: int, error: Exception) -> BlockFailure:
+    text = str(error) or type(error).__name__
+    return BlockFailure(block, stage.place(block), text, traceback.format_exc(), isinstance(error, OutputError))
 
 
 _ready: dict[str, None] = {}
+_thread = threading.local()
 
 
 def _get_ready(stage: Stage) -> None:
-    """Compile what a stage needs, once in each process."""
+    """Compile what a stage needs, once in each process; let go of what this thread keeps of another stage."""
+    if getattr(_thread, "stage", None) != stage.key:
+        forget_kept()
+        _thread.stage = stage.key
     if stage.key not in _ready:
         stage.compute.warm_up()
         if len(_ready) > _MOST_READY:
@@ -144,12 +157,21 @@ class _Batch:
     def __init__(self, tower: Tower, run: str, name: str) -> None:
         self._tower = tower
         self._run = run
-        for stage in tower.stages:
+        for stage in reversed(tower.stages):
             _get_ready(stage)
         self._ticks = [Ticks(stage, name) for stage in tower.stages]
         self._tallies = [_Tally() for _ in tower.stages]
         self._below = Parts(tower.nestings[0], tower.stages[0])
         self._above = Parts(tower.nesting_above, tower.above)
+
+    def make_top(self, block: int) -> bool:
+        """Make a block of the highest stage; whether it is there."""
+        level = len(self._tower.stages) - 1
+        try:
+            return self.make(level, block).there
+        except Exception as error:  # a worker must survive any block
+            self._fail(level, block, error)
+            return False
 
     def make(self, level: int, block: int) -> _Made:
         """Make a block, and what is missing below it; nothing more where the run is stopped."""
@@ -174,7 +196,7 @@ class _Batch:
                 continue
             if not made.in_memory:
                 later.append(part)
-            elif made.pixels is not None:
+            else:
                 start = time.perf_counter()
                 reduced = reduction.part(made.pixels, part.shape)
                 if reduced is not None:
@@ -216,17 +238,20 @@ class _Batch:
             if level == 0:
                 self._below.forget(block)
         except Exception as error:  # a worker must survive any block; whoever runs the graph decides what to do
-            hopeless = isinstance(error, OutputError)
-            text = str(error) or type(error).__name__
-            tally.failed.append(BlockFailure(block, stage.place(block), text, traceback.format_exc(), hopeless))
-            if hopeless:
-                stop(self._tower.top.target.work, self._run)
+            self._fail(level, block, error)
             return _FAILED
         finally:
             tally.seconds += seconds + time.perf_counter() - start
         tally.done.append(block)
         tally.bytes += box.size * stage.target.image.itemsize
         return _Made(there=True, in_memory=True, pixels=pixels)
+
+    def _fail(self, level: int, block: int, error: Exception) -> None:
+        failed = self._tallies[level].failed
+        failure = _failure(self._tower.stages[level], block, error)
+        failed.append(failure if len(failed) < _TRACEBACKS_KEPT else replace(failure, details=""))
+        if failure.hopeless:
+            stop(self._tower.top.target.work, self._run)
 
     def flush(self) -> None:
         """Write what is ticked off; where that fails, blocks count as not done."""
@@ -279,7 +304,7 @@ class Parts:
         shape = tuple(max(0, s.stop - s.start) for s in part)
         if not isinstance(reduction, Reduction) or 0 in shape:
             return
-        reduced = None if pixels is None else reduction.part(pixels, shape)
+        reduced = reduction.part(pixels, shape)
         self._folder.put(str(block), [] if reduced is None else [reduced.tobytes()])
 
     def gather(self, box: Box, block: int, reduction: Reduction) -> Pixels | None:
