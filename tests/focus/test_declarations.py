@@ -137,6 +137,15 @@ def test_reads_of_volumes_are_declared(
     watch(volume(tmp_path, (2, 2, 5, 70, 90), options="--max --blur --bg=enfuse", **focus), reads)
 
 
+@pytest.mark.parametrize("options", ["--fft=r40,C=Lab", "--fft=r40 --compose", "--fft=r40,I=max"])
+def test_reads_of_many_channels_in_tiles_are_declared(
+    options: str, tmp_path: Path, reads: list[Read], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut(monkeypatch, 32, 16)
+    monkeypatch.setattr(lowpass, "WHOLE_PIXELS", 0)
+    watch(volume(tmp_path, (1, 4, 3, 70, 90), options=options), reads)
+
+
 @pytest.mark.parametrize("axis", [0, 1, 2])
 @pytest.mark.parametrize("reverse", [False, True])
 def test_slices_of_what_a_stage_writes(axis: int, reverse: bool, tmp_path: Path, reads: list[Read]) -> None:

@@ -223,3 +223,22 @@ def test_two_graphs_of_one_output_do_not_both_succeed(tmp_path: Path) -> None:
     one, two = fusestack.graph(run), fusestack.graph(run | {"fusion": {"blending": False}})
     with pytest.raises(OutputError):
         dask.compute(one, two, scheduler="threads", num_workers=1)
+
+
+def test_an_image_ends_after_those_that_read_it(tmp_path: Path) -> None:
+    """Its end may put pixels elsewhere (HDF5), where a reader would find nothing meanwhile."""
+    run = config(tmp_path, path=str(tmp_path / "fused.h5"), shards="auto", chunks=4, pyramid="none")
+    run["focus"] = {"output": {"path": str(tmp_path / "sharp.ome.zarr")}}
+    graph = fusestack.graph(run).dask
+    tasks = {key: task for layer in graph.layers.values() for key, task in layer.items()}
+    fused = [key for key in tasks if key[0].startswith("fuse-")]
+    ends = [
+        task for key, task in tasks.items() if key[0].startswith("end-") and set(fused[:1]) & set(task.dependencies)
+    ]
+    readers = [
+        key for key, task in tasks.items() if set(fused) & set(task.dependencies) and key[0].startswith("slices-")
+    ]
+    assert readers
+    assert all(set(readers) <= set(end.dependencies) for end in ends)
+    paths = fusestack.run(run, ["execution.workers=2"]).outputs
+    assert len(paths) == 2
