@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -76,3 +77,21 @@ def test_changed_input_and_options_are_named(config: dict[str, object], tmp_path
     report = fusestack.run(config, ["output.overwrite=true"])
     assert [stage.action for stage in report.stages] == ["computed"] * 3
     assert zarr.open_array(f"{report.outputs[0]}/0", mode="r")[0, 0, 5, 5, -5] == 1
+
+
+def test_files_that_only_their_folders_tell_apart(tmp_path: Path) -> None:
+    """Of one name, one size, and one time of change, as archives unpack them: exchanged, they are another input."""
+    rng = np.random.default_rng(0)
+    views = []
+    for number in range(2):
+        path = tmp_path / f"Pos{number}" / "img.tif"
+        path.parent.mkdir()
+        tifffile.imwrite(path, rng.integers(0, 255, (4, 20, 20)).astype(np.uint8))
+        os.utime(path, (1e9, 1e9))
+        views.append({"path": str(path), "translation": {"x": 15 * number, "y": 0, "z": 0}, "tile": number})
+    run = {"version": 1, "input": {"views": views}, "output": {"path": str(tmp_path / "fused.ome.zarr")}}
+    fusestack.run(run)
+    assert fusestack.run(run).reused_all
+    views[0]["path"], views[1]["path"] = views[1]["path"], views[0]["path"]
+    with pytest.raises(OutputError, match="made with other settings"):
+        fusestack.run(run)

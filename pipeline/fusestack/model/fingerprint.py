@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -89,14 +90,23 @@ def _collect(value: Any, found: dict[str, StoredArray]) -> None:
 
 def identities(paths: Iterable[str]) -> dict[str, str]:
     """Size and time of change (ETag) of files by path; of a folder (Zarr, N5) those of its metadata files and
-    of the folders directly below. A chunk that is exchanged deeper down is not seen.
+    of the folders directly below. A chunk that is exchanged deeper down is not seen. Files that only their folders tell
+    apart are named by those in which they differ.
 
     Raises
     ------
     InputError
         If an address cannot be reached.
     """
-    return {path: _identity(path) for path in sorted(set(paths))}
+    found = {path: _identity(path) for path in sorted(set(paths))}
+    alike: dict[tuple[str, str], list[str]] = {}
+    for path, identity in found.items():
+        alike.setdefault((Path(path).name, identity), []).append(path)
+    for several in alike.values():
+        shared = os.path.commonprefix(several).rpartition("/")[0] if len(several) > 1 else ""
+        for path in several[len(several) == 1 :]:
+            found[path] += f", at {path[len(shared) :]}"
+    return found
 
 
 def _identity(path: str) -> str:
