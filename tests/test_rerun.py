@@ -86,7 +86,7 @@ def test_files_that_only_their_folders_tell_apart(tmp_path: Path) -> None:
     for number in range(2):
         path = tmp_path / f"Pos{number}" / "img.tif"
         path.parent.mkdir()
-        tifffile.imwrite(path, rng.integers(0, 255, (4, 20, 20)).astype(np.uint8))
+        tifffile.imwrite(path, rng.integers(0, 255, (4, 20, 20)).astype(np.uint8), photometric="minisblack")
         os.utime(path, (1e9, 1e9))
         views.append({"path": str(path), "translation": {"x": 15 * number, "y": 0, "z": 0}, "tile": number})
     run = {"version": 1, "input": {"views": views}, "output": {"path": str(tmp_path / "fused.ome.zarr")}}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -102,10 +101,11 @@ def identities(paths: Iterable[str]) -> dict[str, str]:
     alike: dict[tuple[str, str], list[str]] = {}
     for path, identity in found.items():
         alike.setdefault((Path(path).name, identity), []).append(path)
-    for several in alike.values():
-        shared = os.path.commonprefix(several).rpartition("/")[0] if len(several) > 1 else ""
-        for path in several[len(several) == 1 :]:
-            found[path] += f", at {path[len(shared) :]}"
+    for several in (paths for paths in alike.values() if len(paths) > 1):
+        folders = [path.split("/") for path in several]
+        shared = next(n for n, parts in enumerate(zip(*folders, strict=False)) if len(set(parts)) > 1)
+        for path, parts in zip(several, folders, strict=True):
+            found[path] += f", at {'/'.join(parts[shared:])}"
     return found
 
 
