@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from fusestack.model.errors import OutputError
 from fusestack.model.stage import Stage
 from fusestack.taskgraph.ledger import Ledger, Ticks, forget_ledger, ledger_of, runs_of
-from tests.taskgraph.toys import toy_stage
+from tests.taskgraph.toys import missing, toy_stage
 
 
 def tick(stage: Stage, name: str, blocks: list[int]) -> None:
@@ -25,7 +25,7 @@ def tick(stage: Stage, name: str, blocks: list[int]) -> None:
 
 def test_new_ledger_misses_everything_and_makes_no_file(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "a", 5)
-    assert ledger.missing() == [range(5)]
+    assert missing(ledger) == [range(5)]
     assert not ledger.complete
     assert not list(tmp_path.iterdir())
 
@@ -35,11 +35,11 @@ def test_blocks_are_remembered_across_processes_and_tasks(tmp_path: Path) -> Non
     tick(stage, "one", [3, 2, 4])
     tick(stage, "two", [9])
     again = ledger_of(stage)
-    assert again.missing() == [range(2), range(5, 9)]
+    assert missing(again) == [range(2), range(5, 9)]
     assert again.finished == 4
     again.merge()
     assert [path.name for path in Path(again.path).iterdir()] == ["all"]
-    assert ledger_of(stage).missing() == again.missing()
+    assert missing(ledger_of(stage)) == missing(again)
     tick(stage, "three", [0, 1, 5, 6, 7, 8])
     assert ledger_of(stage).complete
     forget_ledger(again.path)

@@ -21,7 +21,7 @@ from fusestack.taskgraph.clusters import Backend, Threads, local_cluster
 from fusestack.taskgraph.events import BlocksEnded, Event, StageEnded
 from fusestack.taskgraph.ledger import ledger_of
 from fusestack.taskgraph.rounds import Refused, run_units
-from tests.taskgraph.toys import ToyCompute, drive, toy_stage, toy_unit, tries_of, written
+from tests.taskgraph.toys import ToyCompute, drive, missing, toy_stage, toy_unit, tries_of, written
 
 SCHEDULERS: dict[str, Callable[[], Backend]] = {
     "threads": lambda: Threads(3),
@@ -64,7 +64,7 @@ def test_faults_are_retried_and_counted_and_the_result_is_complete(backend: Back
     assert str(failure).startswith("stage toy, block 4 (x 16..19, ")
     assert 'raise ValueError(f"fault in block {block}")' in failure.details
     assert not ended[0].complete
-    assert ledger_of(stage).missing() == [range(4, 5)]
+    assert missing(ledger_of(stage)) == [range(4, 5)]
     outcomes, _, _ = drive([stage], backend)
     assert not outcomes["toy"].failed
     assert sum(tries_of(str(tmp_path / "again" / "tries"), b) for b in range(9)) == 9 + 3

@@ -20,6 +20,7 @@ from fusestack.model.stage import Compute, Stage, Target
 from fusestack.taskgraph.clusters import Backend
 from fusestack.taskgraph.events import Event, Listener
 from fusestack.taskgraph.job import Ended, Unit
+from fusestack.taskgraph.ledger import Ledger, runs_of
 from fusestack.taskgraph.rounds import StageOutcome, run_units
 
 
@@ -124,3 +125,8 @@ def drive(
 
     ended, found = run_units(units, backend, memory=memory, retries=retries, listener=listen)
     return {stage.name: found[stage.key] for stage in stages}, events, ended
+
+
+def missing(ledger: Ledger) -> list[range]:
+    """Runs of blocks that are not ticked off."""
+    return runs_of(np.flatnonzero(~ledger.done))

@@ -64,7 +64,7 @@ def write_project(path: str | Path, h5_path: str | Path, images: Sequence[FusedI
 
     Notes
     -----
-    BigStitcher reference, sections 1.1, 1.2 and 5.5.
+    ``SpimData`` XML as mpicbg's ``XmlIoSpimData`` and BigDataViewer's ``XmlIoBasicImgLoader`` read it.
     """
     for image in images:
         if image.setup.shape is None or not image.timepoints:

@@ -56,7 +56,7 @@ def read_project(path: str | Path) -> Project:
 
     Notes
     -----
-    BigStitcher reference, sections 1.1 to 1.4.
+    The elements are those of mpicbg's ``XmlIoSpimData`` and of BigStitcher's ``XmlIoSpimData2``.
     """
     file = str(path) if is_address(str(path)) else str(Path(path).absolute())
     root = read_tree(path).getroot()

@@ -85,10 +85,6 @@ class Ledger:
         """Number of finished blocks."""
         return int(np.count_nonzero(self.done))
 
-    def missing(self) -> list[range]:
-        """Runs of blocks that are not finished, in order."""
-        return runs_of(np.flatnonzero(~self.done))
-
     def tick(self, blocks: range) -> None:
         """Take notice of blocks that a task has ticked off."""
         self.done[max(0, blocks.start) : blocks.stop] = True
