@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from fusestack.taskgraph.job import Key, TaskGraph
 
     Take = Callable[[Key, Any], None]
+    _Pairs = list[tuple[Any, Any]]
     Lose = Callable[[Key, BaseException], None]
 
 NATIVE_THREADS = dict.fromkeys(
@@ -148,7 +150,7 @@ class Cluster:
             If the scheduler is lost, or has had no worker for ten minutes.
         """
         from distributed import as_completed
-        from distributed.client import CancelledError, ClosedClientError
+        from distributed.client import ClosedClientError
 
         keys = [*graph.batches, *graph.ends]
         try:
@@ -156,30 +158,39 @@ class Cluster:
         except ClosedClientError as error:
             raise BlockError(_LOST) from error
         names = {future.key: key for future, key in zip(self._futures, keys, strict=True)}
-        finished = as_completed(self._futures, loop=self.client.loop, with_results=True, raise_errors=False)
+        finished = as_completed(self._futures, loop=self.client.loop)
         left = len(keys)
         while left:
             while not finished.has_ready():
                 self._look_after_cluster()
                 time.sleep(_POLL_SECONDS)
-            future, result = next(finished)
-            key = names[future.key]
-            if isinstance(result, CancelledError):  # every task is, where the scheduler is gone
-                raise BlockError(_LOST if "connection-lost" in str(result) else _CANCELLED)
-            if future.status == "pending":  # it was lost with its worker before it came, and is made again
-                finished.add(future)
-                continue
-            left -= 1
-            if future.status != "error":
-                take(key, result)
-                continue
-            # with raise_errors=False a failed future yields (type, exception, traceback)
-            cause = result[1] if isinstance(result, tuple) else RuntimeError(str(result))
+            results, failed, again = self._fetched(finished.next_batch(block=False))
+            finished.update(again)
+            left -= len(results) + len(failed)
+            for future, result in results:
+                take(names[future.key], result)
+            for future, cause in failed:
+                culprit = getattr(cause, "task", names[future.key])
+                if culprit == names[future.key] or culprit not in names.values():
+                    lose(culprit, cause)
+
+    def _fetched(
+        self, futures: Sequence[Any]
+    ) -> tuple[list[tuple[Any, Any]], list[tuple[Any, BaseException]], list[Any]]:
+        """Results of futures all at once, those whose worker died, and those that are made again."""
+        if any(future.status == "cancelled" for future in futures):  # every task is, where the scheduler is gone
+            raise BlockError(_CANCELLED if self.client.status == "running" else _LOST)
+        failed = [(future, future.exception()) for future in futures if future.status == "error"]
+        for future, cause in failed:
             if type(cause).__name__ != "KilledWorker":
-                raise cause if isinstance(cause, FusestackError) else BlockError(f"{key[0]}: {cause!r}") from cause
-            culprit = getattr(cause, "task", key)
-            if culprit == key or culprit not in names.values():
-                lose(culprit, cause)
+                name = future.key[0]
+                raise cause if isinstance(cause, FusestackError) else BlockError(f"{name}: {cause!r}") from cause
+        good = [future for future in futures if future.status == "finished"]
+        again = [future for future in futures if future.status == "pending"]
+        try:
+            return list(zip(good, self.client.gather(good), strict=True)), failed, again
+        except Exception:  # lost with their worker before they came: their next state says what became of them
+            return [], failed, [*again, *good]
 
     def drain(self) -> None:
         """Take back what has not begun, and wait for the blocks that are under way."""
@@ -260,6 +271,7 @@ def local_cluster(workers: int, threads_per_worker: int, memory: int) -> Cluster
             memory_limit=memory,
             dashboard_address="127.0.0.1:0",  # a free port: another cluster may hold the usual one
             processes=True,
+            silence_logs=logging.CRITICAL,  # workers that end say so in many lines; those that die are told of by us
         )
         client = Client(cluster, set_as_default=False)
         return Cluster(client, (client, cluster), workers * threads_per_worker)
