@@ -230,7 +230,7 @@ def test_metadata_commands_load_nothing_that_computes(command: list[str], tmp_pa
 HEAVY = (
     *("zarr", "scipy.linalg", "dask.array", "distributed", "xarray", "pandas", "h5py", "rich"),
     *("numba.np.linalg", "numba.np.random.legacy"),  # only to compile: kernels are in the cache
-    *("fusestack.operators", "fusestack.focus", "fusestack.project.xml"),
+    *("fusestack.operators", "fusestack.focus", "fusestack.config.focus", "fusestack.project.xml"),
 )
 
 
