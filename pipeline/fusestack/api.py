@@ -103,7 +103,6 @@ def run(
     >>> report.outputs  # doctest: +SKIP
     ('/data/fused.ome.zarr',)
     """
-    from fusestack.display.report import report_path, write_report
     from fusestack.planner import make_plan
     from fusestack.planning.plan import Plan
     from fusestack.running.runner import run_plan
@@ -117,7 +116,9 @@ def run(
             client = _active_client()
         planned = make_plan(loaded, client)
     report = run_plan(planned, force=force, listener=listener, client=client)
-    if not report.reused_all or identity_of(report_path(planned)) is None:
+    if not report.reused_all or identity_of(planned.report) is None:
+        from fusestack.display.report import write_report
+
         write_report(planned, report)
     return report
 

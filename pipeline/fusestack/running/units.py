@@ -6,7 +6,6 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fusestack.project.write import write_project
 from fusestack.running.inspection import (
     finished_mark,
     inspect,
@@ -160,6 +159,8 @@ class EndImage:
         EndStages(self.ledgers)()
         target.open().finish(self.notes)
         if self.project is not None:
+            from fusestack.project.write import write_project
+
             path, images = self.project
             write_project(path, target.image.path, images)
         for key in self.product.stages:
