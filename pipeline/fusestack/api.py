@@ -103,7 +103,6 @@ def run(
     >>> report.outputs  # doctest: +SKIP
     ('/data/fused.ome.zarr',)
     """
-    from fusestack.display.report import report_path, write_report
     from fusestack.planner import make_plan
     from fusestack.planning.plan import Plan
     from fusestack.running.runner import run_plan
@@ -116,7 +115,9 @@ def run(
         client = client or _client_of(loaded)
         planned = make_plan(loaded, client)
     report = run_plan(planned, force=force, listener=listener, client=client)
-    if not report.reused_all or identity_of(report_path(planned)) is None:
+    if not report.reused_all or identity_of(planned.report) is None:
+        from fusestack.display.report import write_report
+
         write_report(planned, report)
     return report
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fusestack.config.focus import Focus
 from fusestack.config.load import unsupported
-from fusestack.config.values import unsaid
 from fusestack.model.errors import ConfigError
 from fusestack.planning.plan import Plan, refuse_inputs_as_outputs
 from fusestack.planning.resources import resolve_resources
@@ -14,6 +12,7 @@ from fusestack.planning.resources import resolve_resources
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from fusestack.config.focus import Focus
     from fusestack.config.load import LoadedConfig
     from fusestack.config.models import Output
     from fusestack.focus.plan import FocusPlan
@@ -45,6 +44,8 @@ def make_plan(loaded: LoadedConfig, client: Any = None) -> Plan:
     fuses = config.input is not None and config.input.images is None
     focus = config.focus
     if focus is None and not fuses:
+        from fusestack.config.focus import Focus
+
         focus = Focus()
     unused: tuple[str, ...] = ()
     if focus is not None and not fuses and config.output is not None:
@@ -101,10 +102,11 @@ def cache_folder(loaded: LoadedConfig) -> str:
     config = loaded.config
     if config.cache.path is not None:
         return loaded.resolve_path(config.cache.path)
-    focus = config.focus or unsaid(Focus)
-    place = config.output.path if config.output is not None else focus.output.path
-    if place is None:
-        return f"{loaded.resolve_path(focus.output.folder)}/{CACHE}"
+    place = CACHE
+    if config.output is not None:
+        place = config.output.path
+    elif config.focus is not None:
+        place = config.focus.output.path or f"{config.focus.output.folder}/{CACHE}"
     parent = loaded.resolve_path(place).rpartition("/")[0]
     return f"{parent}/{CACHE}"
 

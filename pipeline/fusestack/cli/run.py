@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         if report.cache_bytes:
             freed = f", {size(report.cache_freed)} of it were freed" if report.cache_freed else ""
             print(f"cache: {size(report.cache_bytes)} in {plan.cache}{freed} (fusestack cache ls)")
-        print(f"pictures, timings and settings: {plan.output}.report.html")
+        print(f"pictures, timings and settings: {plan.report}")
     return {
         "outputs": list(report.outputs),
         "seconds": round(report.seconds, 3),
@@ -55,5 +55,5 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
             for s in report.stages
         ],
         "run_json": f"{plan.output}.run.json",
-        "report": f"{plan.output}.report.html",
+        "report": plan.report,
     }

@@ -12,7 +12,6 @@ from pydantic import ValidationError
 
 from fusestack.config.availability import unsupported
 from fusestack.config.document import Places, override, read_document
-from fusestack.config.messages import sentences
 from fusestack.config.models import Config
 from fusestack.model.errors import ConfigError
 
@@ -107,6 +106,8 @@ def _validated(data: Any, places: Places, overrides: Iterable[str], name: str, f
     try:
         config = Config.model_validate(data)
     except ValidationError as error:
+        from fusestack.config.messages import sentences
+
         raise ConfigError(*sentences(error, data, places)) from error
     return LoadedConfig(config, name, folder, places)
 

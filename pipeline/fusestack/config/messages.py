@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from fusestack.config.document import KeyPath, Places, dotted
 from fusestack.config.models import Config
+from fusestack.config.values import Elsewhere
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -187,6 +188,8 @@ def _known_keys(path: KeyPath) -> list[str]:
 def _models_in(annotation: Any) -> set[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return {annotation}
+    if isinstance(annotation, Elsewhere):
+        return {annotation.model}
     return {found for part in get_args(annotation) for found in _models_in(part)}
 
 

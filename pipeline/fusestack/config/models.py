@@ -9,9 +9,9 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, mo
 from pydantic_core import PydanticCustomError
 
 from fusestack.config.execution import Cache, Execution
-from fusestack.config.focus import Focus  # noqa: TC001 - pydantic reads it
 from fusestack.config.values import (
     CountPerAxis,
+    Elsewhere,
     Id,
     Model,
     NotNegative,
@@ -31,6 +31,10 @@ from fusestack.config.values import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from fusestack.config.focus import Focus
+else:
+    Focus = Annotated[Any, Elsewhere("fusestack.config.focus", "Focus")]
 
 Format = Literal["ome-zarr", "bdv-hdf5", "bdv-n5", "tiff", "bdv-tiff", "dzi"]
 CodecName = Literal["blosc", "zstd", "lz4", "gzip", "none"]

@@ -5,11 +5,13 @@ A validated model holds resolved values only: ``true`` has become options, ``"4G
 
 from __future__ import annotations
 
+import importlib
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, Self, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler, Strict, model_validator
-from pydantic_core import CoreSchema, PydanticCustomError
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -56,6 +58,29 @@ class Model(BaseModel):
 def unsaid(section: type[M]) -> M:
     """A section of which nothing is said: its defaults, without building its validator (0.1 s for all of them)."""
     return section.model_construct()
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """Stands for a section whose model, a class of a module, is loaded when something is said in it."""
+
+    module: str
+    name: str
+
+    @property
+    def model(self) -> type[Model]:
+        """The model."""
+        found: type[Model] = getattr(importlib.import_module(self.module), self.name)
+        return found
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> CoreSchema:
+        """Validate by the model; pydantic puts the place of the section before the places of its errors."""
+        # a schema with a name, as those of models are, gets no title
+        return core_schema.no_info_plain_validator_function(lambda v: self.model.model_validate(v), ref=self.name)
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """Describe the model."""
+        return handler(self.model.__pydantic_core_schema__)
 
 
 def not_allowed(allowed: str) -> PydanticCustomError:

@@ -54,7 +54,7 @@ def write_report(plan: Plan, report: RunReport) -> str:
         parts.append(f"<p>... and {len(plan.images) - _MOST_IMAGES} more images</p>")
     parts += ["<h2>Stages</h2>", _stages(report), "<h2>Configuration</h2>"]
     parts.append(f"<pre>{escape(json.dumps(plan.config, indent=2, default=str))}</pre>")
-    path = report_path(plan)
+    path = plan.report
     page = (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>'
         f"<style>{_STYLE}</style><body>{''.join(parts)}</body></html>"
@@ -65,11 +65,6 @@ def write_report(plan: Plan, report: RunReport) -> str:
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {error.strerror or error}; free some space") from error
     return path
-
-
-def report_path(plan: Plan) -> str:
-    """Where the report of a plan's run is, a path or an address."""
-    return f"{plan.output}.report.html"
 
 
 def _volume(image: PlannedImage) -> Volume:

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from fusestack.fusion.blocks import FuseBlocks
     from fusestack.fusion.content_steps import Axes, Nodes
     from fusestack.fusion.placement import ViewTable
     from fusestack.model.geometry import Float3, Int3
@@ -166,12 +165,14 @@ def _pack(views: NDArray[np.void], axes: Sequence[Axes]) -> NDArray[np.void]:
     return table
 
 
-def prepare_content(compute: FuseBlocks, cache: str, resources: Resources) -> tuple[FuseBlocks, tuple[Stage, ...]]:
+def prepare_content(
+    content: ContentWeights, cache: str, resources: Resources
+) -> tuple[ContentWeights, tuple[Stage, ...]]:
     """Have the content-based weights of an image computed by stages of their own, once for each view.
 
     Parameters
     ----------
-    compute : FuseBlocks
+    content : ContentWeights
     cache : str
         Folder where the weights are kept, under names made of all they depend on, so that other options of the fusion
         find them again.
@@ -179,19 +180,16 @@ def prepare_content(compute: FuseBlocks, cache: str, resources: Resources) -> tu
 
     Returns
     -------
-    FuseBlocks
-        Reads the weights from there.
+    ContentWeights
+        Read from there.
     tuple of Stage
-        Empty where the image has no such weights.
+        What makes them.
 
     Raises
     ------
     ConfigError
         If a block does not fit the memory of a worker.
     """
-    content = compute.content
-    if content is None:
-        return compute, ()
     level = Level((1, 1, 1), content.shape, content.block, None, content.block)
 
     def stage(name: str, step: ContentStep) -> Stage:
@@ -200,4 +198,4 @@ def prepare_content(compute: FuseBlocks, cache: str, resources: Resources) -> tu
     means = stage("mean", LocalMean(content.rows))
     contrast = stage("contrast", LocalContrast(content.rows, means.array))
     weights = stage("weights", Weights(content.rows, contrast.array))
-    return replace(compute, content=replace(content, weights=weights.array)), (means, contrast, weights)
+    return replace(content, weights=weights.array), (means, contrast, weights)

@@ -11,7 +11,6 @@ import numpy as np
 
 from fusestack.config.models import Blending
 from fusestack.fusion.blocks import FuseBlocks, PixelRule
-from fusestack.fusion.content import content_weights
 from fusestack.fusion.frame import (
     Frame,
     average_anisotropy,
@@ -200,6 +199,8 @@ def design_images(
         placed = {(times.index(g.timepoint), place[g.views[0].channel]): tables[g.title] for g in members}
         content = None
         if wanted := options.content_based:
+            from fusestack.fusion.content import content_weights
+
             sigmas = wanted.sigma1, wanted.sigma2
             content = content_weights(placed, frame.shape, sigmas, anisotropy)
         compute = FuseBlocks(placed, rule, input_dtype, content=content)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fusestack.fusion.content import prepare_content
 from fusestack.fusion.design import Design, DesignedImage, design_images
 from fusestack.fusion.inputs import read_inputs
 from fusestack.model.errors import ConfigError
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from fusestack.fusion.blocks import FuseBlocks
     from fusestack.fusion.inputs import Inputs
     from fusestack.model.geometry import Int3
+    from fusestack.model.stage import Stage
     from fusestack.planning.resources import Resources
 
 
@@ -109,6 +109,16 @@ def _container(loaded: LoadedConfig) -> str | None:
     return str(loaded.resolve_path(adjustment.coefficients))
 
 
+def _prepared(compute: FuseBlocks, cache: str, resources: Resources) -> tuple[FuseBlocks, tuple[Stage, ...]]:
+    """An image that reads its content-based weights, if it has any, from the cache; and the stages that make them."""
+    if compute.content is None:
+        return compute, ()
+    from fusestack.fusion.content import prepare_content
+
+    content, preparation = prepare_content(compute.content, cache, resources)
+    return replace(compute, content=content), preparation
+
+
 def _plan_image(
     fused: DesignedImage,
     design: Design,
@@ -122,7 +132,7 @@ def _plan_image(
     single = len(design.images) == 1
     spec = _image_spec(fused, output, path if single else _titled(path, fused.title), design.anisotropy)
     target = Target(WRITERS[output.format], spec, 0, f"{path}.fusestack")
-    compute, preparation = prepare_content(fused.compute, cache, resources)
+    compute, preparation = _prepared(fused.compute, cache, resources)
     first = make_stage(
         "fuse", _fitted(compute, target, resources), target, resources, layout_facts(spec, output.format)
     )

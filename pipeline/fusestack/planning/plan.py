@@ -162,6 +162,11 @@ class Plan:
     warnings: tuple[str, ...] = ()
 
     @property
+    def report(self) -> str:
+        """Path of the page that tells of a run."""
+        return f"{self.output}.report.html"
+
+    @property
     def stages(self) -> tuple[Stage, ...]:
         """Every stage once, those first that others need."""
         found = {

@@ -10,14 +10,13 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from fusestack.model.errors import OutputError
-from fusestack.project.model import Setup
-from fusestack.project.write import FusedImage
 from fusestack.storage import folder_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fusestack.planning.plan import FrozenStatistics, Plan, PlannedImage
+    from fusestack.project.write import FusedImage
 
 _LIBRARIES = ("fusestack", "numpy", "numba", "zarr", "numcodecs", "h5py", "tifffile", "dask", "distributed")
 
@@ -63,6 +62,9 @@ def _version(name: str) -> str | None:
 
 def project_of(image: PlannedImage) -> list[FusedImage]:
     """Setups of the project beside a fused image: one per channel, placed where the inputs were."""
+    from fusestack.project.model import Setup
+    from fusestack.project.write import FusedImage
+
     spec = image.target.image
     if image.fusion is None:
         raise ValueError(f"{spec.path}: is no fused image")

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from fusestack.model.errors import OutputError
-from fusestack.project.write import write_project
 from fusestack.running.inspection import (
     finished_mark,
     is_finished,
@@ -247,6 +246,8 @@ class EndImage:
             raise OutputError(f"{target.image.path}: another run has replaced it meanwhile; run again")
         target.open().finish(self.notes)
         if self.project is not None:
+            from fusestack.project.write import write_project
+
             path, images = self.project
             write_project(path, target.image.path, images)
         for key in self.product.stages:

@@ -254,10 +254,14 @@ def _decoder(name: str | None) -> Callable[[bytes], Any] | None:
     if name == "blosc":
         return decode_blosc
     if name == "zstd":
-        from numcodecs import zstd
-
-        return lambda data: zstd.decompress(data)
+        return _decode_zstd
     return None
+
+
+def _decode_zstd(data: bytes) -> Any:
+    from numcodecs import zstd
+
+    return zstd.decompress(data)
 
 
 def decode_blosc(data: bytes) -> Any:
