@@ -60,7 +60,13 @@ echo "dask scheduler at $address, $workers workers of one thread and $memory"
 echo "dashboard: $shown"
 echo "use it:  fusestack run CONFIG --set execution.scheduler=$address"
 echo "stop it: Ctrl-C"
-wait -n || true
-echo "a part of the cluster ended:" >&2
+left="$workers"
+while kill -0 "${pids[0]}" 2>/dev/null && [ "$left" -gt 0 ]; do
+    wait -n || true
+    left=0
+    for pid in "${pids[@]:1}"; do if kill -0 "$pid" 2>/dev/null; then left=$((left + 1)); fi; done
+    kill -0 "${pids[0]}" 2>/dev/null && echo "a worker ended; $left are left" >&2
+done
+echo "the cluster ended:" >&2
 tail -n 20 "$scratch/log" >&2
 exit 1

@@ -242,3 +242,15 @@ def test_an_image_ends_after_those_that_read_it(tmp_path: Path) -> None:
     assert all(set(readers) <= set(end.dependencies) for end in ends)
     paths = fusestack.run(run, ["execution.workers=2"]).outputs
     assert len(paths) == 2
+
+
+def test_a_graph_of_what_is_complete_does_not_promise_what_was_deleted(tmp_path: Path) -> None:
+    run = config(tmp_path)
+    fusestack.run(run)
+    job = fusestack.graph(run)
+    assert job.stages == {}
+    assert job.compute() == (str(tmp_path / "fused.ome.zarr"),)
+    job = fusestack.graph(run)
+    shutil.rmtree(tmp_path / "fused.ome.zarr")
+    with pytest.raises(OutputError, match="are gone since the graph was made"):
+        job.compute()

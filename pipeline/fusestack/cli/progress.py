@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from fusestack.taskgraph.events import Listener
 
 _INTERVAL = 5.0
+_SHORT = 0.05
+_SURE = 2.0
 
 
 def progress_listener(*, quiet: bool) -> Listener:
@@ -40,6 +42,10 @@ def size(count: float) -> str:
     return f"{count / 2**10:,.0f} KiB"
 
 
+def _continuing(event: RunStarted) -> str:
+    return f"continuing: {event.done:,} of {event.blocks:,} blocks are already done"
+
+
 class _Rate:
     """Speed and time left of a stage, without the blocks of earlier runs; it begins with its first blocks."""
 
@@ -62,7 +68,7 @@ class _Rate:
     @property
     def seconds_left(self) -> float | None:
         new = self.done - self.stage.done
-        if not new:
+        if not new or time.perf_counter() - self.start < _SURE:
             return None
         return (time.perf_counter() - self.start) / new * (self.stage.blocks - self.done)
 
@@ -80,7 +86,7 @@ class _Lines:
                 if event.dashboard:
                     print(f"dashboard: {event.dashboard}", file=sys.stderr)
                 if 0 < event.done < event.blocks:
-                    print(f"continuing: {event.done:,} of {event.blocks:,} blocks are already done", file=sys.stderr)
+                    print(_continuing(event), file=sys.stderr)
             case StageStarted():
                 self._rates[event.stage] = _Rate(event)
             case BlocksEnded():
@@ -90,10 +96,11 @@ class _Lines:
                     print(self._line(self._rates[event.stage]), file=sys.stderr, flush=True)
             case StageEnded() if event.stage in self._rates:
                 rate = self._rates[event.stage]
-                speed = rate.bytes / 1e6 / max(1e-9, event.seconds)
-                failed = f", {event.failed:,} blocks failed" if event.failed else ""
-                took = f"{duration(event.seconds)}, {speed:,.0f} MB/s"
-                print(f"{event.stage}: {rate.stage.title}, {took}{failed}", file=sys.stderr)
+                speed = f", {rate.bytes / 1e6 / event.seconds:,.0f} MB/s" if event.seconds > _SHORT else ""
+                failed = f", {event.failed:,} failed" if event.failed else ""
+                left = "" if rate.done == rate.stage.blocks else f", {rate.done:,} of them done"
+                took = f"{duration(event.seconds)}{speed}"
+                print(f"{event.stage}: {rate.stage.title}{left}{failed}, {took}", file=sys.stderr)
             case _:
                 pass
 
@@ -133,6 +140,8 @@ class _Bar:
             case RunStarted():
                 if event.dashboard:
                     self._progress.console.print(f"dashboard: {event.dashboard}")
+                if 0 < event.done < event.blocks:
+                    self._progress.console.print(_continuing(event))
                 self._progress.start()
             case StageStarted():
                 self._started[event.stage] = event

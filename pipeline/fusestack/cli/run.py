@@ -40,7 +40,8 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
             print("nothing to do, everything is already made:")
         else:
             written = sum(stage.bytes_written for stage in report.stages)
-            print(f"done in {duration(report.seconds)}, {size(written)} compressed:")
+            cached = ", cache included" if report.cache_bytes else ""
+            print(f"done in {duration(report.seconds)}, {size(written)} written{cached}:")
         for path in report.outputs:
             print(f"  {path}")
         if report.cache_bytes:

@@ -67,7 +67,8 @@ def _print(state: dict[str, Any], silent: float) -> None:
         failed = f", {stage['failed']:,} failed" if stage["failed"] else ""
         retries = f", {stage['retries']:,} retries" if stage["retries"] else ""
         print(f"  {name}: {stage['done']:,} of {stage['blocks']:,} blocks{failed}{retries}")
-    for error in state["errors"][-3:]:
-        print(f"  last errors: {error['stage']} block {error['block']}: {error['error']}")
+    errors = dict.fromkeys(f"{one['stage']} block {one['block']}: {one['error']}" for one in state["errors"])
+    for error in list(errors)[-3:]:
+        print(f"  last errors: {error}")
     if state.get("message"):
         print(f"  {state['message']}")

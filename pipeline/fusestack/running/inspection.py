@@ -135,7 +135,8 @@ def read_record(work: str) -> dict[str, Any]:
         found = open_folder(work).get(_RECORD)
         record: dict[str, Any] = {} if found is None else json.loads(found)
     except (OSError, ValueError) as error:
-        way_out = getattr(error, "way_out", "remove the folder to start over")
+        usual = "give permission" if isinstance(error, PermissionError) else "remove the folder to start over"
+        way_out = getattr(error, "way_out", usual)
         raise OutputError(f"{work}/{_RECORD}: cannot be read ({error}); {way_out}") from error
     return record
 

@@ -35,6 +35,8 @@ def run_record(plan: Plan, stages: Sequence[Any]) -> dict[str, Any]:
         "machine": platform.node(),
         "python": platform.python_version(),
         "versions": {name: _version(name) for name in _LIBRARIES},
+        "scheduler": plan.resources.scheduler,
+        "workers": plan.resources.workers,
         "config": plan.config,
         "warnings": list(plan.warnings),
         "views": [list(view.id) for view in plan.inputs.views] if plan.inputs is not None else [],

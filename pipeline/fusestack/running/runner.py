@@ -138,8 +138,8 @@ class _Run:
             for ledger in ledgers.values():
                 ledger.merge()
             self._done = {key: ledger.finished for key, ledger in ledgers.items()}
-            self._announce(stages)
             if units:
+                self._announce(stages)
                 self._run(units, ledgers)
         if self._plan.statistics is not None:
             write_statistics(self._plan.statistics)

@@ -47,7 +47,8 @@ def units_of(plan: Plan, states: Sequence[StageState], *, force: bool = False, p
     force : bool
         Start over.
     pinned : bool
-        Whether it is made of what is missing now, however late: a beginning then refuses where less is there.
+        Whether it is made of what is missing now, however late: a beginning then refuses where less is there, also of
+        images that are complete now.
     """
     known = {state.stage.key: state for state in states if state.needed}
     found: dict[str, Unit] = {}
@@ -58,7 +59,7 @@ def units_of(plan: Plan, states: Sequence[StageState], *, force: bool = False, p
             before = ledgers_of(_read_by([stage], cached, known))
             found.setdefault(stage.key, Unit((stage,), begin, EndStages(ledgers_of([stage]), before)))
         left = any(known[stage.key].action != "reuse" for stage in image.stages)
-        if force or left or not is_finished(image):
+        if force or left or pinned or not is_finished(image):
             project = None if image.project is None else (image.project, tuple(project_of(image)))
             ends = EndStages(ledgers_of(image.stages), ledgers_of(_read_by(image.stages, cached, known)))
             image_begin = BeginImage(image.product, image.overwrite, _done(image.stages, known, pinned=pinned))

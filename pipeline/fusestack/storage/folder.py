@@ -61,6 +61,9 @@ class Folder(Protocol):
         ...
 
 
+_TRIES = 5
+
+
 class LocalFolder:
     """Files below `root`; unfinished ones live in `root` / `scratch`, so that a rename is enough to publish them.
 
@@ -90,6 +93,16 @@ class LocalFolder:
     def put(self, key: str, parts: Sequence[bytes]) -> int:
         """Write a file in one atomic step; returns its bytes."""
         path = self.root / key
+        for left in reversed(range(_TRIES)):
+            try:
+                self._publish(path, parts)
+                break
+            except FileNotFoundError:  # the scratch folder was deleted by somebody who has finished with it
+                if not left:
+                    raise
+        return sum(map(len, parts))
+
+    def _publish(self, path: Path, parts: Sequence[bytes]) -> None:
         partial = self._partial(parts)
         try:
             try:
@@ -100,7 +113,6 @@ class LocalFolder:
         except OSError:
             _forget(partial)
             raise
-        return sum(map(len, parts))
 
     def create(self, key: str, data: bytes) -> bool:
         """Write a file only if there is none; returns whether it did."""

@@ -136,10 +136,12 @@ class Cluster:
 
     @property
     def dashboard(self) -> str:
-        """Address of the dashboard, if this machine could show one."""
+        """Address of the dashboard, or what it needs."""
         import importlib.util
 
-        return self.client.dashboard_link or "" if importlib.util.find_spec("bokeh") else ""
+        return (
+            self.client.dashboard_link or "" if importlib.util.find_spec("bokeh") else "needs bokeh: pip install bokeh"
+        )
 
     def execute(self, graph: TaskGraph, take: Take, lose: Lose) -> None:
         """See `Backend.execute`.

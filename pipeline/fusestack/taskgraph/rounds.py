@@ -165,7 +165,8 @@ class _Rounds:
             if self._lost:  # a worker that was given up may still be at it
                 self._stop()
             for key in sorted(self._open, key=list(self._stages).index):
-                self._end_stage(key)
+                if self.outcomes[key].computed or self.outcomes[key].failed:
+                    self._end_stage(key)
         return self._ended
 
     def _may_go_on(self, alone: Sequence[Block]) -> bool:
