@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from fusestack.taskgraph.events import Listener
 
 _INTERVAL = 5.0
-_SHORT = 0.05
+_SHORT = 0.1
 _SURE = 2.0
 
 
@@ -62,8 +62,10 @@ class _Rate:
         self.bytes += event.bytes
 
     @property
-    def megabytes_per_second(self) -> float:
-        return self.bytes / 1e6 / max(1e-9, time.perf_counter() - self.start)
+    def speed(self) -> str:
+        """``120 MB/s``, once it lasts long enough to be known."""
+        seconds = time.perf_counter() - self.start
+        return f"{self.bytes / 1e6 / seconds:,.0f} MB/s" if seconds > _SHORT else ""
 
     @property
     def seconds_left(self) -> float | None:
@@ -109,10 +111,7 @@ class _Lines:
         stage = rate.stage
         left = f", {duration(rate.seconds_left)} left" if rate.seconds_left is not None else ""
         failed = f", {rate.failed:,} tries failed" if rate.failed else ""
-        return (
-            f"{stage.stage}: {rate.done:,} of {stage.blocks:,} blocks, "
-            f"{rate.megabytes_per_second:,.0f} MB/s{left}{failed}"
-        )
+        return f"{stage.stage}: {rate.done:,} of {stage.blocks:,} blocks, {rate.speed}{left}{failed}"
 
 
 class _Bar:
@@ -151,8 +150,7 @@ class _Bar:
                 bar, rate = self._bar(event.stage)
                 rate.add(event)
                 note = f"[yellow]{rate.failed} tries failed[/]" if rate.failed else ""
-                speed = f"{rate.megabytes_per_second:,.0f} MB/s"
-                self._progress.update(bar, completed=rate.done, rate=speed, note=note)
+                self._progress.update(bar, completed=rate.done, rate=rate.speed, note=note)
             case StageEnded() if event.stage in self._bars:
                 bar, _ = self._bars[event.stage]
                 if event.failed:
