@@ -17,10 +17,14 @@ import pytest
 from fusestack.model.errors import BlockError
 from fusestack.model.geometry import Box
 from fusestack.model.stage import Along, Reach, Stage, StoredArray, Target
+from fusestack.storage.kept import decoded, keeping
+from fusestack.taskgraph.batches import towers
 from fusestack.taskgraph.clusters import Backend, Threads, local_cluster
 from fusestack.taskgraph.events import BlocksEnded, Event, StageEnded
 from fusestack.taskgraph.ledger import ledger_of
 from fusestack.taskgraph.rounds import Refused, run_units
+from fusestack.taskgraph.stop import forget_stops, is_stopped, stop
+from fusestack.taskgraph.tasks import run_batch
 from tests.taskgraph.toys import ToyCompute, drive, missing, toy_stage, toy_unit, tries_of, written
 
 SCHEDULERS: dict[str, Callable[[], Backend]] = {
@@ -201,3 +205,28 @@ def test_a_folder_that_cannot_be_ticked_off_is_a_refusal(tmp_path: Path) -> None
     target = Target(stage.target.writer, stage.target.image, 0, str(tmp_path / "file"))
     with Threads(1) as backend, pytest.raises(Refused, match="cannot record finished blocks"):
         drive([replace(stage, target=target)], backend)
+
+
+def test_marks_of_old_runs_are_deleted_and_stop_no_other_run(tmp_path: Path) -> None:
+    now, old = f"{int(time.time()):x}aaaaaa", f"{int(time.time()) - 8 * 86400:x}bbbbbb"
+    for run in (now, old):
+        stop(str(tmp_path), run)
+        assert is_stopped(str(tmp_path), run)
+    assert not is_stopped(str(tmp_path), f"{int(time.time()):x}cccccc")
+    forget_stops(str(tmp_path))
+    assert [path.name for path in (tmp_path / "stop").iterdir()] == [now]
+
+
+def test_what_a_thread_keeps_goes_with_its_stage(tmp_path: Path) -> None:
+    entry = np.zeros(10)
+    with keeping(1000):
+        assert decoded("a", b"x", lambda _: entry, again=True) is entry
+    for number in range(2):
+        (tower,) = towers([replace(toy_stage(tmp_path, 2), fingerprint=str(number) * 64)], workers=1, memory=0)
+        with keeping(1000):
+            assert decoded("a", b"x", lambda _: np.ones(10), again=True) is entry
+        run_batch(tower, [0], "run", "0", 0)
+        run_batch(tower, [1], "run", "1", 0)
+        with keeping(1000):
+            entry = np.zeros(10)
+            assert decoded("a", b"x", lambda _, made=entry: made, again=True) is entry

@@ -44,6 +44,6 @@ def forget_stops(work: str) -> None:
     """Delete marks of runs that nobody can be at any more: names of runs begin with their time."""
     with suppress(OSError):
         folder = open_folder(f"{work}/{_FOLDER}", scratch="")
-        for name in folder.entries():
+        for name in (name for name in folder.entries() if not name.startswith(".")):
             if time.time() - int(name[:8], 16) > _KEPT_SECONDS:
                 folder.delete(name)

@@ -115,11 +115,15 @@ _ready: dict[str, None] = {}
 _thread = threading.local()
 
 
-def _get_ready(stage: Stage) -> None:
-    """Compile what a stage needs, once in each process; let go of what this thread keeps of another stage."""
+def _let_go(stage: Stage) -> None:
+    """Let go of what this thread keeps of another stage."""
     if getattr(_thread, "stage", None) != stage.key:
         forget_kept()
         _thread.stage = stage.key
+
+
+def _get_ready(stage: Stage) -> None:
+    """Compile what a stage needs, once in each process."""
     if stage.key not in _ready:
         stage.compute.warm_up()
         if len(_ready) > _MOST_READY:
@@ -157,7 +161,8 @@ class _Batch:
     def __init__(self, tower: Tower, run: str, name: str) -> None:
         self._tower = tower
         self._run = run
-        for stage in reversed(tower.stages):
+        _let_go(tower.stages[0])
+        for stage in tower.stages:
             _get_ready(stage)
         self._ticks = [Ticks(stage, name) for stage in tower.stages]
         self._tallies = [_Tally() for _ in tower.stages]
