@@ -299,21 +299,14 @@ def close_job(paths: tuple[str, ...], close: Callable[[], Any] | None, *ends: En
     return Ended(complete=True, value=paths)
 
 
-def failed_blocks(failures: Sequence[BlockFailure], count: int | None = None) -> BlockError | OutputError:
-    """The error that names blocks which failed.
-
-    Parameters
-    ----------
-    failures : sequence of BlockFailure
-    count : int, optional
-        Of all of them, where there are more.
-    """
+def failed_blocks(failures: Sequence[BlockFailure]) -> BlockError | OutputError:
+    """The error that names blocks which failed."""
     refused = next((failure for failure in failures if failure.hopeless), None)
     if refused is not None:
         return OutputError(refused.error)
     if not failures:
         return BlockError("the run was stopped; what is done is kept, run again (or make the graph again) to continue")
-    named, count = failures[:_FAILURES_NAMED], count or len(failures)
+    named, count = failures[:_FAILURES_NAMED], len(failures)
     more = [f"... and {count - len(named)} more blocks"] if count > len(named) else []
     blocks = "1 block" if count == 1 else f"{count:,} blocks"
     return BlockError(

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from fusestack.model.image import ImageSpec
     from fusestack.model.stage import Stage
     from fusestack.taskgraph.batches import Nesting, Tower
 
@@ -203,10 +204,7 @@ class _Batch:
                 later.append(part)
             else:
                 start = time.perf_counter()
-                reduced = reduction.part(made.pixels, part.shape)
-                if reduced is not None:
-                    out = np.full(box.shape, image.fill, image.dtype) if out is None else out
-                    out[part.shift([-v for v in box.start]).slices] = reduced
+                out = _placed(out, box, part, reduction.part(made.pixels, part.shape), image)
                 seconds += time.perf_counter() - start
         if ticked or not there:
             return _Made(there)
@@ -215,10 +213,7 @@ class _Batch:
             """With the parts whose blocks an earlier run has made."""
             found = out
             for part in later:
-                reduced = reduction(part)
-                if reduced is not None:
-                    found = np.full(box.shape, image.fill, image.dtype) if found is None else found
-                    found[part.shift([-v for v in box.start]).slices] = reduced
+                found = _placed(found, box, part, reduction(part), image)
             return found
 
         return self._store(level, block, whole, seconds)
@@ -281,6 +276,15 @@ def _inside(part: tuple[slice, ...], box: Box) -> Box | None:
     return None if found.is_empty else found
 
 
+def _placed(out: Pixels | None, box: Box, part: Box, pixels: Pixels | None, image: ImageSpec) -> Pixels | None:
+    """Pixels of a box with those of a part of it; None while everything is blank."""
+    if pixels is None:
+        return out
+    out = np.full(box.shape, image.fill, image.dtype) if out is None else out
+    out[part.shift([-v for v in box.start]).slices] = pixels.reshape(part.shape)
+    return out
+
+
 class Parts:
     """What becomes of blocks one level higher, kept in the work folder for the task that makes that level.
 
@@ -330,9 +334,7 @@ class Parts:
                 continue
             size = part.size * image.itemsize
             found = reduction(part) if data is None or len(data) != size else np.frombuffer(data, image.dtype)
-            if found is not None:
-                out = np.full(box.shape, image.fill, image.dtype) if out is None else out
-                out[part.shift([-v for v in box.start]).slices] = found.reshape(part.shape)
+            out = _placed(out, box, part, found, image)
         return out
 
     def forget(self, block: int) -> None:
