@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -13,6 +14,7 @@ from fusestack.fusion.statistics import BlockStatistics, block_statistics
 from fusestack.model.geometry import Box
 from fusestack.model.stage import Compute
 from fusestack.planning.levels import int3
+from fusestack.sources.graph import graph_array
 from fusestack.storage.kept import keeping
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from fusestack.fusion.placement import ViewTable
     from fusestack.kernels.fuse import Interpolation, Method, Rounding
     from fusestack.kernels.views import Numerics
+    from fusestack.model.graph_array import GraphArray
 
 _CHUNKS_IN_FLIGHT = 8
 _SMALLEST_SIDE = 32
@@ -105,6 +108,30 @@ class FuseBlocks(Compute):
         for (t, c), part in zip(places, out.reshape(-1, *volume.shape), strict=True):
             self._fuse((t, c), volume, part)
         return out
+
+    def inputs(self, box: Box) -> dict[GraphArray, Box]:
+        """See `Compute.inputs`: of tiles that are arrays of a dask graph, what is read of them for a box."""
+        found: dict[GraphArray, Box] = {}
+        if not self._from_graph:
+            return found
+        volume = Box(box.start[2:], box.stop[2:])
+        for place in [(t, c) for t in range(box.start[0], box.stop[0]) for c in range(box.start[1], box.stop[1])]:
+            table = self.tables.get(place)
+            if table is None or self.rule.method == "mask":
+                continue
+            rows = table.touching(volume)
+            boxes = kernels.views.source_boxes(table.views[rows], volume.start, volume.shape)
+            for row, (low, high) in zip(rows.tolist(), boxes.tolist(), strict=True):
+                pixels = table.placed[row].pixels
+                array, read = graph_array(pixels.source, pixels.level), Box(tuple(low), tuple(high))
+                if array is not None and not read.is_empty:
+                    found[array] = found[array].union(read) if array in found else read
+        return found
+
+    @cached_property
+    def _from_graph(self) -> bool:
+        views = (view for table in self.tables.values() for view in table.placed)
+        return any(graph_array(view.pixels.source, 0) is not None for view in views)
 
     def _fuse(self, place: tuple[int, int], box: Box, out: NDArray[Any]) -> None:
         """Fuse a region z, y, x of a place (t, c) into `out`, in parts where its input would not fit."""

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fusestack.model.geometry import Box
+    from fusestack.model.graph_array import GraphArray
     from fusestack.model.grid import Grid
     from fusestack.model.image import ImageSpec
 
@@ -39,6 +40,10 @@ class Compute:
 
     def reaches(self) -> Mapping[StoredArray, Reach]:
         """What a block reads of the arrays among its fields; one that is not named is read whole."""
+        return {}
+
+    def inputs(self, box: Box) -> Mapping[GraphArray, Box]:
+        """What a box reads of arrays that tasks of a dask graph make (tiles that are dask arrays, for example)."""
         return {}
 
     def warm_up(self) -> None:

@@ -31,7 +31,7 @@ class SourceRef:
     reader : str
         ``"module:Class"`` of the pixel source, resolved when it is opened.
     path : str
-        Absolute path or URL of the file or container.
+        Absolute path or URL of the file or container; empty where there is none, for arrays of a dask graph.
     options : tuple of (str, value)
         Further arguments of the reader, such as the dataset inside the container; hashable. A `SourceRef` among them
         is a source that this one wraps.
@@ -45,7 +45,8 @@ class SourceRef:
     def paths(self) -> tuple[str, ...]:
         """Every file and container that is read: its own, and those of the sources it wraps."""
         wrapped = [ref.paths for _, ref in self.options if isinstance(ref, SourceRef)]
-        return tuple(dict.fromkeys((self.path, *itertools.chain.from_iterable(wrapped))))
+        own = (self.path,) if self.path else ()
+        return tuple(dict.fromkeys((*own, *itertools.chain.from_iterable(wrapped))))
 
 
 @dataclass(frozen=True)

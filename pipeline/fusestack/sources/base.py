@@ -196,6 +196,9 @@ def open_source(ref: SourceRef) -> PixelSource:
     InputError
         If the file is missing, truncated or not what its name says.
     """
+    if not ref.paths:  # arrays are not kept alive for their own sake
+        made: PixelSource = resolve(ref.reader)(ref.path, **dict(ref.options))
+        return made
     identity = tuple(file_identity(path) for path in ref.paths)
     with _LOCK:
         known, opened = _OPEN.get(ref, ((), None))

@@ -1,0 +1,7 @@
+"""The Python interface: thin functions over the rooms that do the work."""
+
+from fusestack.api.configured import graph, open_project, plan, run
+from fusestack.api.fusing import design, fuse
+from fusestack.api.stacking import focus_stack
+
+__all__ = ["design", "focus_stack", "fuse", "graph", "open_project", "plan", "run"]

@@ -1,0 +1,170 @@
+"""Configured jobs: plan, run, and the job as one dask collection."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from distributed import Client
+
+    from fusestack.config.load import LoadedConfig
+    from fusestack.planning.plan import Plan
+    from fusestack.project.model import Project
+    from fusestack.running.runner import RunReport
+    from fusestack.taskgraph.collection import Job
+    from fusestack.taskgraph.events import Listener
+
+
+def open_project(path: str | Path) -> Project:
+    """Read a BigDataViewer or BigStitcher project; metadata only.
+
+    Parameters
+    ----------
+    path : str or Path
+        Project XML.
+
+    Raises
+    ------
+    InputError
+        If it is missing, not a project, or contradicts itself; all problems are named.
+    """
+    from fusestack.project.xml import read_project
+
+    return read_project(path)
+
+
+def plan(config: str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) -> Plan:
+    """Plan a configuration; reads metadata only and writes nothing.
+
+    Parameters
+    ----------
+    config : str, Path or mapping
+        Configuration file, or what it would hold; paths in a mapping begin at the current folder.
+    overrides : sequence of str
+        ``key.path=value`` as for ``--set``.
+
+    Raises
+    ------
+    ConfigError, InputError
+    """
+    from fusestack.planner import make_plan
+
+    return make_plan(_loaded(config, overrides))
+
+
+def run(
+    config: str | Path | Mapping[str, Any] | Plan,
+    overrides: Sequence[str] = (),
+    *,
+    force: bool = False,
+    listener: Listener | None = None,
+    client: Client | None = None,
+) -> RunReport:
+    """Make everything a configuration asks for; a rerun skips what is already done.
+
+    Runs the graph of `graph` under a lock, with rounds of retries, records and a report.
+
+    Parameters
+    ----------
+    config : str, Path, mapping or Plan
+    overrides : sequence of str
+        ``key.path=value`` as for ``--set``.
+    force : bool
+        Start over.
+    listener : callable, optional
+        Takes the events of the run (`fusestack.taskgraph.events`), for progress.
+    client : distributed.Client, optional
+        Whose workers run it. Without one, an active client is used, as everywhere in dask, unless the configuration
+        names a scheduler.
+
+    Raises
+    ------
+    ConfigError, InputError, BlockError, OutputError
+
+    Examples
+    --------
+    >>> report = fusestack.run("fuse.yaml", ["fusion.downsampling=2"])  # doctest: +SKIP
+    >>> report.outputs  # doctest: +SKIP
+    ('/data/fused.ome.zarr',)
+    """
+    from fusestack.planner import make_plan
+    from fusestack.planning.plan import Plan
+    from fusestack.running.runner import run_plan
+    from fusestack.storage import identity_of
+
+    if isinstance(config, Plan):
+        planned = config
+    else:
+        loaded = _loaded(config, overrides)
+        client = client or _client_of(loaded)
+        planned = make_plan(loaded, client)
+    report = run_plan(planned, force=force, listener=listener, client=client)
+    if not report.reused_all or identity_of(planned.report) is None:
+        from fusestack.display.report import write_report
+
+        write_report(planned, report)
+    return report
+
+
+def graph(config: str | Path | Mapping[str, Any] | Plan, overrides: Sequence[str] = ()) -> Job:
+    """What a configuration asks for as one dask collection: a layer a stage, a task a batch of blocks.
+
+    Reads metadata only and writes nothing until it is computed, by any dask scheduler. Tasks are cut for the
+    workers and the memory of the active client, or else as the configuration says. The graph is what is missing
+    now; see `fusestack.taskgraph.collection.Job` for what it does not do and `run` does.
+
+    Parameters
+    ----------
+    config : str, Path, mapping or Plan
+    overrides : sequence of str
+        ``key.path=value`` as for ``--set``.
+
+    Returns
+    -------
+    Job
+        Computes to the paths of the images.
+
+    Raises
+    ------
+    ConfigError, InputError
+    OutputError
+        If an output exists that this configuration did not make.
+
+    Examples
+    --------
+    >>> job = fusestack.graph("fuse.yaml")  # doctest: +SKIP
+    >>> dask.compute(job, my_own_delayed, scheduler="threads")  # doctest: +SKIP
+    """
+    from fusestack.planner import make_plan
+    from fusestack.planning.plan import Plan
+    from fusestack.running.jobs import job_of_plan
+
+    if isinstance(config, Plan):
+        return job_of_plan(config)
+    loaded = _loaded(config, overrides)
+    return job_of_plan(make_plan(loaded, _client_of(loaded)))
+
+
+def _client_of(loaded: LoadedConfig) -> Client | None:
+    """Client that dask would use by default, unless the configuration names a scheduler."""
+    import sys
+
+    if "distributed" not in sys.modules or "scheduler" in loaded.config.execution.model_fields_set:
+        return None
+    from distributed import default_client
+
+    try:
+        return default_client()
+    except ValueError:
+        return None
+
+
+def _loaded(config: str | Path | Mapping[str, Any], overrides: Sequence[str]) -> LoadedConfig:
+    from fusestack.config.load import from_mapping, load_config
+
+    if isinstance(config, (str, Path)):
+        return load_config(config, overrides)
+    return from_mapping(dict(config), Path.cwd(), overrides)

@@ -1,0 +1,142 @@
+"""Arrays that tasks of a dask graph make: who reads one, in a task, was given the chunks that it reads."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from fusestack.model.geometry import Box
+
+Held: TypeAlias = "tuple[tuple[int, ...], NDArray[Any]]"
+"""A part of an array: where it begins, and its pixels."""
+
+_task = threading.local()
+
+
+@dataclass(frozen=True)
+class GraphArray:
+    """An array of a dask graph, as computes name it; small where it travels, since its graph stays behind.
+
+    Parameters
+    ----------
+    name : str
+        Of the dask array, which says what it holds.
+    shape : tuple of int
+    dtype : str
+    chunks : tuple of tuple of int
+        Sizes along every axis, as dask has them.
+    collection : dask.array.Array or None
+        None in tasks, which are given chunks (`holding`).
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    chunks: tuple[tuple[int, ...], ...] = field(repr=False)
+    collection: Any = field(default=None, compare=False, repr=False)
+
+    @classmethod
+    def of(cls, collection: Any) -> GraphArray:
+        """Name a dask array, whose chunks have known sizes."""
+        shape, chunks = (tuple(int(n) for n in collection.shape), collection.chunks)
+        return cls(collection.name, shape, collection.dtype.name, chunks, collection)
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+    def __str__(self) -> str:
+        return self.name
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return GraphArray, (self.name, self.shape, self.dtype, self.chunks)
+
+    def facts(self) -> str:
+        """What its pixels depend on: dask names arrays after that."""
+        return self.name
+
+    def arrays(self) -> tuple[()]:
+        """No stage writes it."""
+        return ()
+
+    @cached_property
+    def _starts(self) -> tuple[NDArray[np.int64], ...]:
+        return tuple(np.concatenate([[0], np.cumsum(sizes)]) for sizes in self.chunks)
+
+    @property
+    def chunk_shape(self) -> tuple[int, ...]:
+        """Largest chunk."""
+        return tuple(max(sizes) for sizes in self.chunks)
+
+    def keys(self, box: Box) -> list[tuple[tuple[Any, ...], tuple[int, ...]]]:
+        """Keys of the chunks that a box is made of, each with its first pixel."""
+        ranges = []
+        for starts, low, high in zip(self._starts, box.start, box.stop, strict=True):
+            first = int(np.searchsorted(starts, low, side="right")) - 1
+            ranges.append(range(first, int(np.searchsorted(starts, high, side="left"))))
+        if box.is_empty:
+            return []
+        return [
+            ((self.name, *index), tuple(int(starts[i]) for starts, i in zip(self._starts, index, strict=True)))
+            for index in itertools.product(*ranges)
+        ]
+
+    def read(self, box: Box) -> NDArray[Any]:
+        """Pixels of a box, of what the task holds; outside of tasks they are computed.
+
+        Raises
+        ------
+        RuntimeError
+            If the task was not given what it reads: a mistake of whoever made the graph.
+        """
+        parts = getattr(_task, "held", {}).get(self.name)
+        if parts is not None:
+            return _joined(self, parts, box)
+        if self.collection is None:
+            raise RuntimeError(f"{self.name}: this task was given no part of it")
+        found: NDArray[Any] = np.asarray(self.collection[box.slices].compute(scheduler="threads"))
+        return found
+
+
+def _joined(array: GraphArray, parts: Sequence[Held], box: Box) -> NDArray[Any]:
+    """A box of what is held; a view where one part has all of it."""
+    out: NDArray[Any] | None = None
+    filled = 0
+    for start, pixels in parts:
+        low = [max(a, s) for a, s in zip(box.start, start, strict=True)]
+        high = [min(b, s + n) for b, s, n in zip(box.stop, start, pixels.shape, strict=True)]
+        if any(a >= b for a, b in zip(low, high, strict=True)):
+            continue
+        found = pixels[tuple(slice(a - s, b - s) for a, b, s in zip(low, high, start, strict=True))]
+        if found.shape == box.shape:
+            return found
+        out = np.empty(box.shape, array.dtype) if out is None else out
+        out[tuple(slice(a - s, b - s) for a, b, s in zip(low, high, box.start, strict=True))] = found
+        filled += found.size
+    if box.is_empty:
+        return np.empty(box.shape, array.dtype)
+    if out is None or filled != math.prod(box.shape):
+        raise RuntimeError(f"{array.name}: this task was not given {box}")
+    return out
+
+
+@contextmanager
+def holding(held: Mapping[str, Sequence[Held]]) -> Iterator[None]:
+    """Give this thread parts of arrays by name, disjoint ones, for what it computes meanwhile."""
+    before = getattr(_task, "held", {})
+    _task.held = {**before, **held}
+    try:
+        yield
+    finally:
+        _task.held = before
