@@ -202,8 +202,9 @@ def test_stacks_in_python(tmp_path: Path) -> None:
     alpha = np.concatenate([stack, np.full((*stack.shape[:3], 1), 255, np.uint8)], axis=-1)
     alpha[:, :30, :, 3] = 0
     found = fusestack.focus_stack(alpha)
-    assert found.image.shape == (*stack.shape[1:3], 4)
-    assert (found.image.values[:30, :, 3] == 0).all()
+    assert found.image.shape == (*stack.shape[1:3], 3)
+    assert (found.opacity.values[:30] == 0).all()
+    assert (found.opacity.values[40:] == 1).any()
 
 
 @pytest.mark.parametrize(

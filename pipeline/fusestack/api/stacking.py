@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,17 +19,37 @@ if TYPE_CHECKING:
     import xarray
     from numpy.typing import NDArray
 
+    from fusestack.focus.arrays import ArrayStack
     from fusestack.planning.plan import PlannedImage
 
 
-def focus_stack(stack: str | Path | Sequence[Any] | NDArray[Any], **options: Any) -> xarray.Dataset:
-    """Focus-stack slices into one sharp image, its mask and its depth; computed at once, in a temporary folder.
+def focus_stack(
+    stack: str | Path | Sequence[Any] | NDArray[Any] | xarray.DataArray,
+    *,
+    chunks: int | tuple[int, int] | None = None,
+    **options: Any,
+) -> xarray.Dataset:
+    """Focus-stack slices into one sharp image, its mask and its depth.
+
+    Lazy for dask and xarray: nothing is computed before it is asked for, on any dask scheduler, to the same bytes as a
+    stored run. NumPy arrays go in and come out. Paths are computed at once, with a temporary folder for the stages.
+
+    Slices are rechunked to tiles that hold all of them and overlapped once for the whole chain of operators. Where
+    masks are levelled, as by default, levels are a statistic of the whole stack: its first pixel costs a pass over all
+    slices, whose masks are kept (float32) until they are used, in memory or, by dask.distributed, on disk. For more
+    than that, give paths, or ``statistics={"use": ...}`` of a run that saved them.
 
     Parameters
     ----------
     stack : path, sequence of paths, array or sequence of arrays
-        A pattern such as ``stack/*.jpg``, a folder of pictures, a TIFF stack, an OME-Zarr, pictures one by one; or
-        slices uint8, uint16 or float32 [k, y, x], or [k, y, x, colour] with 3 colours and possibly alpha, front first.
+        - NumPy or dask: slices uint8, uint16 or float32 [k, y, x], or [k, y, x, colour] with 3 colours and possibly
+          opacity, front first; or a sequence of slices.
+        - xarray.DataArray: a volume with dimensions out of t, c, z, y, x (as `fuse` gives it), focused along ``axis``;
+          or photographs k, y, x, colour. Their order does not matter.
+        - A pattern such as ``stack/*.jpg``, a folder of pictures, a TIFF stack, an OME-Zarr, pictures one by one.
+    chunks : int or (int, int), optional
+        Rows and columns of a tile, at least; they change no pixel. By default, all slices of a tile and their masks
+        have about 256 MiB.
     **options
         Keys of the configuration's ``focus`` section: ``options="--fft --maskfft"``, ``masks=[...]``, ``axis="y"`` ...
 
@@ -36,24 +57,54 @@ def focus_stack(stack: str | Path | Sequence[Any] | NDArray[Any], **options: Any
     -------
     xarray.Dataset
         ``image`` [y, x] or [y, x, colour] in the type of the slices, ``mask`` 0..1 and ``depth`` (index of the slice, 0
-        in front, NaN where nothing is sharp) [y, x]; of volumes all with t and c first.
+        in front, NaN where nothing is sharp) float32 [y, x]. ``opacity`` float32 0..1 [y, x] where the picture may be
+        transparent. Of volumes: with t and c first, and ``height`` (the place of the slice) where slices have places.
 
     Raises
     ------
     ConfigError, InputError
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> import fusestack
+    >>> rng = da.random.default_rng(0)
+    >>> stack = rng.integers(0, 255, (4, 64, 96), dtype="uint8", chunks=(1, 64, 96))
+    >>> found = fusestack.focus_stack(stack)
+    >>> found.image.dtype, found.depth.dims
+    (dtype('uint8'), ('y', 'x'))
+    >>> float(found.depth.mean().compute()) < 4
+    True
     """
+    named = _paths_of(stack)
+    if named is not None:
+        return _of_paths(named, options)
+    import xarray
+
+    from fusestack.focus.arrays import is_lazy, known_options, named_stack, plain_stack
+    from fusestack.model.errors import InputError
+
+    if isinstance(stack, xarray.Dataset | xarray.DataTree):
+        raise InputError("stack: holds several arrays; give one of them, such as stack['image']")
+
+    loaded, focus = known_options(options)
+    if isinstance(stack, xarray.DataArray):
+        described = named_stack(stack, focus)
+        return _lazy_dataset(described, loaded, focus, chunks, stack)
+    described = plain_stack(stack, reverse=focus.reverse)
+    found = _lazy_dataset(described, loaded, focus, chunks)
+    return found if is_lazy(stack) else found.compute(scheduler="threads")
+
+
+def _of_paths(named: str | list[str], options: dict[str, Any]) -> xarray.Dataset:
+    """Run the stages in a temporary folder, and read what they made."""
     import tempfile
 
     with tempfile.TemporaryDirectory(prefix="fusestack-") as folder:
-        named = _paths_of(stack)
-        if named is None:
-            named = _slices_file(stack, Path(folder))
-        output = {
-            "path": f"{folder}/image.ome.zarr",
-            "mask": f"{folder}/mask.ome.zarr",
-            "depth": f"{folder}/depth.ome.zarr",
+        paths = {
+            key: f"{folder}/{name}.ome.zarr" for key, name in (("path", "image"), ("mask", "mask"), ("depth", "depth"))
         }
-        output |= {"pyramid": "none", **options.pop("output", {})}
+        output = {**paths, "pyramid": "none", **options.pop("output", {})}
         config: dict[str, Any] = {"version": 1, "focus": {**options, "output": output}}
         if isinstance(named, list) or glob.has_magic(named):
             config["input"] = {"images": named}
@@ -61,7 +112,91 @@ def focus_stack(stack: str | Path | Sequence[Any] | NDArray[Any], **options: Any
             config["focus"]["input"] = named
         made = plan(config)
         run(made)
-        return _dataset({image.title.partition(" ")[0]: image for image in made.images})
+        outputs = {image.title.partition(" ")[0]: _read(image) for image in made.images}
+    spec = made.images[0].target.image
+    names = {channel.name for channel in spec.channels}
+    if names <= {"L", "R", "G", "B", "A"}:
+        return _dataset(outputs, ("y", "x"), None, {})
+    places = zip("yx", spec.origin[1:], spec.pixel_size[1:], spec.shape[3:], strict=True)
+    coords = {axis: origin + size * np.arange(n) for axis, origin, size, n in places}
+    return _dataset(outputs, ("y", "x"), ("t", "c"), {"t": list(spec.timepoints), **coords})
+
+
+def _read(image: PlannedImage) -> tuple[NDArray[Any], tuple[str, ...]]:
+    spec = image.target.image
+    pixels = image.target.open().read(0, Box.of_shape(spec.shape))
+    return pixels, tuple(channel.name for channel in spec.channels)
+
+
+def _lazy_dataset(
+    stack: ArrayStack, loaded: Any, focus: Any, chunks: int | tuple[int, int] | None, named: Any = None
+) -> xarray.Dataset:
+    from fusestack.focus.arrays import lazy_outputs
+
+    arrays, names, said = lazy_outputs(loaded, focus, stack, _tile(chunks))
+    for warning in said:
+        warnings.warn(warning, stacklevel=3)
+    coords = {} if named is None else {axis: named.coords[axis] for axis in ("t", *stack.plane) if axis in named.coords}
+    lead = None if stack.input.photographs else stack.lead
+    return _dataset({kind: (arrays[kind], names[kind]) for kind in arrays}, stack.plane, lead, coords)
+
+
+def _tile(chunks: Any) -> tuple[int, int] | None:
+    from fusestack.model.errors import ConfigError
+
+    sides = (chunks, chunks) if isinstance(chunks, int) else chunks
+    if sides is None:
+        return None
+    if not isinstance(sides, tuple | list) or len(sides) != 2 or not all(isinstance(n, int) and n > 0 for n in sides):
+        raise ConfigError(f"chunks: {chunks!r} is no size of a tile; give rows and columns, such as (1024, 1024)")
+    return sides[0], sides[1]
+
+
+def _dataset(
+    outputs: Mapping[str, tuple[Any, tuple[str, ...]]],
+    plane: tuple[str, str],
+    lead: tuple[str, ...] | None,
+    coords: Mapping[str, Any],
+) -> xarray.Dataset:
+    """Outputs [t, c, 1, y, x] as variables; `lead` names the axes t and c that are kept, None for photographs."""
+    import xarray
+
+    found: dict[str, xarray.DataArray] = {}
+    count = len(outputs["image"][1])
+    for name, (written, names) in outputs.items():
+        pixels = written[:, :, 0]
+        if name == "mask":
+            pixels = _share(pixels)
+        if lead is None:
+            colours = [number for number, colour in enumerate(names) if colour != "A"] if name == "image" else [0]
+            found[name] = _picture(pixels[0, : len(colours)], names, plane, name)
+            if len(colours) < len(names) and name == "image":
+                found["opacity"] = xarray.DataArray(_share(pixels[0, -1]), dims=plane, name="opacity")
+            continue
+        kept = [axis for axis in lead if axis == "t" or len(names) == count]
+        pixels = pixels if "t" in kept else pixels[0]
+        pixels = pixels if "c" in kept else pixels[(slice(None),) * ("t" in kept) + (0,)]
+        own = {"c": list(names)} if "c" in kept else {}
+        found[name] = xarray.DataArray(pixels, dims=(*kept, *plane), coords=own, name=name)
+    return xarray.Dataset(found).assign_coords({axis: value for axis, value in coords.items() if axis in plane or lead})
+
+
+def _picture(pixels: Any, names: tuple[str, ...], plane: tuple[str, str], name: str) -> xarray.DataArray:
+    """Colours [c, y, x] as [y, x] or [y, x, colour]."""
+    import dask.array
+    import xarray
+
+    if len(pixels) == 1:
+        return xarray.DataArray(pixels[0], dims=plane, name=name)
+    move = dask.array.moveaxis if isinstance(pixels, dask.array.Array) else np.moveaxis
+    coords = {"colour": list(names[: len(pixels)])}
+    return xarray.DataArray(move(pixels, 0, -1), dims=(*plane, "colour"), coords=coords, name=name)
+
+
+def _share(pixels: Any) -> Any:
+    """Integers as numbers 0..1."""
+    white = 1.0 if pixels.dtype.kind == "f" else float(np.iinfo(pixels.dtype).max)
+    return pixels.astype(np.float32) / np.float32(white)
 
 
 def _absolute(path: str) -> str:
@@ -75,60 +210,3 @@ def _paths_of(stack: Any) -> str | list[str] | None:
     if isinstance(stack, list | tuple) and stack and all(isinstance(one, str | Path) for one in stack):
         return [_absolute(str(one)) for one in stack]
     return None
-
-
-def _slices_file(stack: Any, folder: Path) -> str:
-    """Slices as the pages of a TIFF file."""
-    import tifffile
-
-    from fusestack.model.errors import InputError
-
-    wanted = "give slices [k, y, x], or [k, y, x, 3 or 4] with their colours, paths, or a pattern such as stack/*.jpg"
-    try:
-        pixels = np.asarray(stack)
-    except ValueError as error:
-        raise InputError(f"stack: its slices differ in size ({error}); {wanted}") from error
-    if pixels.dtype.kind not in "uif":
-        raise InputError(f"stack: is no array of numbers; {wanted}")
-    if pixels.ndim not in (3, 4) or (pixels.ndim == 4 and pixels.shape[-1] not in (3, 4)) or 0 in pixels.shape:
-        raise InputError(f"stack: has the shape {pixels.shape}; {wanted}")
-    if pixels.ndim == 3 and pixels.shape[-1] in (3, 4):
-        raise InputError(f"stack: has the shape {pixels.shape}, which looks like one picture in colour; {wanted}")
-    if pixels.dtype.name not in ("uint8", "uint16", "float32"):
-        raise InputError(f"stack: has pixels of type {pixels.dtype.name}; convert them to uint8, uint16 or float32")
-    path = folder / "stack.tif"
-    kind = "rgb" if pixels.ndim == 4 else "minisblack"
-    alpha = ("unassalpha",) if pixels.shape[-1] == 4 and pixels.ndim == 4 else None
-    with tifffile.TiffWriter(path, bigtiff=True) as writer:
-        for page in pixels:
-            writer.write(page, photometric=kind, extrasamples=alpha, contiguous=False, metadata=None)
-    return str(path)
-
-
-def _white(dtype: str) -> float:
-    kind = np.dtype(dtype)
-    return 1.0 if kind.kind == "f" else float(np.iinfo(kind).max)
-
-
-def _dataset(images: Mapping[str, PlannedImage]) -> xarray.Dataset:
-    import xarray
-
-    arrays = {}
-    for name, image in images.items():
-        spec = image.target.image
-        pixels = image.target.open().read(0, Box.of_shape(spec.shape))[:, :, 0]
-        names = [channel.name for channel in spec.channels]
-        if name == "mask":
-            pixels = pixels.astype(np.float32) / np.float32(_white(spec.dtype))
-        photograph = set(names) <= {"L", "R", "G", "B", "A", "mask", "depth"}
-        if names[-1] == "A" and (pixels[:, -1] == _white(spec.dtype)).all():
-            names, pixels = names[:-1], pixels[:, :-1]
-        dims: tuple[str, ...] = ("t", "c", "y", "x")
-        values = pixels
-        if photograph and pixels.shape[1] == 1:
-            dims, values = ("y", "x"), pixels[0, 0]
-        elif photograph:
-            dims, values = ("y", "x", "colour"), np.moveaxis(pixels[0], 0, -1)
-        coords = {"colour": names} if "colour" in dims else {"c": names} if "c" in dims else {}
-        arrays[name] = xarray.DataArray(values, dims=dims, coords=coords, name=name)
-    return xarray.Dataset(arrays)

@@ -61,25 +61,31 @@ class FocusFiles:
     on: StackRecipe
     path: str
 
-    def image(self, kind: str, path: str, pages: Sequence[StoredArray]) -> PlannedImage:
-        """One output: its spec, its stages, what its fingerprint is made of."""
-        sets, recipe = self.on.sets, self.on.recipe
-        suffix = split_suffix(path)[1].lower()
-        picture = suffix in PICTURE_SUFFIXES
+    def written(self, kind: str, suffix: str, pages: Sequence[StoredArray]) -> tuple[WrittenImage, tuple[str, ...]]:
+        """What a file of that suffix holds, and the names of its channels."""
+        sets = self.on.sets
         what, dtype, channels, names = self._written(kind, suffix)
         spread = 1
-        if picture and not self.input.photographs:
+        if suffix in PICTURE_SUFFIXES and not self.input.photographs:
             spread = sets.count if what == "rainbow" else len(channels)
-        self._check(kind, path, suffix, dtype, spread, len(pages))
-        spec = self._spec(path, dtype, names, len(channels) // spread, pages=max(spread, len(pages)))
-        file_format = "picture" if picture else "ome-zarr"
-        target = Target(WRITERS[file_format], spec, 0, f"{self.path}.fusestack")
         over_black = suffix in (".jpg", ".jpeg") and self.input.photographs
         place = (self.input.first, self.input.step) if what == "height" else (0.0, 1.0)
         shown = Shown(what, sets.painted.slices, *place, over_black)
         own_scale = what == "image" and (np.dtype(dtype).kind == "f" or dtype == self.input.dtype)
         scale = sets.painted.scale if own_scale else None
-        compute = WrittenImage(tuple(pages), shown, dtype, channels, sets.painted.sets, scale, spread)
+        return WrittenImage(tuple(pages), shown, dtype, channels, sets.painted.sets, scale, spread), names
+
+    def image(self, kind: str, path: str, pages: Sequence[StoredArray]) -> PlannedImage:
+        """One output: its spec, its stages, what its fingerprint is made of."""
+        recipe = self.on.recipe
+        suffix = split_suffix(path)[1].lower()
+        picture = suffix in PICTURE_SUFFIXES
+        compute, names = self.written(kind, suffix, pages)
+        dtype, spread = compute.dtype, compute.pages
+        self._check(kind, path, suffix, dtype, spread, len(pages))
+        spec = self._spec(path, dtype, names, len(compute.channels) // spread, pages=max(spread, len(pages)))
+        file_format = "picture" if picture else "ome-zarr"
+        target = Target(WRITERS[file_format], spec, 0, f"{self.path}.fusestack")
         notes = self._notes(kind, picture=picture, alpha="A" in names)
         layout = layout_facts(spec, file_format)
         components = {

@@ -9,8 +9,8 @@ import numpy as np
 
 from fusestack.focus.blocks import BYTES, BlockWise, along, in_blocks, read_planes
 from fusestack.focus.montage import planes_of
+from fusestack.focus.region import Region
 from fusestack.focus.statistics import Bands, BandStatistic
-from fusestack.model.geometry import Box
 from fusestack.model.stage import Along
 from fusestack.operators.finals import Picture
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fusestack.focus.recipe import StackRecipe
-    from fusestack.focus.region import Region
+    from fusestack.model.geometry import Box
     from fusestack.model.stage import Reach, StoredArray
     from fusestack.operators.base import Place
     from fusestack.operators.finals import FinalOperator
@@ -114,24 +114,26 @@ class PictureStatistic(BandStatistic):
         """As the operator says."""
         return self.operator.unites
 
+    @property
+    def halo(self) -> int:
+        """Of the operator."""
+        return self.operator.halo()
+
     def measure(self, box: Box) -> Numbers:
         """See `BandStatistic.measure`."""
-        t, m, _, top, _ = box.start
-        bottom, width = box.stop[3:]
-        halo = self.operator.halo()
-        first, last = max(0, top - halo), min(self.bands.shape[3], bottom + halo)
-        around = Box((t, m, 0, first, 0), (t + 1, m + 1, self.planes, last, width))
-        picture = Picture.unpacked(self.picture.read(around)[0, 0])
-        inner = (slice(top - first, bottom - first), slice(0, width))
-        return self.operator.measure(self.number, picture, inner, [one.of(t, m) for one in self.known])
+        t, m = box.start[:2]
+        region = Region.of(box)
+        around = region.grown(self.halo, (self.bands.shape[3], self.bands.shape[4]))
+        picture = Picture.unpacked(read_planes(self.picture, t, m, (0, self.planes), around))
+        return self.operator.measure(self.number, picture, region.within(around), [one.of(t, m) for one in self.known])
 
     def reaches(self) -> dict[StoredArray, Reach]:
         """The rows of the bands, with the halo of the operator."""
-        return {self.picture: self.bands.reach(self.operator.halo())}
+        return {self.picture: self.bands.reach(self.halo)}
 
     def peak_bytes(self, block: tuple[int, ...]) -> int:
         """Memory of an entry: the picture, and the work of the operator."""
-        return BYTES * self.bands.plane_pixels(self.operator.halo()) * (2 * self.planes + 6)
+        return BYTES * self.bands.plane_pixels(self.halo) * (2 * self.planes + 6)
 
 
 def final_stages(on: StackRecipe, picture: StoredArray, number: int) -> StoredArray:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fusestack.focus.slices import AXES, PictureSlices, VolumeSlices
+from fusestack.focus.slices import AXES, ArraySlices, PictureSlices, VolumeSlices
 from fusestack.model.errors import ConfigError, InputError
 from fusestack.model.fingerprint import identities
 from fusestack.model.image import PICTURE_SUFFIXES, Channel
@@ -43,7 +43,7 @@ class StackInput:
     shape : tuple of int
         t, c, k, y, x.
     dtype : str
-    slices : PictureSlices or VolumeSlices
+    slices : PictureSlices, VolumeSlices or ArraySlices
     read : mapping
         Identities of the files, by path.
     photographs : bool
@@ -73,7 +73,7 @@ class StackInput:
     source: str
     shape: tuple[int, ...]
     dtype: str
-    slices: PictureSlices | VolumeSlices
+    slices: PictureSlices | VolumeSlices | ArraySlices
     read: Mapping[str, str]
     photographs: bool
     colours: str = ""

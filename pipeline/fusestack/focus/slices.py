@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from fusestack.focus.cached import CachedStages
     from fusestack.focus.input import StackInput
+    from fusestack.model.graph_array import GraphArray
     from fusestack.model.stage import Reach
     from fusestack.model.view import SourceRef
     from fusestack.sources.pictures import PicturePage
@@ -133,6 +134,31 @@ class VolumeSlices(Compute):
     def peak_bytes(self, block: tuple[int, ...]) -> int:
         """Memory of a block: as it is read, decoded, as slices, and encoded."""
         return 4 * np.dtype(self.dtype).itemsize * math.prod(block[2:])
+
+
+@dataclass(frozen=True)
+class ArraySlices(Compute):
+    """Slices [t, c, k, y, x] that an array of a dask graph holds."""
+
+    array: GraphArray
+
+    def __call__(self, box: Box) -> NDArray[Any]:
+        """Read a region of them."""
+        return self.array.read(box)
+
+    def inputs(self, box: Box) -> dict[GraphArray, Box]:
+        """The same region."""
+        return {self.array: box}
+
+    @property
+    def rows(self) -> int:
+        """Rows that are stored together."""
+        return blocks.BLOCK
+
+    def peak_bytes(self, block: tuple[int, ...]) -> int:
+        """Memory of a block: chunks that hold it, itself, and encoded."""
+        chunks = (n + 2 * chunk for n, chunk in zip(block, self.array.chunk_shape, strict=True))
+        return int((math.prod(chunks) + 2.5 * math.prod(block)) * np.dtype(self.array.dtype).itemsize)
 
 
 SliceArray: TypeAlias = "StoredArray | VolumeSlices"

@@ -67,7 +67,10 @@ def _united(statistic: StoredStatistic, t: int, c: int, made: str | None) -> Num
 
 def united(entries: Numbers, how: str) -> Numbers:
     """One statistic of those of all bands, float64[entries, n]: their ``sum``, or the ``extremes`` of pairs."""
-    return np.asarray(entries.sum(axis=0)) if how == "sum" else np.array([entries[:, 0].min(), entries[:, 1].max()])
+    if how == "sum":
+        return np.asarray(entries.sum(axis=0))
+    low, high = entries[:, 0].min(), entries[:, 1].max()
+    return np.array([low, high]) if low <= high else np.zeros(2)
 
 
 @dataclass(frozen=True)
@@ -173,6 +176,11 @@ class BandStatistic(Compute):
         """How entries become one: see `StoredStatistic`."""
         return "extremes"
 
+    @property
+    def halo(self) -> int:
+        """Pixels around a band that are read."""
+        return 0
+
     def measure(self, box: Box) -> tuple[float, ...] | NDArray[Any]:
         """Numbers of the pixels of a band."""
         raise NotImplementedError
@@ -189,7 +197,9 @@ class BandStatistic(Compute):
 
 @dataclass(frozen=True)
 class Extremes(BandStatistic):
-    """Least and greatest value of each band; NaN is no value."""
+    """Least and greatest value of each band; NaN is no value, and a band without values has the extremes of nothing."""
+
+    VERSION: ClassVar[int] = 2
 
     array: SliceArray
     bands: Bands
@@ -198,7 +208,7 @@ class Extremes(BandStatistic):
         """See `BandStatistic.measure`."""
         found = self.array.read(box)
         finite = found[np.isfinite(found)] if found.dtype.kind == "f" else found
-        return (finite.min(), finite.max()) if finite.size else (0, 0)
+        return (finite.min(), finite.max()) if finite.size else (np.inf, -np.inf)
 
     def reaches(self) -> dict[StoredArray, Reach]:
         """The rows of the bands."""

@@ -1,0 +1,172 @@
+"""A stack becomes a picture: the stages from its slices to what is written, and what a recipe may not ask of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fusestack.focus.channels import MaskSets, Scale, SliceChannels
+from fusestack.focus.finals import final_stages
+from fusestack.focus.montage import montage_stages
+from fusestack.focus.picture import backgrounds_of, composition_stage, is_background
+from fusestack.focus.recipe import NESTED, Recipe, StackRecipe, ranges
+from fusestack.focus.slices import stored_slices
+from fusestack.focus.statistics import Bands, Extremes
+from fusestack.model.errors import ConfigError
+
+if TYPE_CHECKING:
+    from fusestack.config.focus import Focus
+    from fusestack.config.load import LoadedConfig
+    from fusestack.focus.cached import CachedStages
+    from fusestack.focus.input import StackInput
+    from fusestack.focus.picture import Background
+    from fusestack.model.stage import StoredArray
+
+
+@dataclass(frozen=True)
+class Painted:
+    """A stack and what its stages make.
+
+    Parameters
+    ----------
+    on : StackRecipe
+        With all stages so far.
+    final : StoredArray
+        The picture over its backgrounds.
+    pictures : tuple of StoredArray
+        Of each substack, in order.
+    backgrounds : tuple of Background
+        The first one is the lowest.
+    """
+
+    on: StackRecipe
+    final: StoredArray
+    pictures: tuple[StoredArray, ...]
+    backgrounds: tuple[Background, ...]
+
+
+def paint_stack(
+    loaded: LoadedConfig,
+    recipe: Recipe,
+    stack: StackInput,
+    cached: CachedStages,
+    reference: int | None,
+    *,
+    opaque: bool,
+) -> Painted:
+    """Collect the stages that make a picture of a stack.
+
+    Parameters
+    ----------
+    loaded : LoadedConfig
+        For messages and paths.
+    recipe : Recipe
+    stack : StackInput
+    cached : CachedStages
+        Where they are collected.
+    reference : int or None
+        Channel that masks are made of.
+    opaque : bool
+        Whether there must be a background.
+
+    Raises
+    ------
+    ConfigError
+        If the recipe asks for what the stack does not have.
+    """
+    on = StackRecipe(cached, _sets(loaded, stack, cached, reference), recipe, loaded.resolve_path)
+    _check_between(loaded, recipe)
+    pictures: list[StoredArray] = []
+    keeps = False
+    if recipe.generators:
+        parts = ranges(recipe.substacks, stack.shape[2])
+        painted = montage_stages(on, parts, between=recipe.between, sharpen=recipe.sharpen)
+        keeps = painted[0][1].keeps_canvas
+        numbers = range(len(painted)) if len(painted) > 1 else [-1]
+        pictures = [final_stages(on, made, number) for (made, _), number in zip(painted, numbers, strict=True)]
+    backgrounds = backgrounds_of(on, opaque=opaque)
+    final = pictures[0] if len(pictures) == 1 and not backgrounds and not keeps else None
+    if final is None:
+        final = composition_stage(on, pictures, backgrounds, keeps_canvas=keeps)
+    return Painted(on, final, tuple(pictures), tuple(backgrounds))
+
+
+def check_recipe(loaded: LoadedConfig, recipe: Recipe) -> None:
+    """Refuse what there is not: backgrounds, programs of this machine.
+
+    Raises
+    ------
+    ConfigError
+    """
+    from fusestack.operators.commands import COMMANDS, check_command
+
+    for name in recipe.backgrounds:
+        if not is_background(name):
+            raise ConfigError(
+                f"{loaded.cite('focus.background')}: '{name}' is no background; use a colour (a name or #rrggbb), "
+                f"transparent, {', '.join(NESTED)}, enfuse, or an image of the stack such as max, median, overlay"
+            )
+    for operators in (recipe.generators, recipe.chain, recipe.cuts, recipe.finals):
+        for operator in operators:
+            if isinstance(operator, COMMANDS):
+                check_command(operator)
+    if not recipe.generators and all(name.lower() == "transparent" for name in recipe.backgrounds):
+        raise ConfigError(
+            f"{loaded.cite('focus.background')}: without masks, nothing would be painted; name a background"
+        )
+
+
+def doubts_of(recipe: Recipe, focus: Focus) -> list[str]:
+    """What is allowed, but probably not meant."""
+    transparent = {"threshold", "alpha"}
+    if (
+        recipe.substacks
+        and not focus.layered
+        and not transparent & {one.name for one in (*recipe.cuts, *recipe.finals)}
+    ):
+        return [
+            "focus.substacks: the first one covers all others; let it be transparent where it is not sharp "
+            "(final: [{threshold: {low: 20}}]), or write all of them (layered: true)"
+        ]
+    return []
+
+
+def _check_between(loaded: LoadedConfig, recipe: Recipe) -> None:
+    if recipe.sharpen and not recipe.between:
+        raise ConfigError(
+            f"{loaded.cite('focus.output.sharpen_between')}: needs the depth between slices; set between_slices to true"
+        )
+    if recipe.sharpen and any(cut.halo() or cut.name == "alpha" for cut in recipe.cuts):
+        raise ConfigError(
+            f"{loaded.cite('focus.output.sharpen_between')}: needs hard cuts, with one slice at each pixel; "
+            "set it to 0, or remove the cuts that blur"
+        )
+
+
+def _sets(loaded: LoadedConfig, one: StackInput, cached: CachedStages, reference: int | None) -> MaskSets:
+    """The stored slices by mask set; the limits of their pixels, where those say what is black and white."""
+    array = stored_slices(cached, one)
+    scale = Scale(one.dtype)
+    if not one.photographs or one.dtype == "float32":
+        limits = cached.statistic("slices limits", "limits/slices", Extremes(array, Bands(one.shape)))
+        scale = Scale(one.dtype, limits)
+    every = tuple(range(one.shape[1]))
+    looked: tuple[tuple[int, ...], ...] = tuple((c,) for c in every)
+    painted = looked
+    if one.photographs:
+        looked = painted = (every[: len(one.colours.rstrip("A"))],)
+    elif reference is not None:
+        looked, painted = ((_reference(loaded, one, reference),),), (every,)
+    opacity = SliceChannels(array, scale, (every[-1:],)) if one.colours.endswith("A") else None
+    return MaskSets(SliceChannels(array, scale, looked), SliceChannels(array, scale, painted), opacity)
+
+
+def _reference(loaded: LoadedConfig, one: StackInput, channel: int) -> int:
+    """Number of the channel that masks are made of."""
+    ids = [known.id for known in one.channels]
+    if channel not in ids:
+        raise ConfigError(
+            f"{loaded.cite('focus.reference_channel')}: there is no channel {channel}; "
+            f"the stack has {', '.join(map(str, ids))}"
+        )
+    return ids.index(channel)
