@@ -283,9 +283,9 @@ def lazy_outputs(
     files = FocusFiles(focus, one, painted.on, "")
     kinds = ("image", "mask", "depth", *(("height",) if one.unit is not None else ()))
     written = {kind: files.written(kind, ".zarr", [painted.final]) for kind in kinds}
-    side = usual_tile(one.shape[2], one.shape[1] * np.dtype(one.dtype).itemsize)
+    usual = usual_tile((one.shape[3], one.shape[4]), one.shape[2], one.shape[1] * np.dtype(one.dtype).itemsize)
     by_channel = not one.photographs and focus.reference_channel is None
-    lazy = LazyStack(stack.slices, list(cached.stages.values()), tile or (side, side), by_channel)
+    lazy = LazyStack(stack.slices, list(cached.stages.values()), tile or usual, by_channel)
     arrays = lazy.written({kind: compute for kind, (compute, _) in written.items()})
     said = (*one.warnings, *doubts_of(recipe, focus))
     return arrays, {kind: names for kind, (_, names) in written.items()}, said

@@ -57,17 +57,21 @@ def _parts(size: int, count: int) -> Spans:
     return tuple(itertools.pairwise(edges))
 
 
-def usual_tile(slices: int, slice_bytes: int) -> int:
-    """Side of a tile: all slices of it, and their masks, fit into 256 MiB.
+def usual_tile(plane: tuple[int, int], slices: int, slice_bytes: int) -> tuple[int, int]:
+    """Rows and columns of a tile: all slices of it, and their masks, fit into 256 MiB.
 
     Parameters
     ----------
+    plane : (int, int)
+        Rows and columns of the slices.
     slices : int
     slice_bytes : int
         Of one pixel of a slice with all its channels.
     """
     side = math.isqrt(_BYTES // max(1, slices * (slice_bytes + 8)))
-    return min(max(side, _SMALLEST), _LARGEST)
+    side = min(max(side, _SMALLEST), _LARGEST)
+    rows, columns = (n // -(-n // side) for n in plane)
+    return rows, columns
 
 
 @dataclass(frozen=True)
