@@ -93,7 +93,7 @@ def client() -> Iterator[Client]:
         yield client
 
 
-@pytest.mark.parametrize("name", ["preset", "set 1", "stack"])
+@pytest.mark.parametrize("name", CHAINS)
 def test_on_a_cluster(name: str, stack: NDArray[np.uint8], stored: Any, client: Client) -> None:
     found = fusestack.focus_stack(da.from_array(stack, chunks=(2, 80, 80, 3)), chunks=60, **options(name))
     with client.as_current():
