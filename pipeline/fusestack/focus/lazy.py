@@ -63,16 +63,19 @@ class _Node:
 
     @property
     def whole(self) -> bool:
-        """Whether whole planes are needed; what reads nothing that a stage writes is made in one piece, too."""
+        """Whether whole planes are needed; what reads nothing that a stage writes is made in one piece, too.
+
+        Not for a statistic, which is one of tiles.
+        """
         reads = self.reads
-        return not reads or any(None in reach[3:] for reach in reads.values())
+        whole = not reads or any(None in reach[3:] for reach in reads.values())
+        return whole and not isinstance(self.compute, BandStatistic)
 
     @property
     def need(self) -> Need:
-        reads = {} if self.whole and not isinstance(self.compute, BandStatistic) else self.reads
         halo = self.compute.halo if isinstance(self.compute, BandStatistic) else None
-        plane = next(iter(self.reads)).shape[3:] if halo is not None else self.plane
-        return Need((plane[0], plane[1]), {a.key: (r, (a.shape[3], a.shape[4])) for a, r in reads.items()}, halo)
+        reads = {} if self.whole else {a.key: (reach, (a.shape[3], a.shape[4])) for a, reach in self.reads.items()}
+        return Need(self.plane, reads, halo)
 
 
 @dataclass(frozen=True)
@@ -203,7 +206,7 @@ class _Chain:
         return whole.rechunk({1: -1})
 
     def _array(self, array: StoredArray, node: _Node) -> da.Array:
-        if node.whole and not isinstance(node.compute, BandStatistic):
+        if node.whole:
             return self.planes(array.key, -1 if node.reads[array][2] is None else node.lead[1])
         return self.tiles(array.key)
 
@@ -223,7 +226,7 @@ class _Chain:
             found = self._array(array, node)
             index, own = _index(found, reach, chunks, len(given))
             arguments += [found, index]
-            given.append(Given(array.key, self._begins(array.key, found, own, whole=node.whole and numbers is None)))
+            given.append(Given(array.key, self._begins(array.key, found, own, whole=node.whole)))
         for key in statistics_of(node.compute):
             found = self.statistic(key)
             same = found.numblocks[0] == len(chunks[0])
