@@ -49,7 +49,8 @@ class NotebookProgress:
                 self._rates[event.stage].end(event)
             case RunEnded():
                 what = f"{counted(len(self._announced), 'stage')} in {duration(event.seconds)}"
-                self._foot = f"{event.outcome}: {what}{f'; {event.message}' if event.message else ''}"
+                why = event.message.partition("\n")[0]  # the rest stands in the error below
+                self._foot = f"{event.outcome}: {what}{f'; {why}' if why else ''}"
             case _:
                 pass
         if isinstance(event, RunStarted | RunEnded) or time.perf_counter() - self._last > _INTERVAL:
@@ -91,7 +92,7 @@ class NotebookProgress:
 
     def text(self) -> str:
         """What a front end without HTML shows."""
-        rows = [f"{name}: {', '.join(cell for cell in cells if cell)}" for name, _, cells in self._rows()]
+        rows = [f"{name}: {', '.join(filter(None, cells))}".removesuffix(": ") for name, _, cells in self._rows()]
         return "\n".join(line for line in (*self._head, *rows, self._foot) if line)
 
     def _rows(self) -> Iterator[tuple[str, Rate | None, tuple[str, ...]]]:

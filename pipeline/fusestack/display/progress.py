@@ -90,7 +90,7 @@ class Rate:
     def trouble(self) -> str:
         """What failed, empty where nothing did."""
         if self.ended is None:
-            return f"{self.failed:,} tries failed" if self.failed else ""
+            return f"{counted(self.failed, 'try', 'tries')} failed" if self.failed else ""
         retries = counted(self.ended.retries, "retry", "retries") if self.ended.retries else ""
         failed = f"{counted(self.ended.failed, 'block')} failed" if self.ended.failed else ""
         return ", ".join(one for one in (retries, failed) if one)
