@@ -133,8 +133,7 @@ def test_verbose_shows_where_blocks_failed(
     assert "Traceback" not in capsys.readouterr().err
     assert run(["run", str(fuse), *settings, "--verbose"]) == 4
     errors = capsys.readouterr().err
-    assert errors.count("in damaged") == 5, "the blocks that are named, each once"
-    assert errors.count("on a worker") == 5
+    assert errors.count("in damaged") == errors.count("on a worker") == 5
     assert "RuntimeError: a scratch" in errors
 
 

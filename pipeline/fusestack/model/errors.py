@@ -57,8 +57,8 @@ class BlockError(FusestackError, RuntimeError):
     ----------
     *problems : str
     tracebacks : sequence of str
-        Where the failures that are named arose, on the workers. The first one is a note of the error, which Python
-        and notebooks print below it.
+        Where failures arose, on the workers; a few of them. The first one is a note of the error, which Python and
+        notebooks print below it.
 
     Examples
     --------
