@@ -71,6 +71,8 @@ def test_twenty_thousand_tiles(tmp_path: Path) -> None:
     assert "... 19,979 more" in views
     assert len(repr(project.views[7])) < COLUMNS + 20
     assert "\n" not in repr(project.views[7])
+    facts = project.views[7].summary().text().split("\n")
+    assert facts[-3:] == ["  x         1  0  0   100.1", "  y         0  1  0       0", "  z         0  0  1       0"]
     for short in (plan.images[0], plan.stages[0], plan.stages[0].array):
         assert len(repr(short)) < 300
         assert "\n" not in repr(short)

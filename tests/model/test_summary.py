@@ -108,5 +108,7 @@ def test_affines_name_their_order_and_fit() -> None:
     turned = Affine.from_xyz([-1.23456789e-5 * n for n in range(1, 13)])
     lines = repr(turned).split("\n")
     assert len(lines) == 4
+    assert turned.summary().rows[2] == ("z", "-0.000111111", "-0.000123457", "-0.000135802", "-0.000148148")
+    assert turned._repr_html_().count("<tr>") == 4
     assert max(map(len, lines)) <= COLUMNS
     assert eval(repr(turned)).to_xyz() == pytest.approx(turned.to_xyz(), rel=1e-5)

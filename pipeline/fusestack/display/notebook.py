@@ -1,7 +1,7 @@
 """Progress in a notebook: one small table that is drawn again while a run lasts.
 
-Events become HTML, in the colours of the notebook, and plain text for front ends without HTML. rich draws in notebooks
-too, but with ipywidgets, a package of its own; IPython is there wherever a notebook is.
+Events become HTML, in the colours of the notebook, and plain text for front ends without HTML. rich needs ipywidgets
+there, and without them shows a warning and no bar; IPython is there wherever a notebook is.
 """
 
 from __future__ import annotations

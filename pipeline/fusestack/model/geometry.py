@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from fusestack.model.summary import Shown, Summary
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -99,7 +101,7 @@ class Box:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Affine:
+class Affine(Shown):
     """Affine map of z, y, x points: ``q = linear @ p + offset``, float64, immutable.
 
     Name instances ``from_to`` (``pixel_to_world``); ``b @ a`` applies a first, then b.
@@ -165,15 +167,19 @@ class Affine:
         return tuple(float(v) for v in rows.ravel())
 
     def __repr__(self) -> str:
-        rows = self._rows
+        rows = [", ".join(row) for row in self.rows_xyz()]
         line = f"Affine.from_xyz([{', '.join(rows)}])"
         return line if len(line) <= 100 else "Affine.from_xyz([\n    {},\n    {},\n    {}])".format(*rows)
 
-    @property
-    def _rows(self) -> tuple[str, str, str]:
-        """Rows in x, y, z order, six digits of each number."""
+    def rows_xyz(self) -> list[tuple[str, ...]]:
+        """Its 12 numbers for people: rows and columns in x, y, z order, six digits each."""
         numbers = [f"{number:.6g}" for number in self.to_xyz()]
-        return ", ".join(numbers[:4]), ", ".join(numbers[4:8]), ", ".join(numbers[8:])
+        return [tuple(numbers[start : start + 4]) for start in (0, 4, 8)]
+
+    def summary(self) -> Summary:
+        """Its numbers as a table."""
+        rows = zip("xyz", self.rows_xyz(), strict=True)
+        return Summary("Affine", (), ("", "x", "y", "z", "offset"), tuple((axis, *row) for axis, row in rows))
 
     def __matmul__(self, first: Affine) -> Affine:
         return Affine(self.linear @ first.linear, self.linear @ first.offset + self.offset)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from html import escape
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -110,7 +109,7 @@ class Shown:
 
 def _numeric(rows: Sequence[tuple[str, ...]]) -> list[bool]:
     """Whether each column is numbers, which stand on the right."""
-    return [all(not cell or cell[0].isdigit() for cell in column) for column in zip(*rows, strict=True)]
+    return [all(not cell or cell.lstrip("-")[:1].isdigit() for cell in column) for column in zip(*rows, strict=True)]
 
 
 def _printable(text: str) -> str:
@@ -127,6 +126,8 @@ def _short(text: str, most: int) -> str:
 
 
 def _cell(text: str) -> str:
+    from html import escape  # no part of a run, which imports this module
+
     return escape(_printable(_short(text, _MOST_CHARACTERS)))
 
 

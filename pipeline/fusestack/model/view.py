@@ -101,8 +101,10 @@ class View(Shown):
         if self.voxel_size is not None:
             facts.append(("voxel", f"{times_xyz(self.voxel_size)} {self.unit or ''} (xyz)"))
         facts += [(kind, str(getattr(self, kind))) for kind in ("channel", "angle", "illumination", "tile")]
-        facts += [("channel name", self.channel_name), ("pixel to world", repr(self.pixel_to_world))]
-        return Summary(f"View {self.id}", tuple((label, said) for label, said in facts if said))
+        facts.append(("channel name", self.channel_name))
+        known = tuple((label, said) for label, said in facts if said)
+        world = self.pixel_to_world.summary()
+        return Summary(f"View {self.id}", known, ("to world", *world.head[1:]), world.rows)
 
 
 class Views(Shown, tuple[View, ...]):
