@@ -15,8 +15,6 @@ from fusestack.simulate import Score, score, simulate_acquisition
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from fusestack.taskgraph.events import Listener
-
 _CONFIG = """\
 # Made by 'fusestack demo': four overlapping tiles in two channels, fused into one image.
 version: 1
@@ -46,7 +44,7 @@ class DemoResult:
         return {"project": str(self.project), "config": str(self.config), "output": str(self.output), **numbers}
 
 
-def run_demo(folder: Path, *, seed: int, listener: Listener | None = None) -> DemoResult:
+def run_demo(folder: Path, *, seed: int, progress: bool | None = None) -> DemoResult:
     """Simulate an acquisition in `folder`, fuse it there, and compare the fused image with the truth.
 
     Raises
@@ -64,7 +62,7 @@ def run_demo(folder: Path, *, seed: int, listener: Listener | None = None) -> De
     except OSError as error:
         raise OutputError(f"{config}: cannot be written: {error.strerror or error}; choose another folder") from error
     plan = make_plan(load_config(config))
-    api.run(plan, listener=listener)
+    api.run(plan, progress=progress)
     (image,) = plan.images
     fused = image.target.open().read(0, Box.of_shape(image.target.image.shape))
     return DemoResult(simulation.project, config, folder / "fused.ome.zarr", score(fused, simulation.truth))

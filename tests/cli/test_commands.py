@@ -15,6 +15,7 @@ import zarr
 from PIL import Image
 
 from fusestack.cli.main import COMMANDS, run
+from fusestack.sources.tiff import TiffSource
 from tests.small import config, tree
 
 
@@ -118,6 +119,22 @@ def test_run_reports_and_leaves_a_record(fuse: Path, capsys: pytest.CaptureFixtu
 def test_quiet_prints_nothing(fuse: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["run", str(fuse), "--quiet"]) == 0
     assert capsys.readouterr() == ("", "")
+
+
+def test_verbose_shows_where_blocks_failed(
+    fuse: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def damaged(*_: object) -> None:
+        raise RuntimeError("a scratch")
+
+    monkeypatch.setattr(TiffSource, "read", damaged)
+    settings = ["--set", "execution.retries=0", "--quiet"]
+    assert run(["run", str(fuse), *settings]) == 4
+    assert "Traceback" not in capsys.readouterr().err
+    assert run(["run", str(fuse), *settings, "--verbose"]) == 4
+    errors = capsys.readouterr().err
+    assert errors.count("in damaged") == errors.count("on a worker") == 5
+    assert "RuntimeError: a scratch" in errors
 
 
 def test_errors_for_machines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import pickle
 import shutil
 import signal
 import subprocess
@@ -158,9 +159,16 @@ def test_a_damaged_input_fails_its_blocks_and_is_continued_when_it_is_mended(
         fusestack.run(settings, ["execution.retries=1"])
     assert "has a scratch" in str(caught.value)
     assert "stage fuse, block" in str(caught.value)
+    assert all("in damaged" in text for text in caught.value.tracebacks)
+    (note,) = caught.value.__notes__
+    assert caught.value.tracebacks[0] in note
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert (str(again), again.tracebacks, again.__notes__) == (str(caught.value), caught.value.tracebacks, [note])
     record = json.loads((tmp_path / "fused.ome.zarr.run.json").read_text())
     assert record["stages"][0]["failed"]
     assert record["stages"][0]["retries"] > 0
+    assert all("in damaged" in text for text in record["stages"][0]["tracebacks"].values())
+    assert 0 < len(record["stages"][0]["tracebacks"]) <= len(record["stages"][0]["failed"])
     monkeypatch.undo()
     report = fusestack.run(settings)
     assert report.stages[0].action == "continued"

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from fusestack.config.load import LoadedConfig
     from fusestack.planning.plan import Plan
     from fusestack.project.model import Project
-    from fusestack.running.runner import RunReport
+    from fusestack.running.report import RunReport
     from fusestack.taskgraph.collection import Job
-    from fusestack.taskgraph.events import Listener
+    from fusestack.taskgraph.events import Event, Listener
 
 
 def open_project(path: str | Path) -> Project:
@@ -30,6 +30,16 @@ def open_project(path: str | Path) -> Project:
     ------
     InputError
         If it is missing, not a project, or contradicts itself; all problems are named.
+
+    Examples
+    --------
+    >>> project = fusestack.open_project("dataset.xml")
+    >>> len(project.views)
+    4
+    >>> project.views[0]
+    <View (timepoint 0, setup 0): 24 x 24 x 16 pixels (xyz), channel 0, angle 0, illumination 0, tile 0>
+    >>> project.views[0].voxel_size, project.views[0].unit
+    ((1.5, 0.5, 0.5), 'micrometer')
     """
     from fusestack.project.xml import read_project
 
@@ -46,9 +56,22 @@ def plan(config: str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) 
     overrides : sequence of str
         ``key.path=value`` as for ``--set``.
 
+    Returns
+    -------
+    Plan
+        Shows its outputs, and what the stages cost; goes into `run` and `graph`.
+
     Raises
     ------
     ConfigError, InputError
+
+    Examples
+    --------
+    >>> plan = fusestack.plan("fuse.yaml", ["fusion.downsampling=2"])
+    >>> [stage.name for stage in plan.stages]
+    ['fuse']
+    >>> plan.images[0].target.image.shape
+    (1, 1, 26, 24, 24)
     """
     from fusestack.planner import make_plan
 
@@ -60,6 +83,7 @@ def run(
     overrides: Sequence[str] = (),
     *,
     force: bool = False,
+    progress: bool | None = None,
     listener: Listener | None = None,
     client: Client | None = None,
 ) -> RunReport:
@@ -74,21 +98,33 @@ def run(
         ``key.path=value`` as for ``--set``.
     force : bool
         Start over.
+    progress : bool, optional
+        Whether bars are shown: in a notebook, on a terminal, else as lines on standard error. As it is, they are shown
+        in notebooks only.
     listener : callable, optional
-        Takes the events of the run (`fusestack.taskgraph.events`), for progress.
+        Takes the events of the run (`fusestack.taskgraph.events`), beside the bars.
     client : distributed.Client, optional
         Whose workers run it. Without one, an active client is used, as everywhere in dask, unless the configuration
         names a scheduler.
 
+    Returns
+    -------
+    RunReport
+        Paths of the outputs, and what each stage took.
+
     Raises
     ------
-    ConfigError, InputError, BlockError, OutputError
+    ConfigError, InputError, OutputError
+    BlockError
+        If blocks failed after all retries; its ``tracebacks`` say where, on the workers.
 
     Examples
     --------
-    >>> report = fusestack.run("fuse.yaml", ["fusion.downsampling=2"])  # doctest: +SKIP
-    >>> report.outputs  # doctest: +SKIP
-    ('/data/fused.ome.zarr',)
+    >>> report = fusestack.run("fuse.yaml", ["execution.workers=1"])
+    >>> report.outputs  # doctest: +ELLIPSIS
+    ('...fused.ome.zarr',)
+    >>> fusestack.run("fuse.yaml").reused_all
+    True
     """
     from fusestack.planner import make_plan
     from fusestack.planning.plan import Plan
@@ -101,7 +137,7 @@ def run(
         loaded = _loaded(config, overrides)
         client = client or _client_of(loaded)
         planned = make_plan(loaded, client)
-    report = run_plan(planned, force=force, listener=listener, client=client)
+    report = run_plan(planned, force=force, listener=_everyone(progress, listener), client=client)
     if not report.reused_all or identity_of(planned.report) is None:
         from fusestack.display.report import write_report
 
@@ -135,8 +171,12 @@ def graph(config: str | Path | Mapping[str, Any] | Plan, overrides: Sequence[str
 
     Examples
     --------
-    >>> job = fusestack.graph("fuse.yaml")  # doctest: +SKIP
-    >>> dask.compute(job, my_own_delayed, scheduler="threads")  # doctest: +SKIP
+    >>> job = fusestack.graph("fuse.yaml")
+    >>> job
+    <fusestack.Job, tasks of each stage: fuse: 1>
+    >>> paths, more = dask.compute(job, dask.delayed(sum)([1, 2]), scheduler="threads")
+    >>> paths  # doctest: +ELLIPSIS
+    ('...fused.ome.zarr',)
     """
     from fusestack.planner import make_plan
     from fusestack.planning.plan import Plan
@@ -146,6 +186,23 @@ def graph(config: str | Path | Mapping[str, Any] | Plan, overrides: Sequence[str
         return job_of_plan(config)
     loaded = _loaded(config, overrides)
     return job_of_plan(make_plan(loaded, _client_of(loaded)))
+
+
+def _everyone(progress: bool | None, listener: Listener | None) -> Listener | None:
+    """Who listens to a run: the bars, if they are shown, and the listener of the user."""
+    if progress is False:
+        return listener
+    from fusestack.display.progress import progress_listener
+
+    shown = progress_listener(progress)
+    if shown is None or listener is None:
+        return shown or listener
+
+    def tell(event: Event) -> None:
+        shown(event)
+        listener(event)
+
+    return tell
 
 
 def _client_of(loaded: LoadedConfig) -> Client | None:

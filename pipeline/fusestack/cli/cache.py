@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """List or delete."""
-    from fusestack.cli.progress import size
+    from fusestack.model.amounts import size
     from fusestack.running.stage_cache import cache_entries, remove_entries
 
     cache = cache_at(arguments.place)

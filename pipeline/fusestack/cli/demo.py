@@ -17,14 +17,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Run the demo and print its score."""
-    from fusestack.cli.progress import progress_listener
     from fusestack.demo import run_demo
     from fusestack.display.still import save
     from fusestack.display.volumes import volume_of_image
 
     if not arguments.quiet:
         print("simulating a light-sheet acquisition: 2 x 2 tiles, 2 channels ...", flush=True)
-    result = run_demo(arguments.folder, seed=arguments.seed, listener=progress_listener(quiet=arguments.quiet))
+    result = run_demo(arguments.folder, seed=arguments.seed, progress=not arguments.quiet)
     picture = result.output.with_name("fused.png")
     save(volume_of_image(str(result.output)), picture)
     if not arguments.quiet:

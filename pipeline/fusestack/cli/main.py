@@ -112,7 +112,7 @@ def run(argv: Sequence[str]) -> int:
             import traceback
 
             traceback.print_exc()
-            for text in getattr(error, "tracebacks", ()):
+            for text in getattr(error, "tracebacks", ())[1:]:  # the first is a note of the error
                 print(f"on a worker:\n{text}", file=sys.stderr)
         return _failed(arguments, error.problems, error.exit_code)
     except KeyboardInterrupt:

@@ -48,76 +48,23 @@ def warn(plan: Plan, *, force: bool = False) -> None:
 
 def print_plan(plan: Plan, *, force: bool = False) -> None:
     """Print what a run would make."""
-    from fusestack.cli.progress import duration, size
+    from fusestack.model.amounts import duration, size
+    from fusestack.planning.overview import input_facts, layout_facts, output_facts, workers
     from fusestack.running.inspection import inspect
 
-    resources = plan.resources
-    print(f"input     {plan.source}")
-    if plan.inputs is not None and plan.design is not None:
-        print(f"          {len(plan.inputs.views):,} views, {plan.design.input_dtype}, {_levels_used(plan)}")
-    for fact in plan.facts:
-        print(f"focus     {fact}")
+    facts = input_facts(plan)
     for image in plan.images:
-        _print_image(image)
-    peak = max(stage.peak_bytes for stage in plan.stages)
-    print(
-        f"workers   {resources.workers} ({resources.scheduler}), {size(resources.memory)} each; "
-        f"a block needs at most {size(peak)}"
-    )
+        facts += [*output_facts(image.target.image), *layout_facts(image)]
+    for label, fact in (*facts, ("workers", workers(plan))):
+        print(f"{label:<9} {fact}")
     print("stages")
     left = 0
     for state in inspect(plan, force=force):
         stage = state.stage
-        blocks = stage.grid.count
-        level = stage.target.image.levels[stage.target.level]
-        count = stage.target.image.itemsize
-        for n in level.shape:
-            count *= n
+        blocks, count = stage.grid.count, stage.nbytes
         left += round(count * (1 - state.done / max(1, blocks)))
         print(f"  {stage.name:<16} {state.action:<9} {blocks:>9,} blocks  {size(count):>11}  {state.reason}")
-    print(f"time      about {duration(left / _BYTES_PER_SECOND / resources.workers)} for {size(left)}")
-
-
-def _levels_used(plan: Plan) -> str:
-    levels = {
-        view.pixels.level
-        for image in plan.images
-        if image.fusion is not None
-        for table in image.fusion.image.compute.tables.values()
-        for view in table.placed
-    }
-    return "full resolution" if levels == {0} else f"read at resolution levels {sorted(levels)}"
-
-
-def _print_image(image: PlannedImage) -> None:
-    from fusestack.cli.progress import size
-
-    spec = image.target.image
-    t, c, z, y, x = spec.shape
-    unit = spec.unit or "world pixels"
-    print(f"output    {spec.path}")
-    print(
-        f"          {x:,} x {y:,} x {z:,} pixels (xyz), {c} channels, {t} timepoints, {spec.dtype}, {size(spec.nbytes)}"
-    )
-    print(f"          pixel {_xyz(spec.pixel_size)} {unit} (xyz), first pixel at {_xyz(spec.origin)}")
-    for number, level in enumerate(spec.levels):
-        shape = " x ".join(f"{n:,}" for n in reversed(level.shape[2:]))
-        cut = " x ".join(str(n) for n in reversed(level.chunks[2:]))
-        shard = f", shards {' x '.join(str(n) for n in reversed(level.shards[2:]))}" if level.shards else ""
-        factors = " x ".join(str(n) for n in reversed(level.factors))
-        print(f"          level {number}: {shape}, factors {factors}, chunks {cut}{shard}")
-    if image.fusion is not None:
-        facts = image.fusion.statistics
-        print(
-            f"          {facts.blocks:,} blocks, {facts.touched:,} with data; views per block: "
-            f"{facts.mean_views:.1f} on average, {facts.most_views} at most"
-        )
-    if image.project:
-        print(f"          project {image.project}")
-
-
-def _xyz(values: tuple[float, float, float]) -> str:
-    return " x ".join(f"{v:.6g}" for v in reversed(values))
+    print(f"time      about {duration(left / _BYTES_PER_SECOND / plan.resources.workers)} for {size(left)}")
 
 
 def summary_of_plan(plan: Plan, *, force: bool = False) -> dict[str, Any]:

@@ -22,7 +22,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Plan, run, and say what was made."""
     from fusestack import api
     from fusestack.cli.plan import print_plan, summary_of_plan
-    from fusestack.cli.progress import duration, progress_listener, size
+    from fusestack.model.amounts import duration, size
     from fusestack.planner import make_plan
     from fusestack.running.inspection import check_outputs
 
@@ -34,7 +34,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         if not arguments.quiet:
             print_plan(plan, force=arguments.force)
         return summary_of_plan(plan, force=arguments.force)
-    report = api.run(plan, force=arguments.force, listener=progress_listener(quiet=arguments.quiet))
+    report = api.run(plan, force=arguments.force, progress=not arguments.quiet)
     if not arguments.quiet:
         if report.reused_all:
             print("nothing to do, everything is already made:")

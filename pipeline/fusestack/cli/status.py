@@ -45,7 +45,7 @@ def _same_machine(state: dict[str, Any]) -> bool:
 
 
 def _print(state: dict[str, Any], silent: float) -> None:
-    from fusestack.cli.progress import duration
+    from fusestack.model.amounts import duration
 
     words = {
         "running": "running",

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fusestack.planning.plan import Plan, PlannedImage
-    from fusestack.running.runner import RunReport
+    from fusestack.running.report import RunReport
 
 _MOST_PIXELS = 2**22  # of all channels of an image: read and drawn in a tenth of a second, however large it is
 _DRAWN_PIXELS = 2**20

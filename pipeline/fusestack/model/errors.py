@@ -57,7 +57,15 @@ class BlockError(FusestackError, RuntimeError):
     ----------
     *problems : str
     tracebacks : sequence of str
-        Where the failures that are named arose, on the workers.
+        Where failures arose, on the workers; a few of them. The first one is a note of the error, which Python and
+        notebooks print below it.
+
+    Examples
+    --------
+    >>> error = BlockError("1 block failed", tracebacks=["Traceback ...", "Traceback ..."])
+    >>> print(error, error.__notes__[0], sep="; ")
+    1 block failed; on a worker (1 more in .tracebacks):
+    Traceback ...
     """
 
     exit_code = 4
@@ -65,6 +73,9 @@ class BlockError(FusestackError, RuntimeError):
     def __init__(self, *problems: str, tracebacks: Sequence[str] = ()) -> None:
         super().__init__(*problems)
         self.tracebacks = tuple(tracebacks)
+        if self.tracebacks:
+            more = len(self.tracebacks) - 1
+            self.add_note(f"on a worker{f' ({more} more in .tracebacks)' if more else ''}:\n{self.tracebacks[0]}")
 
 
 class OutputError(FusestackError, OSError):

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from fusestack.model.summary import Shown, Summary
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -32,6 +34,12 @@ class Box:
     ----------
     start, stop : tuple of int
         In array order: z, y, x for a volume, t, c, z, y, x for an image.
+
+    Examples
+    --------
+    >>> box = Box((0, 0, 0), (32, 160, 160))
+    >>> box.intersect(Box((16, 0, 150), (48, 160, 310)))
+    Box(start=(16, 0, 150), stop=(32, 160, 160))
     """
 
     start: tuple[int, ...]
@@ -92,8 +100,8 @@ class Box:
         return Box(tuple(map(min, self.start, other.start)), tuple(map(max, self.stop, other.stop)))
 
 
-@dataclass(frozen=True, eq=False)
-class Affine:
+@dataclass(frozen=True, eq=False, repr=False)
+class Affine(Shown):
     """Affine map of z, y, x points: ``q = linear @ p + offset``, float64, immutable.
 
     Name instances ``from_to`` (``pixel_to_world``); ``b @ a`` applies a first, then b.
@@ -104,6 +112,14 @@ class Affine:
         Rows and columns in z, y, x order.
     offset : float64[3]
         In z, y, x order.
+
+    Examples
+    --------
+    >>> pixel_to_world = Affine.translation((5, 0, 30.5)) @ Affine.scaling((3, 1, 1))
+    >>> pixel_to_world
+    Affine.from_xyz([1, 0, 0, 30.5, 0, 1, 0, 0, 0, 0, 3, 5])
+    >>> pixel_to_world.apply((2, 0, 0)).tolist()
+    [11.0, 0.0, 30.5]
     """
 
     linear: NDArray[np.float64]
@@ -149,6 +165,21 @@ class Affine:
         """12 numbers, row-major 3x4 in x, y, z order."""
         rows = np.concatenate([self.linear[::-1, ::-1], self.offset[::-1, None]], axis=1)
         return tuple(float(v) for v in rows.ravel())
+
+    def __repr__(self) -> str:
+        rows = [", ".join(row) for row in self.rows_xyz()]
+        line = f"Affine.from_xyz([{', '.join(rows)}])"
+        return line if len(line) <= 100 else "Affine.from_xyz([\n    {},\n    {},\n    {}])".format(*rows)
+
+    def rows_xyz(self) -> list[tuple[str, ...]]:
+        """Its 12 numbers for people: rows and columns in x, y, z order, six digits each."""
+        numbers = [f"{number:.6g}" for number in self.to_xyz()]
+        return [tuple(numbers[start : start + 4]) for start in (0, 4, 8)]
+
+    def summary(self) -> Summary:
+        """Its numbers as a table."""
+        rows = zip("xyz", self.rows_xyz(), strict=True)
+        return Summary("Affine", (), ("", "x", "y", "z", "offset"), tuple((axis, *row) for axis, row in rows))
 
     def __matmul__(self, first: Affine) -> Affine:
         return Affine(self.linear @ first.linear, self.linear @ first.offset + self.offset)

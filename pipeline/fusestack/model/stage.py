@@ -8,6 +8,8 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias
 
+from fusestack.model.amounts import counted, size, span_xyz
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -157,7 +159,7 @@ Reach: TypeAlias = "tuple[Along | None, ...]"
 """What a block reads of an array along t, c, z, y, x; None is the whole axis."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class StoredArray:
     """An array ``[t, c, z, y, x]`` that a stage writes, as others read it: the one handle of stored pixels.
 
@@ -176,6 +178,10 @@ class StoredArray:
 
     def __hash__(self) -> int:
         return hash(self.key)
+
+    def __repr__(self) -> str:
+        place = f"level {self.target.level} of {self.target.image.path.rpartition('/')[2]}"
+        return f"<StoredArray {self.key}: {self.dtype} {self.shape}, {place}>"
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -198,7 +204,7 @@ class StoredArray:
         return self.target.open().read(self.target.level, box)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Stage:
     """One step of a plan.
 
@@ -226,6 +232,15 @@ class Stage:
     peak_bytes: int
     needs: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        blocks, what = counted(self.grid.count, "block"), f"{self.target.image.dtype} {self.grid.shape}"
+        return f"<Stage {self.key}: {blocks} of {what}, {size(self.peak_bytes)} of memory each>"
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of what it writes, uncompressed."""
+        return math.prod(self.grid.shape) * self.target.image.itemsize
+
     @property
     def key(self) -> str:
         """Name of the stage for ledgers and logs, safe as a file name."""
@@ -233,9 +248,7 @@ class Stage:
 
     def place(self, block: int) -> str:
         """A block for people: ``stage fuse, block 3 (x 0..63, ...)``."""
-        low, high = self.grid.box(block).inclusive()
-        region = ", ".join(f"{axis} {a}..{b}" for axis, a, b in zip("xyzct", low, high, strict=True))
-        return f"stage {self.name}, block {block} ({region})"
+        return f"stage {self.name}, block {block} ({span_xyz(self.grid.box(block))})"
 
     @property
     def array(self) -> StoredArray:

@@ -6,6 +6,9 @@ import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from fusestack.model.amounts import counted, times_xyz
+from fusestack.model.summary import LINES, Shown, Summary
+
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
@@ -49,8 +52,8 @@ class SourceRef:
         return tuple(dict.fromkeys((*own, *itertools.chain.from_iterable(wrapped))))
 
 
-@dataclass(frozen=True)
-class View:
+@dataclass(frozen=True, repr=False)
+class View(Shown):
     """One acquired 3-D image.
 
     Parameters
@@ -83,3 +86,38 @@ class View:
     channel_name: str = ""
     voxel_size: Float3 | None = None
     unit: str | None = None
+
+    def __repr__(self) -> str:
+        pixels = "size unknown" if self.shape is None else f"{times_xyz(self.shape)} pixels (xyz)"
+        place = f"channel {self.channel}, angle {self.angle}, illumination {self.illumination}, tile {self.tile}"
+        return f"<View {self.id}: {pixels}, {place}>"
+
+    def summary(self) -> Summary:
+        """Everything but the pixels."""
+        reader = self.source.reader.rpartition(":")[2]
+        facts = [("name", self.name), ("source", self.source.path or "an array"), ("reader", reader)]
+        if self.shape is not None:
+            facts.append(("pixels", f"{times_xyz(self.shape)} (xyz)"))
+        if self.voxel_size is not None:
+            facts.append(("voxel", f"{times_xyz(self.voxel_size)} {self.unit or ''} (xyz)"))
+        facts += [(kind, str(getattr(self, kind))) for kind in ("channel", "angle", "illumination", "tile")]
+        facts.append(("channel name", self.channel_name))
+        known = tuple((label, said) for label, said in facts if said)
+        world = self.pixel_to_world.summary()
+        return Summary(f"View {self.id}", known, ("to world", *world.head[1:]), world.rows)
+
+
+class Views(Shown, tuple[View, ...]):
+    """Views in their order: a tuple that fits on a screen."""
+
+    __slots__ = ()
+
+    def summary(self) -> Summary:
+        """How many there are, and the first ones."""
+        head = ("", "timepoint", "setup", "pixels (xyz)", "channel", "angle", "illumination", "tile")
+        rows = []
+        for number, view in enumerate(self[:LINES]):
+            pixels = "" if view.shape is None else times_xyz(view.shape)
+            attributes = (str(getattr(view, kind)) for kind in head[4:])
+            rows.append((str(number), *map(str, view.id), pixels, *attributes))
+        return Summary(counted(len(self), "view"), (), head, tuple(rows), more=max(0, len(self) - LINES))

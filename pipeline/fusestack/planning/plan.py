@@ -6,8 +6,11 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from fusestack.model.amounts import counted, size
 from fusestack.model.errors import ConfigError
 from fusestack.model.fingerprint import arrays_of
+from fusestack.model.summary import Shown, Summary
+from fusestack.planning.overview import layout_facts, output_facts, overview
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -51,8 +54,8 @@ class Product:
     components: Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class PlannedImage:
+@dataclass(frozen=True, repr=False)
+class PlannedImage(Shown):
     """One image of a plan.
 
     Parameters
@@ -88,6 +91,15 @@ class PlannedImage:
     overwrite: bool = False
     notes: Mapping[str, Any] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        spec = self.target.image
+        levels = counted(len(spec.levels), "level")
+        return f"<PlannedImage {self.title}: {spec.dtype} {spec.shape}, {levels}, {size(spec.nbytes)}>"
+
+    def summary(self) -> Summary:
+        """Its pixels, their place, and how they are cut."""
+        return Summary(f"Image {self.title}", (*output_facts(self.target.image), *layout_facts(self)))
+
     @property
     def product(self) -> Product:
         """As records know it."""
@@ -117,8 +129,8 @@ class FrozenStatistics:
         return tuple(array.key for array in arrays_of(self.entries))
 
 
-@dataclass(frozen=True)
-class Plan:
+@dataclass(frozen=True, repr=False)
+class Plan(Shown):
     """All stages of a run, in order; pure metadata.
 
     Parameters
@@ -160,6 +172,10 @@ class Plan:
     design: Design | None = None
     statistics: FrozenStatistics | None = None
     warnings: tuple[str, ...] = ()
+
+    def summary(self) -> Summary:
+        """Outputs, workers, warnings, and what the stages cost."""
+        return overview(self)
 
     @property
     def report(self) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fusestack.model.view import View, ViewId
+from fusestack.model.amounts import counted, span_xyz, times_xyz
+from fusestack.model.summary import Shown, Summary
+from fusestack.model.view import View, ViewId, Views
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -69,8 +72,8 @@ class Setup:
         )
 
 
-@dataclass(frozen=True)
-class Project:
+@dataclass(frozen=True, repr=False)
+class Project(Shown):
     """An acquisition before any pixel is read.
 
     Every pair of a timepoint and a setup is in exactly one of `views`, `missing` and `unregistered`;
@@ -107,6 +110,38 @@ class Project:
     unregistered: frozenset[ViewId] = frozenset()
     bounding_boxes: Mapping[str, Box] = field(default_factory=dict)
     intensity: Mapping[ViewId, tuple[float, float]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "views", Views(self.views))
+
+    def summary(self) -> Summary:
+        """Number and kinds of views, their sizes, named boxes."""
+        kinds = [(len(self.timepoints), "timepoint")]
+        kinds += [
+            (len({getattr(setup, kind) for setup in self.setups.values()}), kind)
+            for kind in ("channel", "angle", "illumination", "tile")
+        ]
+        facts = [("loader", self.loader), ("views", f"{len(self.views):,}")]
+        facts += [("", " x ".join(counted(*kind) for kind in kinds))]
+        lost = ((self.missing, "never acquired"), (self.unregistered, "without registration"))
+        facts += [("", f"{counted(len(views), 'view')} {why}") for views, why in lost if views]
+        shapes = Counter(f"{times_xyz(setup.shape)} (xyz)" for setup in self.setups.values() if setup.shape)
+        facts += _commonest("pixels", shapes)
+        sizes = ((setup.voxel_size, setup.unit or "") for setup in self.setups.values())
+        facts += _commonest("voxel", Counter(f"{times_xyz(size)} {unit} (xyz)" for size, unit in sizes if size))
+        if self.intensity:
+            facts.append(("intensity", f"models of {counted(len(self.intensity), 'view')}"))
+        boxes = tuple((name, span_xyz(box), times_xyz(box.shape)) for name, box in self.bounding_boxes.items())
+        head = ("box", "world pixels", "pixels (xyz)")
+        return Summary(f"Project {self.path}", tuple(facts), head, boxes)
+
+
+def _commonest(label: str, found: Counter[str]) -> list[tuple[str, str]]:
+    """What most setups have, and how many others there are."""
+    if not found:
+        return []
+    (first, count), others = found.most_common(1)[0], len(found) - 1
+    return [(label, f"{first} in {counted(count, 'setup')}, {counted(others, 'other')}" if others else first)]
 
 
 def check_registration(pixel_to_world: Affine) -> None:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import math
 import time
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from fusestack.model.errors import OutputError
 from fusestack.running.inspection import check_outputs, inspect, write_json
 from fusestack.running.lock import output_lock
 from fusestack.running.provenance import run_record, write_statistics
+from fusestack.running.report import RunReport, StageReport
 from fusestack.running.stage_cache import cache_entry, cache_in_use, trim_cache
 from fusestack.running.status import StatusFile
 from fusestack.running.units import BeginImage, units_of
@@ -32,38 +32,6 @@ if TYPE_CHECKING:
     from fusestack.taskgraph.events import Event, Listener
     from fusestack.taskgraph.job import Unit
     from fusestack.taskgraph.ledger import Ledger
-
-
-@dataclass(frozen=True)
-class StageReport:
-    """What a run did with a stage."""
-
-    image: str
-    stage: str
-    action: str
-    blocks: int
-    computed: int
-    seconds: float
-    retries: int
-    bytes_written: int
-    failed: dict[int, str] = field(default_factory=dict)
-    tracebacks: dict[int, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class RunReport:
-    """What a run made: paths of its images, what became of every stage, seconds; the cache after it."""
-
-    outputs: tuple[str, ...]
-    stages: tuple[StageReport, ...]
-    seconds: float
-    cache_bytes: int = 0
-    cache_freed: int = 0
-
-    @property
-    def reused_all(self) -> bool:
-        """Whether nothing had to be computed."""
-        return all(stage.computed == 0 for stage in self.stages)
 
 
 def run_plan(plan: Plan, *, force: bool = False, listener: Listener | None = None, client: Any = None) -> RunReport:
@@ -110,7 +78,7 @@ def run_plan(plan: Plan, *, force: bool = False, listener: Listener | None = Non
             run.close(RunEnded(outcome, time.perf_counter() - start, message))
     outputs = tuple(image.target.image.path for image in plan.images)
     size, freed = trim_cache(plan.cache, plan.cache_limit) if cached else (0, 0)
-    return RunReport(outputs, run.reports(), time.perf_counter() - start, size, freed)
+    return RunReport(outputs, run.reports(), time.perf_counter() - start, size, freed, plan.report)
 
 
 class _Run:
@@ -174,7 +142,7 @@ class _Run:
         made = stages[0].target.image
         shape = " x ".join(str(n) for n in reversed(stages[0].grid.shape[2:]))
         what = f"{titles.get(made.path, made.name)}, {shape} (xyz)" if len(stages) == 1 else f"{len(stages)} images"
-        size = sum(math.prod(stage.grid.shape) * stage.target.image.itemsize for stage in stages)
+        size = sum(stage.nbytes for stage in stages)
         done = sum(self._done[stage.key] for stage in stages)
         self._tell(StageStarted(name, f"{what}, {blocks:,} blocks", blocks, done, size))
 

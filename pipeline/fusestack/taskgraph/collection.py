@@ -9,6 +9,8 @@ from dask._task_spec import Task, TaskRef
 from dask.base import DaskMethodsMixin
 from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 
+from fusestack.model.amounts import counted
+from fusestack.model.summary import Summary
 from fusestack.taskgraph.job import Ended, close_job
 
 if TYPE_CHECKING:
@@ -28,9 +30,10 @@ class Job(DaskMethodsMixin):  # type: ignore[misc]
 
     Examples
     --------
-    >>> job = fusestack.graph("fuse.yaml")  # doctest: +SKIP
+    >>> job = fusestack.graph("fuse.yaml")
     >>> job.visualize("graph.svg")  # doctest: +SKIP
-    >>> (paths,) = dask.compute(job, scheduler="threads")  # doctest: +SKIP
+    >>> job.compute(scheduler="threads")  # doctest: +ELLIPSIS
+    ('...fused.ome.zarr',)
     """
 
     __dask_scheduler__ = staticmethod(dask.threaded.get)
@@ -95,6 +98,15 @@ class Job(DaskMethodsMixin):  # type: ignore[misc]
             stage = name.rpartition("-")[0]
             found[stage] = found.get(stage, 0) + sum(key[1].isdecimal() for key in layer)
         return {stage: count for stage, count in found.items() if stage not in ("begin", "end", "job")}
+
+    def summary(self) -> Summary:
+        """Tasks of each stage."""
+        stages = tuple((name, f"{count:,}") for name, count in self.stages.items())
+        tasks = counted(sum(self.stages.values()), "task") if stages else "nothing to do"
+        return Summary(f"Job: {tasks}", (), ("stage", "tasks"), stages)
+
+    def _repr_html_(self) -> str:
+        return self.summary().html()
 
     def __repr__(self) -> str:
         stages = [f"{name}: {count:,}" for name, count in self.stages.items()]

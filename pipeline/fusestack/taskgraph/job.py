@@ -308,12 +308,13 @@ def failed_blocks(failures: Sequence[BlockFailure]) -> BlockError | OutputError:
         return BlockError("the run was stopped; what is done is kept, run again (or make the graph again) to continue")
     named, count = failures[:_FAILURES_NAMED], len(failures)
     more = [f"... and {count - len(named)} more blocks"] if count > len(named) else []
+    known = [failure.details for failure in failures if failure.details]  # of the first that came back
     blocks = "1 block" if count == 1 else f"{count:,} blocks"
     return BlockError(
         f"{blocks} failed after all retries; the others are kept, running again continues",
         *map(str, named),
         *more,
-        tracebacks=[failure.details for failure in named if failure.details],
+        tracebacks=known[:_FAILURES_NAMED],
     )
 
 

@@ -1,4 +1,4 @@
-"""Progress for people: a bar on a terminal, a plain line every few seconds elsewhere."""
+"""Progress for people: a bar on a terminal, a plain line every few seconds elsewhere; `notebook` has its own."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+from fusestack.model.amounts import counted, duration
 from fusestack.taskgraph.events import BlocksEnded, Event, RunEnded, RunStarted, StageEnded, StageStarted
 
 if TYPE_CHECKING:
@@ -16,38 +17,38 @@ _SHORT = 0.1
 _SURE = 2.0
 
 
-def progress_listener(*, quiet: bool) -> Listener:
-    """Listener that fits where standard error goes."""
-    if quiet:
-        return lambda event: None
+def progress_listener(progress: bool | None) -> Listener | None:
+    """Listener that fits where somebody looks.
+
+    Parameters
+    ----------
+    progress : bool or None
+        True: in the notebook, else on a terminal a bar, else plain lines on standard error. None: in a notebook only.
+    """
+    if progress is False:
+        return None
+    if in_notebook():
+        from fusestack.display.notebook import NotebookProgress
+
+        return NotebookProgress()
+    if progress is None:
+        return None
     return _Bar() if sys.stderr.isatty() else _Lines()
 
 
-def duration(seconds: float) -> str:
-    """Time for people: ``8 s``, ``3 min 20 s``, ``2 h 5 min``."""
-    if seconds < 60:
-        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min"
+def in_notebook() -> bool:
+    """Whether a Jupyter kernel runs this, whose front end shows HTML."""
+    get = getattr(sys.modules.get("IPython"), "get_ipython", None)
+    return get is not None and getattr(get(), "kernel", None) is not None
 
 
-def size(count: float) -> str:
-    """Bytes for people, in MiB, GiB or TiB."""
-    for unit, scale in (("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20)):
-        if count >= scale:
-            return f"{count / scale:,.1f} {unit}"
-    return f"{count / 2**10:,.0f} KiB"
-
-
-def _continuing(event: RunStarted) -> str:
+def continuing(event: RunStarted) -> str:
+    """What a run says that goes on with an earlier one."""
     return f"continuing: {event.done:,} of {event.blocks:,} blocks are already done"
 
 
-class _Rate:
-    """Speed and time left of a stage, without the blocks of earlier runs; it begins with its first blocks."""
+class Rate:
+    """Speed and time left of a stage, without the blocks of earlier runs; it begins when it is made."""
 
     def __init__(self, event: StageStarted) -> None:
         self.stage = event
@@ -55,31 +56,51 @@ class _Rate:
         self.done = event.done
         self.bytes = 0
         self.failed = 0
+        self.ended: StageEnded | None = None
 
     def add(self, event: BlocksEnded) -> None:
+        """Take blocks that came back."""
         self.done += event.count
         self.failed += len(event.failed)
         self.bytes += event.bytes
 
+    def end(self, event: StageEnded) -> None:
+        """Stop the clock."""
+        self.ended = event
+
+    @property
+    def seconds(self) -> float:
+        """How long it has lasted."""
+        return time.perf_counter() - self.start if self.ended is None else self.ended.seconds
+
     @property
     def speed(self) -> str:
         """``120 MB/s``, once it lasts long enough to be known."""
-        seconds = time.perf_counter() - self.start
-        return f"{self.bytes / 1e6 / seconds:,.0f} MB/s" if seconds > _SHORT else ""
+        return f"{self.bytes / 1e6 / self.seconds:,.0f} MB/s" if self.seconds > _SHORT else ""
 
     @property
     def seconds_left(self) -> float | None:
+        """None where it is not known yet."""
         new = self.done - self.stage.done
-        if not new or time.perf_counter() - self.start < _SURE:
+        if not new or self.seconds < _SURE:
             return None
-        return (time.perf_counter() - self.start) / new * (self.stage.blocks - self.done)
+        return self.seconds / new * (self.stage.blocks - self.done)
+
+    @property
+    def trouble(self) -> str:
+        """What failed, empty where nothing did."""
+        if self.ended is None:
+            return f"{counted(self.failed, 'try', 'tries')} failed" if self.failed else ""
+        retries = counted(self.ended.retries, "retry", "retries") if self.ended.retries else ""
+        failed = f"{counted(self.ended.failed, 'block')} failed" if self.ended.failed else ""
+        return ", ".join(one for one in (retries, failed) if one)
 
 
 class _Lines:
     """A line at the end of every stage, and every few seconds while it lasts."""
 
     def __init__(self) -> None:
-        self._rates: dict[str, _Rate] = {}
+        self._rates: dict[str, Rate] = {}
         self._last = time.perf_counter()
 
     def __call__(self, event: Event) -> None:
@@ -88,9 +109,9 @@ class _Lines:
                 if event.dashboard:
                     print(f"dashboard: {event.dashboard}", file=sys.stderr)
                 if 0 < event.done < event.blocks:
-                    print(_continuing(event), file=sys.stderr)
+                    print(continuing(event), file=sys.stderr)
             case StageStarted():
-                self._rates[event.stage] = _Rate(event)
+                self._rates[event.stage] = Rate(event)
             case BlocksEnded():
                 self._rates[event.stage].add(event)
                 if time.perf_counter() - self._last > _INTERVAL:
@@ -98,7 +119,8 @@ class _Lines:
                     print(self._line(self._rates[event.stage]), file=sys.stderr, flush=True)
             case StageEnded() if event.stage in self._rates:
                 rate = self._rates[event.stage]
-                speed = f", {rate.bytes / 1e6 / event.seconds:,.0f} MB/s" if event.seconds > _SHORT else ""
+                rate.end(event)
+                speed = f", {rate.speed}" if rate.speed else ""
                 failed = f", {event.failed:,} failed" if event.failed else ""
                 left = "" if rate.done == rate.stage.blocks else f", {rate.done:,} of them done"
                 took = f"{duration(event.seconds)}{speed}"
@@ -107,10 +129,10 @@ class _Lines:
                 pass
 
     @staticmethod
-    def _line(rate: _Rate) -> str:
+    def _line(rate: Rate) -> str:
         stage = rate.stage
         left = f", {duration(rate.seconds_left)} left" if rate.seconds_left is not None else ""
-        failed = f", {rate.failed:,} tries failed" if rate.failed else ""
+        failed = f", {rate.trouble}" if rate.trouble else ""
         return f"{stage.stage}: {rate.done:,} of {stage.blocks:,} blocks, {rate.speed}{left}{failed}"
 
 
@@ -132,7 +154,7 @@ class _Bar:
             console=Console(stderr=True),
         )
         self._started: dict[str, StageStarted] = {}
-        self._bars: dict[str, tuple[Any, _Rate]] = {}
+        self._bars: dict[str, tuple[Any, Rate]] = {}
 
     def __call__(self, event: Event) -> None:
         match event:
@@ -140,7 +162,7 @@ class _Bar:
                 if event.dashboard:
                     self._progress.console.print(f"dashboard: {event.dashboard}")
                 if 0 < event.done < event.blocks:
-                    self._progress.console.print(_continuing(event))
+                    self._progress.console.print(continuing(event))
                 self._progress.start()
             case StageStarted():
                 self._started[event.stage] = event
@@ -149,7 +171,7 @@ class _Bar:
             case BlocksEnded():
                 bar, rate = self._bar(event.stage)
                 rate.add(event)
-                note = f"[yellow]{rate.failed} tries failed[/]" if rate.failed else ""
+                note = f"[yellow]{rate.trouble}[/]" if rate.trouble else ""
                 self._progress.update(bar, completed=rate.done, rate=rate.speed, note=note)
             case StageEnded() if event.stage in self._bars:
                 bar, _ = self._bars[event.stage]
@@ -161,10 +183,10 @@ class _Bar:
             case _:
                 pass
 
-    def _bar(self, stage: str) -> tuple[Any, _Rate]:
+    def _bar(self, stage: str) -> tuple[Any, Rate]:
         """Bar of a stage, shown from now on."""
         if stage not in self._bars:
             event = self._started[stage]
             bar = self._progress.add_task(stage, total=event.blocks, completed=event.done, rate="", note="")
-            self._bars[stage] = bar, _Rate(event)
+            self._bars[stage] = bar, Rate(event)
         return self._bars[stage]

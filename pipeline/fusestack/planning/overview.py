@@ -1,0 +1,111 @@
+"""What a plan says to people: facts for `fusestack plan`, for terminals and for notebooks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeAlias
+
+from fusestack.model.amounts import counted, size, times_xyz
+from fusestack.model.summary import Summary
+
+if TYPE_CHECKING:
+    from fusestack.model.image import ImageSpec
+    from fusestack.model.stage import Stage
+    from fusestack.planning.plan import Plan, PlannedImage
+
+Facts: TypeAlias = list[tuple[str, str]]
+
+_MOST_IMAGES = 3
+_MOST_WARNINGS = 2
+_MOST_FACTS = 3
+
+
+def overview(plan: Plan) -> Summary:
+    """Outputs, workers, warnings, and what the stages cost, on one screen."""
+    facts = _first(input_facts(plan), _MOST_FACTS, "fact")
+    for number, image in enumerate(plan.images[:_MOST_IMAGES]):
+        facts += output_facts(image.target.image)[: 2 if number else None]  # most lie where the first one does
+    if (more := len(plan.images) - _MOST_IMAGES) > 0:
+        facts.append(("", f"... {counted(more, 'more image')}"))
+    facts.append(("workers", workers(plan)))
+    facts += _first([("warning", warning) for warning in plan.warnings], _MOST_WARNINGS, "warning")
+    head = ("stage", "blocks", "pixels", "memory of a block")
+    return Summary(f"Plan of {counted(len(plan.images), 'image')}", tuple(facts), head, tuple(_stages(plan)))
+
+
+def _first(facts: Facts, most: int, noun: str) -> Facts:
+    more = len(facts) - most
+    return facts[:most] + ([("", f"... {counted(more, f'more {noun}')}")] if more > 0 else [])
+
+
+def input_facts(plan: Plan) -> Facts:
+    """What is read: the source, its views or slices."""
+    facts = [("input", plan.source)]
+    if plan.inputs is not None and plan.design is not None:
+        views = f"{len(plan.inputs.views):,} views"
+        facts.append(("", f"{views}, {plan.design.input_dtype}, {_levels_used(plan)}"))
+    return facts + [("focus", fact) for fact in plan.facts]
+
+
+def output_facts(spec: ImageSpec) -> Facts:
+    """What is written: pixels and their place."""
+    t, c, *zyx = spec.shape
+    axes = f"{counted(c, 'channel')}, {counted(t, 'timepoint')}"
+    pixels = f"{times_xyz(zyx)} pixels (xyz), {axes}, {spec.dtype}, {size(spec.nbytes)}"
+    place = f"pixel {times_xyz(spec.pixel_size)} {spec.unit or 'world pixels'} (xyz)"
+    return [("output", spec.path), ("", pixels), ("", f"{place}, first pixel at {times_xyz(spec.origin)}")]
+
+
+def layout_facts(image: PlannedImage) -> Facts:
+    """How it is cut into levels, chunks and blocks."""
+    facts = []
+    for number, level in enumerate(image.target.image.levels):
+        cut = [f"factors {_plain(level.factors)}", f"chunks {_plain(level.chunks[2:])}"]
+        if level.shards:
+            cut.append(f"shards {_plain(level.shards[2:])}")
+        facts.append(("", f"level {number}: {times_xyz(level.shape[2:])}, {', '.join(cut)}"))
+    if image.fusion is not None:
+        found = image.fusion.statistics
+        views = f"views per block: {found.mean_views:.1f} on average, {found.most_views} at most"
+        facts.append(("", f"{found.blocks:,} blocks, {found.touched:,} with data; {views}"))
+    if image.project:
+        facts.append(("", f"project {image.project}"))
+    return facts
+
+
+def workers(plan: Plan) -> str:
+    """Who computes, and what a block needs."""
+    resources = plan.resources
+    peak = max((stage.peak_bytes for stage in plan.stages), default=0)
+    each = f"{size(resources.memory)} each; a block needs at most {size(peak)}"
+    return f"{resources.workers} ({resources.scheduler}), {each}"
+
+
+def _stages(plan: Plan) -> list[tuple[str, ...]]:
+    """A row for each name of a stage, of all images that have one."""
+    found: dict[str, list[Stage]] = {}
+    for stage in plan.stages:
+        found.setdefault(stage.name, []).append(stage)
+    return [
+        (
+            name if len(stages) == 1 else f"{name} ({len(stages):,} images)",
+            f"{sum(stage.grid.count for stage in stages):,}",
+            size(sum(stage.nbytes for stage in stages)),
+            size(max(stage.peak_bytes for stage in stages)),
+        )
+        for name, stages in found.items()
+    ]
+
+
+def _levels_used(plan: Plan) -> str:
+    levels = {
+        view.pixels.level
+        for image in plan.images
+        if image.fusion is not None
+        for table in image.fusion.image.compute.tables.values()
+        for view in table.placed
+    }
+    return "full resolution" if levels == {0} else f"read at resolution levels {sorted(levels)}"
+
+
+def _plain(zyx: tuple[int, ...]) -> str:
+    return " x ".join(str(n) for n in reversed(zyx))

@@ -1,0 +1,94 @@
+"""What a run did, for those who called it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from fusestack.model.amounts import counted, duration, size
+from fusestack.model.summary import Shown, Summary
+
+_MOST_OUTPUTS = 6
+
+
+@dataclass(frozen=True, repr=False)
+class StageReport:
+    """What a run did with a stage."""
+
+    image: str
+    stage: str
+    action: str
+    blocks: int
+    computed: int
+    seconds: float
+    retries: int
+    bytes_written: int
+    failed: dict[int, str] = field(default_factory=dict)
+    tracebacks: dict[int, str] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        made = f"{self.computed:,} of {counted(self.blocks, 'block')} in {duration(self.seconds)}"
+        failed = f", {len(self.failed):,} failed" if self.failed else ""
+        return f"<StageReport {self.stage}: {self.action}, {made}, {size(self.bytes_written)} written{failed}>"
+
+
+@dataclass(frozen=True, repr=False)
+class RunReport(Shown):
+    """What a run made.
+
+    Parameters
+    ----------
+    outputs : tuple of str
+        Paths of its images.
+    stages : tuple of StageReport
+        What became of every stage that was needed.
+    seconds : float
+    cache_bytes, cache_freed : int
+        Size of the cache after the run, and how much of it was deleted.
+    page : str
+        Path of the page with pictures, timings and settings.
+    """
+
+    outputs: tuple[str, ...]
+    stages: tuple[StageReport, ...]
+    seconds: float
+    cache_bytes: int = 0
+    cache_freed: int = 0
+    page: str = ""
+
+    def summary(self) -> Summary:
+        """Outputs, and what each stage took."""
+        written = sum(stage.bytes_written for stage in self.stages)
+        retries = sum(stage.retries for stage in self.stages)
+        facts = [("output", path) for path in self.outputs[:_MOST_OUTPUTS]]
+        if (more := len(self.outputs) - _MOST_OUTPUTS) > 0:
+            facts.append(("", f"... {counted(more, 'more image')}"))
+        speed = f", {_speed(written, self.seconds)}" if written else ""
+        facts.append(("written", f"{size(written)} in {duration(self.seconds)}{speed}"))
+        if retries:
+            facts.append(("retries", f"{retries:,}"))
+        if self.cache_bytes:
+            freed = f", {size(self.cache_freed)} of it were freed" if self.cache_freed else ""
+            facts.append(("cache", f"{size(self.cache_bytes)}{freed}"))
+        facts.append(("report", self.page))
+        done = "everything was already made" if self.reused_all else "done"
+        head = ("stage", "image", "", "blocks", "computed", "time", "written", "speed", "retries")
+        rows = tuple(_row(stage) for stage in self.stages)
+        return Summary(f"Run of {counted(len(self.outputs), 'image')}: {done}", tuple(facts), head, rows)
+
+    @property
+    def reused_all(self) -> bool:
+        """Whether nothing had to be computed."""
+        return all(stage.computed == 0 for stage in self.stages)
+
+
+def _row(stage: StageReport) -> tuple[str, ...]:
+    counts = (f"{stage.blocks:,}", f"{stage.computed:,}")
+    took: tuple[str, ...] = ("", "", "")
+    if stage.computed:
+        took = (duration(stage.seconds), size(stage.bytes_written), _speed(stage.bytes_written, stage.seconds))
+    image = stage.image.rpartition("/")[2]
+    return (stage.stage, image, stage.action, *counts, *took, f"{stage.retries:,}" if stage.retries else "")
+
+
+def _speed(count: int, seconds: float) -> str:
+    return f"{count / 1e6 / seconds:,.0f} MB/s" if seconds else ""
