@@ -313,7 +313,8 @@ def failed_blocks(failures: Sequence[BlockFailure]) -> BlockError | OutputError:
         f"{blocks} failed after all retries; the others are kept, running again continues",
         *map(str, named),
         *more,
-        tracebacks=[failure.details for failure in named if failure.details],
+        # not every failure keeps its own, least of all those that came last
+        tracebacks=[failure.details for failure in failures if failure.details][:_FAILURES_NAMED],
     )
 
 
