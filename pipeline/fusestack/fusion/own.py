@@ -1,7 +1,21 @@
-"""Fusion by functions of the user's: of aligned views and masks, for a block and as much around it as they look at.
+"""Fusion by functions of the user's, of aligned views and masks.
 
-The edge of their arrays is the edge of the image, or at least their depth away from what is kept of their result: so
-the bytes do not depend on the blocks. Pixels that no view covers are background whatever they say.
+::
+
+    def method(views, masks, **options):   # -> float32[z, y, x]
+    def weights(views, masks, **options):  # -> float32[view, z, y, x], multiplied with the masks
+
+`views` is float32[view, z, y, x] in the order of view ids, NaN where a view does not cover or has no data; `masks` is
+what the average weighs them with: 0 where there is NaN, else the blending (1 inside, at least 1e-30 with exact
+numerics) times the content-based weight and, for a method, times what `weights` gave. Both are read only.
+
+A block is computed with as much around it as the functions declare to look at, clipped to the image, never padded: the
+edge of their arrays is the edge of the image, or farther from what is kept than they look. So the bytes do not depend
+on the blocks, if a function is pure and does not care for views that cover nothing near a pixel: how many there are in
+`views` differs from block to block.
+
+Pixels that no view covers are background whatever a function says, and so are those where it says NaN. Of weights, NaN
+counts as 0; where all are 0, the views that cover count alike (exact numerics).
 """
 
 from __future__ import annotations
