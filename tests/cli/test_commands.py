@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,7 @@ from PIL import Image
 
 from fusestack.cli.main import COMMANDS, run
 from fusestack.sources.tiff import TiffSource
-from tests.small import config, tree
+from tests.small import config, tiles, tree
 
 
 @pytest.fixture
@@ -271,6 +272,51 @@ def test_a_small_run_loads_only_what_it_needs(source: str, tmp_path: Path) -> No
         command = [sys.executable, "-c", code, "run", str(path), "--quiet", *options]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         assert not set(unwanted) & set(done.stdout.split())
+
+
+BRIGHTEST = """
+import numpy as np
+
+def brightest(views, masks, factor=1):
+    return np.fmax.reduce(views) * np.float32(factor)
+"""
+
+
+def test_a_function_of_ones_own_on_the_path(tmp_path: Path) -> None:
+    tiles(tmp_path)
+    path, code = tmp_path / "fuse.yaml", tmp_path / "code"
+    code.mkdir()
+    (code / "own_fusion.py").write_text(BRIGHTEST)
+    path.write_text(
+        "version: 1\n"
+        "input: {views: [{path: tile0.tif}, {path: tile1.tif, translation: {x: 30, y: 0, z: 0}, tile: 1}]}\n"
+        "fusion:\n  dtype: float32\n  method: {function: own_fusion:brightest, options: {factor: 0.5}}\n"
+        "output: {path: fused.ome.zarr}\n"
+    )
+    command = [sys.executable, "-m", "fusestack"]
+
+    def call(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, **variables}
+        return subprocess.run(
+            [*command, *arguments], capture_output=True, text=True, check=False, env=environment, cwd=tmp_path
+        )
+
+    for word in ("validate", "plan", "run"):
+        done = call(word, str(path))
+        assert done.returncode == 2
+        assert f"{path}:5:22: fusion.method.function: there is no function own_fusion:brightest" in done.stderr
+        assert "put its folder on PYTHONPATH" in done.stderr
+    assert not (tmp_path / "fused.ome.zarr").exists()
+    there = {"PYTHONPATH": os.pathsep.join([str(code), os.environ.get("PYTHONPATH", "")])}
+    for word in ("validate", "plan", "run"):
+        done = call(word, str(path), **there)
+        assert done.returncode == 0, done.stderr
+    done = call("run", str(path), "--set", "execution.scheduler=processes", "--force", "--json", **there)
+    assert done.returncode == 0, done.stderr
+    found = zarr.open_array(tmp_path / "fused.ome.zarr" / "0", mode="r")[0, 0]
+    one, two = (tifffile.imread(tmp_path / f"tile{number}.tif").astype(np.float32) / 2 for number in (0, 1))
+    assert (found[:, :, :30] == one[:, :, :30]).all()
+    assert (found[:, :, 30:50] == np.maximum(one[:, :, 30:], two[:, :, :20])).all()
 
 
 def test_the_picture_of_a_mask_is_white_where_a_view_is(tmp_path: Path) -> None:

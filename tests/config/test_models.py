@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import functools
+import json
 import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from fusestack.config.document import read_document
-from fusestack.config.load import from_mapping
+from fusestack.config.load import from_mapping, load_config
 from fusestack.config.models import Config
 from fusestack.model.errors import ConfigError
 
@@ -20,6 +23,14 @@ def load(text_free: dict[str, Any]) -> Config:
 
 def fusion(**options: Any) -> Any:
     return load({"fusion": options}).fusion
+
+
+def _declares(depth: Any) -> Any:
+    def look(views: Any, masks: Any) -> Any:
+        return views[0]
+
+    look.depth = depth  # type: ignore[attr-defined]
+    return look
 
 
 def output(**options: Any) -> Any:
@@ -42,6 +53,7 @@ DEFAULTS = {
         "bounding_box": "all_views",
         "group_by": "timepoint_channel",
         "method": "average",
+        "weights": None,
         "mask_offset": {"x": 0.0, "y": 0.0, "z": 0.0},
         "background": 0.0,
         "blending": {"range": 40.0, "border": 0.0},
@@ -278,6 +290,65 @@ class TestForms:
         assert from_mapping({"input": {"images": ["a", "b"]}}).config.input.images == ("a", "b")
 
 
+class TestOwnFunctions:
+    def test_forms(self) -> None:
+        named = fusion(method="numpy:where", weights={"function": "numpy:where", "depth": {"x": 1, "y": 2, "z": 3}})
+        assert named.method.function.call is np.where
+        assert named.method.depth.zyx == (0, 0, 0)
+        assert named.weights.depth.zyx == (3, 2, 1)
+        assert fusion(method=np.where) == fusion(method={"function": np.where, "depth": 0, "options": {}})
+        assert fusion(method=_declares(4)).method.depth.zyx == (4, 4, 4)
+        assert fusion(method=functools.partial(_declares({"x": 1, "y": 2, "z": 3}))).method.depth.xyz == (1, 2, 3)
+        assert fusion(method={"function": _declares(4), "depth": 1}).method.depth.zyx == (1, 1, 1)
+
+    def test_a_dump_is_plain_and_has_readable_names(self) -> None:
+        options = {
+            "weights": {"function": "shutil:copyfile", "options": {"follow_symlinks": np.bool_(False)}},
+            "method": _declares(2),
+        }
+        config = load({"fusion": options})
+        dump = json.loads(json.dumps(config.model_dump(mode="json")))["fusion"]
+        assert dump["weights"] == {
+            "function": "shutil:copyfile",
+            "depth": {"x": 0, "y": 0, "z": 0},
+            "options": {"follow_symlinks": False},
+        }
+        assert dump["method"]["function"] == "tests.config.test_models:_declares.<locals>.look"
+        assert fusion(**{**dump, "method": "average"}).weights == config.fusion.weights
+
+    def test_the_line_is_named(self, tmp_path: Path) -> None:
+        path = tmp_path / "fuse.yaml"
+        path.write_text("version: 1\ninput: {project: a}\nfusion:\n  method: nowhere:blend\n  weights: {depth: 1}\n")
+        with pytest.raises(ConfigError) as caught:
+            load_config(path)
+        assert caught.value.problems == (
+            f"{path}:4:11: fusion.method: there is no function nowhere:blend (No module named 'nowhere'); it must be "
+            "importable where the program runs: install its module, or put its folder on PYTHONPATH",
+            f"{path}:5:3: fusion.weights.function: is missing, but needed here",
+        )
+
+    @pytest.mark.parametrize(
+        ("function", "message"),
+        [
+            (lambda views: views, r"<lambda> takes \(views\), but is called as \(views, masks\): too many"),
+            (_declares((1, 2)), r"its attribute depth is \(1, 2\); give it one number of pixels, or \{x: ..."),
+            (_declares(-1), "its attribute depth is -1; give it one number of pixels"),
+        ],
+        ids=["one argument", "pair", "negative"],
+    )
+    def test_bad_functions(self, function: Any, message: str) -> None:
+        with pytest.raises(ConfigError, match=message):
+            fusion(weights=function)
+
+    def test_a_module_that_fails_is_a_mistake_of_the_configuration(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.syspath_prepend(str(tmp_path))
+        (tmp_path / "failing_fusion.py").write_text("1 / 0\n")
+        with pytest.raises(ConfigError, match=r"failing_fusion:f \(ZeroDivisionError: division by zero\); it must"):
+            fusion(method="failing_fusion:f")
+
+
 BAD = [
     ("version", 2, "2 is not allowed; use 1"),
     ("version", "1", "'1' is not allowed; use 1"),
@@ -301,7 +372,28 @@ BAD = [
     ("fusion.bounding_box", {"min": 0.5, "max": 3}, "bounding_box.min: 0.5 is not allowed; use a whole number"),
     ("fusion.bounding_box", {"min": 5, "max": {"x": 9, "y": 4, "z": 9}}, "max: y: 4 is below the minimum 5"),
     ("fusion.group_by", "chanel", "use timepoint_channel, timepoint_channel_illumination, all or view"),
-    ("fusion.method", "maxx", "closest_pixel or mask (did you mean 'max'?)"),
+    ("fusion.method", "maxx", "closest_pixel, mask or a function of your own, module:function or {fu"),
+    ("fusion.method", "maxx", "function: module:function, depth: 4} (did you mean 'max'?)"),
+    ("fusion.method", "no_such_module:blend", "there is no function no_such_module:blend (No module named"),
+    ("fusion.method", "os:blend", "(module 'os' has no attribute 'blend'); it must be importable where the program"),
+    ("fusion.method", "os:sep", "os:sep is no function, but str; name a function"),
+    ("fusion.method", "os.path:normpath", "os.path:normpath takes (path), but is called as (views, masks): too many"),
+    ("fusion.method", {"function": "numpy:where", "depth": -1}, "fusion.method.depth: -1 is not allowed; use at least"),
+    (
+        "fusion.method",
+        {"function": "numpy:where", "dept": 1},
+        "fusion.method.dept: unknown key (did you mean 'depth'?)",
+    ),
+    ("fusion.method", {"depth": 3}, "fusion.method.function: is missing, but needed here"),
+    ("fusion.method", {"function": "where"}, "fusion.method.function: 'where' is not allowed; use module:function"),
+    (
+        "fusion.method",
+        {"function": "os.path:join", "options": {"sigma": 2}},
+        "fusion.method.options: os.path:join takes (a, *p), but is called as (views, masks, sigma=...): got an unex",
+    ),
+    ("fusion.weights", "average", "fusion.weights: 'average' is not allowed; use a function of your own, module:func"),
+    ("fusion.weights", True, "fusion.weights: true is not allowed; use a function of your own, module:function or {"),
+    ("fusion.weights", {"function": "numpy:where", "options": {"a": {1, 2}}}, "set is not JSON serializable; use numb"),
     ("fusion.mask_offset", 2, "only for method mask, the method is average"),
     ("fusion.background", "black", "'black' is not allowed; use a number"),
     ("fusion.background", math.nan, ".nan needs fusion.dtype float32, it is input"),
@@ -475,7 +567,12 @@ COMBINATIONS = [
     ({"input": {"project": "a", "images": "b"}}, "input.images: there is input.project already; give exactly one"),
     ({"input": {"project": "a", "reverse": True}}, "input.reverse: only for images"),
     ({"input": {"images": "a", "select": {"tiles": 1}}}, "input.select: images have no views to select"),
-    ({"fusion": {"method": "max", "content_based": True}}, "fusion.content_based: only for method average"),
+    ({"fusion": {"method": "max", "content_based": True}}, "fusion.content_based: only for method average or one of"),
+    ({"fusion": {"method": "mask", "weights": "numpy:where"}}, "fusion.weights: only for method average or one of you"),
+    (
+        {"fusion": {"method": "numpy:where", "mask_offset": 1}},
+        "fusion.mask_offset: only for method mask, the method is",
+    ),
     ({"output": {"path": "a.h5", "compression": {"codec": "zstd"}}}, "'zstd' is not allowed in bdv-hdf5; use gzip"),
     ({"output": {"path": "a.zarr", "partitions": {"timepoints": 1}}}, "output.partitions: only for bdv-hdf5, the form"),
     ({"output": {"path": "a.h5", "shards": 128}}, "output.shards: bdv-hdf5 has no shards"),

@@ -18,7 +18,7 @@ from fusestack.cli.main import run as command
 from fusestack.config.focus import Focus
 from fusestack.focus.input import natural_order
 from fusestack.focus.recipe import recipe_of
-from fusestack.model.errors import ConfigError, InputError
+from fusestack.model.errors import ConfigError, InputError, OutputError
 from tests.conftest import SHARED
 from tests.focus.stacks import config, run, scene, write
 
@@ -221,8 +221,47 @@ def test_functions_of_the_user(tmp_path: Path) -> None:
     run(paths, tmp_path / "ours", masks=[{"blur": {"sigma": 1, "sigma2": 2}}])
     own, ours = (tifffile.imread(tmp_path / name / "sharp.tif").astype(float) for name in ("own", "ours"))
     assert np.mean(own != ours) < 0.01
-    with pytest.raises(ConfigError, match="no such function"):
+    with pytest.raises(ConfigError, match=r"cmd: there is no function tests\.focus\.test_files:nothing"):
         run(paths, tmp_path / "none", masks=[{"cmd": {"command": "tests.focus.test_files:nothing"}}])
+
+
+def test_functions_in_hand(tmp_path: Path) -> None:
+    paths = write(tmp_path / "in", scene()[0], "uint16")
+    named = {"command": "tests.focus.test_files:twice_blurred", "reach": 12}
+    run(paths, tmp_path / "named", masks=[{"cmd": named}])
+    run(paths, tmp_path / "given", masks=[{"cmd": {"command": twice_blurred, "reach": 12}}])
+    run(paths, tmp_path / "enclosed", masks=[{"cmd": {"command": lambda planes: twice_blurred(planes), "reach": 12}}])
+    sharp = [tifffile.imread(tmp_path / name / "sharp.tif") for name in ("named", "given", "enclosed")]
+    assert sharp[0].tobytes() == sharp[1].tobytes() == sharp[2].tobytes()
+    found = fusestack.focus_stack(
+        [str(path) for path in paths], masks=[{"cmd": {"command": twice_blurred, "reach": 12}}]
+    )
+    assert found.image.values.tobytes() == sharp[0].tobytes()
+    for wrong, said in ((3, "3 is not allowed; use text: module:function"), (lambda: 1, "called as \\(planes\\)")):
+        with pytest.raises(ConfigError, match=said):
+            run(paths, tmp_path / "none", masks=[{"cmd": {"command": wrong, "reach": 1}}])
+
+
+def test_an_edited_function_is_another_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import importlib
+    import sys
+
+    monkeypatch.syspath_prepend(str(tmp_path))
+    paths = write(tmp_path / "in", scene()[0], "uint16")
+    options: Any = {"masks": [{"blur": {"sigma": 1, "sigma2": 2}}, {"cmd": {"command": "my_mask:mask", "reach": 1}}]}
+    pictures = []
+    for factor in (0, 1):
+        (tmp_path / "my_mask.py").write_text(f"def mask(planes):\n    return planes * {factor}\n")
+        sys.modules.pop("my_mask", None)
+        importlib.invalidate_caches()
+        if factor:
+            with pytest.raises(OutputError, match=r"focus\.functions\.my_mask:mask: \w+ -> \w+"):
+                run(paths, tmp_path, **options)
+            options["output"] = {"overwrite": True}
+        run(paths, tmp_path, **options)
+        pictures.append((tmp_path / "sharp.tif").read_bytes())
+    sys.modules.pop("my_mask", None)
+    assert pictures[0] != pictures[1]
 
 
 def twice_blurred(planes: Any) -> Any:

@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, mo
 from pydantic_core import PydanticCustomError
 
 from fusestack.config.execution import Cache, Execution
+from fusestack.config.functions import Method, OwnFunction, PlainMethod
 from fusestack.config.values import (
     CountPerAxis,
     Elsewhere,
@@ -177,9 +178,10 @@ class Fusion(Model):
     group_by: Literal["timepoint_channel", "timepoint_channel_illumination", "all", "view"] = Field(
         default="timepoint_channel", description="produce one fused image for each"
     )
-    method: Literal["average", "max", "lowest_view", "highest_view", "closest_pixel", "mask"] = Field(
-        default="average", description="what is made of the views that cover a pixel"
+    method: Method = Field(
+        default="average", description="what is made of the views that cover a pixel; module:function of your own"
     )
+    weights: OwnFunction | None = Field(default=None, description="module:function of your own: further weights")
     mask_offset: NumberPerAxis = Field(
         default=NumberPerAxis(x=0.0, y=0.0, z=0.0),
         description="method mask: by how many input pixels views are widened",
@@ -221,6 +223,11 @@ class Fusion(Model):
         default="exact", description="exact, or equal numbers to BigStitcher's"
     )
 
+    @property
+    def plain_method(self) -> PlainMethod:
+        """The method; of a function of the user's the one that weighs views as it is told: average."""
+        return "average" if isinstance(self.method, OwnFunction) else self.method
+
     def contradictions(self) -> Iterator[tuple[str, str]]:
         """Refuse values that the pixel type or the method cannot have."""
         if self.background != self.background and self.dtype != "float32":
@@ -231,8 +238,9 @@ class Fusion(Model):
             yield "intensity_range", "its maximum must be greater than its minimum"
         if self.method != "mask" and any(self.mask_offset.xyz):
             yield "mask_offset", f"only for method mask, the method is {self.method}; remove it"
-        if self.method != "average" and self.content_based is not None:
-            yield "content_based", f"only for method average, the method is {self.method}; remove it"
+        for key in ("content_based", "weights"):
+            if self.plain_method != "average" and getattr(self, key) is not None:
+                yield key, f"only for method average or one of your own, the method is {self.method}; remove it"
 
 
 class Compression(Model):

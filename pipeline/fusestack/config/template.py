@@ -22,7 +22,7 @@ version: 1
 
 _FUSION = """\
   # group_by: timepoint_channel     # or: timepoint_channel_illumination | all | view
-  # method: average                 # or: max | lowest_view | highest_view | closest_pixel | mask
+  # method: average                 # or: max | lowest_view | highest_view | closest_pixel | mask | module:function
   # background: 0                   # value where no view covers; .nan with dtype float32
   # blending: true                  # fade views towards their borders: false | true | {range: 40, border: 0}
   # content_based: false            # true prefers the sharper view where several cover a pixel

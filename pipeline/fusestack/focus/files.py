@@ -16,6 +16,7 @@ from fusestack.model.errors import ConfigError
 from fusestack.model.fingerprint import digest
 from fusestack.model.image import PICTURE_SUFFIXES, Channel, Codec, ImageSpec
 from fusestack.model.stage import Target
+from fusestack.operators.commands import function_sources
 from fusestack.planning import pyramid
 from fusestack.planning.layout import cut_levels
 from fusestack.planning.levels import cut_facts, int3, layout_facts, with_pyramid
@@ -88,9 +89,11 @@ class FocusFiles:
         target = Target(WRITERS[file_format], spec, 0, f"{self.path}.fusestack")
         notes = self._notes(kind, picture=picture, alpha="A" in names)
         layout = layout_facts(spec, file_format)
+        functions = function_sources((*recipe.generators, *recipe.chain, *recipe.cuts, *recipe.finals))
         components = {
             "focus": {
                 "options": recipe.option_string(),
+                **({"functions": functions} if functions else {}),
                 "output": kind,
                 "dtype": dtype,
                 "layered": self.focus.layered,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 import numpy as np
 
@@ -29,10 +29,12 @@ if TYPE_CHECKING:
     from fusestack.model.graph_array import GraphArray
 
 _CHUNKS_IN_FLIGHT = 8
-_SMALLEST_SIDE = 32
+SMALLEST_SIDE = 32
+"""No part of a block is longer than this where it is cut for its memory."""
 # Output, its encoded copy, and what the codec needs beside them.
 _COPIES_OF_OUTPUT = 2.5
-_SMALLEST_PART = 16 * 2**20
+SMALLEST_PART = 16 * 2**20
+"""Bytes for the input of a part of a block, at least."""
 _LARGEST_PART = 512 * 2**20
 _MOST_KEPT = 128 * 2**20
 
@@ -114,7 +116,7 @@ class FuseBlocks(Compute):
         found: dict[GraphArray, Box] = {}
         if not self._from_graph:
             return found
-        volume = Box(box.start[2:], box.stop[2:])
+        volume = self.region(Box(box.start[2:], box.stop[2:]))
         for place in [(t, c) for t in range(box.start[0], box.stop[0]) for c in range(box.start[1], box.stop[1])]:
             table = self.tables.get(place)
             if table is None or self.rule.method == "mask":
@@ -133,20 +135,25 @@ class FuseBlocks(Compute):
         views = (view for table in self.tables.values() for view in table.placed)
         return any(graph_array(view.pixels.source, 0) is not None for view in views)
 
+    def region(self, box: Box) -> Box:
+        """The region z, y, x of the image that decides about a box."""
+        return box
+
     def _fuse(self, place: tuple[int, int], box: Box, out: NDArray[Any]) -> None:
-        """Fuse a region z, y, x of a place (t, c) into `out`, in parts where its input would not fit."""
-        table, method = self.tables.get(place), self.rule.method
-        if table is None or not (rows := table.touching(box)).size:
+        """Fuse a box z, y, x of a place (t, c) into `out`, in parts where its input would not fit."""
+        table, method, region = self.tables.get(place), self.rule.method, self.region(box)
+        if table is None or not table.touching(box).size:
             out[...] = self.rule.fill
             return
+        rows = table.touching(region)
         views = table.views[rows]
         if method == "mask":
             out[...] = self.rule.fill
             kernels.mask.mask_block(views, box.start, out, _greatest(out.dtype))
             return
-        boxes = kernels.views.source_boxes(views, box.start, box.shape)
-        longest = int(np.argmax(box.shape))
-        if box.shape[longest] > _SMALLEST_SIDE and self._input_bytes(table, rows, boxes) > self.part_bytes:
+        boxes = kernels.views.source_boxes(views, region.start, region.shape)
+        longest, needed = int(np.argmax(box.shape)), self._input_bytes(table, rows, boxes)
+        if box.shape[longest] > SMALLEST_SIDE and needed + self.work_bytes(len(rows), region.shape) > self.part_bytes:
             for part in _halves(box, longest):
                 self._fuse(place, part, out[part.shift([-v for v in box.start]).slices])
             return
@@ -155,14 +162,25 @@ class FuseBlocks(Compute):
         pixels = self._pixels(table, rows[read], placed, length)
         content = None
         if self.content is not None:
-            content = self.content.read(place, rows[read], box.start, box.shape)
+            content = self.content.read(place, rows[read], region.start, region.shape)
+        self.mix(pixels, placed, content, box, out)
+
+    def mix(
+        self,
+        pixels: NDArray[Any],
+        placed: NDArray[np.void],
+        content: tuple[NDArray[np.float32], NDArray[np.void]] | None,
+        box: Box,
+        out: NDArray[Any],
+    ) -> None:
+        """Make one image of what was read of the views for ``region(box)``; see `kernels.fuse.fuse_block`."""
         rule = self.rule
         kernels.fuse.fuse_block(
             pixels,
             placed,
             box.start,
             out,
-            method=method,
+            method=cast("Method", rule.method),  # no pixel is read for a mask
             contrast=content,
             fill=rule.fill,
             intensity_range=rule.intensity_range,
@@ -203,6 +221,14 @@ class FuseBlocks(Compute):
         """Bytes of a chunk of the content-based weights, encoded and decoded."""
         return 0 if self.content is None else 2 * math.prod(self.content.block) * np.dtype(np.float32).itemsize
 
+    def work_bytes(self, views: int, shape: tuple[int, ...]) -> int:
+        """Memory for a region of that shape besides the input of its views."""
+        return 0
+
+    def smallest_part(self, block: tuple[int, ...]) -> int:
+        """Memory without which no part of a block is computed."""
+        return SMALLEST_PART
+
     def statistics(self, block: tuple[int, ...]) -> BlockStatistics:
         """Views and input of the blocks of the image, for blocks t, c, z, y, x."""
         frame = next(iter(self.tables.values())).frame
@@ -218,8 +244,9 @@ class FuseBlocks(Compute):
         room : int
             Bytes for output and input.
         """
-        part = min(_LARGEST_PART, room - self._output_bytes(block))
-        if part < _SMALLEST_PART:
+        smallest = self.smallest_part(block)
+        part = min(max(_LARGEST_PART, smallest), room - self.output_bytes(block))
+        if part < smallest:
             return None
         pixels = sum(int(table.views["size"].prod(axis=1).sum()) for table in self.tables.values())
         kept = min(_MOST_KEPT, part // 4, 2 * pixels * self.input_itemsize)
@@ -227,17 +254,22 @@ class FuseBlocks(Compute):
 
     def least_bytes(self, block: tuple[int, ...]) -> int:
         """Memory without which no block is computed."""
-        return self._output_bytes(block) + _SMALLEST_PART
+        return self.output_bytes(block) + self.smallest_part(block)
 
-    def _output_bytes(self, block: tuple[int, ...]) -> int:
+    def output_bytes(self, block: tuple[int, ...]) -> int:
+        """Memory for the pixels of a block, and for what becomes of them on their way out."""
         return int(_COPIES_OF_OUTPUT * math.prod(block) * np.dtype(self.rule.dtype).itemsize)
 
     def peak_bytes(self, block: tuple[int, ...]) -> int:
         """Memory that a block needs at most: output and its encoded copy, input, and chunks that are kept."""
+        whole = self.reading_bytes(self.statistics(block).most_input)
+        return self.output_bytes(block) + self.kept_bytes + min(self.part_bytes, whole)
+
+    def reading_bytes(self, most_input: int) -> int:
+        """Memory for input of that size: decoded, while it is put together, and chunks that are being read."""
         chunks = [view.pixels.chunk_bytes for table in self.tables.values() for view in table.placed]
-        whole = 2 * (1 + self._content_share()) * self.statistics(block).most_input
-        inputs = int(whole) + _CHUNKS_IN_FLIGHT * max(chunks, default=0) + self._content_chunk()
-        return self._output_bytes(block) + self.kept_bytes + min(self.part_bytes, inputs)
+        whole = 2 * (1 + self._content_share()) * most_input
+        return int(whole) + _CHUNKS_IN_FLIGHT * max(chunks, default=0) + self._content_chunk()
 
     def warm_up(self) -> None:
         """Compile the kernel for the pixel types of input and output."""

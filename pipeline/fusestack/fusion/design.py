@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fusestack.config.functions import OwnFunction
 from fusestack.config.models import Blending
 from fusestack.fusion.blocks import FuseBlocks, PixelRule
 from fusestack.fusion.frame import (
@@ -204,6 +205,10 @@ def design_images(
             sigmas = wanted.sigma1, wanted.sigma2
             content = content_weights(placed, frame.shape, sigmas, anisotropy)
         compute = FuseBlocks(placed, rule, input_dtype, content=content)
+        if options.weights is not None or isinstance(options.method, OwnFunction):
+            from fusestack.fusion.own import fuse_by
+
+            compute = fuse_by(options, compute)
         shape = (len(times), len(channels), *frame.shape)
         return DesignedImage(
             title, compute, shape, rule.dtype, frame, pixel_size, origin, unit, times, channels, tuple(members)
@@ -227,7 +232,7 @@ def _edges(options: Fusion) -> Edges:
         # BigStitcher compares its blending weights; distances are measured in pixels of the fused image
         fade = (blending or Blending()).range
         return Edges(fade if options.numerics == "bigstitcher" else 1.0, border)
-    return Edges(blending.range if blending and options.method == "average" else 0.0, border)
+    return Edges(blending.range if blending and options.plain_method == "average" else 0.0, border)
 
 
 def _float3(values: Iterable[float]) -> Float3:
@@ -329,7 +334,7 @@ def _pixel_rule(
             )
         fill = float(np.floor(fill + 0.5) if options.rounding == "half_up" else np.floor(fill))
     return PixelRule(
-        method=options.method,
+        method=options.plain_method,
         interpolation=options.interpolation,
         numerics=options.numerics,
         dtype=dtype.name,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fusestack.config.functions import OwnFunction
 from fusestack.fusion.design import Design, DesignedImage, design_images
 from fusestack.fusion.inputs import read_inputs
 from fusestack.model.errors import ConfigError
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from fusestack.config.load import LoadedConfig
-    from fusestack.config.models import Output
+    from fusestack.config.models import Fusion, Output
     from fusestack.fusion.blocks import FuseBlocks
     from fusestack.fusion.inputs import Inputs
     from fusestack.model.geometry import Int3
@@ -68,7 +69,7 @@ def plan_fusion(loaded: LoadedConfig, output: Output, resources: Resources, cach
     read = identities(_paths_read(loaded, inputs))
     design = design_of(loaded, inputs, read)
     path = str(loaded.resolve_path(output.path))
-    options = config.fusion.model_dump(mode="json")
+    options = _option_facts(config.fusion)
     images = tuple(_plan_image(fused, design, output, path, options, read, resources, cache) for fused in design.images)
     refuse_inputs_as_outputs(images, [*read, inputs.project.path])
     return FusionPlan(path, images, inputs, design, tuple(read))
@@ -94,6 +95,15 @@ def design_of(loaded: LoadedConfig, inputs: Inputs, read: Mapping[str, str] | No
     project = inputs.project
     boxes = project.bounding_boxes
     return design_images(inputs.views, project.views, boxes, options, project.intensity, read or {})
+
+
+def _option_facts(options: Fusion) -> dict[str, Any]:
+    """Options for reasons to run again; also what functions of the user's are made of."""
+    facts = options.model_dump(mode="json")
+    for key, own in (("method", options.method), ("weights", options.weights)):
+        if isinstance(own, OwnFunction):
+            facts[key]["source"] = own.function.source
+    return facts
 
 
 def _paths_read(loaded: LoadedConfig, inputs: Inputs) -> list[str]:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fusestack.planning.levels import int3
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from typing import TypeAlias
@@ -49,7 +51,9 @@ class BlockStatistics:
         return self.pairs / max(1, self.touched)
 
 
-def block_statistics(tables: Iterable[ViewTable], shape: Int3, block: Int3, itemsize: int) -> BlockStatistics:
+def block_statistics(
+    tables: Iterable[ViewTable], shape: Int3, block: Int3, itemsize: int, depth: Int3 = (0, 0, 0)
+) -> BlockStatistics:
     """Count over all groups of an image.
 
     A view adds to a range of blocks, which is eight corners of a running sum: the effort is that of views plus
@@ -62,15 +66,17 @@ def block_statistics(tables: Iterable[ViewTable], shape: Int3, block: Int3, item
         Pixels of the image and of a block, z, y, x.
     itemsize : int
         Bytes of an input pixel in memory.
+    depth : (int, int, int)
+        Pixels around a block that it needs as well.
     """
     counts = -(-np.array(shape) // np.array(block))
     blocks = touched = pairs = most_views = most_input = 0
     for table in tables:
         blocks += int(counts.prod())
-        start, stop = np.clip(table.bounds[:, 0], 0, shape), np.clip(table.bounds[:, 1], 0, shape)
+        start, stop = np.clip(table.bounds[:, 0] - depth, 0, shape), np.clip(table.bounds[:, 1] + depth, 0, shape)
         inside = (stop > start).all(axis=1)
         first, last = start // block, -(-stop // block)
-        sizes = input_bytes(table, block, itemsize)
+        sizes = input_bytes(table, int3(n + 2 * d for n, d in zip(block, depth, strict=True)), itemsize)
         layers = _layers(first[inside], last[inside], sizes[inside], counts)
         for views, size in layers:
             touched += int(np.count_nonzero(views))

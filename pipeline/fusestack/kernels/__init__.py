@@ -1,8 +1,8 @@
 """Arithmetic on arrays, nothing else: no files, no configuration, no scheduler.
 
 Most modules load numba, so each is imported on first use: ``fuse`` with ``views`` (what it must know of views) and its
-compiled half ``rows``; ``mask``; ``contrast`` (content-based weights) on ``nodes``; ``intensity``; ``downsample``;
-``convert``.
+compiled half ``rows``; ``aligned`` (views for functions of the user's); ``mask``; ``contrast`` (content-based weights)
+on ``nodes``; ``intensity``; ``downsample``; ``convert``.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fusestack.kernels import (
+        aligned,
         blend,
         cleaning,
         colour,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "aligned",
     "blend",
     "cleaning",
     "colour",

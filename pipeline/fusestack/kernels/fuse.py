@@ -30,8 +30,8 @@ Method: TypeAlias = Literal["average", "max", "lowest_view", "highest_view", "cl
 Rounding: TypeAlias = Literal["half_up", "down"]
 
 _METHODS = {"average": AVERAGE, "max": GREATEST, "lowest_view": FIRST, "highest_view": LAST}
-_NO_VIEWS = np.empty(0, VIEW)
-_NO_CONTRAST = np.empty(0, np.float32)
+
+NO_CONTRAST = (np.empty(0, np.float32), np.empty(0, VIEW))
 
 LEAST_WEIGHT = np.float32(1e-30)  # exact numerics: where only zero-weight borders cover a pixel, the plain mask decides
 
@@ -99,18 +99,12 @@ def fuse_block(
     `value_dtype`.
     """
     first = np.asarray(origin, dtype=np.int64)
-    _check_reads(pixels, placed, first, out.shape)
-    weights, nodes = contrast or (_NO_CONTRAST, _NO_VIEWS)
-    _check_reads(weights, nodes, first, out.shape)
-    _check_output(out.dtype, fill, intensity_range)
-    low, high = integer_limits(out.dtype)
-    mapping = (0.0, 1.0, 1.0, 0.0)  # (x - minimum) / extent * span + base: no rounding where x is kept
-    if intensity_range is not None:
-        minimum, maximum = intensity_range
-        mapping = (float(minimum), float(maximum - minimum), high - low, low)
+    check_reads(pixels, placed, first, out.shape)
+    weights, nodes = contrast or NO_CONTRAST
+    check_reads(weights, nodes, first, out.shape)
+    conversion = conversion_to(out.dtype, fill, intensity_range, rounding)
     block = out if out.flags.c_contiguous else np.empty(out.shape, out.dtype)
-    linear, exact = interpolation == "linear", numerics == "exact"
-    closest = DEEPEST if exact else HEAVIEST
+    closest = DEEPEST if numerics == "exact" else HEAVIEST
     widths = (int(table["shape"][:, 2].max(initial=1)) for table in (placed, nodes))
     fuse_rows(
         pixels,
@@ -120,10 +114,8 @@ def fuse_block(
         first,
         (
             _METHODS.get(method, closest),
-            (0.0, 1.0) if linear else (0.5, 0.0),
-            np.empty(0, np.float32) if exact else cosine_knots(),
-            LEAST_WEIGHT if exact else np.float32(0),
-            (float(fill), *mapping, 0.5 if rounding == "half_up" else 0.0, low, high),
+            *weighing(interpolation, numerics),
+            conversion,
         ),
         np.empty((6, max(out.shape[2], *widths)), value_dtype(pixels.dtype)),
         block,
@@ -132,15 +124,39 @@ def fuse_block(
         out[...] = block
 
 
-def _check_output(dtype: np.dtype[Any], fill: float, intensity_range: tuple[float, float] | None) -> None:
-    """Refuse what an output type cannot hold."""
+def weighing(interpolation: Interpolation, numerics: Numerics) -> tuple[Any, ...]:
+    """How the compiled half samples and weighs: sampling, knots of the cosine, least weight."""
+    exact = numerics == "exact"
+    return (
+        (0.0, 1.0) if interpolation == "linear" else (0.5, 0.0),
+        np.empty(0, np.float32) if exact else cosine_knots(),
+        LEAST_WEIGHT if exact else np.float32(0),
+    )
+
+
+def conversion_to(
+    dtype: np.dtype[Any], fill: float, intensity_range: tuple[float, float] | None, rounding: Rounding
+) -> tuple[float, ...]:
+    """How the compiled half makes grey values of the output of values.
+
+    Raises
+    ------
+    ValueError
+        If the type cannot hold `fill`, or has no `intensity_range`.
+    """
     if dtype.kind in "iu" and np.isnan(fill):
         raise ValueError(f"NaN cannot be stored as {dtype}: give another fill value")
     if intensity_range is not None and (dtype.kind == "f" or not intensity_range[0] < intensity_range[1]):
         raise ValueError(f"intensity range {intensity_range} for {dtype}: give min < max and an integer type")
+    low, high = integer_limits(dtype)
+    mapping = (0.0, 1.0, 1.0, 0.0)  # (x - minimum) / extent * span + base: no rounding where x is kept
+    if intensity_range is not None:
+        minimum, maximum = intensity_range
+        mapping = (float(minimum), float(maximum - minimum), high - low, low)
+    return (float(fill), *mapping, 0.5 if rounding == "half_up" else 0.0, low, high)
 
 
-def _check_reads(
+def check_reads(
     pixels: NDArray[Any], placed: NDArray[np.void], origin: NDArray[np.int64], shape: tuple[int, ...]
 ) -> None:
     """Refuse what would read beyond the flat buffer."""

@@ -67,7 +67,7 @@ def _look_up(t: Any, knots: Any) -> Any:
 
 
 @njit
-def _fade(view: Any, axis: Any, constant: Any, step: Any, x: Any, knots: Any, weight: Any) -> None:
+def fade_row(view: Any, axis: Any, constant: Any, step: Any, x: Any, knots: Any, weight: Any) -> None:
     """Multiply the weight along one axis of the level into a row that starts at `x`; free where the row lies deep."""
     low, high, scale = view["ramp_low"][axis], view["ramp_high"][axis], view["ramp_scale"][axis]
     ends = constant + step * x, constant + step * (x + weight.size - 1)
@@ -102,7 +102,7 @@ def _tabulate(view: Any, axis: Any, origin: Any, sampling: Any, knots: Any, inde
         rest[k] = keep * (place - np.int64(place))
     if start < stop:
         weight[start:stop] = _ONE
-        _fade(view, axis, constant, step, origin + start, knots, weight[start:stop])
+        fade_row(view, axis, constant, step, origin + start, knots, weight[start:stop])
     return start, stop
 
 
@@ -116,7 +116,7 @@ def _is_steady(index: Any, rest: Any) -> Any:
 
 
 @njit
-def _row_constants(affine: Any, z: Any, y: Any) -> Any:
+def row_constants(affine: Any, z: Any, y: Any) -> Any:
     """Level pixel index at x = 0 of an output row, z, y, x."""
     return (
         (affine[0, 0] * z + affine[0, 1] * y) + affine[0, 3],
@@ -126,7 +126,7 @@ def _row_constants(affine: Any, z: Any, y: Any) -> Any:
 
 
 @njit
-def _covered(view: Any, constants: Any, origin: Any, length: Any) -> Any:
+def covered(view: Any, constants: Any, origin: Any, length: Any) -> Any:
     """Part of an output row that a view covers, counted from `origin`."""
     start, stop = origin, origin + length
     for axis in range(3):
@@ -136,7 +136,7 @@ def _covered(view: Any, constants: Any, origin: Any, length: Any) -> Any:
 
 
 @njit
-def _accumulate(value: Any, weight: Any, factor: Any, least: Any, total: Any, total_weight: Any) -> None:
+def accumulate(value: Any, weight: Any, factor: Any, least: Any, total: Any, total_weight: Any) -> None:
     """Add a row of a view; NaN is no data."""
     for k in range(value.size):
         v = np.float64(value[k])
@@ -175,7 +175,7 @@ def _keep(value: Any, key: Any, best: Any, total: Any, total_weight: Any) -> Non
 
 
 @njit
-def _divide(total: Any, total_weight: Any, value: Any) -> None:
+def divide(total: Any, total_weight: Any, value: Any) -> None:
     """Mean of a row; NaN where no view covers."""
     kind = value.dtype.type
     for k in range(value.size):
@@ -183,7 +183,7 @@ def _divide(total: Any, total_weight: Any, value: Any) -> None:
 
 
 @njit
-def _finish(value: Any, conversion: Any, out: Any) -> None:
+def finish(value: Any, conversion: Any, out: Any) -> None:
     """Convert to grey values of the output; with limits, add `half`, floor and clamp."""
     fill, minimum, extent, span, base, half, low, high = conversion
     same = minimum == 0 and extent == 1 and span == 1 and base == 0
@@ -197,7 +197,7 @@ def _finish(value: Any, conversion: Any, out: Any) -> None:
 
 
 @njit
-def _tabulate_views(views: Any, origin: Any, bounds: Any, sampling: Any, knots: Any, rest: Any) -> Any:
+def tabulate_views(views: Any, origin: Any, bounds: Any, sampling: Any, knots: Any, rest: Any) -> Any:
     """Places, steadiness, weights and covered intervals of the separable views along all axes; `rest` is filled."""
     length = bounds[3]
     index = np.empty((views.size, length), np.int64)
@@ -218,7 +218,7 @@ def _tabulate_views(views: Any, origin: Any, bounds: Any, sampling: Any, knots: 
 
 
 @njit
-def _sample(
+def sample(
     pixels: Any, view: Any, separable: Any, at: Any, row: Any, index: Any, rest: Any, how: Any, work: Any, value: Any
 ) -> None:
     """Values of a row: from the tables of a separable view at `at` (z, y, x from, x to), or from its affine."""
@@ -229,7 +229,7 @@ def _sample(
         rows, rests = (index[z], index[y]), (rest[z], rest[y])
         separable_row(source, shape, rows, rests, False, index[a:b], rest[a:b], work[2], value)
     else:
-        constants = _row_constants(view["affine"], row[0], row[1])
+        constants = row_constants(view["affine"], row[0], row[1])
         general_row(source, view, constants, row[2], how, work[0], work[1], work[2], value)
 
 
@@ -241,7 +241,7 @@ def _rank(method: Any, number: Any, view: Any, row: Any, value: Any, factor: Any
     elif method == HEAVIEST:
         key[:] = factor * weight
     elif method == DEEPEST:
-        _measure_depth(view, _row_constants(view["affine"], row[0], row[1]), row[2], key)
+        _measure_depth(view, row_constants(view["affine"], row[0], row[1]), row[2], key)
     else:
         key[:] = number if method == LAST else 0
 
@@ -255,8 +255,8 @@ def fuse_rows(
     nz, ny, nx = out.shape
     bounds = (0, nz, nz + ny, nz + ny + nx)
     rest, rest_n = np.empty((views.size, bounds[3]), lines.dtype), np.empty((nodes.size, bounds[3]), np.float32)
-    separable, steady, index, fade, cover = _tabulate_views(views, origin, bounds, how, knots, rest)
-    _, _, index_n, _, _ = _tabulate_views(nodes, origin, bounds, _LINEAR, knots, rest_n)
+    separable, steady, index, fade, cover = tabulate_views(views, origin, bounds, how, knots, rest)
+    _, _, index_n, _, _ = tabulate_views(nodes, origin, bounds, _LINEAR, knots, rest_n)
     rows_of, weight, found = (
         (np.empty(nx, np.int32), np.empty(nx, np.int64)),
         np.empty(nx, np.float32),
@@ -277,9 +277,9 @@ def fuse_rows(
             best[:] = 0.0 if method == HEAVIEST else -np.inf
             for v in range(views.size):
                 view, plain = views[v], separable[v]
-                constants = _row_constants(view["affine"], origin[0] + z, origin[1] + y)
+                constants = row_constants(view["affine"], origin[0] + z, origin[1] + y)
                 if not plain:
-                    start, stop = _covered(view, constants, origin[2], nx)
+                    start, stop = covered(view, constants, origin[2], nx)
                 elif cover[v, 0, 0] <= z < cover[v, 0, 1] and cover[v, 1, 0] <= y < cover[v, 1, 1]:
                     start, stop = cover[v, 2]
                 else:
@@ -314,18 +314,18 @@ def fuse_rows(
                     weights = weight[: value.size]
                     weights[:] = _ONE
                     for axis in range(3):
-                        _fade(view, axis, constants[axis], view["affine"][axis, 2], row[2], knots, weights)
+                        fade_row(view, axis, constants[axis], view["affine"][axis, 2], row[2], knots, weights)
                 if nodes.size > 0:
                     row_n = found[: value.size]
-                    _sample(contrast, nodes[v], plain, at, row, index_n[v], rest_n[v], _LINEAR, work_n, row_n)
+                    sample(contrast, nodes[v], plain, at, row, index_n[v], rest_n[v], _LINEAR, work_n, row_n)
                     row_n *= weights
                     weights = row_n
                 if method == AVERAGE:
-                    _accumulate(value, weights, factor, least, total[start:stop], total_weight[start:stop])
+                    accumulate(value, weights, factor, least, total[start:stop], total_weight[start:stop])
                 else:
                     keys = key[: value.size]
                     _rank(method, v, view, row, value, factor, weights, keys)
                     _keep(value, keys, best[start:stop], total[start:stop], total_weight[start:stop])
             if not alone:
-                _divide(total, total_weight, lines[0, :nx])
-            _finish(lines[0, :nx], conversion, out[z, y])
+                divide(total, total_weight, lines[0, :nx])
+            finish(lines[0, :nx], conversion, out[z, y])

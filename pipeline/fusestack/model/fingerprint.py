@@ -178,4 +178,6 @@ def _differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str) ->
 
 
 def _shown(value: Any) -> str:
+    if isinstance(value, dict) and "function" in value:
+        return str(value["function"])
     return "none" if value is None else str(value)

@@ -6,8 +6,6 @@ Some options are computed here (see `imagemagick`), all others by ImageMagick wh
 from __future__ import annotations
 
 import functools
-import importlib
-import re
 import shlex
 import shutil
 import subprocess
@@ -15,10 +13,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
-from pydantic import AfterValidator, Field, ValidationInfo
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, ValidationInfo, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from fusestack.model.errors import ConfigError
+from fusestack.model.function import NAME, Function
 from fusestack.operators import imagemagick
 from fusestack.operators.base import Place, Whole, operator
 from fusestack.operators.cuts import CutOperator
@@ -27,22 +26,22 @@ from fusestack.operators.generators import Generator
 from fusestack.operators.masks import MaskOperator
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
+    from fusestack.operators.base import Operator
     from fusestack.operators.cuts import Step
     from fusestack.operators.finals import Picture
 
     Planes = NDArray[np.float32]
 
-_FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
-_COMMAND = Field(min_length=1, description="module:function of Python, or options of ImageMagick such as '-edge 1'")
+_COMMAND = Field(description="module:function of Python, or options of ImageMagick such as '-edge 1'")
 _REACH = Field(default=None, description="how many pixels it looks at on each side; default: what is known of it")
 _SECONDS = 3600
 
 
-def run_command(command: str, planes: Planes) -> Planes:
+def run_command(command: str | Function, planes: Planes) -> Planes:
     """Apply a command to float32[c, y, x].
 
     Raises
@@ -50,12 +49,13 @@ def run_command(command: str, planes: Planes) -> Planes:
     ConfigError
         If there is no such function or no ImageMagick, or what comes back has another shape.
     """
-    if _FUNCTION.fullmatch(command):
-        found = np.asarray(_function(command)(planes.copy()), dtype=np.float32)
-    elif own := imagemagick.known(command):
+    found: Planes
+    if (function := _function(command)) is not None:
+        found = np.asarray(function(planes.copy()), dtype=np.float32)
+    elif own := imagemagick.known(str(command)):
         found = own.apply(planes)
     else:
-        found = _imagemagick(command, planes)
+        found = _imagemagick(str(command), planes)
     if found.shape != planes.shape:
         raise ConfigError(f"cmd: {command}: makes {found.shape} of {planes.shape}; it must keep the shape c, y, x")
     return np.nan_to_num(found, nan=0.0, posinf=1.0, neginf=0.0)
@@ -68,15 +68,18 @@ def check_command(operator: Command | MaskCommand | CutCommand | FinalCommand) -
     ------
     ConfigError
     """
-    if _FUNCTION.fullmatch(operator.command):
-        _function(operator.command)
-    elif not imagemagick.known(operator.command):
+    if (function := _function(operator.command)) is not None:
+        try:
+            function.check_arguments(("planes",), {})
+        except ConfigError as error:
+            raise ConfigError(f"cmd: {error}") from error
+    elif not imagemagick.known(str(operator.command)):
         _program()
 
 
-def known_reach(command: str, declared: int | None) -> int | None:
+def known_reach(command: str | Function, declared: int | None) -> int | None:
     """How far a command looks: as declared, but no less than what is known of it; None if nobody knows."""
-    own = None if _FUNCTION.fullmatch(command) else imagemagick.known(command)
+    own = None if _names_function(command) else imagemagick.known(str(command))
     return declared if own is None else max(own.halo, declared or 0)
 
 
@@ -86,15 +89,36 @@ def _needed(declared: int | None, info: ValidationInfo) -> int | None:
     return declared
 
 
-def _function(command: str) -> Any:
-    module, _, name = command.partition(":")
+def _names_function(command: str | Function) -> bool:
+    return isinstance(command, Function) or NAME.fullmatch(command) is not None
+
+
+def _function(command: str | Function) -> Function | None:
+    """The function of a command, None where it is for ImageMagick."""
+    if not _names_function(command):
+        return None
     try:
-        return getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(
-            f"cmd: {command}: there is no such function ({error}); it must be importable where the program runs "
-            "(PYTHONPATH)"
-        ) from error
+        return Function.of(command)
+    except ConfigError as error:
+        raise ConfigError(f"cmd: {error}") from error
+
+
+def _command_facts(command: str | Function) -> list[str]:
+    """What the results of a command depend on besides its text: the source of a function."""
+    function = _function(command)
+    return [] if function is None else [function.source]
+
+
+def _given(command: Any) -> Any:
+    if isinstance(command, str) and command:
+        return command
+    if isinstance(command, Function) or callable(command):
+        try:
+            return Function.of(command)
+        except ConfigError as error:
+            raise PydanticCustomError("not_allowed", "not allowed", {"allowed": f"another one: {error}"}) from error
+    allowed = "text: module:function of Python, or options of ImageMagick such as '-edge 1'"
+    raise PydanticCustomError("not_allowed", "not allowed", {"allowed": allowed})
 
 
 @functools.lru_cache(maxsize=1)
@@ -130,11 +154,19 @@ def _imagemagick(command: str, planes: Planes) -> Planes:
 _NeededReach = Annotated[Whole | None, Field(validate_default=True), AfterValidator(_needed)]
 
 
+if TYPE_CHECKING:
+    CommandText = str | Function
+else:
+    CommandText = Annotated[
+        Any, BeforeValidator(_given), PlainSerializer(str), WithJsonSchema({"type": "string", "minLength": 1})
+    ]
+
+
 @operator("generator", "cmd")
 class Command(Generator):
     """A command as a generator."""
 
-    command: str = _COMMAND
+    command: CommandText = _COMMAND
     reach: Whole | None = _REACH
     letters: ClassVar = {**Generator.letters, "halo": "reach"}
     compiles: ClassVar = False
@@ -148,6 +180,10 @@ class Command(Generator):
     def halo(self) -> int:
         """As declared, or known."""
         return known_reach(self.command, self.reach) or 0
+
+    def facts(self) -> list[Any]:
+        """See `Operator.facts`; an edited function is another one."""
+        return [*super().facts(), *_command_facts(self.command)]
 
     def apply(self, planes: Planes, place: Place) -> Planes:
         """See `Generator.apply`."""
@@ -168,7 +204,7 @@ class CommandDifference(Command):
 class MaskCommand(MaskOperator):
     """A command on the merged mask."""
 
-    command: str = _COMMAND
+    command: CommandText = _COMMAND
     reach: Whole | None = _REACH
     letters: ClassVar = {"halo": "reach"}
     compiles: ClassVar = False
@@ -183,6 +219,10 @@ class MaskCommand(MaskOperator):
         """As declared, or known."""
         return known_reach(self.command, self.reach) or 0
 
+    def facts(self) -> list[Any]:
+        """See `Operator.facts`; an edited function is another one."""
+        return [*super().facts(), *_command_facts(self.command)]
+
     def apply(self, mask: Planes, place: Place) -> Planes:
         """See `MaskOperator.apply`."""
         return run_command(self.command, mask)
@@ -192,7 +232,7 @@ class MaskCommand(MaskOperator):
 class CutCommand(CutOperator):
     """A command on the cut."""
 
-    command: str = _COMMAND
+    command: CommandText = _COMMAND
     reach: _NeededReach = _REACH
     letters: ClassVar = {"halo": "reach"}
     compiles: ClassVar = False
@@ -201,6 +241,10 @@ class CutCommand(CutOperator):
     def halo(self) -> int:
         """As declared, or known."""
         return known_reach(self.command, self.reach) or 0
+
+    def facts(self) -> list[Any]:
+        """See `Operator.facts`; an edited function is another one."""
+        return [*super().facts(), *_command_facts(self.command)]
 
     def apply(self, step: Step) -> None:
         """See `CutOperator.apply`."""
@@ -211,7 +255,7 @@ class CutCommand(CutOperator):
 class FinalCommand(FinalOperator):
     """A command on the colours of the picture."""
 
-    command: str = _COMMAND
+    command: CommandText = _COMMAND
     reach: _NeededReach = _REACH
     letters: ClassVar = {"halo": "reach"}
     compiles: ClassVar = False
@@ -221,6 +265,10 @@ class FinalCommand(FinalOperator):
         """As declared, or known."""
         return known_reach(self.command, self.reach) or 0
 
+    def facts(self) -> list[Any]:
+        """See `Operator.facts`; an edited function is another one."""
+        return [*super().facts(), *_command_facts(self.command)]
+
     def apply(self, picture: Picture, known: Sequence[NDArray[np.float64]]) -> Picture:
         """See `FinalOperator.apply`."""
         return replace(picture, colours=run_command(self.command, picture.colours))
@@ -228,3 +276,9 @@ class FinalCommand(FinalOperator):
 
 COMMANDS = (Command, MaskCommand, CutCommand, FinalCommand)
 """Operators that run a command."""
+
+
+def function_sources(operators: Iterable[Operator]) -> dict[str, str]:
+    """Hashes of the sources of the user's functions among some operators, by name."""
+    commands = [operator.command for operator in operators if isinstance(operator, COMMANDS)]
+    return {function.name: function.source for command in commands if (function := _function(command)) is not None}

@@ -1,0 +1,247 @@
+"""Functions of the user's own: found by name, part of what a result depends on, and able to travel to workers."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib
+import inspect
+import re
+import textwrap
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from fusestack.model.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+NAME = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
+"""How the configuration names a function: ``module:function``."""
+
+_IMPORTABLE = "it must be importable where the program runs: install its module, or put its folder on PYTHONPATH"
+
+
+@dataclass(frozen=True)
+class Function:
+    """A Python function of the user's, or anything else that can be called.
+
+    One that can be imported travels by its name, any other (of a notebook, a lambda, a closure) with its code.
+
+    Parameters
+    ----------
+    call : callable
+    name : str
+        For people, and for the configuration where it can be imported: ``module:function``.
+    """
+
+    call: Callable[..., Any] = field(repr=False)
+    name: str
+
+    @classmethod
+    def of(cls, given: str | Callable[..., Any] | Function) -> Function:
+        """Find a function that is given or named.
+
+        Raises
+        ------
+        ConfigError
+            If there is no such function, it cannot be called, or it could not travel.
+        """
+        if isinstance(given, Function):
+            return given
+        if isinstance(given, str):
+            found = cls(_imported(given), given)
+            if not callable(found.call):
+                raise ConfigError(f"{given} is no function, but {type(found.call).__name__}; name a function")
+            return found
+        found = cls(given, _name_of(given))
+        if not found._is_importable:
+            found._packed()  # what cannot travel is refused at once
+        return found
+
+    def __str__(self) -> str:
+        return self.name
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        """Call it."""
+        return self.call(*arguments, **options)
+
+    def declared(self, attribute: str, default: Any) -> Any:
+        """What the function says of itself in an attribute."""
+        call: Any = self.call
+        while isinstance(call, functools.partial) and not hasattr(call, attribute):
+            call = call.func
+        return getattr(call, attribute, default)
+
+    def check_arguments(self, arguments: tuple[str, ...], options: Mapping[str, Any]) -> None:
+        """Refuse what it does not take; does nothing where Python does not know what that is.
+
+        Raises
+        ------
+        ConfigError
+        """
+        try:
+            signature = inspect.signature(self.call)
+        except (TypeError, ValueError):
+            return
+        try:
+            signature.bind(*arguments, **options)
+        except TypeError as error:
+            wanted = ", ".join([*arguments, *(f"{key}=..." for key in options)])
+            raise ConfigError(
+                f"{self.name} takes {signature}, but is called as ({wanted}): {error}; change the function, or its "
+                "options"
+            ) from error
+
+    @property
+    def source(self) -> str:
+        """Hash of its source (else its code), default values and what it encloses; not of what it calls."""
+        try:
+            return _source(self.call)
+        except TypeError:  # not hashable, so it is not remembered
+            return _digest(self.call)
+
+    def facts(self) -> list[str]:
+        """What a result depends on."""
+        return [self.name, self.source]
+
+    def arrays(self) -> tuple[()]:
+        """No stage writes it."""
+        return ()
+
+    def __dask_tokenize__(self) -> list[str]:
+        return self.facts()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self._is_importable:
+            return _unpacked_name, (self.name, self.source)
+        return _unpacked_code, (self._packed(), self.name)
+
+    @property
+    def _is_importable(self) -> bool:
+        if self.name.startswith("__main__:") or not NAME.fullmatch(self.name):
+            return False
+        try:
+            return _imported(self.name) is self.call
+        except ConfigError:
+            return False
+
+    def _packed(self) -> bytes:
+        import cloudpickle
+
+        try:
+            packed: bytes = cloudpickle.dumps(self.call)
+        except Exception as error:
+            raise ConfigError(
+                f"{self.name} cannot be sent to workers ({error}); give a function of a module, or one that holds "
+                "only what can be pickled"
+            ) from error
+        return packed
+
+
+def _name_of(call: Any) -> str:
+    inner = call
+    while isinstance(inner, functools.partial):
+        inner = inner.func
+    if not hasattr(inner, "__qualname__"):
+        inner = type(inner)
+    module = getattr(inner, "__module__", None)
+    return f"{module}:{inner.__qualname__}" if module else str(inner.__qualname__)
+
+
+def _imported(name: str) -> Any:
+    module, _, path = name.partition(":")
+    try:
+        found = importlib.import_module(module)
+        for attribute in path.split("."):
+            found = getattr(found, attribute)
+    except Exception as error:  # modules may raise anything
+        reason = str(error) if isinstance(error, ImportError | AttributeError) else f"{type(error).__name__}: {error}"
+        raise ConfigError(f"there is no function {name} ({reason}); {_IMPORTABLE}") from error
+    return found
+
+
+def _unpacked_name(name: str, source: str) -> Function:
+    found = Function(_imported(name), name)
+    if found.source != source:
+        raise ConfigError(
+            f"{name}: this worker has another version of it than the program that sent it; restart the workers"
+        )
+    return found
+
+
+def _unpacked_code(packed: bytes, name: str) -> Function:
+    import cloudpickle
+
+    return Function(cloudpickle.loads(packed), name)
+
+
+@functools.lru_cache(maxsize=256)
+def _source(call: Callable[..., Any]) -> str:
+    """Remembered: a file that is edited after its import does not change what runs."""
+    return _digest(call)
+
+
+def _digest(call: Any) -> str:
+    return hashlib.sha256(repr(_facts(call, ())).encode()).hexdigest()[:16]
+
+
+def _facts(value: Any, outer: tuple[int, ...]) -> Any:
+    """What a function or a value that it holds is, for a hash."""
+    if value is None or isinstance(value, str | bytes | int | float | complex):
+        return value
+    if id(value) in outer:
+        return "itself"
+    outer = (*outer, id(value))
+    if isinstance(value, tuple | list):
+        return [_facts(item, outer) for item in value]
+    if isinstance(value, dict):
+        return [[_facts(key, outer), _facts(item, outer)] for key, item in value.items()]
+    if isinstance(value, functools.partial):
+        return ["partial", *(_facts(part, outer) for part in (value.func, value.args, value.keywords))]
+    if inspect.ismethod(value):
+        return ["method", _facts(value.__func__, outer), _facts(value.__self__, outer)]
+    inner = inspect.unwrap(value) if callable(value) else value
+    if inspect.isfunction(inner):
+        cells = inner.__closure__ or ()
+        held = [_facts(_content(cell), outer) for cell in cells]
+        return [_text(inner), _facts(inner.__defaults__, outer), _facts(inner.__kwdefaults__, outer), held]
+    if inspect.isclass(value) or inspect.ismodule(value) or inspect.isbuiltin(value):
+        return f"{getattr(value, '__module__', '')}:{value.__name__}"
+    if callable(value) and inspect.isfunction(type(value).__call__):
+        return [_name_of(value), _text(type(value).__call__), _facts(getattr(value, "__dict__", None), outer)]
+    return _pickled(value)
+
+
+def _content(cell: Any) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:  # not filled yet
+        return None
+
+
+def _text(function: Any) -> Any:
+    """Source of a function; the code itself where there is none, and of lambdas, which share their line."""
+    if function.__name__ != "<lambda>":
+        try:
+            return textwrap.dedent(inspect.getsource(function))
+        except (OSError, TypeError):
+            pass
+    return _code(function.__code__)
+
+
+def _code(code: Any) -> Any:
+    constants = [_code(one) if inspect.iscode(one) else repr(one) for one in code.co_consts]
+    return [code.co_code.hex(), constants, code.co_names, code.co_varnames]
+
+
+def _pickled(value: Any) -> str:
+    import cloudpickle
+
+    try:
+        return hashlib.sha256(cloudpickle.dumps(value)).hexdigest()
+    except Exception:
+        return type(value).__qualname__
