@@ -48,7 +48,9 @@ _UNITS = {
     "angstrom": ("å", "angstrom"),
     "inch": ("inch", "inches"),
 }
-_UDUNITS = {written: unit for unit, spellings in _UNITS.items() for written in spellings}
+UDUNITS = {written: unit for unit, spellings in _UNITS.items() for written in spellings}
+"""UDUNITS names by their spellings, in small letters."""
+
 _COLORS = ("00FF00", "FF00FF", "00FFFF", "FFFF00", "FF0000", "0000FF")
 _PROBLEMS_SHOWN = 20
 _NO_MODELS: Mapping[ViewId, tuple[float, float]] = MappingProxyType({})
@@ -191,7 +193,7 @@ def design_images(
             "check the box, or use all_views"
         )
     pixel_size = _float3(s * c for s, c in zip(frame.spacing, calibration, strict=True))
-    origin = _float3(p * o for p, o in zip(pixel_size, frame.box.start, strict=True))
+    origin = _float3(w + p * o for w, p, o in zip(views[0].world_origin, pixel_size, frame.box.start, strict=True))
 
     def image(
         title: str, members: Sequence[Group], times: tuple[int, ...], channels: tuple[Channel, ...]
@@ -372,7 +374,7 @@ def _calibration(views: Sequence[View], warnings: list[str]) -> tuple[Float3, st
     if sizes is None:
         return (1.0, 1.0, 1.0), None
     written = {(v.unit or "").strip() for v in views if v.voxel_size}
-    units = {_UDUNITS.get(unit.lower()) for unit in written}
+    units = {UDUNITS.get(unit.lower()) for unit in written}
     if len(units) > 1:
         warnings.append(f"the views have different units ({', '.join(sorted(written))}); the output has none")
         return sizes, None

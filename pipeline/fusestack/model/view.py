@@ -72,6 +72,8 @@ class View(Shown):
         Physical size of a pixel along z, y, x in `unit`; None where the project gives none.
     unit : str or None
         As written in the project.
+    world_origin : (float, float, float)
+        Physical place of world pixel 0 along z, y, x, in `unit`; the same for all views of a project.
     """
 
     id: ViewId
@@ -86,6 +88,7 @@ class View(Shown):
     channel_name: str = ""
     voxel_size: Float3 | None = None
     unit: str | None = None
+    world_origin: Float3 = (0.0, 0.0, 0.0)
 
     def __repr__(self) -> str:
         pixels = "size unknown" if self.shape is None else f"{times_xyz(self.shape)} pixels (xyz)"

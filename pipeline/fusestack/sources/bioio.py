@@ -46,6 +46,7 @@ class BioioSource:
         with input_errors(path, "is not an image that can be read", _RESTORE):
             self._image.set_scene(select_index(path, "series", len(self._image.scenes), series))
             dims = self._image.dims
+            self._counts = int(dims.T), int(dims.C)
             self._index = {
                 "T": select_index(path, "timepoint", dims.T, timepoint),
                 "C": select_index(path, "channel", dims.C, channel),
@@ -68,6 +69,11 @@ class BioioSource:
     def dtype(self) -> np.dtype[Any]:
         """Pixel type, native byte order."""
         return self._dtype
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """Timepoints and channels of the scene."""
+        return self._counts
 
     @property
     def levels(self) -> tuple[SourceLevel, ...]:

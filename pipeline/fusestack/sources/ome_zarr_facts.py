@@ -12,6 +12,10 @@ from fusestack.sources.base import check_exists, input_errors, pixel_dtype
 from fusestack.storage.zarr_chunks import open_zarr
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
     from fusestack.model.geometry import Float3
 
 _RESTORE = "restore it from its source, or write the image again"
@@ -55,7 +59,7 @@ def image_facts(path: str) -> ImageFacts:
     with input_errors(path, "is not a Zarr image that can be read", _RESTORE):
         node = open_zarr(path)
         if hasattr(node, "shape"):
-            return _facts(path, node, None, {}, {})
+            return _facts(path, node, None, [], {})
         attributes = node.attrs.asdict()
         attributes = attributes.get("ome", attributes)
         images = attributes.get("multiscales") or []
@@ -63,17 +67,23 @@ def image_facts(path: str) -> ImageFacts:
             raise InputError(f"{path}: holds no multiscale image; name the folder of the image")
         dataset = images[0]["datasets"][0]
         axes = images[0].get("axes")
-        return _facts(path, node[dataset["path"].strip("/")], axes, dataset, attributes.get("omero") or {})
+        transforms = [*dataset.get("coordinateTransformations", ()), *images[0].get("coordinateTransformations", ())]
+        return _facts(path, node[dataset["path"].strip("/")], axes, transforms, attributes.get("omero") or {})
 
 
-def _facts(path: str, array: Any, axes: Any, dataset: dict[str, Any], omero: dict[str, Any]) -> ImageFacts:
+def _facts(path: str, array: Any, axes: Any, transforms: Sequence[dict[str, Any]], omero: dict[str, Any]) -> ImageFacts:
     names = list("tczyx"[-array.ndim :]) if axes is None else [a["name"] if isinstance(a, dict) else a for a in axes]
     units = {a["name"]: a.get("unit") for a in axes or () if isinstance(a, dict)}
-    transforms = {t["type"]: t.get(t["type"]) for t in dataset.get("coordinateTransformations", ())}
-    scale, translation = (transforms.get(kind) for kind in ("scale", "translation"))
+    scale, translation = np.ones(len(names)), np.zeros(len(names))
+    for transform in transforms:  # those of the level first, then those of the whole image
+        numbers = np.asarray(transform.get(transform["type"], ()), dtype=np.float64)
+        if transform["type"] == "scale":
+            scale, translation = scale * numbers, translation * numbers
+        elif transform["type"] == "translation":
+            translation = translation + numbers
 
-    def by_axis(values: Any, default: float) -> Float3:
-        found = dict(zip(names, values, strict=True)) if values is not None else {}
+    def by_axis(values: NDArray[np.float64], default: float) -> Float3:
+        found = dict(zip(names, values.tolist(), strict=True))
         z, y, x = (float(found.get(axis, default)) for axis in "zyx")
         return z, y, x
 

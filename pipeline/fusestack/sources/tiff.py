@@ -104,12 +104,12 @@ class TiffSource:
                         f"{_RESTORE}"
                     )
                 self._dtype = pixel_dtype(image.dtype, path)
-                chosen = _chosen_planes(_lengths(image, path), timepoint, channel, path)
+                lengths = _lengths(image, path)
+                self._counts = lengths.get("t", 1), lengths.get("c", 1)
+                chosen = _chosen_planes(lengths, timepoint, channel, path)
                 # Other resolutions are levels only if they hold the same planes.
                 self._layouts = tuple(
-                    _layout(level, chosen, path)
-                    for level in image.levels
-                    if _lengths(level, path) == _lengths(image, path)
+                    _layout(level, chosen, path) for level in image.levels if _lengths(level, path) == lengths
                 )
             _check_extent(self._layouts)
         height, width = self._layouts[0].shape
@@ -126,6 +126,11 @@ class TiffSource:
     def dtype(self) -> np.dtype[Any]:
         """Pixel type, native byte order."""
         return self._dtype
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """Timepoints and channels of the image."""
+        return self._counts
 
     @property
     def levels(self) -> tuple[SourceLevel, ...]:

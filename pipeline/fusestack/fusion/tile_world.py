@@ -1,0 +1,131 @@
+"""Placed tiles as the views of a project: the world pixels that they share."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fusestack.fusion.frame import is_flat
+from fusestack.model.geometry import Affine
+from fusestack.project.model import Project, Setup
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from fusestack.fusion.held import Tile
+    from fusestack.model.geometry import Float3
+    from fusestack.model.view import View
+
+_DIGITS = 9
+"""Decimals of places in world pixels: sums of rounded decimals are whole pixels again."""
+
+
+@dataclass(frozen=True)
+class _World:
+    """World pixels: their size, and the point that lies on whole numbers of them.
+
+    Parameters
+    ----------
+    step : float64[3]
+        Size of a world pixel along z, y, x, in units.
+    anchor : float64[3]
+        Point in units.
+    number : float64[3]
+        World pixel of the anchor.
+    """
+
+    step: NDArray[np.float64]
+    anchor: NDArray[np.float64]
+    number: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, tiles: Sequence[Tile]) -> _World:
+        step = np.min([_steps(place.linear) for tile in tiles for place in tile.pixel_to_unit], axis=0)
+        anchor = tiles[0].pixel_to_unit[0].offset
+        number = np.floor(anchor / step + 0.5)
+        if is_flat(tile.shape for tile in tiles):
+            number[0] = 0  # the grid of planes has no z
+        return cls(step, anchor, number)
+
+    @property
+    def origin(self) -> Float3:
+        """World pixel 0 in units."""
+        return _float3(self.anchor - self.number * self.step)
+
+    def from_pixel(self, place: Affine) -> Affine:
+        """Pixel to world pixels of a tile."""
+        linear = np.round(place.linear / self.step[:, np.newaxis], _DIGITS + 3)
+        return Affine(linear, np.round((place.offset - self.anchor) / self.step + self.number, _DIGITS))
+
+    def voxel_size(self, pixel_to_world: Affine) -> Float3:
+        """Size of a tile's pixels by which fusion finds the size of a world pixel."""
+        return _float3(pixel_to_world.column_lengths * self.step)
+
+
+def project_in_world(tiles: Sequence[Tile], unit: str | None) -> Project:
+    """Views of placed tiles, see `fusestack.fusion.tiles.project_of_tiles`."""
+    world = _World.of(tiles)
+    names = _channel_names(tiles)
+    setups: dict[int, Setup] = {}
+    views: list[View] = []
+    for number, tile in enumerate(tiles):
+        places = [world.from_pixel(place) for place in tile.pixel_to_unit]
+        for c, channel in enumerate(tile.channels):
+            found = c if channel is None else names.index(channel)
+            setup = Setup(
+                id=len(setups),
+                name=tile.name,
+                shape=tile.shape,
+                voxel_size=world.voxel_size(places[0]),
+                unit=unit,
+                channel=found,
+                tile=number,
+                channel_name=names[found],
+            )
+            setups[setup.id] = setup
+            views += [
+                replace(
+                    setup.view(timepoint, place, sources[c]),
+                    voxel_size=world.voxel_size(place),
+                    world_origin=world.origin,
+                )
+                for timepoint, place, sources in zip(tile.timepoints, places, tile.sources, strict=True)
+            ]
+    return Project(
+        path="tiles",
+        loader="tiles",
+        views=tuple(sorted(views, key=lambda view: view.id)),
+        timepoints=tuple(sorted({view.id.timepoint for view in views})),
+        setups=setups,
+    )
+
+
+def _steps(linear: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How far one has to go along z, y, x to cross one pixel."""
+    if np.count_nonzero(linear) == 3:  # not turned but by right angles: exact
+        return np.asarray(np.abs(linear).sum(axis=1), dtype=np.float64)
+    crossed: NDArray[np.float64] = 1 / np.linalg.norm(np.linalg.inv(linear), axis=0)
+    return crossed
+
+
+def _channel_names(tiles: Sequence[Tile]) -> list[str]:
+    """Channels in the order in which they appear; those without a name are the first ones, whatever they are called."""
+    named = list(dict.fromkeys(name for tile in tiles for name in tile.channels if name is not None))
+    counted = max((len(tile.channels) for tile in tiles if None in tile.channels), default=0)
+    if counted and named[:counted] != [str(c) for c in range(len(named[:counted]))]:
+        unnamed = next(tile for tile in tiles if None in tile.channels)
+        warnings.warn(
+            f"channels of {unnamed.label} have no names; they are taken for the first ones of {', '.join(named)}",
+            stacklevel=4,
+        )
+    return named + [str(c) for c in range(len(named), counted)]
+
+
+def _float3(values: NDArray[np.float64]) -> Float3:
+    z, y, x = (float(value) for value in values)
+    return (z, y, x)
