@@ -97,6 +97,8 @@ class LazyLayer(Layer):  # type: ignore[misc]
         Chunk, t, c, z, y, x; the last ones along an axis are smaller.
     image : DesignedImage or None
         What is shown, where that is a whole fused image.
+    reads : bool
+        Whether the compute reads arrays of a dask graph.
 
     Notes
     -----
@@ -113,10 +115,12 @@ class LazyLayer(Layer):  # type: ignore[misc]
         shape: tuple[int, ...],
         block: tuple[int, ...],
         image: DesignedImage | None = None,
+        *,
+        reads: bool,
     ) -> None:
         super().__init__()
         self.name, self.shape, self.block = name, shape, block
-        self._reads = bool(chunk.compute.inputs(Box.of_shape(shape)))
+        self._reads = reads
         self._made: _Made | None = (chunk, image)
         self._packed = b""
         self._travelled = False
@@ -192,9 +196,11 @@ class LazyLayer(Layer):  # type: ignore[misc]
 
     def cull(self, keys: set[Any], all_hlg_keys: Collection[Any]) -> tuple[Layer, Mapping[Any, set[Any]]]:
         """Make the tasks of some keys, and say what they depend on."""
-        tasks = {key: self[key] for key in keys if key in self and key != self._made_by}
-        if tasks or self._made_by in keys:  # the last one: it is no dependency on other layers
-            tasks[self._made_by] = self[self._made_by]
+        wanted = [key for key in keys if key in self and key != self._made_by]
+        if not wanted and self._made_by not in keys:
+            return MaterializedLayer({}), {}
+        # First, so that dask goes on looking for its key: when no key is left, it keeps all the layers that are left.
+        tasks = {self._made_by: self[self._made_by], **{key: self[key] for key in wanted}}
         return MaterializedLayer(tasks, self.annotations), {key: set(task.dependencies) for key, task in tasks.items()}
 
     def __repr__(self) -> str:
@@ -257,7 +263,7 @@ def _lazy_array(
                 f"array {array.name}: its dask graph stayed behind where the tile was made; "
                 "make the tiles of arrays in the process that fuses them"
             )
-    layer = LazyLayer(name, chunk, shape, block, image)
+    layer = LazyLayer(name, chunk, shape, block, image, reads=bool(read))
     graph = HighLevelGraph.from_collections(name, layer, dependencies=[array.collection for array in read])
     cut = dask.array.core.normalize_chunks(block, shape, dtype=chunk.dtype)
     return dask.array.Array(graph, name, cut, dtype=chunk.dtype, meta=np.empty((0,) * 5, chunk.dtype))
