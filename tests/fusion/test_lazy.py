@@ -218,6 +218,19 @@ def test_a_slice_reads_what_it_shows(plain: Stored, monkeypatch: pytest.MonkeyPa
     assert len(reads) > 100
 
 
+def test_a_slice_depends_on_the_tiles_it_shows(plain: Stored) -> None:
+    tiles = [dask.array.ones((8, 9, 10), chunks=(8, 5, 5), dtype=np.uint16, name=f"tile-{n}") for n in range(40)]
+    views = [
+        View(ViewId(0, n), None, Affine.translation((0, 0, 8 * n)), graph_source(f"tile {n}", [tile], [(1, 1, 1)]))
+        for n, tile in enumerate(tiles)
+    ]
+    pixels = fusestack.fuse(views, chunks=8).data
+    for part, shown in ((pixels[0, 0, 3, :4, :4], {0}), (pixels[..., 64:72], {7, 8}), (pixels, set(range(40)))):
+        (graph,) = dask.optimize(part)
+        assert {name for name, *_ in graph.dask if "tile" in name} <= {f"tile-{n}" for n in shown}
+        assert part.compute(scheduler="synchronous").min() == 1
+
+
 class Unread:
     """Pixels that must not be read."""
 
