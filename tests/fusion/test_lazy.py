@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import warnings
@@ -366,12 +367,10 @@ def test_what_may_surprise_is_told_once(plain: Stored) -> None:
 
 
 def test_a_configuration_is_fused(plain: Stored, tmp_path: Path) -> None:
-    from ruamel.yaml import YAML
-
     settings = {key: plain.settings[key] for key in ("version", "input", "output")}
     settings["fusion"] = {"downsampling": 2, "method": "max"}
     path = tmp_path / "fuse.yaml"
-    YAML(typ="safe").dump(settings, path)
+    path.write_text(json.dumps(settings))  # JSON is YAML, too
     wanted = fusestack.fuse(plain.views, downsampling=2, method="max")
     for given in (path, str(path), settings):
         assert fusestack.fuse(given).identical(wanted)
