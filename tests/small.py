@@ -25,7 +25,7 @@ def tiles(folder: Path, dtype: str = "uint16", seed: int = 0) -> list[dict[str, 
             pixels += rng.random(SHAPE, dtype=np.float32)
             pixels[5:9, 20:25, 30:33] = np.nan
         tifffile.imwrite(folder / f"tile{number}.tif", pixels, photometric="minisblack")
-        views.append({"path": str(folder / f"tile{number}.tif"), "affine": affine, "tile": number})
+        views.append({"path": str(folder / f"tile{number}.tif"), "affine": list(affine), "tile": number})
     return views
 
 

@@ -302,3 +302,21 @@ def test_published_projects(name, tmp_path):
         source = BdvHdf5Source(str(path), setup=int(s[1:]), timepoint=int(t[1:]))
         assert source.dtype == np.uint16
         assert np.array_equal(source.read(0, Box.of_shape(array.shape)), array.view("u2"))
+
+
+@pytest.mark.parametrize("compression", [None, "gzip"])
+@pytest.mark.parametrize("stored", [0, 32])
+def test_chunks_that_are_not_stored_are_black(tmp_path, compression, stored):
+    path = tmp_path / "dataset.h5"
+    with h5py.File(path, "w") as file:
+        write_setup(file, [np.zeros((16, 64, 64), np.int16)], compression=compression)
+        del file["t00000/s00/0/cells"]
+        cut = {"chunks": (16, 64, 32), "compression": compression}
+        cells = file.create_dataset("t00000/s00/0/cells", shape=(16, 64, 64), dtype="<i2", **cut)
+        if stored:
+            cells[:, :, :stored] = 9
+    box = Box((3, 5, 7), (16, 64, 60))
+    found = BdvHdf5Source(str(path), setup=0, timepoint=0).read(0, box)
+    assert found.shape == box.shape
+    assert found.any() == bool(stored)
+    assert (found == np.where(np.arange(7, 60) < stored, 9, 0)).all()

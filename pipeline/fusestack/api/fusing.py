@@ -2,115 +2,201 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+import operator
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
-from fusestack.api.configured import open_project
-from fusestack.model.geometry import Box
+from fusestack.model.errors import ConfigError, FusestackWarning
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from pathlib import Path
 
+    import dask.array
     import xarray
-    from numpy.typing import NDArray
 
-    from fusestack.fusion.blocks import FuseBlocks
-    from fusestack.fusion.design import DesignedImage
+    from fusestack.api.given import Placement
+    from fusestack.fusion.design import Design, DesignedImage
+    from fusestack.model.geometry import Float3, Int3
     from fusestack.model.view import View
     from fusestack.project.model import Project
 
 _CHUNKS = (64, 256, 256)
 
 
-def fuse(project: Project | str | Path | Sequence[View], **options: Any) -> xarray.DataArray:
+@overload
+def fuse(source: Any, *, levels: Literal[False] = False, **arguments: Any) -> xarray.DataArray: ...
+
+
+@overload
+def fuse(source: Any, *, levels: Literal[True], **arguments: Any) -> xarray.DataTree: ...
+
+
+def fuse(
+    source: Project | str | Path | Sequence[View] | Any,
+    *,
+    positions: Any = None,
+    affines: Any = None,
+    voxel_size: Any = None,
+    unit: str | None = None,
+    chunks: int | Sequence[int] | Mapping[str, int] | None = None,
+    levels: bool = False,
+    select: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> xarray.DataArray | xarray.DataTree:
     """Fuse lazily: a dask-backed image whose pixels are computed when they are asked for.
+
+    Nothing is written, and no pixel is read before it is needed. The graph takes no memory: a task is made when its
+    chunk is asked for, so that a corner of an image of any size is there at once. Pixels are those that `run` writes.
 
     Parameters
     ----------
-    project : Project, path of a project XML, or sequence of View
+    source : Project, path, sequence of View, or tiles
+        A project or the path of its XML; views; the path of a configuration (``.yaml``), of which the sections
+        ``input`` and ``fusion`` are used, and not what it writes; or tiles: arrays (numpy, dask, zarr, xarray),
+        multiscale images, paths of OME-Zarr images, napari's ``(data, metadata)``.
+    positions, affines : optional
+        Of tiles without coordinates: place of the first pixel in world units, or pixel to world.
+    voxel_size, unit : optional
+        Of tiles that do not say: size of a pixel, and its unit.
+    chunks : int, (z, y, x) or mapping of axes, optional
+        Pixels of a chunk, (64, 256, 256) by default; one timepoint and one channel each.
+    levels : bool
+        Whether coarser levels are wanted, too: those that ``pyramid: auto`` writes.
+    select : mapping, optional
+        As in ``input.select``: ``{"channels": [0]}``.
     **options
-        Keys of the configuration's ``fusion`` section (``downsampling=2``, ``blending=False`` ...), and ``select``, a
-        mapping as in ``input.select``.
+        Keys of the configuration's ``fusion`` section (``downsampling=2``, ``blending=False`` ...); they replace those
+        of a configuration, whole: ``blending={"range": 20}`` replaces all that it says of blending.
 
     Returns
     -------
-    xarray.DataArray
-        ``[t, c, z, y, x]``; coordinates t and c are timepoint ids and channel names, z, y, x are in world units:
-        ``attrs["unit"]``, or world pixels where the project has no voxel size.
+    xarray.DataArray or xarray.DataTree
+        ``[t, c, z, y, x]``; of levels, a tree of ``scale0``, ``scale1`` ..., each with a variable ``image``.
+        Coordinates t and c are timepoint ids and channel names; z, y, x are the centres of the pixels in world units,
+        float64: ``attrs["unit"]``, or world pixels where there is no voxel size. Pixel i lies at ``first + pixel_size
+        * i``; the first pixel of a level of factor f lies ``(f - 1) / 2`` pixels of the image beyond the image's. In
+        ``attrs`` are also ``pixel_size`` (of that level) and ``colors`` of the channels (RRGGBB).
+
+    Warns
+    -----
+    FusestackWarning
+        For each thing about the views and options that is right but may surprise.
 
     Raises
     ------
-    ConfigError, InputError
+    ConfigError
+        If an option is wrong, or makes more than one image.
+    InputError
+        If a file is missing, unreadable or contradictory, or `source` is nothing that can be fused.
+
+    Examples
+    --------
+    >>> image = fusestack.fuse("dataset.xml", downsampling=2)  # doctest: +SKIP
+    >>> image.sel(z=120.5, method="nearest").plot.imshow()  # doctest: +SKIP
+    >>> tree = fusestack.fuse("dataset.xml", levels=True)  # doctest: +SKIP
+    >>> tree["scale2"]["image"].persist()  # doctest: +SKIP
     """
-    import dask.array
+    from fusestack.api.given import Placement
+    from fusestack.fusion.lazy import lazy_image, lazy_levels
+
+    cut = _chunks_of(chunks)
+    designed = _designed(source, Placement(positions, affines, voxel_size, unit), select, options)
+    image = _only(designed)
+    for text in dict.fromkeys(designed.warnings):
+        warnings.warn(text, FusestackWarning, stacklevel=2)
+    pixels = lazy_image(image, cut)
+    if not levels:
+        return _labelled(pixels, image, image.pixel_size, image.origin, image.title)
     import xarray
 
-    image = design(project, **options)
-    chunks = ((1,) * image.shape[0], (1,) * image.shape[1], *_CHUNKS)
-    pixels = dask.array.map_blocks(
-        _compute_chunk,
-        compute=image.compute,
-        chunks=dask.array.core.normalize_chunks(chunks, image.shape, dtype=image.dtype),
-        dtype=image.dtype,
-        meta=np.empty((0,) * 5, dtype=image.dtype),
-    )
-    axes = {
-        axis: origin + size * np.arange(n)
-        for axis, origin, size, n in zip("zyx", image.origin, image.pixel_size, image.shape[2:], strict=True)
-    }
-    return xarray.DataArray(
-        pixels,
-        dims=("t", "c", "z", "y", "x"),
-        coords={"t": list(image.timepoints), "c": [channel.name for channel in image.channels], **axes},
-        name=image.title,
-        attrs={"unit": image.unit or "world pixel", "pixel_size": dict(zip("zyx", image.pixel_size, strict=True))},
-    )
+    spec, arrays = lazy_levels(pixels, image, cut)
+    children = {}
+    for number, level in enumerate(arrays):
+        shown = _labelled(level, image, spec.level_scale(number), spec.level_origin(number), "image")
+        children[f"scale{number}"] = shown.to_dataset()
+    return xarray.DataTree.from_dict(children, name=image.title)
 
 
-def design(project: Project | str | Path | Sequence[View], **options: Any) -> DesignedImage:
+def design(source: Project | str | Path | Sequence[View] | Any, **options: Any) -> DesignedImage:
     """Design the one fused image of `fuse`; metadata only.
 
     Raises
     ------
     ConfigError
         If an option is wrong, not available yet, or makes more than one image.
+    InputError
     """
-    from fusestack.config.load import from_mapping, unsupported
-    from fusestack.config.models import Select
-    from fusestack.fusion.design import design_images
-    from fusestack.fusion.inputs import selection_of
-    from fusestack.model.errors import ConfigError
-    from fusestack.project.model import Project
-    from fusestack.project.select import select_views
+    from fusestack.api.given import Placement
 
-    select = options.pop("select", None)
-    section = {"project": "."} if select is None else {"project": ".", "select": select}
-    loaded = from_mapping({"version": 1, "input": section, "fusion": options})
+    return _only(_designed(source, Placement(), options.pop("select", None), options))
+
+
+def _designed(source: Any, placement: Placement, select: Any, options: Mapping[str, Any]) -> Design:
+    from fusestack.api.given import read_given
+    from fusestack.config.load import unsupported
+    from fusestack.fusion.plan import design_of, paths_read
+    from fusestack.model.fingerprint import identities
+
+    loaded, inputs = read_given(source, placement, select, options)
     if problems := unsupported(loaded):
         raise ConfigError(*problems)
-    fusion = loaded.config.fusion
-    select = loaded.config.input.select if loaded.config.input is not None else Select()
-    if isinstance(project, (str, Path)):
-        project = open_project(project)
-    if isinstance(project, Project):
-        views, everything = select_views(project, selection_of(select)), project.views
-        found = design_images(views, everything, project.bounding_boxes, fusion, project.intensity)
-    else:
-        views = tuple(sorted(project, key=lambda view: view.id))
-        found = design_images(views, views, {}, fusion)
+    return design_of(loaded, inputs, identities(paths_read(loaded, inputs)))
+
+
+def _only(found: Design) -> DesignedImage:
     if len(found.images) > 1:
         titles = ", ".join(image.title for image in found.images[:3])
         raise ConfigError(
-            f"group_by: {fusion.group_by} makes {len(found.images)} images ({titles} ...); "
+            f"group_by: makes {len(found.images)} images ({titles} ...); "
             "select the views of one of them, or use timepoint_channel"
         )
     return found.images[0]
 
 
-def _compute_chunk(compute: FuseBlocks, block_info: Any = None) -> NDArray[Any]:
-    location = block_info[None]["array-location"]
-    box = Box(tuple(a for a, _ in location), tuple(b for _, b in location))
-    pixels = compute(box)
-    return np.full(box.shape, compute.rule.fill, dtype=compute.rule.dtype) if pixels is None else pixels
+def _chunks_of(chunks: Any) -> Int3:
+    """Pixels of a chunk, z, y, x."""
+    if chunks is None:
+        return _CHUNKS
+    wanted = "give whole numbers of at least 1: one for all axes, (z, y, x), or {'z': 64, 'y': 256, 'x': 256}"
+    sizes: Any = chunks
+    if isinstance(chunks, Mapping):
+        if unknown := [axis for axis in chunks if axis not in ("z", "y", "x")]:
+            raise ConfigError(
+                f"chunks: {unknown[0]!r} is none of the axes z, y, x (t and c are never joined); {wanted}"
+            )
+        sizes = [chunks.get(axis, size) for axis, size in zip("zyx", _CHUNKS, strict=True)]
+    elif isinstance(chunks, str | bytes) or not isinstance(chunks, Sequence | np.ndarray):
+        sizes = (chunks,) * 3
+    try:
+        z, y, x = (operator.index(size) for size in sizes)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"chunks: {chunks!r} is no size of chunks; {wanted}") from error
+    if min(z, y, x) < 1 or any(isinstance(size, bool) for size in sizes):
+        raise ConfigError(f"chunks: {chunks!r} is no size of chunks; {wanted}")
+    return (z, y, x)
+
+
+def _labelled(
+    pixels: dask.array.Array, image: DesignedImage, pixel_size: Float3, origin: Float3, name: str
+) -> xarray.DataArray:
+    import xarray
+
+    unit = image.unit or "world pixel"
+    axes = {
+        axis: (axis, start + size * np.arange(n), {"units": unit})
+        for axis, start, size, n in zip("zyx", origin, pixel_size, pixels.shape[2:], strict=True)
+    }
+    return xarray.DataArray(
+        pixels,
+        dims=("t", "c", "z", "y", "x"),
+        coords={"t": list(image.timepoints), "c": [channel.name for channel in image.channels], **axes},
+        name=name,
+        attrs={
+            "unit": unit,
+            "pixel_size": dict(zip("zyx", pixel_size, strict=True)),
+            "colors": [channel.color for channel in image.channels],
+        },
+    )

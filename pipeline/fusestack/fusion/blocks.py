@@ -12,6 +12,7 @@ import numpy as np
 from fusestack import kernels
 from fusestack.fusion.statistics import BlockStatistics, block_statistics
 from fusestack.model.geometry import Box
+from fusestack.model.graph_array import unite
 from fusestack.model.stage import Compute
 from fusestack.planning.levels import int3
 from fusestack.sources.graph import graph_array
@@ -124,10 +125,10 @@ class FuseBlocks(Compute):
             rows = table.touching(volume)
             boxes = kernels.views.source_boxes(table.views[rows], volume.start, volume.shape)
             for row, (low, high) in zip(rows.tolist(), boxes.tolist(), strict=True):
-                pixels = table.placed[row].pixels
-                array, read = graph_array(pixels.source, pixels.level), Box(tuple(low), tuple(high))
-                if array is not None and not read.is_empty:
-                    found[array] = found[array].union(read) if array in found else read
+                unite(found, table.placed[row].pixels.inputs(Box(tuple(low), tuple(high))))
+            if self.content is not None:
+                read = rows[(boxes[:, 1] > boxes[:, 0]).all(axis=1)]
+                unite(found, self.content.inputs(place, read, volume.start, volume.shape))
         return found
 
     @cached_property

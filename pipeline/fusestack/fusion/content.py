@@ -20,21 +20,24 @@ from fusestack.fusion.content_steps import (
     LocalContrast,
     LocalMean,
     Weights,
+    inputs_of_nodes,
 )
 from fusestack.kernels.nodes import NodeAxis
 from fusestack.model.fingerprint import facts_of
 from fusestack.model.geometry import Box
+from fusestack.model.graph_array import unite
 from fusestack.model.image import Level
 from fusestack.planning.stages import make_cached_stage
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from fusestack.fusion.content_steps import Axes, Nodes
     from fusestack.fusion.placement import ViewTable
     from fusestack.model.geometry import Float3, Int3
+    from fusestack.model.graph_array import GraphArray
     from fusestack.model.stage import Stage
     from fusestack.planning.resources import Resources
 
@@ -93,10 +96,24 @@ class ContentWeights:
         boxes = kernels.views.source_boxes(table, origin, shape)
         placed, length = kernels.views.place_views(table, boxes)
         weights = np.empty(length, np.float32)
-        for number, box, view in zip(views + self.first[place], boxes, placed, strict=True):
-            whole = Box((int(number), 0, *box[0].tolist()), (int(number) + 1, 1, *box[1].tolist()))
-            kernels.views.source_part(weights, view)[...] = self.weights.read(whole)[0, 0]
+        for nodes, view in zip(self._nodes(place, views, boxes), placed, strict=True):
+            kernels.views.source_part(weights, view)[...] = self.weights.read(nodes)[0, 0]
         return weights, placed
+
+    def inputs(
+        self, place: tuple[int, int], views: NDArray[np.int64], origin: Sequence[int], shape: Sequence[int]
+    ) -> dict[GraphArray, Box]:
+        """What `read` reads of arrays of a dask graph, in whole blocks of nodes."""
+        boxes = kernels.views.source_boxes(self.tables[place][views], origin, shape)
+        found: dict[GraphArray, Box] = {}
+        for nodes in self._nodes(place, views, boxes):
+            unite(found, inputs_of_nodes(self.weights, nodes))
+        return found
+
+    def _nodes(self, place: tuple[int, int], views: NDArray[np.int64], boxes: NDArray[np.int64]) -> Iterator[Box]:
+        """Boxes of nodes of some views of a place, view, 1, z, y, x."""
+        for number, (low, high) in zip((views + self.first[place]).tolist(), boxes.tolist(), strict=True):
+            yield Box((number, 0, *low), (number + 1, 1, *high))
 
 
 def content_weights(

@@ -23,14 +23,18 @@ from fusestack import kernels
 from fusestack.kernels.nodes import NodeAxis, node_kernel
 from fusestack.model.fingerprint import arrays_of, facts_of
 from fusestack.model.geometry import Box
+from fusestack.model.graph_array import unite
 from fusestack.model.stage import Along, Compute, StoredArray
 from fusestack.sources.base import open_source
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from numpy.typing import NDArray
 
     from fusestack.fusion.placement import LevelPixels
     from fusestack.model.geometry import Float3
+    from fusestack.model.graph_array import GraphArray
     from fusestack.model.stage import Reach
 
 Axes: TypeAlias = tuple[NodeAxis, NodeAxis, NodeAxis]
@@ -122,11 +126,21 @@ class ComputedNodes:
     _known: OrderedDict[tuple[int, ...], NDArray[np.float32] | None] = field(default_factory=OrderedDict, repr=False)
     _lock: Lock = field(default_factory=Lock, repr=False)
 
+    def inputs(self, box: Box) -> Mapping[GraphArray, Box]:
+        """See `Compute.inputs`: of the whole blocks that a box is read of, whichever of them are remembered."""
+        if box.is_empty:
+            return {}
+        ranges = self._blocks(box)
+        start = tuple(blocks.start * n for blocks, n in zip(ranges, self.block, strict=True))
+        return self.compute.inputs(Box(start, tuple(r.stop * n for r, n in zip(ranges, self.block, strict=True))))
+
+    def _blocks(self, box: Box) -> list[range]:
+        return [range(a // n, -(-b // n)) for a, b, n in zip(box.start, box.stop, self.block, strict=True)]
+
     def read(self, box: Box) -> NDArray[np.float32]:
         """Nodes of a box."""
         out = np.zeros(box.shape, np.float32)
-        ranges = [range(a // n, -(-b // n)) for a, b, n in zip(box.start, box.stop, self.block, strict=True)]
-        for index in itertools.product(*ranges):
+        for index in itertools.product(*self._blocks(box)):
             whole = Box(
                 tuple(i * n for i, n in zip(index, self.block, strict=True)),
                 tuple((i + 1) * n for i, n in zip(index, self.block, strict=True)),
@@ -158,6 +172,11 @@ class ComputedNodes:
         return ComputedNodes, (self.compute, self.block)
 
 
+def inputs_of_nodes(nodes: Nodes, box: Box) -> Mapping[GraphArray, Box]:
+    """What reading nodes reads of arrays of a dask graph: nothing where a stage has stored them."""
+    return nodes.inputs(box) if isinstance(nodes, ComputedNodes) else {}
+
+
 @dataclass(frozen=True)
 class ContentStep(Compute):
     """One step for all views of an image; a `fusestack.model.stage.Compute` of nodes ``[view, 1, z, y, x]``."""
@@ -167,17 +186,27 @@ class ContentStep(Compute):
     def __call__(self, box: Box) -> NDArray[np.float32] | None:
         """Compute a region; None where no node of it is needed."""
         out: NDArray[np.float32] | None = None
+        for number, row, nodes in self._computed(box):
+            if out is None:
+                out = np.zeros(box.shape, np.float32)
+            inside = nodes.shift([-v for v in box.start[2:]]).slices
+            out[number - box.start[0], 0][inside] = self.compute(number, row, nodes)
+        return out
+
+    def _computed(self, box: Box) -> Iterator[tuple[int, ContentRow, Box]]:
+        """Views of a region, each with its number and its nodes; not those of which no node is needed."""
         wanted = Box(box.start[2:], box.stop[2:])
         for number in range(box.start[0], min(box.stop[0], len(self.rows))):
             row = self.rows[number]
-            if wanted.intersect(self.needed(row)).is_empty:
-                continue
-            nodes = wanted.intersect(Box.of_shape([axis.count for axis in row.axes]))
-            if out is None:
-                out = np.zeros(box.shape, np.float32)
-            inside = nodes.shift([-v for v in wanted.start]).slices
-            out[number - box.start[0], 0][inside] = self.compute(number, row, nodes)
-        return out
+            if not wanted.intersect(self.needed(row)).is_empty:
+                yield number, row, wanted.intersect(Box.of_shape([axis.count for axis in row.axes]))
+
+    def inputs(self, box: Box) -> dict[GraphArray, Box]:
+        """See `Compute.inputs`: of tiles that are arrays of a dask graph, also for the nodes of the steps before."""
+        found: dict[GraphArray, Box] = {}
+        for number, row, nodes in self._computed(box):
+            unite(found, self.inputs_of(number, row, nodes))
+        return found
 
     def needed(self, row: ContentRow) -> Box:
         """Nodes of a view that a later step reads, z, y, x."""
@@ -185,6 +214,10 @@ class ContentStep(Compute):
 
     def compute(self, number: int, row: ContentRow, nodes: Box) -> NDArray[np.float32]:
         """Compute a box of nodes of one view, z, y, x."""
+        raise NotImplementedError
+
+    def inputs_of(self, number: int, row: ContentRow, nodes: Box) -> dict[GraphArray, Box]:
+        """What a box of nodes of one view reads of arrays of a dask graph."""
         raise NotImplementedError
 
     def reaches(self) -> dict[StoredArray, Reach]:
@@ -219,6 +252,10 @@ class LocalMean(ContentStep):
         """Compute a box of nodes of one view."""
         return kernels.contrast.local_mean(_pixels(row, nodes), row.axes, nodes.start, nodes.stop)
 
+    def inputs_of(self, number: int, row: ContentRow, nodes: Box) -> dict[GraphArray, Box]:
+        """Pixels around the nodes."""
+        return row.pixels.inputs(_pixel_box(row, nodes))
+
     def work_bytes(self, row: ContentRow, count: NDArray[np.int64]) -> int:
         """Pixels, and the nodes they are added to."""
         return _restrict_bytes(row, count)
@@ -240,6 +277,13 @@ class LocalContrast(ContentStep):
         means = _smoothed(self.means, number, row.axes, row.kernels1, around)
         pixels = _pixels(row, nodes)
         return kernels.contrast.local_contrast(pixels, row.axes, nodes.start, nodes.stop, means, around.start)
+
+    def inputs_of(self, number: int, row: ContentRow, nodes: Box) -> dict[GraphArray, Box]:
+        """Pixels around the nodes, and what the local means around them read."""
+        found = row.pixels.inputs(_pixel_box(row, nodes))
+        around = _smoothed_from(number, row.axes, row.kernels1, row.around(nodes))
+        unite(found, inputs_of_nodes(self.means, around))
+        return found
 
     def work_bytes(self, row: ContentRow, count: NDArray[np.int64]) -> int:
         """First the local means and their surroundings, then the pixels beside the means."""
@@ -263,6 +307,11 @@ class Weights(ContentStep):
         weights: NDArray[np.float32] = np.nan_to_num(smooth / np.float32(kernels.contrast.SCALE), copy=False)
         return weights
 
+    def inputs_of(self, number: int, row: ContentRow, nodes: Box) -> dict[GraphArray, Box]:
+        """What the contrast around the nodes reads."""
+        around = _smoothed_from(number, row.axes, row.kernels2, nodes)
+        return dict(inputs_of_nodes(self.contrast, around))
+
     def work_bytes(self, row: ContentRow, count: NDArray[np.int64]) -> int:
         """The contrast and its surroundings."""
         return _smooth_bytes(row.kernels2, count)
@@ -283,16 +332,32 @@ def _smooth_bytes(halves: _Kernels, count: NDArray[np.int64]) -> int:
 
 def _pixels(row: ContentRow, nodes: Box) -> NDArray[Any]:
     """Pixels that a box of nodes is made of."""
+    return row.pixels.read(_pixel_box(row, nodes))
+
+
+def _pixel_box(row: ContentRow, nodes: Box) -> Box:
     ends = [a.pixels(i, j) for a, i, j in zip(row.axes, nodes.start, nodes.stop, strict=True)]
-    return row.pixels.read(Box(tuple(a for a, _ in ends), tuple(b for _, b in ends)))
+    return Box(tuple(a for a, _ in ends), tuple(b for _, b in ends))
 
 
 def _smoothed(nodes: Nodes, number: int, axes: Axes, halves: _Kernels, box: Box) -> NDArray[np.float32]:
     """Nodes of one view, convolved; beyond the ends of the image they are mirrored."""
-    reach = [len(kernel) - 1 for kernel in halves]
-    at = [axis.mirrored(a - r, b + r) for axis, a, b, r in zip(axes, box.start, box.stop, reach, strict=True)]
-    low, high = [int(i.min()) for i in at], [int(i.max()) + 1 for i in at]
-    found = nodes.read(Box((number, 0, *low), (number + 1, 1, *high)))[0, 0]
-    padded = found[np.ix_(*(i - a for i, a in zip(at, low, strict=True)))]
+    at = _mirrored(axes, halves, box)
+    read = _smoothed_from(number, axes, halves, box)
+    found = nodes.read(read)[0, 0]
+    padded = found[np.ix_(*(i - a for i, a in zip(at, read.start[2:], strict=True)))]
     masses = [axis.masses()[i] for axis, i in zip(axes, at, strict=True)]
     return kernels.contrast.smooth(padded, halves, masses)
+
+
+def _smoothed_from(number: int, axes: Axes, halves: _Kernels, box: Box) -> Box:
+    """Nodes that `_smoothed` reads, view, 1, z, y, x."""
+    at = _mirrored(axes, halves, box)
+    low, high = [int(i.min()) for i in at], [int(i.max()) + 1 for i in at]
+    return Box((number, 0, *low), (number + 1, 1, *high))
+
+
+def _mirrored(axes: Axes, halves: _Kernels, box: Box) -> list[NDArray[np.int64]]:
+    """Nodes along every axis that a box is smoothed from, in order."""
+    spans = zip(axes, box.start, box.stop, halves, strict=True)
+    return [axis.mirrored(a + 1 - len(half), b - 1 + len(half)) for axis, a, b, half in spans]

@@ -53,6 +53,7 @@ UDUNITS = {written: unit for unit, spellings in _UNITS.items() for written in sp
 
 _COLORS = ("00FF00", "FF00FF", "00FFFF", "FFFF00", "FF0000", "0000FF")
 _PROBLEMS_SHOWN = 20
+_TITLES_SHOWN = 5
 _NO_MODELS: Mapping[ViewId, tuple[float, float]] = MappingProxyType({})
 _NO_IDENTITIES: Mapping[str, str] = MappingProxyType({})
 
@@ -76,6 +77,8 @@ class DesignedImage:
     timepoints : tuple of int
     channels : tuple of Channel
     groups : tuple of Group
+    anisotropy : float
+        Factor along z that the image preserves, for its pyramid.
     """
 
     title: str
@@ -89,6 +92,7 @@ class DesignedImage:
     timepoints: tuple[int, ...]
     channels: tuple[Channel, ...]
     groups: tuple[Group, ...]
+    anisotropy: float
 
 
 @dataclass(frozen=True)
@@ -183,10 +187,13 @@ def design_images(
         group.title: ViewTable.of([placed[v.id] for v in group.views], frame, edges, options.numerics)
         for group in groups
     }
-    for group in groups:
-        if not tables[group.title].touching(frame.box.shift([-v for v in frame.box.start])).size:
-            warnings.append(f"{group.title}: no view reaches the bounding box, the image will be empty")
-    if all(not t.touching(frame.box.shift([-v for v in frame.box.start])).size for t in tables.values()):
+    whole = frame.box.shift([-v for v in frame.box.start])
+    empty = [group.title for group in groups if not tables[group.title].touching(whole).size]
+    if empty:
+        more = f" and {len(empty) - _TITLES_SHOWN} more" if len(empty) > _TITLES_SHOWN else ""
+        titles = ", ".join(empty[:_TITLES_SHOWN])
+        warnings.append(f"{titles}{more}: no view reaches the bounding box, the image will be empty")
+    if len(empty) == len(groups):
         low, high = frame.box.inclusive()
         raise ConfigError(
             f"fusion.bounding_box: no selected view reaches it (pixels of the fused image {low} to {high}, xyz); "
@@ -213,7 +220,18 @@ def design_images(
             compute = fuse_by(options, compute)
         shape = (len(times), len(channels), *frame.shape)
         return DesignedImage(
-            title, compute, shape, rule.dtype, frame, pixel_size, origin, unit, times, channels, tuple(members)
+            title=title,
+            compute=compute,
+            shape=shape,
+            dtype=rule.dtype,
+            frame=frame,
+            pixel_size=pixel_size,
+            origin=origin,
+            unit=unit,
+            timepoints=times,
+            channels=channels,
+            groups=tuple(members),
+            anisotropy=anisotropy,
         )
 
     if options.group_by == "timepoint_channel":

@@ -18,6 +18,7 @@ from fusestack.fusion.intensity import CoefficientMap
 from fusestack.model.fingerprint import facts_of, source_facts
 from fusestack.model.geometry import Affine
 from fusestack.sources.base import open_source
+from fusestack.sources.graph import graph_array
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from fusestack.fusion.intensity import Adjustment
     from fusestack.kernels.views import Numerics
     from fusestack.model.geometry import Box, Float3, Int3
+    from fusestack.model.graph_array import GraphArray
     from fusestack.model.view import SourceRef, View
     from fusestack.sources.base import SourceLevel
 
@@ -147,6 +149,11 @@ class LevelPixels:
     def read(self, box: Box) -> NDArray[Any]:
         """Read a region z, y, x."""
         return open_source(self.source).read(self.level, box)
+
+    def inputs(self, box: Box) -> dict[GraphArray, Box]:
+        """See `Compute.inputs`: the region itself where it is read of an array of a dask graph."""
+        array = graph_array(self.source, self.level)
+        return {} if array is None or box.is_empty else {array: box}
 
 
 @dataclass(frozen=True)

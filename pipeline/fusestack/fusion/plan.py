@@ -66,7 +66,7 @@ def plan_fusion(loaded: LoadedConfig, output: Output, resources: Resources, cach
     """
     config = loaded.config
     inputs = read_inputs(loaded)
-    read = identities(_paths_read(loaded, inputs))
+    read = identities(paths_read(loaded, inputs))
     design = design_of(loaded, inputs, read)
     path = str(loaded.resolve_path(output.path))
     options = _option_facts(config.fusion)
@@ -106,7 +106,8 @@ def _option_facts(options: Fusion) -> dict[str, Any]:
     return facts
 
 
-def _paths_read(loaded: LoadedConfig, inputs: Inputs) -> list[str]:
+def paths_read(loaded: LoadedConfig, inputs: Inputs) -> list[str]:
+    """Files and containers that a fusion reads: those of the views, and of coefficients."""
     paths = {path for view in inputs.views for path in view.source.paths}
     return sorted(paths | ({container} if (container := _container(loaded)) else set()))
 

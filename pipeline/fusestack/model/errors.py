@@ -9,6 +9,9 @@
     └── OutputError   5   output cannot be written              (also OSError)
 
 A message has three parts: where, what, way out. ``cli/`` catches the base class once.
+
+`FusestackWarning` is for results that are right but surprising; ``warnings.simplefilter("error", FusestackWarning)``
+makes errors of them.
 """
 
 from __future__ import annotations
@@ -17,6 +20,10 @@ from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+class FusestackWarning(UserWarning):
+    """Something that is right but may surprise."""
 
 
 class FusestackError(Exception):

@@ -131,6 +131,12 @@ def _joined(array: GraphArray, parts: Sequence[Held], box: Box) -> NDArray[Any]:
     return out
 
 
+def unite(found: dict[GraphArray, Box], more: Mapping[GraphArray, Box]) -> None:
+    """Add to what is read of arrays; of each the smallest box that holds both."""
+    for array, box in more.items():
+        found[array] = found[array].union(box) if array in found else box
+
+
 @contextmanager
 def holding(held: Mapping[str, Sequence[Held]]) -> Iterator[None]:
     """Give this thread parts of arrays by name, disjoint ones, for what it computes meanwhile."""

@@ -66,6 +66,21 @@ def _int3(values: tuple[int, ...]) -> Int3:
     return (z, y, x)
 
 
+def source_box(box: Box, factors: Int3, shape: tuple[int, ...]) -> Box:
+    """Pixels of a level of some shape that a region of the level above is made of, t, c, z, y, x."""
+    along = (1, 1, *factors)
+    start = tuple(a * f for a, f in zip(box.start, along, strict=True))
+    return Box(start, tuple(min(b * f, n) for b, f, n in zip(box.stop, along, shape, strict=True)))
+
+
+def block_means(pixels: NDArray[Any], factors: Int3, shape: tuple[int, ...]) -> NDArray[Any]:
+    """Rounded means of blocks of pixels [t, c, z, y, x], for a region of some shape of the level above."""
+    out = np.empty(shape, dtype=pixels.dtype)
+    for place in np.ndindex(shape[:2]):
+        out[place] = kernels.downsample.block_mean(pixels[place], factors, _int3(shape[2:]))
+    return out
+
+
 def _is_blank(pixels: NDArray[Any], fill: float) -> bool:
     return bool(np.isnan(pixels).all() if np.isnan(fill) else (pixels == fill).all())
 
@@ -111,10 +126,7 @@ class BlockMean(Reduction):
         if pixels is None:
             whole = tuple(n * f for n, f in zip(shape, (1, 1, *self.factors), strict=True))
             pixels = np.full(whole, fill, self.below.dtype)
-        out = np.empty(shape, dtype=pixels.dtype)
-        for place in np.ndindex(shape[:2]):
-            out[place] = kernels.downsample.block_mean(pixels[place], self.factors, _int3(shape[2:]))
-        return out
+        return block_means(pixels, self.factors, shape)
 
     @cached_property
     def _keeps_fill(self) -> bool:
@@ -123,10 +135,7 @@ class BlockMean(Reduction):
         return _is_blank(kernels.downsample.block_mean(blank, self.factors, (1, 1, 1)), self.below.target.image.fill)
 
     def _source(self, box: Box) -> Box:
-        shape = self.below.shape
-        factors = (1, 1, *self.factors)
-        start = tuple(a * f for a, f in zip(box.start, factors, strict=True))
-        return Box(start, tuple(min(b * f, n) for b, f, n in zip(box.stop, factors, shape, strict=True)))
+        return source_box(box, self.factors, self.below.shape)
 
     def reaches(self) -> dict[StoredArray, Reach]:
         """Whole blocks of pixels of the level below."""

@@ -56,8 +56,9 @@ def read_region(dataset: Any, box: Box) -> NDArray[Any]:
         origin, inside, target = zip(*cuts, strict=True)
         try:
             mask, payload = dataset.id.read_direct_chunk(origin)
-        except (OSError, RuntimeError, ValueError):
-            # Not stored, or damaged: HDF5 fills it or says so. (To ask it beforehand takes a walk over all chunks.)
+        except (OSError, RuntimeError, ValueError, MemoryError):
+            # Not stored (MemoryError: nor any other), or damaged: HDF5 fills it or says so. (To ask it beforehand
+            # takes a walk over all chunks.)
             where = tuple(slice(a + s.start, a + s.stop) for a, s in zip(origin, inside, strict=True))
             out[target] = dataset[where]
             continue
