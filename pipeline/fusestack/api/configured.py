@@ -99,7 +99,7 @@ def run(
         planned = config
     else:
         loaded = _loaded(config, overrides)
-        client = client or _client_of(loaded)
+        client = client or client_of(loaded)
         planned = make_plan(loaded, client)
     report = run_plan(planned, force=force, listener=listener, client=client)
     if not report.reused_all or identity_of(planned.report) is None:
@@ -145,10 +145,10 @@ def graph(config: str | Path | Mapping[str, Any] | Plan, overrides: Sequence[str
     if isinstance(config, Plan):
         return job_of_plan(config)
     loaded = _loaded(config, overrides)
-    return job_of_plan(make_plan(loaded, _client_of(loaded)))
+    return job_of_plan(make_plan(loaded, client_of(loaded)))
 
 
-def _client_of(loaded: LoadedConfig) -> Client | None:
+def client_of(loaded: LoadedConfig) -> Client | None:
     """Client that dask would use by default, unless the configuration names a scheduler."""
     import sys
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from fusestack.config.execution import Cache, Execution
 from fusestack.config.values import (
+    Array,
     CountPerAxis,
     Elsewhere,
     Id,
@@ -25,6 +26,7 @@ from fusestack.config.values import (
     Text,
     Whole,
     WholePerAxis,
+    needs_path,
     switch,
     unsaid,
 )
@@ -60,7 +62,10 @@ _CODEC_LEVELS: dict[CodecName, tuple[int, int, int]] = {  # default, least, most
 class ViewInput(Model):
     """A file and where its pixels are."""
 
-    path: Text = Field(description="TIFF, OME-TIFF or OME-Zarr")
+    model_config = ConfigDict(json_schema_extra=needs_path)
+
+    path: Text = Field(default="", description="TIFF, OME-TIFF or OME-Zarr")
+    array: Array = Field(default=None, description="from Python: instead of path, an array [z, y, x] or [y, x]")
     affine: Annotated[tuple[Number, ...], Field(min_length=12, max_length=12)] | None = Field(
         default=None, description="3x4 matrix, row-major, x, y, z: pixel index to world pixels; default: identity"
     )
@@ -78,7 +83,11 @@ class ViewInput(Model):
     )
 
     def contradictions(self) -> Iterator[tuple[str, str]]:
-        """Refuse two placements."""
+        """Refuse two placements, and anything but one source."""
+        if self.array is None and not self.path:
+            yield "path", "is missing, but needed here"
+        if self.array is not None and self.path:
+            yield "array", "the view has a path already; use one of both"
         if self.affine is not None and self.translation is not None:
             yield "translation", "the view has an affine already; use one of both"
 
