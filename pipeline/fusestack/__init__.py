@@ -12,7 +12,15 @@ if TYPE_CHECKING:
     from fusestack.api.configured import graph, open_project, plan, run
     from fusestack.api.fusing import fuse
     from fusestack.api.stacking import focus_stack
-    from fusestack.model.errors import BlockError, ConfigError, FusestackError, InputError, OutputError
+    from fusestack.api.writing import write
+    from fusestack.model.errors import (
+        BlockError,
+        ConfigError,
+        FusestackError,
+        FusestackWarning,
+        InputError,
+        OutputError,
+    )
     from fusestack.model.view import View
     from fusestack.planning.plan import Plan
     from fusestack.project.model import Project
@@ -24,6 +32,7 @@ __all__ = [
     "BlockError",
     "ConfigError",
     "FusestackError",
+    "FusestackWarning",
     "InputError",
     "Job",
     "OutputError",
@@ -38,13 +47,22 @@ __all__ = [
     "open_project",
     "plan",
     "run",
+    "write",
 ]
 
 _PLACES = {
     "fusestack.api.configured": ("graph", "open_project", "plan", "run"),
     "fusestack.api.fusing": ("fuse",),
     "fusestack.api.stacking": ("focus_stack",),
-    "fusestack.model.errors": ("BlockError", "ConfigError", "FusestackError", "InputError", "OutputError"),
+    "fusestack.api.writing": ("write",),
+    "fusestack.model.errors": (
+        "BlockError",
+        "ConfigError",
+        "FusestackError",
+        "FusestackWarning",
+        "InputError",
+        "OutputError",
+    ),
     "fusestack.model.view": ("View",),
     "fusestack.planning.plan": ("Plan",),
     "fusestack.project.model": ("Project",),

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from fusestack.config.focus import Focus
     from fusestack.config.load import LoadedConfig
-    from fusestack.config.models import Output
+    from fusestack.config.output import Output
     from fusestack.focus.plan import FocusPlan
     from fusestack.fusion.plan import FusionPlan
 

@@ -143,6 +143,7 @@ def test_defaults_of_a_view() -> None:
     view = from_mapping({"input": {"views": [{"path": "t.tif"}]}}).config.input.views[0]
     assert view.model_dump() == {
         "path": "t.tif",
+        "array": None,
         "affine": None,
         "translation": None,
         "voxel_size": None,

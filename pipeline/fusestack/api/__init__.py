@@ -3,5 +3,6 @@
 from fusestack.api.configured import graph, open_project, plan, run
 from fusestack.api.fusing import design, fuse
 from fusestack.api.stacking import focus_stack
+from fusestack.api.writing import write
 
-__all__ = ["design", "focus_stack", "fuse", "graph", "open_project", "plan", "run"]
+__all__ = ["design", "focus_stack", "fuse", "graph", "open_project", "plan", "run", "write"]

@@ -135,7 +135,7 @@ def run(
         planned = config
     else:
         loaded = _loaded(config, overrides)
-        client = client or _client_of(loaded)
+        client = client or client_of(loaded)
         planned = make_plan(loaded, client)
     report = run_plan(planned, force=force, listener=_everyone(progress, listener), client=client)
     if not report.reused_all or identity_of(planned.report) is None:
@@ -185,7 +185,7 @@ def graph(config: str | Path | Mapping[str, Any] | Plan, overrides: Sequence[str
     if isinstance(config, Plan):
         return job_of_plan(config)
     loaded = _loaded(config, overrides)
-    return job_of_plan(make_plan(loaded, _client_of(loaded)))
+    return job_of_plan(make_plan(loaded, client_of(loaded)))
 
 
 def _everyone(progress: bool | None, listener: Listener | None) -> Listener | None:
@@ -205,7 +205,7 @@ def _everyone(progress: bool | None, listener: Listener | None) -> Listener | No
     return tell
 
 
-def _client_of(loaded: LoadedConfig) -> Client | None:
+def client_of(loaded: LoadedConfig) -> Client | None:
     """Client that dask would use by default, unless the configuration names a scheduler."""
     import sys
 

@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from fusestack.config.load import LoadedConfig
-    from fusestack.config.models import Config, Input, Output
+    from fusestack.config.models import Config, Input
+    from fusestack.config.output import Output
 
 _READY_FORMATS = ("ome-zarr", "bdv-hdf5")
 

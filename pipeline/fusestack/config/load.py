@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from fusestack.config.availability import unsupported
 from fusestack.config.document import Places, override, read_document
 from fusestack.config.models import Config
+from fusestack.config.values import is_array
 from fusestack.model.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -138,5 +139,7 @@ def _plain(value: Any) -> Any:
         return [_plain(inner) for inner in value]
     if isinstance(value, os.PathLike):
         return os.fspath(value)
+    if is_array(value) and value.ndim > 1:  # pixels
+        return value
     # NumPy scalars and arrays, without importing NumPy
     return value.tolist() if hasattr(value, "tolist") and not isinstance(value, type) else value

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
-from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from fusestack.config.execution import Cache, Execution
 from fusestack.config.functions import Method, OwnFunction, PlainMethod
+from fusestack.config.output import Output
 from fusestack.config.values import (
-    CountPerAxis,
+    Array,
     Elsewhere,
     Id,
     Model,
@@ -24,8 +23,8 @@ from fusestack.config.values import (
     PositivePerAxis,
     Switch,
     Text,
-    Whole,
     WholePerAxis,
+    needs_path,
     switch,
     unsaid,
 )
@@ -37,31 +36,14 @@ if TYPE_CHECKING:
 else:
     Focus = Annotated[Any, Elsewhere("fusestack.config.focus", "Focus")]
 
-Format = Literal["ome-zarr", "bdv-hdf5", "bdv-n5", "tiff", "bdv-tiff", "dzi"]
-CodecName = Literal["blosc", "zstd", "lz4", "gzip", "none"]
-
-_SUFFIXES: dict[str, Format] = {
-    ".zarr": "ome-zarr",
-    ".h5": "bdv-hdf5",
-    ".hdf5": "bdv-hdf5",
-    ".n5": "bdv-n5",
-    ".tif": "tiff",
-    ".tiff": "tiff",
-    ".dzi": "dzi",
-}
-_CODEC_LEVELS: dict[CodecName, tuple[int, int, int]] = {  # default, least, most
-    "blosc": (1, 0, 9),
-    "zstd": (3, 1, 22),
-    "lz4": (1, 1, 9),
-    "gzip": (1, 0, 9),
-    "none": (0, 0, 0),
-}
-
 
 class ViewInput(Model):
     """A file and where its pixels are."""
 
-    path: Text = Field(description="TIFF, OME-TIFF or OME-Zarr")
+    model_config = ConfigDict(json_schema_extra=needs_path)
+
+    path: Text = Field(default="", description="TIFF, OME-TIFF or OME-Zarr")
+    array: Array = Field(default=None, description="from Python: instead of path, an array [z, y, x] or [y, x]")
     affine: Annotated[tuple[Number, ...], Field(min_length=12, max_length=12)] | None = Field(
         default=None, description="3x4 matrix, row-major, x, y, z: pixel index to world pixels; default: identity"
     )
@@ -79,7 +61,11 @@ class ViewInput(Model):
     )
 
     def contradictions(self) -> Iterator[tuple[str, str]]:
-        """Refuse two placements."""
+        """Refuse two placements, and anything but one source."""
+        if self.array is None and not self.path:
+            yield "path", "is missing, but needed here"
+        if self.array is not None and self.path:
+            yield "array", "the view has a path already; use one of both"
         if self.affine is not None and self.translation is not None:
             yield "translation", "the view has an affine already; use one of both"
 
@@ -241,132 +227,6 @@ class Fusion(Model):
         for key in ("content_based", "weights"):
             if self.plain_method != "average" and getattr(self, key) is not None:
                 yield key, f"only for method average or one of your own, the method is {self.method}; remove it"
-
-
-class Compression(Model):
-    """How chunks are compressed."""
-
-    codec: CodecName = Field(default="blosc", description="blosc is zstd with bit shuffle")
-    level: Whole = Field(
-        default_factory=lambda data: _CODEC_LEVELS[data["codec"]][0],
-        description="effort: blosc and gzip 0..9, lz4 1..9, zstd 1..22; default: 3 for zstd, 1 for the others",
-    )
-
-    def contradictions(self) -> Iterator[tuple[str, str]]:
-        """Refuse levels that the codec does not have."""
-        _, least, most = _CODEC_LEVELS[self.codec]
-        if not least <= self.level <= most:
-            allowed = f"{least} to {most}" if most else "nothing, it has no levels"
-            yield "level", f"{self.level} is not allowed for codec {self.codec}; use {allowed}"
-
-
-class Partitions(Model):
-    """How many timepoints and setups one file of an HDF5 output holds; 0 stands for all."""
-
-    timepoints: Id = Field(default=0, description="timepoints in one file, or 0")
-    setups: Id = Field(default=0, description="setups in one file, or 0")
-
-
-class Output(Model):
-    """What is written."""
-
-    path: Text = Field(description="local path or URL")
-    format: Format = Field(
-        default=cast("Format", None), validate_default=True, description="default: guessed from the suffix of path"
-    )
-    project: Text | None = Field(default=None, description="also write (or extend) this BigDataViewer project")
-    append: Switch = Field(default=False, description="add the fused images to the input project")
-    ome_zarr_version: Annotated[
-        Literal["0.5", "0.4"], BeforeValidator(lambda v: str(v) if isinstance(v, float) else v)
-    ] = Field(default="0.5", description="version of the OME-Zarr specification")
-    chunks: CountPerAxis = Field(
-        default_factory=lambda data: _default_chunks(data["format"]),
-        description="smallest compressed unit; default: x 128, y 128, z 64; bdv-hdf5: x 64, y 64, z 32",
-    )
-    partitions: Partitions | None = Field(default=None, description="bdv-hdf5: split the file; default: one file")
-    shards: Literal["auto", "none"] | CountPerAxis = Field(
-        default="auto", description="smallest unit that is written (Zarr 0.5): auto, none, or multiples of chunks"
-    )
-    compression: Compression = Field(
-        default_factory=lambda data: _default_compression(data["format"]),
-        description="default: blosc, level 1; bdv-hdf5: gzip, level 1",
-    )
-    pyramid: Literal["auto", "none"] | Annotated[tuple[CountPerAxis, ...], Field(min_length=1)] = Field(
-        default="auto", description="resolution levels: auto, none, or a list of factors that begins with 1"
-    )
-    overwrite: Switch = Field(default=False, description="replace an output that was made with other settings")
-
-    @field_validator("format", mode="before")
-    @classmethod
-    def _guess(cls, value: Any, info: ValidationInfo) -> Any:
-        path = info.data.get("path")
-        if value is not None or path is None:
-            return value
-        guess = _format_of(path)
-        if guess is None:
-            text = f"cannot be guessed from '{path}'; set it to ome-zarr, bdv-hdf5, bdv-n5, tiff, bdv-tiff or dzi"
-            raise PydanticCustomError("unguessable", "{text}", {"text": text})
-        return guess
-
-    @property
-    def resolved_chunks(self) -> CountPerAxis:
-        """Chunks that are written; equal to `chunks`, whose default depends on the format."""
-        return self.chunks
-
-    @property
-    def resolved_codec(self) -> Compression:
-        """Codec and level that are used; equal to `compression`, whose default depends on the format."""
-        return self.compression
-
-    def contradictions(self) -> Iterator[tuple[str, str]]:
-        """Refuse what the format cannot do."""
-        guess = _format_of(self.path)
-        if guess is not None and guess != self.format and self.format != "bdv-tiff":
-            yield "format", f"{self.format} does not fit the suffix of '{self.path}', which means {guess}; change one"
-        if self.format == "bdv-hdf5" and self.compression.codec not in ("gzip", "none"):
-            yield "compression.codec", f"'{self.compression.codec}' is not allowed in bdv-hdf5; use gzip or none"
-        if self.format != "bdv-hdf5" and self.partitions is not None:
-            yield "partitions", f"only for bdv-hdf5, the format is {self.format}; remove it"
-        yield from self._shards_contradictions()
-        yield from self._pyramid_contradictions()
-
-    def _shards_contradictions(self) -> Iterator[tuple[str, str]]:
-        if isinstance(self.shards, str):
-            return
-        if self.format != "ome-zarr":
-            yield "shards", f"{self.format} has no shards; remove it"
-        elif self.ome_zarr_version == "0.4":
-            yield "shards", 'OME-Zarr 0.4 has no shards; remove it, or use ome_zarr_version "0.5"'
-        if not _is_multiple(self.shards, self.chunks):
-            yield "shards", f"{self.shards} is not a multiple of the chunks, {self.chunks}; use multiples on every axis"
-
-    def _pyramid_contradictions(self) -> Iterator[tuple[str, str]]:
-        if isinstance(self.pyramid, str):
-            return
-        if self.pyramid[0].xyz != (1, 1, 1):
-            yield "pyramid.0", "the first level must be {x: 1, y: 1, z: 1}"
-        for number, (before, level) in enumerate(itertools.pairwise(self.pyramid), 1):
-            if not _is_multiple(level, before):
-                yield f"pyramid.{number}", f"{level} is not a multiple of {before}, the level before, on every axis"
-            if level == before:
-                yield f"pyramid.{number}", "is the same as the level before; remove it"
-
-
-def _format_of(path: str) -> Format | None:
-    name = path.lower().rstrip("/")
-    return next((kind for suffix, kind in _SUFFIXES.items() if name.endswith(suffix)), None)
-
-
-def _is_multiple(larger: CountPerAxis, smaller: CountPerAxis) -> bool:
-    return all(a % b == 0 for a, b in zip(larger.xyz, smaller.xyz, strict=True))
-
-
-def _default_chunks(kind: Format) -> CountPerAxis:
-    return CountPerAxis(x=64, y=64, z=32) if kind == "bdv-hdf5" else CountPerAxis(x=128, y=128, z=64)
-
-
-def _default_compression(kind: Format) -> Compression:
-    return Compression(codec="gzip") if kind == "bdv-hdf5" else unsaid(Compression)
 
 
 class Config(Model):

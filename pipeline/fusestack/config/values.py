@@ -10,7 +10,17 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, Self, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler, Strict, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    PlainSerializer,
+    Strict,
+    model_validator,
+)
+from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 if TYPE_CHECKING:
@@ -30,6 +40,38 @@ SMALLEST_MEMORY = 2**20
 _UNITS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 _SIZE = re.compile(r"\s*(\d{1,18}(?:\.\d{1,9})?)\s*([kmgt]?)(i?)b\s*", re.ASCII | re.IGNORECASE)
 _NUMBERS = "all, a list of numbers, or a pattern such as 0-3,5 or 0-6:3"
+
+
+def is_array(value: Any) -> bool:
+    """Whether it is an array (of NumPy, dask, Zarr, xarray ...), which only Python can give."""
+    return not isinstance(value, type) and all(hasattr(value, name) for name in ("shape", "dtype", "ndim"))
+
+
+def _array(value: Any) -> Any:
+    if value is not None and not is_array(value):
+        raise not_allowed("an array (NumPy, dask, Zarr, xarray), which only Python can give; in a file: path")
+    return value
+
+
+def _said_array(value: Any) -> str | None:
+    """For records: ``array uint16 [64, 100, 100] (name)``."""
+    if value is None:
+        return None
+    name = getattr(getattr(value, "data", value), "name", None) or type(value).__name__
+    return f"array {value.dtype} {[int(n) for n in value.shape]} ({name})"
+
+
+Array = SkipJsonSchema[
+    Annotated[Any, BeforeValidator(_array), PlainSerializer(_said_array, return_type=str | None, when_used="json")]
+]
+"""An array in memory, or a lazy one; no part of files."""
+
+
+def needs_path(schema: dict[str, Any]) -> None:
+    """Say in a JSON schema that a path is needed: what may be given instead is no part of files."""
+    del schema["properties"]["path"]["default"]
+    schema["required"] = ["path"]
+
 
 T = TypeVar("T")
 M = TypeVar("M", bound=BaseModel)

@@ -20,7 +20,7 @@ from fusestack.operators.commands import function_sources
 from fusestack.planning import pyramid
 from fusestack.planning.layout import cut_levels
 from fusestack.planning.levels import cut_facts, int3, layout_facts, with_pyramid
-from fusestack.planning.plan import PlannedImage
+from fusestack.planning.plan import PlannedImage, replace_with
 from fusestack.planning.stages import make_stage
 from fusestack.writers import WRITERS
 
@@ -114,6 +114,7 @@ class FocusFiles:
             fingerprint=digest([stage.fingerprint for stage in stages]),
             overwrite=self.focus.output.overwrite,
             notes=notes,
+            way_out=replace_with("focus.output"),
         )
 
     def _check(self, kind: str, path: str, suffix: str, dtype: str, spread: int, pages: int) -> None:

@@ -30,6 +30,7 @@ from fusestack.fusion.placement import Edges, OpenedView, PlacedView, ViewTable
 from fusestack.model.errors import ConfigError, InputError
 from fusestack.model.geometry import Box
 from fusestack.model.image import Channel
+from fusestack.model.units import UDUNITS
 from fusestack.sources.base import open_source
 
 if TYPE_CHECKING:
@@ -38,18 +39,6 @@ if TYPE_CHECKING:
     from fusestack.config.models import Fusion
     from fusestack.model.geometry import Affine, Float3, Int3
     from fusestack.model.view import View, ViewId
-
-_UNITS = {
-    "nanometer": ("nm", "nanometer", "nanometre", "nanometers"),
-    "micrometer": ("um", "µm", "μm", "micron", "microns", "micrometer", "micrometre", "micrometers"),
-    "millimeter": ("mm", "millimeter", "millimetre", "millimeters"),
-    "centimeter": ("cm", "centimeter", "centimetre"),
-    "meter": ("m", "meter", "metre"),
-    "angstrom": ("å", "angstrom"),
-    "inch": ("inch", "inches"),
-}
-UDUNITS = {written: unit for unit, spellings in _UNITS.items() for written in spellings}
-"""UDUNITS names by their spellings, in small letters."""
 
 _COLORS = ("00FF00", "FF00FF", "00FFFF", "FFFF00", "FF0000", "0000FF")
 _PROBLEMS_SHOWN = 20
@@ -260,11 +249,16 @@ def _float3(values: Iterable[float]) -> Float3:
     return (z, y, x)
 
 
+def channel_color(number: int) -> str:
+    """Colour ``RRGGBB`` of one of several channels."""
+    return _COLORS[number % len(_COLORS)]
+
+
 def _channels(views: Sequence[View]) -> tuple[Channel, ...]:
     names = {view.channel: view.channel_name or f"channel {view.channel}" for view in views}
     if len(names) == 1:
         return tuple(Channel(i, name) for i, name in names.items())
-    return tuple(Channel(i, names[i], _COLORS[n % len(_COLORS)]) for n, i in enumerate(sorted(names)))
+    return tuple(Channel(i, names[i], channel_color(n)) for n, i in enumerate(sorted(names)))
 
 
 def _registrations(views: Sequence[View], *, flat: bool, warnings: list[str]) -> dict[ViewId, Affine]:

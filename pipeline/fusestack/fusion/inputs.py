@@ -46,7 +46,7 @@ def read_inputs(loaded: LoadedConfig) -> Inputs:
 
         project = read_project(loaded.resolve_path(source.project))
     elif source.views is not None:
-        project = project_of_files([_placed_file(loaded, view) for view in source.views], loaded.folder)
+        project = project_of_files([_placed_file(loaded, *one) for one in enumerate(source.views)], loaded.folder)
     else:
         raise ConfigError("input: there are no views; give input.project or input.views")
     return Inputs(project, select_views(project, selection_of(source.select)))
@@ -64,16 +64,23 @@ def _set(ids: Sequence[int] | None) -> frozenset[int] | None:
     return None if ids is None else frozenset(ids)
 
 
-def _placed_file(loaded: LoadedConfig, view: ViewInput) -> PlacedFile:
+def _placed_file(loaded: LoadedConfig, number: int, view: ViewInput) -> PlacedFile:
     if view.affine is not None:
         pixel_to_world = Affine.from_xyz(view.affine)
     elif view.translation is not None:
         pixel_to_world = Affine.translation(view.translation.zyx)
     else:
         pixel_to_world = Affine.identity()
+    path, held = loaded.resolve_path(view.path), None
+    if view.array is not None:
+        from fusestack.fusion.array_inputs import array_source
+
+        path = f"array of input.views.{number}"
+        held = array_source(f"input.views.{number}.array", view.array)
     return PlacedFile(
-        path=loaded.resolve_path(view.path),
+        path=path,
         pixel_to_world=pixel_to_world,
+        source=held,
         voxel_size=None if view.voxel_size is None else view.voxel_size.zyx,
         unit=view.unit,
         timepoint=view.timepoint,

@@ -130,9 +130,9 @@ class LevelPixels:
     factors : (float, float, float)
         Pixels of the source at full resolution in one pixel of the level, z, y, x.
     chunk_bytes : int
-        One chunk of the level, which is decoded whole.
+        One chunk of the level, which is decoded whole; 0 of arrays of a dask graph.
     identities : tuple of str
-        Size and time of change of the files, where they were asked for.
+        Size and time of change of the files, where they were asked for; names of arrays.
     """
 
     source: SourceRef
@@ -204,7 +204,10 @@ class PlacedView:
         level, source = opened.levels[number], opened.view.source
         known = [*source.paths, *([adjustment.container] if isinstance(adjustment, CoefficientMap) else [])]
         found = tuple(identities[path] for path in known if path in identities)
-        chunk = math.prod(level.chunks) * opened.dtype.itemsize
+        array = graph_array(source, number)
+        if array is not None:
+            found = (array.name,)
+        chunk = 0 if array is not None else math.prod(level.chunks) * opened.dtype.itemsize
         pixels = LevelPixels(source, number, level.shape, level.factors, chunk, found)
         return cls(pixels, opened.shape, registration, adjustment)
 

@@ -12,24 +12,24 @@ from fusestack.fusion.design import Design, DesignedImage, design_images
 from fusestack.fusion.inputs import read_inputs
 from fusestack.model.errors import ConfigError
 from fusestack.model.fingerprint import digest, identities
-from fusestack.model.image import Codec, ImageSpec
+from fusestack.model.grid import Grid
 from fusestack.model.stage import Target
-from fusestack.planning import pyramid
-from fusestack.planning.layout import cut_levels
-from fusestack.planning.levels import cut_facts, int3, layout_facts, with_pyramid
+from fusestack.planning.image_spec import image_spec
+from fusestack.planning.levels import cut_facts, layout_facts, with_pyramid
 from fusestack.planning.plan import PlannedFusion, PlannedImage, refuse_inputs_as_outputs
 from fusestack.planning.resources import WORKER_BYTES
-from fusestack.planning.stages import make_stage
+from fusestack.planning.stages import make_stage, rechunk
+from fusestack.sources.graph import graph_array, label_of
 from fusestack.writers import WRITERS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from fusestack.config.load import LoadedConfig
-    from fusestack.config.models import Fusion, Output
+    from fusestack.config.models import Fusion
+    from fusestack.config.output import Output
     from fusestack.fusion.blocks import FuseBlocks
     from fusestack.fusion.inputs import Inputs
-    from fusestack.model.geometry import Int3
     from fusestack.model.stage import Stage
     from fusestack.planning.resources import Resources
 
@@ -112,6 +112,13 @@ def paths_read(loaded: LoadedConfig, inputs: Inputs) -> list[str]:
     return sorted(paths | ({container} if (container := _container(loaded)) else set()))
 
 
+def _arrays_read(compute: FuseBlocks) -> dict[str, str]:
+    """Names of the arrays that views are, by what these are called."""
+    views = [view.pixels for table in compute.tables.values() for view in table.placed]
+    found = [(view.source, graph_array(view.source, 0)) for view in views]
+    return {label_of(source): array.name for source, array in found if array is not None}
+
+
 def _container(loaded: LoadedConfig) -> str | None:
     """Where the coefficients of the intensity adjustment are, absolute."""
     adjustment = loaded.config.fusion.intensity_adjustment
@@ -141,17 +148,16 @@ def _plan_image(
     cache: str,
 ) -> PlannedImage:
     single = len(design.images) == 1
-    spec = _image_spec(fused, output, path if single else _titled(path, fused.title), design.anisotropy)
+    place = path if single else _titled(path, fused.title)
+    spec = image_spec(fused, output, place, design.anisotropy, fused.compute.rule.fill)
     target = Target(WRITERS[output.format], spec, 0, f"{path}.fusestack")
     compute, preparation = _prepared(fused.compute, cache, resources)
-    first = make_stage(
-        "fuse", _fitted(compute, target, resources), target, resources, layout_facts(spec, output.format)
-    )
+    first = make_stage("fuse", fitted(compute, target, resources), target, resources, layout_facts(spec, output.format))
     layout = layout_facts(spec, output.format)
     components = {
         "fusion": options,
         "grid": _grid_facts(fused, design.input_dtype),
-        "inputs": read,
+        "inputs": {**read, **_arrays_read(compute)},
         "views": digest([view.place_facts() for table in compute.tables.values() for view in table.placed]),
         "output": layout,
     }
@@ -164,70 +170,25 @@ def _plan_image(
         components={**components, "output": {**layout, **cut_facts(spec)}},
         fingerprint=digest([stage.fingerprint for stage in stages]),
         fusion=PlannedFusion(fused, compute.statistics(spec.levels[0].block)),
-        project=_project_path(output, spec.path, single=single),
+        project=project_path(output, spec.path, single=single),
         overwrite=output.overwrite,
         notes={"setup_names": [channel.name for channel in spec.channels]},
     )
 
 
-def _image_spec(fused: DesignedImage, output: Output, path: str, anisotropy: float) -> ImageSpec:
-    shape = int3(fused.shape[2:])
-    factors = pyramid_factors(output, shape, anisotropy)
-    sharded = output.format == "ome-zarr" and output.ome_zarr_version == "0.5" and output.shards != "none"
-    shards = None if isinstance(output.shards, str) else int3(int(v) for v in output.shards.zyx)
-    if shards and not sharded:
-        raise ConfigError(
-            f"output.shards: {output.format} {output.ome_zarr_version} has no shards; "
-            "use ome_zarr_version '0.5', or shards: auto"
-        )
-    hdf5 = output.format == "bdv-hdf5"
-    levels = cut_levels(
-        fused.shape,
-        factors,
-        int3(int(v) for v in output.resolved_chunks.zyx),
-        shards,
-        sharded=sharded,
-        chunks_per_block=4 if hdf5 else None,
-    )
-    codec = output.resolved_codec
-    return ImageSpec(
-        path=path,
-        name=fused.title,
-        dtype=fused.dtype,
-        levels=levels,
-        codec=Codec(codec.codec, codec.level),
-        pixel_size=fused.pixel_size,
-        origin=fused.origin,
-        unit=fused.unit,
-        timepoints=fused.timepoints,
-        channels=fused.channels,
-        fill=fused.compute.rule.fill,
-        ome_zarr_version=output.ome_zarr_version,
-    )
-
-
-def pyramid_factors(output: Output, shape: Int3, anisotropy: float) -> tuple[Int3, ...]:
-    """Factors of the levels (z, y, x) that the configuration asks for; an axis of one pixel is never divided."""
-    if output.pyramid == "auto":
-        return pyramid.propose_factors(shape, anisotropy)
-    if output.pyramid == "none":
-        return ((1, 1, 1),)
-    wanted = [int3(int(v) for v in level.zyx) for level in output.pyramid]
-    return tuple(int3(1 if n == 1 else f for n, f in zip(shape, level, strict=True)) for level in wanted)
-
-
-def _fitted(compute: FuseBlocks, target: Target, resources: Resources) -> FuseBlocks:
+def fitted(compute: FuseBlocks, target: Target, resources: Resources) -> FuseBlocks:
     """Give the input of a block the memory that the output leaves, and refuse what cannot fit."""
-    block = target.image.levels[0].block
-    fitted = compute.fitted(block, resources.block_bytes)
-    if fitted is None:
-        need, have = compute.least_bytes(block) + WORKER_BYTES, resources.memory
+    level = target.image.levels[0]
+    held = compute.held_bytes(Grid(level.shape, level.block))
+    found = compute.fitted(level.block, resources.block_bytes - held)
+    if found is None:
+        need, have = compute.least_bytes(level.block) + held + WORKER_BYTES, resources.memory
         raise ConfigError(
             f"a block needs {need / 2**20:,.0f} MiB, a worker has {have / 2**20:,.0f} MiB "
             f"({WORKER_BYTES / 2**20:,.0f} MiB of it for the program): "
-            "lower output.shards or output.chunks, or raise execution.memory"
+            f"lower output.shards or output.chunks, {rechunk(held)}or raise execution.memory"
         )
-    return fitted
+    return found
 
 
 def _titled(path: str, title: str) -> str:
@@ -240,7 +201,8 @@ def _titled(path: str, title: str) -> str:
     return str(plain.with_name(f"{plain.stem}_{title}{plain.suffix}"))
 
 
-def _project_path(output: Output, path: str, *, single: bool) -> str | None:
+def project_path(output: Output, path: str, *, single: bool) -> str | None:
+    """Where the project of an image goes, if its format has one."""
     if output.format != "bdv-hdf5":
         return None
     if output.project and single:

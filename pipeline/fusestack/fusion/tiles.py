@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fusestack.fusion.design import UDUNITS
 from fusestack.fusion.held import Tile, lazy_array, sources_of, spatial_shape
 from fusestack.fusion.labelled import labelled_tile, tree_tile
 from fusestack.fusion.layers import is_layer, layer_tile
@@ -19,6 +18,7 @@ from fusestack.fusion.tile_arguments import collected, with_affines, with_positi
 from fusestack.fusion.tile_world import project_in_world
 from fusestack.model.errors import ConfigError, InputError
 from fusestack.model.geometry import Affine
+from fusestack.model.units import UDUNITS
 from fusestack.model.view import View
 from fusestack.project.model import check_registration
 

@@ -135,8 +135,13 @@ def _contents(path: Path) -> str:
 
 
 def source_facts(source: SourceRef) -> list[Any]:
-    """Name and options of a source and of those it wraps, without the folder: it may be moved."""
-    options = [[key, source_facts(v) if isinstance(v, SourceRef) else v] for key, v in source.options]
+    """Name and options of a source and of those it wraps, without the folder: it may be moved.
+
+    What arrays of a dask graph hold is no more said than what files hold; see `identities` and `GraphArray.name`.
+    """
+    options = [
+        [key, source_facts(v) if isinstance(v, SourceRef) else v] for key, v in source.options if key != "arrays"
+    ]
     return [Path(source.path).name, options]
 
 

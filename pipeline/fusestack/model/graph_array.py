@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from fusestack.model.errors import InputError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
@@ -19,7 +21,26 @@ if TYPE_CHECKING:
 
     from fusestack.model.geometry import Box
 
-Held: TypeAlias = "tuple[tuple[int, ...], NDArray[Any]]"
+
+@dataclass(frozen=True)
+class LostChunk:
+    """A chunk that could not be made: a value, so that the blocks that read it fail, and no others.
+
+    Parameters
+    ----------
+    error : str
+        What went wrong.
+    details : str
+        Traceback.
+    shape : tuple of int
+    """
+
+    error: str
+    details: str = field(default="", repr=False)
+    shape: tuple[int, ...] = ()
+
+
+Held: TypeAlias = "tuple[tuple[int, ...], NDArray[Any] | LostChunk]"
 """A part of an array: where it begins, and its pixels."""
 
 _task = threading.local()
@@ -92,11 +113,23 @@ class GraphArray:
             for index in itertools.product(*ranges)
         ]
 
+    def held_bytes(self, box: Box) -> int:
+        """Memory of the chunks that a box is made of."""
+        if box.is_empty:
+            return 0
+        sides = []
+        for starts, low, high in zip(self._starts, box.start, box.stop, strict=True):
+            first, last = np.searchsorted(starts, low, side="right") - 1, np.searchsorted(starts, high, side="left")
+            sides.append(int(starts[last] - starts[first]))
+        return math.prod(sides) * np.dtype(self.dtype).itemsize
+
     def read(self, box: Box) -> NDArray[Any]:
         """Pixels of a box, of what the task holds; outside of tasks they are computed.
 
         Raises
         ------
+        InputError
+            If a chunk that it reads could not be made.
         RuntimeError
             If the task was not given what it reads: a mistake of whoever made the graph.
         """
@@ -118,6 +151,10 @@ def _joined(array: GraphArray, parts: Sequence[Held], box: Box) -> NDArray[Any]:
         high = [min(b, s + n) for b, s, n in zip(box.stop, start, pixels.shape, strict=True)]
         if any(a >= b for a, b in zip(low, high, strict=True)):
             continue
+        if isinstance(pixels, LostChunk):
+            error = InputError(f"{array.name}: its chunk at {start} could not be made: {pixels.error}")
+            error.add_note(pixels.details)
+            raise error
         found = pixels[tuple(slice(a - s, b - s) for a, b, s in zip(low, high, start, strict=True))]
         if found.shape == box.shape:
             return found

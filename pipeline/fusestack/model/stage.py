@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias
 
 from fusestack.model.amounts import counted, size, span_xyz
+from fusestack.model.geometry import Box
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
-    from fusestack.model.geometry import Box
     from fusestack.model.graph_array import GraphArray
     from fusestack.model.grid import Grid
     from fusestack.model.image import ImageSpec
@@ -37,7 +37,7 @@ class Compute:
         raise NotImplementedError
 
     def peak_bytes(self, block: tuple[int, ...]) -> int:
-        """Memory that a block of this shape needs at most: inputs, work, output and encoded output."""
+        """Memory that a block of this shape needs at most, beside what is held for it: inputs, work, encoded output."""
         raise NotImplementedError
 
     def reaches(self) -> Mapping[StoredArray, Reach]:
@@ -47,6 +47,13 @@ class Compute:
     def inputs(self, box: Box) -> Mapping[GraphArray, Box]:
         """What a box reads of arrays that tasks of a dask graph make (tiles that are dask arrays, for example)."""
         return {}
+
+    def held_bytes(self, grid: Grid) -> int:
+        """Memory of the chunks of `inputs` that are held for a block of a grid, at most."""
+        if not self.inputs(Box.of_shape(grid.shape)):
+            return 0
+        blocks = (self.inputs(grid.box(number)) for number in range(grid.count))
+        return max(sum(array.held_bytes(box) for array, box in read.items()) for read in blocks)
 
     def warm_up(self) -> None:
         """Compile what the calls need, before the clock runs."""
@@ -219,9 +226,11 @@ class Stage:
     fingerprint : str
         Hash of options, algorithm version, inputs and the stages before it.
     peak_bytes : int
-        Memory that one block needs at most: inputs, work, output and encoded output.
+        Memory that one block needs at most: inputs, also those that are held for it, work, output and encoded output.
     needs : tuple of str
         Keys of the stages whose targets it reads.
+    held_bytes : int
+        How much of `peak_bytes` are chunks of arrays of a dask graph; 0 where none is read.
     """
 
     name: str
@@ -231,6 +240,7 @@ class Stage:
     fingerprint: str
     peak_bytes: int
     needs: tuple[str, ...] = ()
+    held_bytes: int = 0
 
     def __repr__(self) -> str:
         blocks, what = counted(self.grid.count, "block"), f"{self.target.image.dtype} {self.grid.shape}"

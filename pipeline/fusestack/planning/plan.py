@@ -54,6 +54,11 @@ class Product:
     components: Mapping[str, Any]
 
 
+def replace_with(section: str) -> str:
+    """What to do where something else is in the place of an image that a section of the configuration names."""
+    return f"choose another {section}.path, or replace it with {section}.overwrite: true (or --force)"
+
+
 @dataclass(frozen=True, repr=False)
 class PlannedImage(Shown):
     """One image of a plan.
@@ -78,6 +83,8 @@ class PlannedImage(Shown):
         Whether it may replace one that was made with other settings.
     notes : mapping
         What its writer is told when the pixels are there.
+    way_out : str
+        What to do where something else is in its place.
     """
 
     title: str
@@ -90,6 +97,7 @@ class PlannedImage(Shown):
     project: str | None = None
     overwrite: bool = False
     notes: Mapping[str, Any] = field(default_factory=dict)
+    way_out: str = replace_with("output")
 
     def __repr__(self) -> str:
         spec = self.target.image

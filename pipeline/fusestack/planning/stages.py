@@ -80,11 +80,18 @@ def _fingerprint(name: str, compute: Compute, level: Level, layout: Any) -> str:
 
 def _stage(name: str, compute: Compute, target: Target, fingerprint: str, resources: Resources, lower: str) -> Stage:
     level = target.image.levels[target.level]
-    peak = compute.peak_bytes(level.block)
+    grid = Grid(level.shape, level.block)
+    held = compute.held_bytes(grid)
+    peak = compute.peak_bytes(level.block) + held
     if peak > resources.block_bytes:
         raise ConfigError(
             f"a block of stage {name} needs {peak / 2**20:,.0f} MiB, a worker has "
-            f"{resources.block_bytes / 2**20:,.0f} MiB: lower {lower}, or raise execution.memory"
+            f"{resources.block_bytes / 2**20:,.0f} MiB: lower {lower}, {rechunk(held)}or raise execution.memory"
         )
     needs = tuple(array.key for array in arrays_of(compute))
-    return Stage(name, Grid(level.shape, level.block), compute, target, fingerprint, peak, needs)
+    return Stage(name, grid, compute, target, fingerprint, peak, needs, held)
+
+
+def rechunk(held: int) -> str:
+    """What can be done about the memory of arrays of a dask graph, where there are any."""
+    return f"rechunk the array (a block reads chunks of {held / 2**20:,.0f} MiB), " if held else ""

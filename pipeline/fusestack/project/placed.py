@@ -34,6 +34,8 @@ class PlacedFile:
     unit : str or None
     timepoint, channel, illumination, angle, tile : int
         `timepoint` and `channel` are also the indices in files that hold several.
+    source : SourceRef or None
+        Who reads pixels that are in no file; `path` is what they are called.
     """
 
     path: str
@@ -45,6 +47,7 @@ class PlacedFile:
     illumination: int = 0
     angle: int = 0
     tile: int = 0
+    source: SourceRef | None = None
 
 
 def project_of_files(entries: Sequence[PlacedFile], folder: str | Path) -> Project:
@@ -121,6 +124,8 @@ def _setup(entry: PlacedFile, number: int) -> Setup:
 
 
 def _source(entry: PlacedFile, folder: Path) -> SourceRef:
+    if entry.source is not None:
+        return entry.source
     path = entry.path if is_address(entry.path) else str(folder / entry.path)
     reader = reader_of(path)
     if not is_address(path) and not Path(path).exists():

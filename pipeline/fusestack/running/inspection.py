@@ -105,20 +105,13 @@ def check_outputs(plan: Plan, *, force: bool = False) -> None:
             continue
         record = read_record(image.target.work)
         path = image.target.image.path
-        key = "output" if image.fusion is not None else "focus.output"
         if not something_at(path) and not is_started(image.product, record):
             continue
         if path not in record:
-            problems.append(
-                f"{path}: exists, and this configuration did not make it; "
-                f"choose another {key}.path, or replace it with {key}.overwrite: true (or --force)"
-            )
+            problems.append(f"{path}: exists, and this configuration did not make it; {image.way_out}")
         elif record[path]["fingerprint"] != image.fingerprint:
             differences = differing(record[path]["components"], image.components) or "other versions of the algorithms"
-            problems.append(
-                f"{path}: exists, made with other settings ({differences}); "
-                f"choose another {key}.path, or replace it with {key}.overwrite: true (or --force)"
-            )
+            problems.append(f"{path}: exists, made with other settings ({differences}); {image.way_out}")
     if problems:
         raise OutputError(*problems)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from fusestack.running.inspection import check_outputs, inspect
 from fusestack.running.provenance import write_statistics
 from fusestack.running.units import units_of
+from fusestack.taskgraph.chunks import ChunkTasks
 from fusestack.taskgraph.collection import Job
 from fusestack.taskgraph.job import Todo, build_graph
 from fusestack.taskgraph.ledger import ledger_of
@@ -33,6 +34,8 @@ def job_of_plan(plan: Plan) -> Job:
         if key not in begun:  # what its ledger says is of an image that is gone
             blocks[:] = True
     resources = plan.resources
-    graph = build_graph(units, Todo(missing, missing), workers=resources.workers, memory=resources.block_bytes)
+    todo, memory = Todo(missing, missing), resources.block_bytes
+    chunks = ChunkTasks.of(stage for unit in units for stage in unit.stages)
+    graph = build_graph(units, todo, workers=resources.workers, memory=memory, chunks=chunks, guarded=False)
     close = None if plan.statistics is None else partial(write_statistics, plan.statistics)
     return Job.of_graph(graph, [image.target.image.path for image in plan.images], close)

@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from fusestack.model.errors import OutputError
+from fusestack.model.geometry import Affine
 from fusestack.storage import folder_of
 
 if TYPE_CHECKING:
@@ -63,18 +64,20 @@ def _version(name: str) -> str | None:
 
 
 def project_of(image: PlannedImage) -> list[FusedImage]:
-    """Setups of the project beside a fused image: one per channel, placed where the inputs were."""
+    """Setups of the project beside an image: one per channel, placed where the inputs were, or by its origin."""
     from fusestack.project.model import Setup
     from fusestack.project.write import FusedImage
 
     spec = image.target.image
-    if image.fusion is None:
-        raise ValueError(f"{spec.path}: is no fused image")
-    fused = image.fusion.image
     _, _, z, y, x = spec.shape
     present: dict[int, list[int]] = {}
-    for t, c in fused.compute.tables:
-        present.setdefault(c, []).append(spec.timepoints[t])
+    if image.fusion is None:
+        pixel_to_world = Affine.translation([o / s for o, s in zip(spec.origin, spec.pixel_size, strict=True)])
+        present = {c: list(spec.timepoints) for c in range(len(spec.channels))}
+    else:
+        pixel_to_world = image.fusion.image.frame.output_to_world
+        for t, c in image.fusion.image.compute.tables:
+            present.setdefault(c, []).append(spec.timepoints[t])
     return [
         FusedImage(
             setup=Setup(
@@ -87,7 +90,7 @@ def project_of(image: PlannedImage) -> list[FusedImage]:
                 channel_name=channel.name,
             ),
             timepoints=tuple(sorted(present[number])),
-            pixel_to_world=fused.frame.output_to_world,
+            pixel_to_world=pixel_to_world,
         )
         for number, channel in enumerate(spec.channels)
     ]

@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from fusestack.model.errors import OutputError
+from fusestack.model.errors import ConfigError, OutputError
 from fusestack.running.inspection import check_outputs, inspect, write_json
 from fusestack.running.lock import output_lock
 from fusestack.running.provenance import run_record, write_statistics
@@ -15,6 +15,7 @@ from fusestack.running.report import RunReport, StageReport
 from fusestack.running.stage_cache import cache_entry, cache_in_use, trim_cache
 from fusestack.running.status import StatusFile
 from fusestack.running.units import BeginImage, units_of
+from fusestack.taskgraph.chunks import ChunkTasks
 from fusestack.taskgraph.clusters import Cluster, Threads, at_address, job_cluster, local_cluster
 from fusestack.taskgraph.events import RunEnded, RunStarted, StageStarted
 from fusestack.taskgraph.job import failed_blocks
@@ -63,7 +64,7 @@ def run_plan(plan: Plan, *, force: bool = False, listener: Listener | None = Non
     reading = cache_in_use(plan.cache) if cached else nullcontext()
     with backend as workers, _locked(plan), reading:
         check_outputs(plan, force=force)
-        run = _Run(plan, force, workers, listener)
+        run = _Run(plan, force, workers, listener, chunks_of(plan, workers))
         outcome, message = "failed", ""
         try:
             run.make()
@@ -84,8 +85,15 @@ def run_plan(plan: Plan, *, force: bool = False, listener: Listener | None = Non
 class _Run:
     """One run: its units, what became of them, and who is told."""
 
-    def __init__(self, plan: Plan, force: bool, backend: Backend | None, listener: Listener | None) -> None:
-        self._plan, self._force, self._backend = plan, force, backend
+    def __init__(
+        self,
+        plan: Plan,
+        force: bool,
+        backend: Backend | None,
+        listener: Listener | None,
+        chunks: ChunkTasks | None,
+    ) -> None:
+        self._plan, self._force, self._backend, self._chunks = plan, force, backend, chunks
         self._status = StatusFile(plan.work)
         self._listener = listener
         self._outcomes: dict[str, StageOutcome] = {}
@@ -159,6 +167,7 @@ class _Run:
                 listener=self._tell,
                 outcomes=self._outcomes,
                 ledgers=ledgers,
+                chunks=self._chunks,
             )
         except Refused as refused:
             raise OutputError(refused.failure.error) from refused
@@ -208,6 +217,23 @@ def _locked(plan: Plan) -> Iterator[None]:
         for work in _works(plan):
             locks.enter_context(output_lock(f"{work}/lock", work.removesuffix(".fusestack")))
         yield
+
+
+def chunks_of(plan: Plan, backend: Backend | None) -> ChunkTasks | None:
+    """Tasks of the arrays that stages read, where there is something to run.
+
+    Raises
+    ------
+    ConfigError
+        If what an array stands on is kept by another client's workers.
+    """
+    chunks = None if backend is None else ChunkTasks.of(plan.stages)
+    if chunks is not None and backend is not None and not backend.has(chunks.outside):
+        raise ConfigError(
+            "an array is persisted on the workers of a dask client, which is not the one that runs this: give client=, "
+            "and no execution.scheduler; or give the array as it was before persist()"
+        )
+    return chunks
 
 
 def _begun(**_: bool) -> None:

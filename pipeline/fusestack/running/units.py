@@ -62,7 +62,8 @@ def units_of(plan: Plan, states: Sequence[StageState], *, force: bool = False, p
         if force or left or pinned or not is_finished(image):
             project = None if image.project is None else (image.project, tuple(project_of(image)))
             ends = EndStages(ledgers_of(image.stages), ledgers_of(_read_by(image.stages, cached, known)))
-            image_begin = BeginImage(image.product, image.overwrite, _done(image.stages, known, pinned=pinned))
+            there = _done(image.stages, known, pinned=pinned)
+            image_begin = BeginImage(image.product, image.overwrite, there, image.way_out)
             end = EndImage(image.product, ends, image.notes, project)
             found[image.fingerprint] = Unit(image.stages, image_begin, end)
     return list(found.values())
@@ -168,11 +169,14 @@ class BeginImage:
         Whether an image that was made with other settings may be replaced.
     done : tuple of (str, int, int)
         Ledgers, their blocks, and how many of these have to be there.
+    way_out : str
+        What to do where something else is there.
     """
 
     product: Product
     overwrite: bool
     done: _Done = ()
+    way_out: str = ""
 
     def __call__(self, *, locked: bool = False, force: bool = False) -> None:
         """Make it; `locked` says that whoever runs the graph holds its lock, `force` that nothing is kept."""
@@ -186,10 +190,7 @@ class BeginImage:
         path = self.product.target.image.path
         mine = path in record and record[path]["fingerprint"] == self.product.fingerprint
         if not mine and (path in record or something_at(path)):
-            raise OutputError(
-                f"{path}: exists, and is not what this graph makes; "
-                "choose another output.path, or replace it with output.overwrite: true"
-            )
+            raise OutputError(f"{path}: exists, and is not what this graph makes; {self.way_out}")
 
     def _make(self, *, force: bool) -> None:
         product = self.product

@@ -92,6 +92,11 @@ def graph_array(source: SourceRef, level: int) -> GraphArray | None:
     return found
 
 
+def label_of(source: SourceRef) -> str:
+    """What a source of arrays is called."""
+    return str(dict(source.options)["label"])
+
+
 def _int3(values: Sequence[int]) -> Int3:
     z, y, x = values
     return (z, y, x)

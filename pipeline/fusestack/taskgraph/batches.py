@@ -202,13 +202,19 @@ def _goes_with(tower: Sequence[Stage], stage: Stage, workers: int, memory: int) 
 
 
 def tower_bytes(stages: Sequence[Stage]) -> int:
-    """Memory that a task needs at most: what a block of the lowest stage needs, and one block of each level above."""
+    """Memory that a task needs at most: what a block of the lowest stage needs, and one block of each level above.
+
+    Chunks of arrays of a dask graph are held for all blocks of the task from its beginning.
+    """
     held = [math.prod(stage.grid.block) * stage.target.image.itemsize for stage in stages[1:]]
-    return max(stages[0].peak_bytes, *(3 * size for size in held), 0) + sum(held)
+    chunks = 0
+    if stages[0].held_bytes:
+        chunks = (int(np.bincount(Tower(tuple(stages)).homes(0)).max()) - 1) * stages[0].held_bytes
+    return max(stages[0].peak_bytes, *(3 * size for size in held), 0) + sum(held) + chunks
 
 
 def cut(tower: Tower, missing: Sequence[_Bools], *, workers: int, failed: Collection[int] = ()) -> Layer:
-    """Cut what is missing of a tower into about equal tasks.
+    """Cut what is missing of a tower into about equal tasks; those that hold chunks of arrays make one top block.
 
     Parameters
     ----------
@@ -228,7 +234,7 @@ def cut(tower: Tower, missing: Sequence[_Bools], *, workers: int, failed: Collec
     most = max(MOST_BATCHES, BATCHES_A_WORKER * workers)
     pixels = math.prod(tower.stages[0].grid.block) * tower.stages[0].grid.count // tower.top.grid.count
     enough = max(BATCHES_A_WORKER * workers, numbers.size * pixels // _BATCH_PIXELS)
-    size = max(1, -(-numbers.size // min(most, enough)))
+    size = 1 if tower.stages[0].held_bytes else max(1, -(-numbers.size // min(most, enough)))
     batches = [_compact(numbers[i : i + size]) for i in range(0, numbers.size, size)]
     return Layer(tower, (*((block,) for block in alone), *batches), tuple(missing))
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 from fusestack.model.errors import BlockError, ConfigError, FusestackError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from fusestack.taskgraph.job import Key, TaskGraph
 
@@ -68,6 +68,10 @@ class Backend(Protocol):
         """Run all tasks; `take` gets each result as it comes, `lose` each task whose worker died."""
         ...
 
+    def has(self, keys: Iterable[Any]) -> bool:
+        """Whether results that are kept somewhere, persisted ones, are kept here."""
+        ...
+
     def drain(self) -> None:
         """Wait until nothing of the last graph runs any more, or see to it that nobody waits for it."""
         ...
@@ -100,6 +104,10 @@ class Threads:
         # dask's own argument: callbacks that are registered by `with` are seen by every thread of the process
         callbacks = [Callback(posttask=after)._callback, *Callback.active]
         get(graph.tasks, list(graph.ends), pool=self._pool, callbacks=callbacks)
+
+    def has(self, keys: Iterable[Any]) -> bool:
+        """See `Backend.has`: threads keep nothing."""
+        return not list(keys)
 
     def drain(self) -> None:
         """Wait for the blocks that are under way; the next graph gets new threads."""
@@ -166,25 +174,28 @@ class Cluster:
             while not finished.has_ready():
                 self._look_after_cluster()
                 time.sleep(_POLL_SECONDS)
-            results, failed, again = self._fetched(finished.next_batch(block=False))
+            results, failed, again = self._fetched(finished.next_batch(block=False), persisted=graph.persisted)
             finished.update(again)
             left -= len(results) + len(failed)
             for future, result in results:
                 take(names[future.key], result)
             for future, cause in failed:
-                culprit = getattr(cause, "task", names[future.key])
-                if culprit == names[future.key] or culprit not in names.values():
+                mine = names[future.key]
+                culprit = getattr(cause, "task", mine)
+                if culprit in graph.chunks or not _died(cause):  # what a block reads belongs to it
+                    culprit = mine if graph.holds(mine, culprit if _died(cause) else None) else None
+                if culprit is not None and (culprit == mine or culprit not in names.values()):
                     lose(culprit, cause)
 
     def _fetched(
-        self, futures: Sequence[Any]
+        self, futures: Sequence[Any], *, persisted: bool
     ) -> tuple[list[tuple[Any, Any]], list[tuple[Any, BaseException]], list[Any]]:
         """Results of futures all at once, those whose worker died, and those that are made again."""
         if any(future.status == "cancelled" for future in futures):  # every task is, where the scheduler is gone
             raise BlockError(_CANCELLED if self.client.status == "running" else _LOST)
         failed = [(future, future.exception()) for future in futures if future.status == "error"]
         for future, cause in failed:
-            if type(cause).__name__ != "KilledWorker":
+            if not _died(cause) and not persisted:
                 name = future.key[0]
                 raise cause if isinstance(cause, FusestackError) else BlockError(f"{name}: {cause!r}") from cause
         good = [future for future in futures if future.status == "finished"]
@@ -193,6 +204,10 @@ class Cluster:
             return list(zip(good, self.client.gather(good), strict=True)), failed, again
         except Exception:  # lost with their worker before they came: their next state says what became of them
             return [], failed, [*again, *good]
+
+    def has(self, keys: Iterable[Any]) -> bool:
+        """See `Backend.has`: what this client has futures of."""
+        return all(key in self.client.futures for key in keys)
 
     def drain(self) -> None:
         """Take back what has not begun, and wait for the blocks that are under way."""
@@ -234,6 +249,11 @@ class Cluster:
     def __exit__(self, *error: object) -> None:
         for thing in self._owned:
             thing.close()
+
+
+def _died(cause: BaseException) -> bool:
+    """Whether it is the death of a worker."""
+    return type(cause).__name__ == "KilledWorker"
 
 
 def _under_way(words: tuple[str, ...], dask_worker: Any = None) -> bool:

@@ -61,8 +61,9 @@ class Job(DaskMethodsMixin):  # type: ignore[misc]
             **graph.layers,
             name: {key: Task(key, close_job, tuple(paths), close, *map(TaskRef, graph.ends))},
         }
+        place = {key: layer for layer, tasks in layers.items() for key in tasks}
         before = {
-            layer: {dependency[0] for task in tasks.values() for dependency in task.dependencies} - {layer}
+            layer: {place[one] for task in tasks.values() for one in task.dependencies if one in place} - {layer}
             for layer, tasks in layers.items()
         }
         return cls(HighLevelGraph({n: MaterializedLayer(tasks) for n, tasks in layers.items()}, before), key)
@@ -96,8 +97,9 @@ class Job(DaskMethodsMixin):  # type: ignore[misc]
         found: dict[str, int] = {}
         for name, layer in self._graph.layers.items():
             stage = name.rpartition("-")[0]
-            found[stage] = found.get(stage, 0) + sum(key[1].isdecimal() for key in layer)
-        return {stage: count for stage, count in found.items() if stage not in ("begin", "end", "job")}
+            if stage not in ("begin", "end", "job", "chunks"):
+                found[stage] = found.get(stage, 0) + sum(key[1].isdecimal() for key in layer)
+        return found
 
     def summary(self) -> Summary:
         """Tasks of each stage."""

@@ -7,12 +7,14 @@ import time
 import uuid
 import zlib
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 
 from fusestack.model.errors import BlockError, OutputError
 from fusestack.taskgraph.batches import cut, towers
+from fusestack.taskgraph.chunks import ChunkLayer, parts_read, run_batch_holding
 from fusestack.taskgraph.edges import edges
 from fusestack.taskgraph.tasks import LEFT_OUT, run_batch
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
     from fusestack.model.stage import BlockFailure, Stage
     from fusestack.taskgraph.batches import Layer, Tower
+    from fusestack.taskgraph.chunks import ChunkTasks
 
     _Bools: TypeAlias = NDArray[np.bool_]
 
@@ -111,20 +114,46 @@ class TaskGraph:
         Of the units, in their order.
     run : str
         Name of the run; tasks that see it stopped end.
+    chunks : set of key
+        Of the tasks that make what batches read of other arrays.
+    persisted : bool
+        Whether some of these are not made here: they may have failed already.
     """
 
-    layers: Mapping[str, Mapping[Key, Any]]
+    layers: Mapping[str, Mapping[Any, Any]]
     batches: Mapping[Key, tuple[Tower, Sequence[int]]]
     ends: tuple[Key, ...]
     run: str
+    chunks: frozenset[Any] = frozenset()
+    persisted: bool = False
 
-    @property
-    def tasks(self) -> dict[Key, Any]:
+    def holds(self, key: Key, chunk: Any = None) -> bool:
+        """Whether a task is given chunks of arrays; or what is made of a certain one."""
+        if key not in self.batches or not self.batches[key][0].stages[0].held_bytes:
+            return False
+        tasks, seen = self.tasks, {key}
+        left = [] if chunk is None else [key]
+        while left:
+            new = {one for one in tasks[left.pop()].dependencies if one in self.chunks} - seen
+            left += new
+            seen |= new
+        return chunk is None or chunk in seen
+
+    @cached_property
+    def tasks(self) -> dict[Any, Any]:
         """All tasks."""
         return {key: task for layer in self.layers.values() for key, task in layer.items()}
 
 
-def build_graph(units: Sequence[Unit], todo: Todo, *, workers: int, memory: int) -> TaskGraph:
+def build_graph(
+    units: Sequence[Unit],
+    todo: Todo,
+    *,
+    workers: int,
+    memory: int,
+    chunks: ChunkTasks | None = None,
+    guarded: bool = True,
+) -> TaskGraph:
     """Make the graph of what is missing; reads and writes nothing.
 
     Parameters
@@ -136,14 +165,27 @@ def build_graph(units: Sequence[Unit], todo: Todo, *, workers: int, memory: int)
         Tasks that run at the same time.
     memory : int
         Bytes for each of them.
+    chunks : ChunkTasks or None
+        Of the arrays that the stages read.
+    guarded : bool
+        Whether chunks that cannot be made fail their blocks, as `run` needs it, and are made again in every graph;
+        otherwise their tasks are those of the arrays, as whoever composes graphs expects it.
     """
-    return _Builder(units, todo, workers, memory).graph()
+    return _Builder(units, todo, workers, memory, chunks, guarded).graph()
 
 
 class _Builder:
     """Puts the layers together, one unit after the other."""
 
-    def __init__(self, units: Sequence[Unit], todo: Todo, workers: int, memory: int) -> None:
+    def __init__(
+        self,
+        units: Sequence[Unit],
+        todo: Todo,
+        workers: int,
+        memory: int,
+        chunks: ChunkTasks | None,
+        guarded: bool,
+    ) -> None:
         self._units, self._todo = units, todo
         self._stages = {stage.key: stage for unit in units for stage in unit.stages}
         self._workers, self._memory = workers, memory
@@ -152,11 +194,19 @@ class _Builder:
         self._batches: dict[Key, tuple[Tower, Sequence[int]]] = {}
         self._made: dict[str, tuple[str, Layer, int]] = {}
         self._last: Key | None = None
+        self._chunks: ChunkLayer | None = None
+        if chunks is not None:
+            self._chunks = ChunkLayer(chunks, self._run, guarded=guarded, apart=todo.one_by_one)
 
     def graph(self) -> TaskGraph:
         made = [self._unit(unit) for unit in self._units]
         ends = tuple(self._end(unit, keys) for unit, keys in zip(self._units, made, strict=True))
-        return TaskGraph(self._layers, self._batches, ends, self._run)
+        found: frozenset[Any] = frozenset()
+        if self._chunks is not None:
+            self._layers |= self._chunks.layers([key for layer in self._layers.values() for key in layer])
+            found = frozenset(self._chunks.tasks)
+        persisted = self._chunks is not None and self._chunks.persisted
+        return TaskGraph(self._layers, self._batches, ends, self._run, found, persisted)
 
     def _name(self, word: str) -> str:
         # a word with a digit, which dask's dashboard leaves out of the name
@@ -206,14 +256,20 @@ class _Builder:
         payload = zlib.compress(pickle.dumps(tower), 1)
         tasks: dict[Key, Any] = {load: Task(load, load_tower, payload)}
         waits = self._waits(tower, layer)
+        reads = self._reads(layer)
         self._layers[name] = tasks
         for number, blocks in enumerate(layer.batches):
             key = _key(name, number, len(layer.batches))
             needs = [begin, *waits.get(number, ())]
             after = [self._last] if self._todo.one_by_one and self._last else []
             before = [LEFT_OUT if one is None else TaskRef(one) for one in (*needs, *after)]
-            arguments = (blocks, self._run, tick_name(self._run, key), len(needs))
-            tasks[key] = Task(key, run_batch, TaskRef(load), *arguments, *before)
+            arguments = (TaskRef(load), blocks, self._run, tick_name(self._run, key), len(needs))
+            if self._chunks is not None and number in reads:
+                parts = parts_read(tower.stages[0], reads[number])
+                held = [TaskRef(one) for one in self._chunks.keys(parts, *after)]
+                tasks[key] = Task(key, run_batch_holding, tuple(parts.values()), *arguments, *held, *before)
+            else:
+                tasks[key] = Task(key, run_batch, *arguments, *before)
             self._batches[key] = tower, blocks
             self._last = key
         for level, stage in enumerate(tower.stages):
@@ -249,6 +305,16 @@ class _Builder:
                 pairs = None if reach is None else edges(lowest.grid, batches, written, there, reach)
                 wait(None, every if pairs is None else {number for number, _ in pairs})
         return {number: sorted(keys, key=str) for number, keys in waits.items()}
+
+    def _reads(self, layer: Layer) -> dict[int, list[int]]:
+        """Blocks of each task that read chunks of arrays."""
+        found: dict[int, list[int]] = {}
+        if self._chunks is None or not layer.tower.stages[0].held_bytes:
+            return found
+        for block, number in enumerate(layer.batch_of(0).tolist()):
+            if number >= 0:
+                found.setdefault(number, []).append(block)
+        return found
 
     def _barrier(self, name: str) -> Key:
         """One task that waits for a whole stage."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fusestack.model.stage import Stage
+    from fusestack.taskgraph.chunks import ChunkTasks
     from fusestack.taskgraph.clusters import Backend
     from fusestack.taskgraph.events import Listener
     from fusestack.taskgraph.job import Key, TaskGraph, Unit
@@ -84,6 +85,7 @@ def run_units(
     listener: Listener,
     outcomes: dict[str, StageOutcome] | None = None,
     ledgers: dict[str, Ledger] | None = None,
+    chunks: ChunkTasks | None = None,
 ) -> tuple[list[Ended], dict[str, StageOutcome]]:
     """Make everything that is missing of some units.
 
@@ -102,6 +104,8 @@ def run_units(
         Is filled while the rounds go on, for whoever has to report although they end early.
     ledgers : dict of str to Ledger, optional
         Of all stages, by their keys, where they have been read already.
+    chunks : ChunkTasks, optional
+        Of the arrays of dask graphs that stages read.
 
     Returns
     -------
@@ -117,7 +121,7 @@ def run_units(
     BlockError
         If the cluster is lost.
     """
-    rounds = _Rounds(units, backend, memory, retries, listener, {} if outcomes is None else outcomes, ledgers)
+    rounds = _Rounds(units, backend, memory, retries, listener, {} if outcomes is None else outcomes, ledgers, chunks)
     return rounds.run(), rounds.outcomes
 
 
@@ -133,8 +137,9 @@ class _Rounds:
         listener: Listener,
         outcomes: dict[str, StageOutcome],
         ledgers: dict[str, Ledger] | None,
+        chunks: ChunkTasks | None,
     ) -> None:
-        self._units, self._backend, self._memory = units, backend, memory
+        self._units, self._backend, self._memory, self._chunks = units, backend, memory, chunks
         self._retries, self._listener = retries, listener
         self._stages: dict[str, Stage] = {stage.key: stage for unit in units for stage in unit.stages}
         self._ledgers = ledgers or {key: ledger_of(stage) for key, stage in self._stages.items()}
@@ -195,7 +200,8 @@ class _Rounds:
         return Todo(missing, included, failed)
 
     def _one(self, todo: Todo) -> None:
-        graph = build_graph(self._units, todo, workers=self._backend.workers, memory=self._memory)
+        workers = self._backend.workers
+        graph = build_graph(self._units, todo, workers=workers, memory=self._memory, chunks=self._chunks)
         numbers = {key: number for number, key in enumerate(graph.ends)}
         self._runs.append(graph.run)
 
@@ -281,9 +287,13 @@ class _Rounds:
             self._notice(stage, done)
             mine = np.isin(tower.homes(level), np.asarray(tops)) & todo.included[stage.key]
             lost = np.flatnonzero(mine & ~self._ledgers[stage.key].done).tolist()
-            failures = tuple(_of_dead_worker(stage, block, cause) for block in lost)
+            died = type(cause).__name__ == "KilledWorker"
+            failures = tuple((_of_dead_worker if died else _of_lost_chunk)(stage, block, cause) for block in lost)
             for failure in failures:
-                self._suspect(stage.key, failure, single=len(tops) == 1, alone=todo.one_by_one)
+                if died:
+                    self._suspect(stage.key, failure, single=len(tops) == 1, alone=todo.one_by_one)
+                else:
+                    self._fail(stage.key, failure)
             self._listener(BlocksEnded(stage.name, (), 0, failures))
 
     def _suspect(self, key: str, failure: BlockFailure, *, single: bool, alone: bool) -> None:
@@ -307,6 +317,11 @@ class _Rounds:
         seconds = max(one.ended for one in found) - begun
         failed, retries = sum(len(one.failed) for one in found), sum(one.retries for one in found)
         self._listener(StageEnded(name, max(0.0, seconds), failed, retries))
+
+
+def _of_lost_chunk(stage: Stage, block: int, cause: BaseException) -> BlockFailure:
+    message = f"a persisted chunk that it reads has failed ({cause!r}); persist the array again"
+    return BlockFailure(block, stage.place(block), message, repr(cause))
 
 
 def _of_dead_worker(stage: Stage, block: int, cause: BaseException) -> BlockFailure:
