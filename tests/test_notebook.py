@@ -76,10 +76,23 @@ def test_values_are_small_tables(executed: Executed, cell: str) -> None:
     assert "<table>" in page
 
 
-@pytest.mark.parametrize("cell", ["specimen", "stack", "sharp", "depth", "look"])
+@pytest.mark.parametrize("cell", ["specimen", "looked", "stack", "sharp", "depth", "look"])
 def test_pictures_are_shown(executed: Executed, cell: str) -> None:
     (picture,) = executed.shown(cell, "image/png")
     assert len(picture) > 2000
+
+
+def test_tiles_become_one_image(executed: Executed) -> None:
+    assert "dask.array" in executed.shown("tiles")[0], "it is lazy"
+    executed.check(
+        "assert image.dims == ('t', 'c', 'z', 'y', 'x')\n"
+        "assert np.allclose(image.y[[0, 1]], [0, 0.5])\n"
+        "np.testing.assert_allclose(image[0, 0], specimen[:, :172, :172], rtol=1e-5)\n"
+    )
+
+
+def test_the_stack_is_lazy(executed: Executed) -> None:
+    assert "dask.array" in executed.shown("focused")[0]
 
 
 def test_the_stack_becomes_sharp(executed: Executed) -> None:
