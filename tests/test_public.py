@@ -68,7 +68,7 @@ def test_functions_say_what_they_take(name: str) -> None:
 def test_a_wrong_name_is_told_the_nearest() -> None:
     with pytest.raises(AttributeError, match=r"no attribute 'focus_stak' \(did you mean 'focus_stack'\?\)"):
         _ = fusestack.focus_stak
-    with pytest.raises(AttributeError, match=r"it has BlockError, .*, run$"):
+    with pytest.raises(AttributeError, match=r"it has BlockError, .*, write$"):
         _ = fusestack.zzz
     assert not hasattr(fusestack, "__wrapped__")
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     import dask.array
     import xarray
+    from numpy.typing import ArrayLike
 
     from fusestack.api.given import Placement
     from fusestack.fusion.design import Design, DesignedImage
@@ -37,9 +38,9 @@ def fuse(source: Any, *, levels: Literal[True], **arguments: Any) -> xarray.Data
 def fuse(
     source: Project | str | Path | Sequence[View] | Any,
     *,
-    positions: Any = None,
-    affines: Any = None,
-    voxel_size: Any = None,
+    positions: Sequence[Sequence[float] | Mapping[str, float]] | None = None,
+    affines: Sequence[ArrayLike] | None = None,
+    voxel_size: float | Sequence[float] | Mapping[str, float] | None = None,
     unit: str | None = None,
     chunks: int | Sequence[int] | Mapping[str, int] | None = None,
     levels: bool = False,
@@ -57,10 +58,14 @@ def fuse(
         A project or the path of its XML; views; the path of a configuration (``.yaml``), of which the sections
         ``input`` and ``fusion`` are used, and not what it writes; or tiles: arrays (numpy, dask, zarr, xarray),
         multiscale images, paths of OME-Zarr images, napari's ``(data, metadata)``.
-    positions, affines : optional
-        Of tiles without coordinates: place of the first pixel in world units, or pixel to world.
-    voxel_size, unit : optional
-        Of tiles that do not say: size of a pixel, and its unit.
+    positions : sequence of (z, y, x) or of mappings, optional
+        Of tiles: where the centre of the first pixel of each lies, in world units.
+    affines : sequence of matrices, optional
+        Of tiles: pixel to world units, 3x4 or 4x4, z, y, x; instead of `positions` and `voxel_size`.
+    voxel_size : float, (z, y, x) or mapping, optional
+        Of tiles that do not say it: size of a pixel in world units.
+    unit : str, optional
+        Of tiles: the world unit, such as micrometer.
     chunks : int, (z, y, x) or mapping of axes, optional
         Pixels of a chunk, (64, 256, 256) by default; one timepoint and one channel each.
     levels : bool
@@ -69,7 +74,11 @@ def fuse(
         As in ``input.select``: ``{"channels": [0]}``.
     **options
         Keys of the configuration's ``fusion`` section (``downsampling=2``, ``blending=False`` ...); they replace those
-        of a configuration, whole: ``blending={"range": 20}`` replaces all that it says of blending.
+        of a configuration, whole: ``blending={"range": 20}`` replaces all that it says of blending. ``method`` and
+        ``weights`` also take a function ``f(views, masks, **options)`` of aligned views and masks, float32[view, z, y,
+        x] (NaN and 0 where a view does not cover), or ``{"function": f, "depth": 4, "options": {...}}``: a method gives
+        float32[z, y, x], weights give float32[view, z, y, x]. ``depth`` says how many pixels of the fused image around
+        a pixel decide about it.
 
     Returns
     -------
@@ -94,10 +103,18 @@ def fuse(
 
     Examples
     --------
-    >>> image = fusestack.fuse("dataset.xml", downsampling=2)  # doctest: +SKIP
-    >>> image.sel(z=120.5, method="nearest").plot.imshow()  # doctest: +SKIP
-    >>> tree = fusestack.fuse("dataset.xml", levels=True)  # doctest: +SKIP
-    >>> tree["scale2"]["image"].persist()  # doctest: +SKIP
+    >>> import fusestack
+    >>> import numpy as np
+    >>> tiles = [np.full((8, 32, 40), value, np.uint16) for value in (100, 200)]
+    >>> image = fusestack.fuse(tiles, positions=[(0, 0, 0), (0, 0, 15)], voxel_size=(2, 0.5, 0.5), unit="micrometer")
+    >>> image.sizes["x"], float(image.x[-1])
+    (70, 34.5)
+    >>> image.sel(z=4, y=8, x=[2, 30]).values.squeeze().tolist()
+    [100, 200]
+    >>> brightest = fusestack.fuse("dataset.xml", method=lambda views, masks: np.fmax.reduce(views))
+    >>> tree = fusestack.fuse("dataset.xml", downsampling=2, levels=True)
+    >>> sorted(tree.children)[0], tree["scale0"]["image"].dims
+    ('scale0', ('t', 'c', 'z', 'y', 'x'))
     """
     from fusestack.api.given import Placement
     from fusestack.fusion.lazy import lazy_image, lazy_levels

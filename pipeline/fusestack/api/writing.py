@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -13,9 +13,11 @@ from fusestack.api.labelled import labelled
 from fusestack.model.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    import xarray
     from distributed import Client
+    from numpy.typing import ArrayLike
 
     from fusestack.api.labelled import LabelledImage
     from fusestack.config.load import LoadedConfig
@@ -34,14 +36,15 @@ _WAY_OUT = (
 
 
 def write(
-    image: Any,
+    image: xarray.DataArray | xarray.DataTree | ArrayLike,
     path: str | Path,
     *,
-    levels: Any = "auto",
-    voxel_size: Any = None,
+    levels: Literal["auto", "none"] | Sequence[Mapping[str, int]] = "auto",
+    voxel_size: float | Sequence[float] | Mapping[str, float] | None = None,
     unit: str | None = None,
     overwrite: bool = False,
     client: Client | None = None,
+    progress: bool | None = None,
     listener: Listener | None = None,
     execution: Mapping[str, Any] | None = None,
     **output: Any,
@@ -71,6 +74,8 @@ def write(
         Replace what is there, if it is another image.
     client : distributed.Client, optional
         Whose workers write. Without one, an active client is used, unless `execution` names a scheduler.
+    progress : bool, optional
+        Whether progress is shown; by default in notebooks.
     listener : callable, optional
         Takes the events of the run (`fusestack.taskgraph.events`), for progress.
     execution : mapping, optional
@@ -96,16 +101,20 @@ def write(
     Examples
     --------
     >>> import dask.array
+    >>> import fusestack
+    >>> from pathlib import Path
     >>> volume = dask.array.ones((64, 512, 512), chunks=(64, 128, 128), dtype="uint16")
-    >>> report = fusestack.write(volume, "volume.ome.zarr", voxel_size=0.5, unit="micrometer")  # doctest: +SKIP
-    >>> report.outputs  # doctest: +SKIP
-    ('/data/volume.ome.zarr',)
+    >>> report = fusestack.write(volume, "volume.ome.zarr", voxel_size=0.5, unit="micrometer")
+    >>> [Path(path).name for path in report.outputs]
+    ['volume.ome.zarr']
+    >>> fusestack.write(volume, "volume.ome.zarr", voxel_size=0.5, unit="micrometer").reused_all
+    True
     """
     options = {**output, "path": os.fspath(path), "pyramid": levels, "overwrite": overwrite}
     loaded = _loaded(options, execution or {})
     found = labelled(image, voxel_size=voxel_size, unit=unit)
     client = client or client_of(loaded)
-    return run(plan_of_image(found, loaded, client), listener=listener, client=client)
+    return run(plan_of_image(found, loaded, client), progress=progress, listener=listener, client=client)
 
 
 def _loaded(output: Mapping[str, Any], execution: Mapping[str, Any]) -> LoadedConfig:

@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from fusestack.config.execution import Cache, Execution
 from fusestack.config.functions import Method, OwnFunction, PlainMethod
-from fusestack.config.output import Output
+from fusestack.config.output import Output  # noqa: TC001 - pydantic
 from fusestack.config.values import (
     Array,
     Elsewhere,
