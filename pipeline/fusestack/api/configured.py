@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fusestack.model.errors import tell
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -137,6 +139,7 @@ def run(
         loaded = _loaded(config, overrides)
         client = client or client_of(loaded)
         planned = make_plan(loaded, client)
+        tell(planned.warnings)
     report = run_plan(planned, force=force, listener=_everyone(progress, listener), client=client)
     if not report.reused_all or identity_of(planned.report) is None:
         from fusestack.display.report import write_report
@@ -185,7 +188,9 @@ def graph(config: str | Path | Mapping[str, Any] | Plan, overrides: Sequence[str
     if isinstance(config, Plan):
         return job_of_plan(config)
     loaded = _loaded(config, overrides)
-    return job_of_plan(make_plan(loaded, client_of(loaded)))
+    planned = make_plan(loaded, client_of(loaded))
+    tell(planned.warnings)
+    return job_of_plan(planned)
 
 
 def _everyone(progress: bool | None, listener: Listener | None) -> Listener | None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import operator
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
-from fusestack.model.errors import ConfigError, FusestackWarning
+from fusestack.model.errors import ConfigError, tell
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -122,8 +121,7 @@ def fuse(
     cut = _chunks_of(chunks)
     designed = _designed(source, Placement(positions, affines, voxel_size, unit), select, options)
     image = _only(designed)
-    for text in dict.fromkeys(designed.warnings):
-        warnings.warn(text, FusestackWarning, stacklevel=2)
+    tell(designed.warnings)
     pixels = lazy_image(image, cut)
     if not levels:
         return _labelled(pixels, image, image.pixel_size, image.origin, image.title)

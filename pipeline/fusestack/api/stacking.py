@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import glob
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fusestack.api.configured import plan, run
+from fusestack.model.errors import ConfigError, InputError, tell
 from fusestack.model.geometry import Box
 from fusestack.storage import is_address
 
@@ -58,11 +58,17 @@ def focus_stack(
     xarray.Dataset
         ``image`` [y, x] or [y, x, colour] in the type of the slices, ``mask`` 0..1 and ``depth`` (index of the slice, 0
         in front, NaN where nothing is sharp) float32 [y, x]. ``opacity`` float32 0..1 [y, x] where the picture may be
-        transparent. Of volumes: with t and c first, and ``height`` (the place of the slice) where slices have places.
+        transparent. Of volumes with t and c first, and ``height`` (the place of the slice) where slices have places.
+        ``attrs["options"]`` says what was done.
 
     Raises
     ------
     ConfigError, InputError
+
+    Warns
+    -----
+    FusestackWarning
+        For each thing about the stack and the options that is right but may surprise.
 
     Examples
     --------
@@ -78,11 +84,12 @@ def focus_stack(
     """
     named = _paths_of(stack)
     if named is not None:
+        if chunks is not None:
+            raise ConfigError("chunks: pictures are cut by the program; leave it out, or give arrays")
         return _of_paths(named, options)
     import xarray
 
     from fusestack.focus.arrays import is_lazy, known_options, named_stack, plain_stack
-    from fusestack.model.errors import InputError
 
     if isinstance(stack, xarray.Dataset | xarray.DataTree):
         raise InputError("stack: holds several arrays; give one of them, such as stack['image']")
@@ -100,6 +107,8 @@ def _of_paths(named: str | list[str], options: dict[str, Any]) -> xarray.Dataset
     """Run the stages in a temporary folder, and read what they made."""
     import tempfile
 
+    from fusestack.focus.slices import PictureSlices
+
     with tempfile.TemporaryDirectory(prefix="fusestack-") as folder:
         paths = {
             key: f"{folder}/{name}.ome.zarr" for key, name in (("path", "image"), ("mask", "mask"), ("depth", "depth"))
@@ -111,15 +120,17 @@ def _of_paths(named: str | list[str], options: dict[str, Any]) -> xarray.Dataset
         else:
             config["focus"]["input"] = named
         made = plan(config)
+        tell(made.warnings)
         run(made)
         outputs = {image.title.partition(" ")[0]: _read(image) for image in made.images}
-    spec = made.images[0].target.image
-    names = {channel.name for channel in spec.channels}
-    if names <= {"L", "R", "G", "B", "A"}:
-        return _dataset(outputs, ("y", "x"), None, {})
+    spec, options = made.images[0].target.image, made.images[0].components["focus"]
+    attrs = {"options": options["options"]}
+    if any(isinstance(stage.compute, PictureSlices) for stage in made.images[0].preparation):
+        return _dataset(outputs, ("y", "x"), None, {}, attrs)
     places = zip("yx", spec.origin[1:], spec.pixel_size[1:], spec.shape[3:], strict=True)
     coords = {axis: origin + size * np.arange(n) for axis, origin, size, n in places}
-    return _dataset(outputs, ("y", "x"), ("t", "c"), {"t": list(spec.timepoints), **coords})
+    attrs |= {"unit": spec.unit} if spec.unit else {}
+    return _dataset(outputs, ("y", "x"), ("t", "c"), {"t": list(spec.timepoints), **coords}, attrs)
 
 
 def _read(image: PlannedImage) -> tuple[NDArray[Any], tuple[str, ...]]:
@@ -133,17 +144,16 @@ def _lazy_dataset(
 ) -> xarray.Dataset:
     from fusestack.focus.arrays import lazy_outputs
 
-    arrays, names, said = lazy_outputs(loaded, focus, stack, _tile(chunks))
-    for warning in said:
-        warnings.warn(warning, stacklevel=3)
+    made = lazy_outputs(loaded, focus, stack, _tile(chunks))
+    tell(made.warnings)
     coords = {} if named is None else {axis: named.coords[axis] for axis in ("t", *stack.plane) if axis in named.coords}
     lead = None if stack.input.photographs else stack.lead
-    return _dataset({kind: (arrays[kind], names[kind]) for kind in arrays}, stack.plane, lead, coords)
+    attrs = {"options": made.options}
+    attrs |= {key: named.attrs[key] for key in ("unit",) if named is not None and key in named.attrs}
+    return _dataset(made.arrays, stack.plane, lead, coords, attrs)
 
 
 def _tile(chunks: Any) -> tuple[int, int] | None:
-    from fusestack.model.errors import ConfigError
-
     sides = (chunks, chunks) if isinstance(chunks, int) else chunks
     if sides is None:
         return None
@@ -157,6 +167,7 @@ def _dataset(
     plane: tuple[str, str],
     lead: tuple[str, ...] | None,
     coords: Mapping[str, Any],
+    attrs: Mapping[str, Any],
 ) -> xarray.Dataset:
     """Outputs [t, c, 1, y, x] as variables; `lead` names the axes t and c that are kept, None for photographs."""
     import xarray
@@ -178,7 +189,8 @@ def _dataset(
         pixels = pixels if "c" in kept else pixels[(slice(None),) * ("t" in kept) + (0,)]
         own = {"c": list(names)} if "c" in kept else {}
         found[name] = xarray.DataArray(pixels, dims=(*kept, *plane), coords=own, name=name)
-    return xarray.Dataset(found).assign_coords({axis: value for axis, value in coords.items() if axis in plane or lead})
+    places = {axis: value for axis, value in coords.items() if axis in plane or lead}
+    return xarray.Dataset(found, attrs=dict(attrs)).assign_coords(places)
 
 
 def _picture(pixels: Any, names: tuple[str, ...], plane: tuple[str, str], name: str) -> xarray.DataArray:

@@ -10,7 +10,7 @@ import numpy as np
 
 from fusestack.api.configured import client_of, run
 from fusestack.api.labelled import labelled
-from fusestack.model.errors import InputError
+from fusestack.model.errors import InputError, tell
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -114,6 +114,7 @@ def write(
     loaded = _loaded(options, execution or {})
     found = labelled(image, voxel_size=voxel_size, unit=unit)
     client = client or client_of(loaded)
+    tell(found.warnings)
     return run(plan_of_image(found, loaded, client), progress=progress, listener=listener, client=client)
 
 

@@ -71,6 +71,24 @@ def is_lazy(stack: Any) -> bool:
     return not isinstance(stack, np.ndarray | np.generic) and hasattr(stack, "shape") and hasattr(stack, "dtype")
 
 
+@dataclass(frozen=True)
+class LazyOutputs:
+    """What a stack becomes.
+
+    Parameters
+    ----------
+    arrays : mapping of str to (dask.array.Array, tuple of str)
+        ``image``, ``mask``, ``depth``, and ``height`` where slices have places: [t, c, 1, y, x], names of channels.
+    options : str
+        The option string that says what is done.
+    warnings : tuple of str
+    """
+
+    arrays: Mapping[str, tuple[da.Array, tuple[str, ...]]]
+    options: str
+    warnings: tuple[str, ...]
+
+
 def plain_stack(stack: Any, *, reverse: bool) -> ArrayStack:
     """Slices of photographs: an array [k, y, x] or [k, y, x, colour], or arrays one by one, front first.
 
@@ -247,7 +265,7 @@ def _input(slices: da.Array, *, photographs: bool, placed: bool = False, **facts
 
 def lazy_outputs(
     loaded: LoadedConfig, focus: Focus, stack: ArrayStack, tile: tuple[int, int] | None = None
-) -> tuple[dict[str, da.Array], dict[str, tuple[str, ...]], tuple[str, ...]]:
+) -> LazyOutputs:
     """Sharp picture, mask and depth of a stack as dask arrays [t, c, 1, y, x]; computes nothing.
 
     Parameters
@@ -258,15 +276,6 @@ def lazy_outputs(
     stack : ArrayStack
     tile : (int, int), optional
         Rows and columns of a tile, at least.
-
-    Returns
-    -------
-    mapping of str to dask.array.Array
-        ``image``, ``mask``, ``depth``, and ``height`` where slices have places.
-    mapping of str to tuple of str
-        Names of their channels.
-    tuple of str
-        What should be said.
 
     Raises
     ------
@@ -287,8 +296,8 @@ def lazy_outputs(
     by_channel = not one.photographs and focus.reference_channel is None
     lazy = LazyStack(stack.slices, list(cached.stages.values()), tile or usual, by_channel)
     arrays = lazy.written({kind: compute for kind, (compute, _) in written.items()})
-    said = (*one.warnings, *doubts_of(recipe, focus))
-    return arrays, {kind: names for kind, (_, names) in written.items()}, said
+    outputs = {kind: (arrays[kind], names) for kind, (_, names) in written.items()}
+    return LazyOutputs(outputs, recipe.option_string(), (*one.warnings, *doubts_of(recipe, focus)))
 
 
 def _refuse_files(loaded: LoadedConfig, focus: Focus) -> None:

@@ -16,10 +16,13 @@ makes errors of them.
 
 from __future__ import annotations
 
+import sys
+import warnings
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
+    from types import FrameType
 
 
 class FusestackWarning(UserWarning):
@@ -89,3 +92,18 @@ class OutputError(FusestackError, OSError):
     """The output cannot be written: it exists with other settings, the disk is full, no permission."""
 
     exit_code = 5
+
+
+def tell(texts: Iterable[str]) -> None:
+    """Warn of each of some things, once, where somebody called us.
+
+    Parameters
+    ----------
+    texts : iterable of str
+    """
+    level = 1
+    frame: FrameType | None = sys._getframe()
+    while frame is not None and str(frame.f_globals.get("__name__", "")).partition(".")[0] == "fusestack":
+        level, frame = level + 1, frame.f_back
+    for text in dict.fromkeys(texts):
+        warnings.warn(text, FusestackWarning, stacklevel=level)

@@ -11,6 +11,8 @@ import textwrap
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from fusestack.model.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -98,11 +100,12 @@ class Function:
 
     @property
     def source(self) -> str:
-        """Hash of its source (else its code), default values and what it encloses; not of what it calls."""
-        try:
-            return _source(self.call)
-        except TypeError:  # not hashable, so it is not remembered
-            return _digest(self.call)
+        """Hash of its source (else its code), of its default values, and of what it encloses.
+
+        Also of numbers, texts and arrays of its module that it names, and of functions of that module that it calls;
+        not of those of other modules.
+        """
+        return hashlib.sha256(repr(_facts(self.call, ())).encode()).hexdigest()[:16]
 
     def facts(self) -> list[str]:
         """What a result depends on."""
@@ -179,16 +182,6 @@ def _unpacked_code(packed: bytes, name: str) -> Function:
     return Function(cloudpickle.loads(packed), name)
 
 
-@functools.lru_cache(maxsize=256)
-def _source(call: Callable[..., Any]) -> str:
-    """Remembered: a file that is edited after its import does not change what runs."""
-    return _digest(call)
-
-
-def _digest(call: Any) -> str:
-    return hashlib.sha256(repr(_facts(call, ())).encode()).hexdigest()[:16]
-
-
 def _facts(value: Any, outer: tuple[int, ...]) -> Any:
     """What a function or a value that it holds is, for a hash."""
     if value is None or isinstance(value, str | bytes | int | float | complex):
@@ -204,15 +197,16 @@ def _facts(value: Any, outer: tuple[int, ...]) -> Any:
         return ["partial", *(_facts(part, outer) for part in (value.func, value.args, value.keywords))]
     if inspect.ismethod(value):
         return ["method", _facts(value.__func__, outer), _facts(value.__self__, outer)]
-    inner = inspect.unwrap(value) if callable(value) else value
-    if inspect.isfunction(inner):
-        cells = inner.__closure__ or ()
-        held = [_facts(_content(cell), outer) for cell in cells]
-        return [_text(inner), _facts(inner.__defaults__, outer), _facts(inner.__kwdefaults__, outer), held]
+    if inspect.isfunction(value):
+        held = [_facts(_content(cell), outer) for cell in value.__closure__ or ()]
+        named = [[name, _facts(found, outer)] for name, found in _of_its_module(value)]
+        return [_text(value), _facts(value.__defaults__, outer), _facts(value.__kwdefaults__, outer), held, named]
+    if hasattr(value, "__wrapped__"):  # of numba, for example
+        return _facts(value.__wrapped__, outer)
     if inspect.isclass(value) or inspect.ismodule(value) or inspect.isbuiltin(value):
         return f"{getattr(value, '__module__', '')}:{value.__name__}"
     if callable(value) and inspect.isfunction(type(value).__call__):
-        return [_name_of(value), _text(type(value).__call__), _facts(getattr(value, "__dict__", None), outer)]
+        return [_name_of(value), _facts(type(value).__call__, outer), _facts(value.__getstate__(), outer)]
     return _pickled(value)
 
 
@@ -223,14 +217,33 @@ def _content(cell: Any) -> Any:
         return None
 
 
+def _of_its_module(function: Any) -> list[tuple[str, Any]]:
+    """Values and functions of its own module that a function names."""
+    found, plain = [], str | bytes | int | float | complex | tuple | list | dict | np.ndarray | np.generic
+    for name in sorted(_names(function.__code__)):
+        value = function.__globals__.get(name)
+        own = inspect.isfunction(value) and value.__module__ == function.__module__
+        if own or isinstance(value, plain):
+            found.append((name, value))
+    return found
+
+
+def _names(code: Any) -> set[str]:
+    return set(code.co_names).union(*(_names(one) for one in code.co_consts if inspect.iscode(one)))
+
+
 def _text(function: Any) -> Any:
     """Source of a function; the code itself where there is none, and of lambdas, which share their line."""
-    if function.__name__ != "<lambda>":
-        try:
-            return textwrap.dedent(inspect.getsource(function))
-        except (OSError, TypeError):
-            pass
-    return _code(function.__code__)
+    return _code(function.__code__) if function.__name__ == "<lambda>" else _source_of(function.__code__)
+
+
+@functools.lru_cache(maxsize=256)
+def _source_of(code: Any) -> Any:
+    """Remembered: a file that is edited after its import does not change what runs."""
+    try:
+        return textwrap.dedent(inspect.getsource(code))
+    except (OSError, TypeError):
+        return _code(code)
 
 
 def _code(code: Any) -> Any:

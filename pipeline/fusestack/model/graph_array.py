@@ -6,7 +6,7 @@ import itertools
 import math
 import threading
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -113,6 +113,13 @@ class GraphArray:
             for index in itertools.product(*ranges)
         ]
 
+    def chunk_at(self, start: Sequence[int]) -> tuple[int, ...] | None:
+        """Shape of the chunk that begins there; None where the cut is not known."""
+        if not self.chunks:
+            return None
+        found = zip(self.chunks, self._starts, start, strict=True)
+        return tuple(sizes[int(np.searchsorted(starts, at))] for sizes, starts, at in found)
+
     def held_bytes(self, box: Box) -> int:
         """Memory of the chunks that a box is made of."""
         if box.is_empty:
@@ -142,11 +149,40 @@ class GraphArray:
         return found
 
 
+def checked(pixels: Any, shape: tuple[int, ...] | None, dtype: str) -> NDArray[Any] | LostChunk:
+    """A chunk that is what its array says; functions of people may give something else.
+
+    Parameters
+    ----------
+    pixels : array, LostChunk or anything
+    shape : tuple of int or None
+        None where it may have any.
+    dtype : str
+    """
+    if isinstance(pixels, LostChunk):
+        return pixels if shape is None else replace(pixels, shape=shape)
+    lost = (0,) if shape is None else shape
+    if isinstance(pixels, np.ma.MaskedArray):
+        return LostChunk("it is a masked array; fill it: dask.array.ma.filled(array, value)", shape=lost)
+    try:
+        found: NDArray[Any] = np.asarray(pixels)
+    except Exception as error:  # of array types of other libraries
+        return LostChunk(f"it is no array of NumPy ({error}); convert it", shape=lost)
+    if shape is not None and found.shape != shape:
+        said, real = (" x ".join(map(str, sizes)) or "no" for sizes in (shape, found.shape))
+        return LostChunk(f"it has {real} pixels, its array says {said}; say the right chunks=", shape=lost)
+    if found.dtype.newbyteorder("=") != np.dtype(dtype):
+        kinds = f"it is {found.dtype.name}, its array says {dtype}"
+        return LostChunk(f"{kinds}; say the right dtype=, or convert it with astype", shape=lost)
+    return found
+
+
 def _joined(array: GraphArray, parts: Sequence[Held], box: Box) -> NDArray[Any]:
     """A box of what is held; a view where one part has all of it."""
     out: NDArray[Any] | None = None
     filled = 0
-    for start, pixels in parts:
+    for start, given in parts:
+        pixels = checked(given, array.chunk_at(start), array.dtype)
         low = [max(a, s) for a, s in zip(box.start, start, strict=True)]
         high = [min(b, s + n) for b, s, n in zip(box.stop, start, pixels.shape, strict=True)]
         if any(a >= b for a, b in zip(low, high, strict=True)):

@@ -7,21 +7,18 @@ keys, since dask never recovers keys that failed.
 from __future__ import annotations
 
 import traceback
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
-
-import numpy as np
 
 from fusestack.model.errors import ConfigError
 from fusestack.model.geometry import Box
-from fusestack.model.graph_array import LostChunk, holding
+from fusestack.model.graph_array import LostChunk, checked, holding
 from fusestack.taskgraph.tasks import run_batch
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from dask._task_spec import GraphNode
-    from numpy.typing import NDArray
 
     from fusestack.model.graph_array import GraphArray, Held
     from fusestack.model.stage import Stage
@@ -225,25 +222,6 @@ def run_batch_holding(
     """`run_batch` of blocks that read chunks of arrays: these come first in `before`, one for each of `parts`."""
     held: dict[str, list[Held]] = {}
     for part, pixels in zip(parts, before, strict=False):
-        held.setdefault(part.array, []).append((part.start, _checked(part, pixels)))
+        held.setdefault(part.array, []).append((part.start, checked(pixels, part.shape, part.dtype)))
     with holding(held):
         return run_batch(tower, blocks, run, name, needs, *before[len(parts) :])
-
-
-def _checked(part: Part, pixels: Any) -> NDArray[Any] | LostChunk:
-    """A chunk that is what its array says; functions of people may give something else."""
-    if isinstance(pixels, LostChunk):
-        return replace(pixels, shape=part.shape)
-    if isinstance(pixels, np.ma.MaskedArray):
-        return LostChunk("it is a masked array; fill it: dask.array.ma.filled(array, value)", shape=part.shape)
-    try:
-        found: NDArray[Any] = np.asarray(pixels)
-    except Exception as error:  # of array types of other libraries
-        return LostChunk(f"it is no array of NumPy ({error}); convert it", shape=part.shape)
-    if found.shape != part.shape:
-        said, real = (" x ".join(map(str, shape)) for shape in (part.shape, found.shape))
-        return LostChunk(f"it has {real} pixels, its array says {said}; say the right chunks=", shape=part.shape)
-    if found.dtype.newbyteorder("=") != np.dtype(part.dtype):
-        kinds = f"it is {found.dtype.name}, its array says {part.dtype}"
-        return LostChunk(f"{kinds}; say the right dtype=, or convert it with astype", shape=part.shape)
-    return found
