@@ -121,30 +121,39 @@ def test_levels_are_those_of_a_stored_fusion(tmp_path: Path) -> None:
     assert np.array_equal(level(tmp_path / "w.ome.zarr", 1), level(tmp_path / "fused.ome.zarr", 1))
 
 
-def test_what_fuse_made_is_computed_as_run_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import fusestack.api.writing as writing
-    from fusestack.config.load import from_mapping
-    from fusestack.fusion.inputs import read_inputs
-    from fusestack.fusion.plan import design_of
-
+@pytest.mark.parametrize("content", [False, True])
+def test_what_fuse_made_is_written_by_the_stages_of_run(content: bool, tmp_path: Path) -> None:
     settings = config(tmp_path)
-    fusestack.run(settings)
-    loaded = from_mapping(settings)
-    (designed,) = design_of(loaded, read_inputs(loaded)).images
-    image = fusestack.fuse(read_inputs(loaded).views)
-    monkeypatch.setattr(writing, "_design_of", lambda data: designed if data is image.data else None)
+    settings["fusion"] = {"content_based": {"sigma1": 4, "sigma2": 6}} if content else {}
+    ran = fusestack.run(settings)
     output = {"chunks": 8, "shards": {"x": 16, "y": 16, "z": 8}, "levels": [1, 2]}
-    report = fusestack.write(image, tmp_path / "fast.ome.zarr", **output)
-    assert [stage.stage for stage in report.stages] == ["fuse", "pyramid/1"]
-    assert tree(tmp_path / "fast.ome.zarr") == tree(tmp_path / "fused.ome.zarr")
-    assert fusestack.write(image, tmp_path / "fast.ome.zarr", **output).reused_all
+    image = fusestack.fuse(settings)
+    report = fusestack.write(image, tmp_path / "apart" / "fast.ome.zarr", **output)
+    assert [stage.stage for stage in report.stages] == [stage.stage for stage in ran.stages]
+    assert report.stages[-2].stage == "fuse"
+    assert len(report.stages) == (5 if content else 2)
+    whole = tree(tmp_path / "fused.ome.zarr")
+    assert tree(tmp_path / "apart" / "fast.ome.zarr") == whole
+    assert fusestack.write(image, tmp_path / "apart" / "fast.ome.zarr", **output).reused_all
+    if content:
+        return
     moved = image.assign_coords(x=image.x + 5)
     fusestack.write(moved, tmp_path / "moved.ome.zarr", **output)
     assert np.array_equal(level(tmp_path / "moved.ome.zarr"), level(tmp_path / "fused.ome.zarr"))
-    assert tree(tmp_path / "moved.ome.zarr") != tree(tmp_path / "fused.ome.zarr")
+    assert tree(tmp_path / "moved.ome.zarr") != whole
     slow = fusestack.write(image + np.uint16(0), tmp_path / "slow.ome.zarr", **output)
     assert [stage.stage for stage in slow.stages] == ["write", "pyramid/1"]
     assert np.array_equal(level(tmp_path / "slow.ome.zarr", 1), level(tmp_path / "fused.ome.zarr", 1))
+
+
+def test_what_fuse_reads_is_not_written_over(tmp_path: Path) -> None:
+    settings = config(tmp_path)
+    path = tmp_path / "tile.ome.zarr"
+    fusestack.write(pixels()[0, 0], path, **SMALL)
+    settings["input"] = {"views": [{"path": str(path)}]}
+    with pytest.raises(ConfigError, match="is an input of this run"):
+        fusestack.write(fusestack.fuse(settings), path, overwrite=True)
+    assert np.array_equal(level(path)[0, 0], pixels()[0, 0])
 
 
 SLOW = """
@@ -235,7 +244,8 @@ BAD: dict[str, tuple[Any, dict[str, Any], str]] = {
     "empty": (np.zeros((0, 4, 4), np.uint8), {}, "has no pixels"),
     "unknown dims": (GOOD.rename(z="wavelength"), {}, r"'wavelength' is unknown; rename"),
     "no y": (GOOD.isel(y=0), {}, "needs y and x"),
-    "photograph": (GOOD.rename(x="colour", z="x"), {}, r'rename\(colour="c"\)'),
+    "colours and channels": (GOOD.expand_dims(c=2).rename(x="colour", z="x"), {}, r"isel\(c=0\)"),
+    "six colours": (GOOD.rename(x="colour", z="x"), {}, r'rename\(colour="c"\)'),
     "dataset": (GOOD.to_dataset(name="image"), {}, r"write\(found.image"),
     "empty tree": (xarray.DataTree(), {}, "holds no image"),
     "uneven": (GOOD.assign_coords(x=[0, 1, 2, 3, 4, 7]), {}, "do not rise evenly"),
@@ -269,7 +279,7 @@ def test_bad_input_has_a_way_out(case: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "says"),
-    [("a.tif", "not available yet"), ("a.xml", "cannot be guessed"), ("a.png", "cannot be guessed")],
+    [("a.ome.tif", "not available yet"), ("a.xml", "cannot be guessed"), ("a.gif", "cannot be guessed")],
 )
 def test_other_formats_are_refused(name: str, says: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=says):

@@ -11,7 +11,9 @@ import numpy as np
 from fusestack.model.errors import InputError
 from fusestack.model.image import AXES, Channel
 from fusestack.model.units import unit_of
+from fusestack.planning.pictures import colour_channel
 from fusestack.sources.base import PIXEL_TYPES
+from fusestack.sources.labels import is_colour
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -19,9 +21,14 @@ if TYPE_CHECKING:
     from fusestack.model.geometry import Float3
 
 _DIMENSIONS = {2: ("y", "x"), 3: ("z", "y", "x"), 5: AXES}
+_COLOURS = {1: ("L",), 2: ("L", "A"), 3: ("R", "G", "B"), 4: ("R", "G", "B", "A")}
 _NOT_EVEN = 1e-3
 _SAME = 1e-6
-_GIVE = "give an xarray.DataArray with dims out of t, c, z, y, x, or an array [y, x], [z, y, x] or [t, c, z, y, x]"
+_GIVE = (
+    "give an xarray.DataArray with dims out of t, c, z, y, x, or y, x, colour, "
+    "or an array [y, x], [z, y, x] or [t, c, z, y, x]"
+)
+_GIVE_PICTURE = "give an array [y, x] or [y, x, colour] with 1 to 4 colours, or an xarray.DataArray with named dims"
 
 
 @dataclass(frozen=True)
@@ -41,6 +48,8 @@ class LabelledImage:
     channels : tuple of Channel
     warnings : tuple of str
         What of it cannot be written.
+    colours : bool
+        Whether its channels are the colours of a picture.
     """
 
     title: str
@@ -51,6 +60,7 @@ class LabelledImage:
     timepoints: tuple[int, ...]
     channels: tuple[Channel, ...]
     warnings: tuple[str, ...] = ()
+    colours: bool = False
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -63,7 +73,7 @@ class LabelledImage:
         return str(np.dtype(self.pixels.dtype).name)
 
 
-def labelled(image: Any, *, voxel_size: Any = None, unit: str | None = None) -> LabelledImage:
+def labelled(image: Any, *, voxel_size: Any = None, unit: str | None = None, picture: bool = False) -> LabelledImage:
     """Read the labels of an image; no pixel is computed.
 
     Parameters
@@ -74,6 +84,8 @@ def labelled(image: Any, *, voxel_size: Any = None, unit: str | None = None) -> 
         Physical size of a pixel, ``{"x": 0.2, "y": 0.2, "z": 1}`` or z, y, x; where no coordinates say it.
     unit : str, optional
         Of `voxel_size` and of coordinates, such as micrometer.
+    picture : bool
+        Whether an array without names is a picture, [y, x] or [y, x, colour].
 
     Raises
     ------
@@ -82,7 +94,7 @@ def labelled(image: Any, *, voxel_size: Any = None, unit: str | None = None) -> 
     """
     given = None if voxel_size is None else _per_axis(voxel_size)
     image, warnings = _full_resolution(image)
-    names = _dims_of(image)
+    names, colour = _dims_of(image, picture=picture)
     labels = image if hasattr(image, "coords") else None
     data = image.data if labels is not None else image
     if 0 in data.shape:
@@ -97,8 +109,9 @@ def labelled(image: Any, *, voxel_size: Any = None, unit: str | None = None) -> 
         origin=(origins[0], origins[1], origins[2]),
         unit=_unit(labels, unit),
         timepoints=_timepoints(labels, _length(data, names, "t")),
-        channels=_channels(labels, _length(data, names, "c")),
-        warnings=(*warnings, *_not_written(labels)),
+        channels=_channels(labels, _length(data, names, "c"), colour),
+        warnings=(*warnings, *_not_written(labels, colour)),
+        colours=colour is not None,
     )
 
 
@@ -120,20 +133,26 @@ def _full_resolution(image: Any) -> tuple[Any, tuple[str, ...]]:
     return largest, ("of the DataTree its largest image is written; the levels are made anew",)
 
 
-def _dims_of(image: Any) -> tuple[str, ...]:
+def _dims_of(image: Any, *, picture: bool) -> tuple[tuple[str, ...], str | None]:
+    """Letters of the axes, and the dimension that is the colour; it is an axis c."""
     if not (hasattr(image, "shape") and hasattr(image, "dtype") and hasattr(image, "ndim")):
         raise InputError(f"image: is no array, but {type(image).__name__}; {_GIVE}")
     if not hasattr(image, "dims"):
-        if image.ndim not in _DIMENSIONS:
-            raise InputError(f"image: has {image.ndim} dimensions; {_GIVE}")
-        return _DIMENSIONS[image.ndim]
-    names = tuple(str(name) for name in image.dims)
-    if "colour" in names:
+        return _unnamed(tuple(image.shape), picture=picture)
+    found = [str(name) for name in image.dims]
+    colour = next((name for name in found if is_colour(name)), None)
+    if colour is not None and "c" in found:
         raise InputError(
-            "image: is a photograph in colour, which write does not know; save it as a picture "
-            "(focus_stack with output.path, imageio.imwrite), or write its colours as channels: "
-            'image.rename(colour="c")'
+            f"image: has channels (c) and colours ({colour}); take one channel (image.isel(c=0)), "
+            f'or make channels of them: image.stack(channel=("c", "{colour}"), create_index=False)'
+            '.rename(channel="c")'
         )
+    if colour is not None and not 0 < image.sizes[colour] <= len(_COLOURS):
+        raise InputError(
+            f"image: has {image.sizes[colour]} colours, pictures have 1 to {len(_COLOURS)}; "
+            f'call them channels: image.rename({colour}="c")'
+        )
+    names = tuple("c" if name == colour else name for name in found)
     unknown = [name for name in names if name not in AXES]
     if unknown:
         raise InputError(
@@ -141,8 +160,20 @@ def _dims_of(image: Any) -> tuple[str, ...]:
             f'image.rename({unknown[0]}="z")'
         )
     if not {"y", "x"} <= set(names):
-        raise InputError(f"image: has the dimensions {', '.join(names) or 'none'}, and needs y and x; {_GIVE}")
-    return names
+        raise InputError(f"image: has the dimensions {', '.join(found) or 'none'}, and needs y and x; {_GIVE}")
+    return names, colour
+
+
+def _unnamed(shape: tuple[int, ...], *, picture: bool) -> tuple[tuple[str, ...], str | None]:
+    """As `_dims_of`, of an array whose axes have no names."""
+    if picture:
+        if len(shape) == 3 and shape[2] in _COLOURS:
+            return ("y", "x", "c"), "colour"
+        if len(shape) != 2:
+            raise InputError(f"image: has the shape {shape}, a picture has not; {_GIVE_PICTURE}")
+    elif len(shape) not in _DIMENSIONS:
+        raise InputError(f"image: has {len(shape)} dimensions; {_GIVE}")
+    return _DIMENSIONS[len(shape)], None
 
 
 def _check_pixels(data: Any) -> None:
@@ -260,9 +291,11 @@ def _timepoints(labels: Any, count: int) -> tuple[int, ...]:
     return tuple(int(value) for value in values)
 
 
-def _channels(labels: Any, count: int) -> tuple[Channel, ...]:
+def _channels(labels: Any, count: int, colour: str | None) -> tuple[Channel, ...]:
     from fusestack.fusion.design import channel_color
 
+    if colour is not None:
+        return tuple(colour_channel(number, name) for number, name in enumerate(_colours(labels, count, colour)))
     names: list[Any] = [f"channel {number}" for number in range(count)]
     if labels is not None and "c" in labels.coords:
         names = np.atleast_1d(np.asarray(labels.coords["c"].values)).tolist()
@@ -272,11 +305,21 @@ def _channels(labels: Any, count: int) -> tuple[Channel, ...]:
     return tuple(Channel(number, name, channel_color(number)) for number, name in enumerate(names))
 
 
-def _not_written(labels: Any) -> tuple[str, ...]:
+def _colours(labels: Any, count: int, colour: str) -> tuple[str, ...]:
+    """Names of the colours of a picture: R, G, B and A (opacity), or L, as coordinates say or by their number."""
+    if labels is None or colour not in labels.coords:
+        return _COLOURS[count]
+    said = np.asarray(labels.coords[colour].values).tolist()
+    if not all(isinstance(name, str) for name in said):  # they count
+        return _COLOURS[count]
+    return tuple(name.upper() if len(name) == 1 else name for name in said)
+
+
+def _not_written(labels: Any, colour: str | None) -> tuple[str, ...]:
     if labels is None:
         return ()
     attributes = [str(key) for key in labels.attrs if key not in ("unit", "units", "pixel_size")]
-    coordinates = [str(name) for name in labels.coords if name not in AXES]
+    coordinates = [str(name) for name in labels.coords if name not in (*AXES, colour)]
     return tuple(
         f"the {what} {', '.join(names)} of the image {'are' if len(names) > 1 else 'is'} not written"
         for what, names in (("attributes", attributes), ("coordinates", coordinates))

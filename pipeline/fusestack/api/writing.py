@@ -6,11 +6,11 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
 from fusestack.api.configured import client_of, run
 from fusestack.api.labelled import labelled
-from fusestack.model.errors import InputError, tell
+from fusestack.api.wanted import as_container, as_picture, check_picture_options
+from fusestack.model.errors import tell
+from fusestack.planning.pictures import is_picture
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from distributed import Client
     from numpy.typing import ArrayLike
 
-    from fusestack.api.labelled import LabelledImage
+    from fusestack.api.wanted import Wanted
     from fusestack.config.load import LoadedConfig
-    from fusestack.config.output import Output
     from fusestack.fusion.design import DesignedImage
     from fusestack.model.image import ImageSpec
+    from fusestack.model.stage import Compute, Stage
     from fusestack.planning.lazy_pixels import LazyPixels
     from fusestack.planning.plan import Plan
     from fusestack.running.report import RunReport
@@ -49,23 +49,27 @@ def write(
     execution: Mapping[str, Any] | None = None,
     **output: Any,
 ) -> RunReport:
-    """Write a lazy image as OME-Zarr or BDV-HDF5, with its levels; a second call goes on where the first one ended.
+    """Write a lazy image as OME-Zarr or BDV-HDF5 with its levels, or as a picture; a second call goes on.
 
     The graph of the image becomes part of the graph that writes it, under a lock, with rounds of retries, records and a
     report, as `run` has them. What is done is known by the name of the dask array: arrays of files, of NumPy and of
-    functions have the same name every time. What `fuse` has made is computed block by block as `run` does it. Images
-    must not be read from the place where they are written.
+    functions have the same name every time. What `fuse` has made is computed by the stages of `run`. Images must not
+    be read from the place where they are written.
 
     Parameters
     ----------
     image : xarray.DataArray, xarray.DataTree, or array of dask, numpy or zarr
         uint8, uint16, int16, uint32 or float32. A DataArray has dims out of t, c, z, y, x in any order; its coordinates
         say pixel size and place, timepoints and names of channels, ``attrs["unit"]`` their unit; other attributes are
-        not written. Arrays are [y, x], [z, y, x] or [t, c, z, y, x]. Of a DataTree the full resolution is written.
+        not written. A dim colour (color, rgb, rgba) becomes channels R, G, B and A, or the colours of a picture.
+        Arrays are [y, x], [z, y, x] or [t, c, z, y, x]; of a picture [y, x] or [y, x, colour]. Of a DataTree the full
+        resolution is written.
     path : str or Path
-        ``.ome.zarr``, ``.zarr`` (also an address) or ``.h5`` (with a project ``.xml`` beside it).
+        ``.ome.zarr``, ``.zarr`` (also an address) or ``.h5`` (with a project ``.xml`` beside it); or a picture of one
+        timepoint: ``.png`` (uint8, uint16), ``.jpg`` (uint8, quality 95, no opacity) or ``.tif`` (also float32), which
+        has a page for each plane, or for each channel that is no colour.
     levels : "auto", "none" or list
-        As ``output.pyramid``; levels are made anew from full resolution.
+        As ``output.pyramid``; levels are made anew from full resolution. Pictures have one.
     voxel_size : float, mapping or (float, float, float), optional
         Physical size of a pixel, ``{"x": 0.2, "y": 0.2, "z": 1}`` or z, y, x; where no coordinates say it.
     unit : str, optional
@@ -81,7 +85,8 @@ def write(
     execution : mapping, optional
         As in the configuration: ``{"scheduler": "processes", "workers": 4, "memory": "4GiB"}``.
     **output
-        Other keys of ``output``: ``chunks``, ``shards``, ``compression``, ``ome_zarr_version``, ``format`` ...
+        Other keys of ``output``: ``chunks``, ``shards``, ``compression``, ``ome_zarr_version``, ``format`` ...;
+        pictures have none of them.
 
     Returns
     -------
@@ -110,15 +115,27 @@ def write(
     >>> fusestack.write(volume, "volume.ome.zarr", voxel_size=0.5, unit="micrometer").reused_all
     True
     """
-    options = {**output, "path": os.fspath(path), "pyramid": levels, "overwrite": overwrite}
-    loaded = _loaded(options, execution or {})
-    found = labelled(image, voxel_size=voxel_size, unit=unit)
+    from fusestack.fusion.lazy import compute_of
+
+    place = os.fspath(path)
+    picture = is_picture(place)
+    if picture:
+        check_picture_options(place, {**output, "levels": levels, "overwrite": overwrite})
+    options = {**output, "path": place, "pyramid": levels, "overwrite": overwrite}
+    loaded = _loaded(None if picture else options, execution or {})
+    found = labelled(image, voxel_size=voxel_size, unit=unit, picture=picture)
+    fused = compute_of(found.pixels)
+    if picture:
+        wanted = as_picture(found, loaded.resolve_path(place), overwrite=overwrite)
+    else:
+        wanted = as_container(found, fused, loaded)
     client = client or client_of(loaded)
-    tell(found.warnings)
-    return run(plan_of_image(found, loaded, client), progress=progress, listener=listener, client=client)
+    tell(wanted.warnings)
+    made = plan_of_image(wanted, fused if wanted.pixels is found.pixels else None, loaded, client)
+    return run(made, progress=progress, listener=listener, client=client)
 
 
-def _loaded(output: Mapping[str, Any], execution: Mapping[str, Any]) -> LoadedConfig:
+def _loaded(output: Mapping[str, Any] | None, execution: Mapping[str, Any]) -> LoadedConfig:
     from fusestack.config.load import from_mapping, unsupported
     from fusestack.model.errors import ConfigError
 
@@ -130,116 +147,89 @@ def _loaded(output: Mapping[str, Any], execution: Mapping[str, Any]) -> LoadedCo
     return loaded
 
 
-def plan_of_image(image: LabelledImage, loaded: LoadedConfig, client: Any = None) -> Plan:
+def plan_of_image(wanted: Wanted, fused: DesignedImage | None, loaded: LoadedConfig, client: Any = None) -> Plan:
     """Plan of a run that writes an image.
+
+    Parameters
+    ----------
+    wanted : Wanted
+    fused : DesignedImage or None
+        What computes its pixels, where `fuse` has made it: then the stages are those of a run.
+    loaded : LoadedConfig
+        How it is executed.
+    client : distributed.Client, optional
 
     Raises
     ------
     ConfigError
         If a block does not fit the memory of a worker.
-    InputError
-        If the format does not hold its pixels.
+    OutputError
+        If the format does not hold the image.
     """
-    from fusestack.fusion.plan import fitted, project_path
+    from fusestack.fusion.plan import fitted, prepared
     from fusestack.model.fingerprint import digest, facts_of
     from fusestack.model.stage import Target
     from fusestack.planner import CACHE
-    from fusestack.planning.image_spec import image_spec
-    from fusestack.planning.lazy_pixels import LazyPixels
     from fusestack.planning.levels import cut_facts, layout_facts, with_pyramid
-    from fusestack.planning.plan import Plan, PlannedImage
+    from fusestack.planning.plan import Plan, PlannedImage, refuse_inputs_as_outputs
     from fusestack.planning.resources import resolve_resources
     from fusestack.planning.stages import make_stage
     from fusestack.writers import WRITERS
 
-    output = loaded.config.output
-    if output is None:
-        raise ValueError("a configuration that writes has an output")
-    path = loaded.resolve_path(output.path)
+    spec, path = wanted.spec, wanted.spec.path
     resources = resolve_resources(loaded.config.execution, loaded.folder, client)
-    fused = _design_of(image.pixels)
-    spec = _fused_spec(image, fused, output, path) if fused else image_spec(image, output, path, _anisotropy(image))
-    _check_format(spec, output.format)
-    target = Target(WRITERS[output.format], spec, 0, f"{path}.fusestack")
-    compute = fitted(fused.compute, target, resources) if fused else _lazy_pixels(image, spec)
-    layout = layout_facts(spec, output.format)
-    stages = with_pyramid(make_stage("fuse" if fused else "write", compute, target, resources, layout), resources)
-    name = compute.array.name if isinstance(compute, LazyPixels) else f"fused-{digest(facts_of(compute))}"
+    cache = f"{path.rpartition('/')[0]}/{CACHE}"
+    target = Target(WRITERS[wanted.file_format], spec, 0, f"{path}.fusestack")
+    target.open()  # refuses what the format does not hold
+    layout = layout_facts(spec, wanted.file_format)
+    compute: Compute
+    preparation: tuple[Stage, ...] = ()
+    if fused is None:
+        compute = _lazy_pixels(wanted.pixels, spec)
+        name = compute.array.name
+    else:
+        name = f"fused-{digest(facts_of(fused.compute))}"
+        read_from_cache, preparation = prepared(fused.compute, cache, resources)
+        compute = fitted(read_from_cache, target, resources)
+    facts = [layout, wanted.notes] if wanted.file_format == "picture" else layout
+    first = make_stage("write" if fused is None else "fuse", compute, target, resources, facts)
+    stages = with_pyramid(first, resources)
     planned = PlannedImage(
         title=spec.name,
         target=target,
-        preparation=(),
+        preparation=preparation,
         stages=stages,
         components={"inputs": {"image": name}, "output": {**layout, **cut_facts(spec)}},
         fingerprint=digest([stage.fingerprint for stage in stages]),
-        project=project_path(output, path, single=True),
-        overwrite=output.overwrite,
-        notes={"setup_names": [channel.name for channel in spec.channels]},
+        project=wanted.project,
+        overwrite=wanted.overwrite,
+        notes=wanted.notes,
         way_out=_WAY_OUT,
     )
+    if fused is not None:
+        refuse_inputs_as_outputs([planned], fused.compute.paths)
     said = f"array {spec.dtype} {list(spec.shape)} ({name})"
     config = loaded.config.model_dump(mode="json")
     return Plan(
         output=path,
         work=f"{path}.fusestack",
-        cache=f"{path.rpartition('/')[0]}/{CACHE}",
+        cache=cache,
         cache_limit=None,
         images=(planned,),
         resources=resources,
-        config={"image": said, "output": config["output"], "execution": config["execution"]},
+        config={"image": said, "output": dict(wanted.output), "execution": config["execution"]},
         source=said,
-        warnings=image.warnings,
+        warnings=wanted.warnings,
     )
 
 
-def _design_of(pixels: Any) -> DesignedImage | None:
-    """Design of the very image that `fuse` has made; None of all other arrays."""
-    try:
-        from fusestack.fusion.lazy import compute_of  # type: ignore[import-not-found, unused-ignore]
-    except ImportError:
-        return None
-    found: DesignedImage | None = compute_of(pixels)
-    return found
-
-
-def _lazy_pixels(image: LabelledImage, spec: ImageSpec) -> LazyPixels:
+def _lazy_pixels(pixels: Any, spec: ImageSpec) -> LazyPixels:
     """Pixels of a dask array; of others, cut into the blocks that are written."""
     import dask.array
 
     from fusestack.model.graph_array import GraphArray
     from fusestack.planning.lazy_pixels import LazyPixels
 
-    pixels = image.pixels
     if not isinstance(pixels, dask.array.Array):
         pixels = dask.array.from_array(pixels, chunks=spec.levels[0].block)
     return LazyPixels(GraphArray.of(pixels))
-
-
-def _anisotropy(image: LabelledImage) -> float:
-    z, y, x = image.pixel_size
-    return 2 * z / (y + x)
-
-
-def _fused_spec(image: LabelledImage, fused: DesignedImage, output: Output, path: str) -> ImageSpec:
-    """Spec of what `fuse` has made: as it is designed, unless its labels say something else meanwhile."""
-    from fusestack.planning.image_spec import image_spec
-
-    spacing = fused.frame.spacing
-    anisotropy, fill = 2 * spacing[0] / (spacing[1] + spacing[2]), fused.compute.rule.fill
-    designed = image_spec(fused, output, path, anisotropy, fill)
-    now = image_spec(image, output, path, anisotropy, fill)
-    places = ((now.pixel_size, designed.pixel_size), (now.origin, designed.origin))
-    same = all(np.allclose(one, other, rtol=1e-6, atol=1e-9) for one, other in places)
-    names = [[channel.name for channel in spec.channels] for spec in (now, designed)]
-    alike = same and now.unit == designed.unit and now.timepoints == designed.timepoints and names[0] == names[1]
-    return designed if alike else now
-
-
-def _check_format(spec: ImageSpec, file_format: str) -> None:
-    from fusestack.writers.bdv_hdf5 import DTYPES
-
-    if file_format == "bdv-hdf5" and spec.dtype not in DTYPES:
-        raise InputError(
-            f"image: BigDataViewer HDF5 has no {spec.dtype}, only {', '.join(DTYPES)}; "
-            "write .ome.zarr, or convert it with astype"
-        )

@@ -21,6 +21,7 @@ from fusestack.model.graph_array import GraphArray
 from fusestack.model.image import Channel
 from fusestack.planning.resources import Resources
 from fusestack.sources.base import PIXEL_TYPES
+from fusestack.sources.labels import is_colour
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from fusestack.config.focus import Focus
     from fusestack.config.load import LoadedConfig
 
-COLOUR_NAMES = ("colour", "color", "rgb", "rgba")
 _PICTURE_TYPES = ("uint8", "uint16", "float32")
 _COLOURS = {1: "L", 3: "RGB", 4: "RGBA"}
 _WANTED = "give slices [k, y, x], or [k, y, x, 3 or 4] with their colours, paths, or a pattern such as stack/*.jpg"
@@ -174,7 +174,7 @@ def named_stack(stack: Any, focus: Focus) -> ArrayStack:
     """
     import dask.array as da
 
-    colour = next((name for name in stack.dims if str(name).lower() in COLOUR_NAMES), None)
+    colour = next((name for name in stack.dims if is_colour(name)), None)
     photographs = "k" in stack.dims or colour is not None
     lead: tuple[str, ...]
     if photographs:

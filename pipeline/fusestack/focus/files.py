@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fusestack.focus import blocks
 from fusestack.focus.recipe import NESTED
 from fusestack.focus.written import Shown, WrittenImage
 from fusestack.model.errors import ConfigError
 from fusestack.model.fingerprint import digest
-from fusestack.model.image import PICTURE_SUFFIXES, Channel, Codec, ImageSpec
+from fusestack.model.image import PICTURE_SUFFIXES, Channel, ImageSpec
 from fusestack.model.stage import Target
 from fusestack.operators.commands import function_sources
 from fusestack.planning import pyramid
-from fusestack.planning.layout import cut_levels
 from fusestack.planning.levels import cut_facts, int3, layout_facts, with_pyramid
+from fusestack.planning.pictures import CODEC, colour_channel, is_picture, pixels_per_inch, plane_levels, split_suffix
 from fusestack.planning.plan import PlannedImage, replace_with
 from fusestack.planning.stages import make_stage
 from fusestack.writers import WRITERS
@@ -35,12 +33,8 @@ if TYPE_CHECKING:
 
 KINDS = ("mask", "depth", "height", "depth_colour")
 """Outputs besides the sharp picture: keys of ``focus.output``."""
-_CODEC = Codec("zstd", 3)
-_PLANE_CHUNK = 512
 _TYPES = {".png": ("uint8", "uint16"), ".jpg": ("uint8",), ".jpeg": ("uint8",)}
 """Pixels that a file holds, where it does not hold all."""
-_MICROMETRES = {"nanometer": 1e-3, "micrometer": 1.0, "millimeter": 1e3, "centimeter": 1e4, "meter": 1e6}
-_INCH = 25400.0
 
 
 @dataclass(frozen=True)
@@ -149,10 +143,9 @@ class FocusFiles:
             notes["drop_opaque_alpha"] = True
         if kind not in ("image", "depth_colour"):
             notes.pop("icc", None)
-        height, width = self.input.plane_size
-        micrometres = _MICROMETRES.get(self.input.unit or "")
-        if micrometres and not self.input.photographs and math.isclose(height, width, rel_tol=1e-3):
-            notes["resolution"] = _INCH / (width * micrometres)
+        resolution = pixels_per_inch(self.input.plane_size, self.input.unit)
+        if resolution is not None and not self.input.photographs:
+            notes["resolution"] = resolution
         return notes
 
     @property
@@ -207,26 +200,20 @@ class FocusFiles:
     ) -> ImageSpec:
         one = self.input
         t, _, _, height, width = one.shape
-        zarr = split_suffix(path)[1].lower() not in PICTURE_SUFFIXES
+        zarr = not is_picture(path)
         shape = (t, count, pages, height, width)
         factors = [(1, 1, 1)]
         if zarr and self.focus.output.pyramid == "auto":
             factors = list(pyramid.propose_factors((1, height, width)))
         elif zarr and not isinstance(self.focus.output.pyramid, str):
             factors = [int3((1, int(level.y), int(level.x))) for level in self.focus.output.pyramid]
-        levels = cut_levels(
-            shape,
-            factors,
-            (1, _PLANE_CHUNK, _PLANE_CHUNK),
-            None if zarr else (1, blocks.BLOCK, blocks.BLOCK),
-            sharded=zarr,
-        )
+        levels = plane_levels(shape, factors, stored=zarr)
         return ImageSpec(
             path=path,
             name=Path(path).name.split(".")[0],
             dtype=dtype,
             levels=levels,
-            codec=_CODEC,
+            codec=CODEC,
             pixel_size=(abs(one.step), *one.plane_size),
             origin=(one.first, *one.plane_origin),
             unit=one.unit,
@@ -240,16 +227,7 @@ class FocusFiles:
         if not self.input.photographs:
             listed = {channel.name: channel.color for channel in self.input.channels}
             return Channel(number, name, listed.get(name, "FFFFFF"))
-        return Channel(number, name, {"R": "FF0000", "G": "00FF00", "B": "0000FF", "A": "000000"}.get(name, "FFFFFF"))
-
-
-def split_suffix(path: str) -> tuple[str, str]:
-    """Path without its suffix, and the suffix; ``.ome.zarr`` and the like are one."""
-    for suffix in (".ome.zarr", ".ome.tif", ".ome.tiff"):
-        if path.lower().endswith(suffix):
-            return path[: -len(suffix)], path[-len(suffix) :]
-    plain = Path(path)
-    return path[: len(path) - len(plain.suffix)], plain.suffix
+        return colour_channel(number, name)
 
 
 def check_suffix(loaded: LoadedConfig, key: str, path: str | None) -> None:
@@ -259,7 +237,7 @@ def check_suffix(loaded: LoadedConfig, key: str, path: str | None) -> None:
     ------
     ConfigError
     """
-    if path is None or path.rstrip("/").lower().endswith((".zarr", *PICTURE_SUFFIXES)):
+    if path is None or path.rstrip("/").lower().endswith(".zarr") or is_picture(path):
         return
     raise ConfigError(
         f"{loaded.cite(f'focus.output.{key}')}: '{path}' has no suffix that is known; "

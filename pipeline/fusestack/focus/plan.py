@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fusestack.focus.cached import CachedStages
-from fusestack.focus.files import KINDS, FocusFiles, check_suffix, split_suffix
+from fusestack.focus.files import KINDS, FocusFiles, check_suffix
 from fusestack.focus.input import stack_inputs
 from fusestack.focus.painted import check_recipe, doubts_of, paint_stack
 from fusestack.focus.picture import composition_stage
 from fusestack.focus.recipe import recipe_of
 from fusestack.focus.statistics import known_statistics
 from fusestack.model.fingerprint import digest
+from fusestack.planning.pictures import split_suffix
 from fusestack.planning.plan import FrozenStatistics, PlannedImage
 
 if TYPE_CHECKING:

@@ -101,6 +101,11 @@ class FuseBlocks(Compute):
         """Bytes of an input pixel in memory; a mask reads none."""
         return 0 if self.rule.method == "mask" else np.dtype(self.input_dtype).itemsize
 
+    @property
+    def paths(self) -> list[str]:
+        """Files and containers that it reads pixels of."""
+        return sorted({path for table in self.tables.values() for v in table.placed for path in v.pixels.source.paths})
+
     def __call__(self, box: Box) -> NDArray[Any] | None:
         """Compute a region t, c, z, y, x; None where no view reaches it."""
         volume = Box(box.start[2:], box.stop[2:])

@@ -240,9 +240,8 @@ def lazy_image(image: DesignedImage, chunks: Int3) -> dask.array.Array:
         If tiles are arrays of a dask graph that stayed behind in another process.
     """
     compute = image.compute
-    files = sorted({path for table in compute.tables.values() for v in table.placed for path in v.pixels.source.paths})
     chunk = ChunkCompute(compute, image.dtype, compute.rule.fill)
-    return _lazy_array(_NAME, chunk, image.shape, chunks, files, image)
+    return _lazy_array(_NAME, chunk, image.shape, chunks, compute.paths, image)
 
 
 def _lazy_array(

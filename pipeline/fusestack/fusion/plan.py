@@ -127,8 +127,8 @@ def _container(loaded: LoadedConfig) -> str | None:
     return str(loaded.resolve_path(adjustment.coefficients))
 
 
-def _prepared(compute: FuseBlocks, cache: str, resources: Resources) -> tuple[FuseBlocks, tuple[Stage, ...]]:
-    """An image that reads its content-based weights, if it has any, from the cache; and the stages that make them."""
+def prepared(compute: FuseBlocks, cache: str, resources: Resources) -> tuple[FuseBlocks, tuple[Stage, ...]]:
+    """Give an image that reads its content-based weights, if it has any, from the cache; and the stages of these."""
     if compute.content is None:
         return compute, ()
     from fusestack.fusion.content import prepare_content
@@ -151,7 +151,7 @@ def _plan_image(
     place = path if single else _titled(path, fused.title)
     spec = image_spec(fused, output, place, design.anisotropy, fused.compute.rule.fill)
     target = Target(WRITERS[output.format], spec, 0, f"{path}.fusestack")
-    compute, preparation = _prepared(fused.compute, cache, resources)
+    compute, preparation = prepared(fused.compute, cache, resources)
     first = make_stage("fuse", fitted(compute, target, resources), target, resources, layout_facts(spec, output.format))
     layout = layout_facts(spec, output.format)
     components = {

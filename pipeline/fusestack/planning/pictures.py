@@ -1,0 +1,58 @@
+"""Picture files as outputs: their suffixes, how they are cut, what their channels and notes are."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fusestack.model.image import PICTURE_SUFFIXES, Channel, Codec
+from fusestack.planning.layout import cut_levels
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fusestack.model.geometry import Int3
+    from fusestack.model.image import Level
+
+CODEC = Codec("zstd", 3)
+"""Of pictures whose format leaves a choice, and of the planes that are stored beside them."""
+
+_CHUNK, _BLOCK = 512, 1024
+_COLOURS = {"R": "FF0000", "G": "00FF00", "B": "0000FF", "A": "000000"}
+_MICROMETRES = {"nanometer": 1e-3, "micrometer": 1.0, "millimeter": 1e3, "centimeter": 1e4, "meter": 1e6}
+_INCH = 25400.0
+_OME_TIFF = (".ome.tif", ".ome.tiff")
+
+
+def split_suffix(path: str) -> tuple[str, str]:
+    """Path without its suffix, and the suffix; ``.ome.zarr`` and the like are one."""
+    for suffix in (".ome.zarr", *_OME_TIFF):
+        if path.lower().endswith(suffix):
+            return path[: -len(suffix)], path[-len(suffix) :]
+    plain = Path(path)
+    return path[: len(path) - len(plain.suffix)], plain.suffix
+
+
+def is_picture(path: str) -> bool:
+    """Whether a suffix says a picture: TIFF (without the metadata of OME), PNG or JPEG."""
+    return split_suffix(path)[1].lower() in PICTURE_SUFFIXES
+
+
+def plane_levels(shape: tuple[int, ...], factors: Sequence[Int3] = ((1, 1, 1),), *, stored: bool) -> tuple[Level, ...]:
+    """Cut planes t, c, z, y, x: of a picture, or of what is stored in chunks and shards."""
+    block = None if stored else (1, _BLOCK, _BLOCK)
+    return cut_levels(shape, factors, (1, _CHUNK, _CHUNK), block, sharded=stored)
+
+
+def colour_channel(number: int, name: str) -> Channel:
+    """A colour of a photograph for viewers, which add up channels in their colours: opacity is black."""
+    return Channel(number, name, _COLOURS.get(name, "FFFFFF"))
+
+
+def pixels_per_inch(size: tuple[float, float], unit: str | None) -> float | None:
+    """Resolution that says the physical size of a pixel along y and x; None where these differ, or nothing says it."""
+    height, width = size
+    micrometres = _MICROMETRES.get(unit or "")
+    square = math.isclose(height, width, rel_tol=1e-3)
+    return _INCH / (width * micrometres) if micrometres and square else None
