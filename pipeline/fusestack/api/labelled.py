@@ -12,6 +12,7 @@ from fusestack.model.errors import InputError
 from fusestack.model.image import AXES, Channel
 from fusestack.model.units import unit_of
 from fusestack.planning.pictures import colour_channel
+from fusestack.sources.arrays import held_array, named_array
 from fusestack.sources.base import PIXEL_TYPES
 from fusestack.sources.labels import is_colour
 
@@ -78,7 +79,7 @@ def labelled(image: Any, *, voxel_size: Any = None, unit: str | None = None, pic
 
     Parameters
     ----------
-    image : xarray.DataArray, xarray.DataTree, or array of dask, numpy or zarr
+    image : xarray.DataArray, xarray.DataTree, or array of dask, numpy, zarr or h5py
         Of a tree, the image at full resolution is taken.
     voxel_size : float, mapping or (float, float, float), optional
         Physical size of a pixel, ``{"x": 0.2, "y": 0.2, "z": 1}`` or z, y, x; where no coordinates say it.
@@ -96,7 +97,7 @@ def labelled(image: Any, *, voxel_size: Any = None, unit: str | None = None, pic
     image, warnings = _full_resolution(image)
     names, colour = _dims_of(image, picture=picture)
     labels = image if hasattr(image, "coords") else None
-    data = image.data if labels is not None else image
+    data = held_array("image", image)
     if 0 in data.shape:
         raise InputError(f"image: has no pixels, its shape is {tuple(data.shape)}; {_GIVE}")
     _check_pixels(data)
@@ -137,7 +138,7 @@ def _dims_of(image: Any, *, picture: bool) -> tuple[tuple[str, ...], str | None]
     """Letters of the axes, and the dimension that is the colour; it is an axis c."""
     if not (hasattr(image, "shape") and hasattr(image, "dtype") and hasattr(image, "ndim")):
         raise InputError(f"image: is no array, but {type(image).__name__}; {_GIVE}")
-    if not hasattr(image, "dims"):
+    if not hasattr(image, "coords"):  # arrays of HDF5 have dims too
         return _unnamed(tuple(image.shape), picture=picture)
     found = [str(name) for name in image.dims]
     colour = next((name for name in found if is_colour(name)), None)
@@ -184,19 +185,14 @@ def _check_pixels(data: Any) -> None:
             f"image: pixels of type {dtype.name} are not written, only {', '.join(PIXEL_TYPES)}; "
             f'convert them: image.astype("{wanted}")'
         )
-    chunks = getattr(data, "chunks", None)
-    if chunks and any(isinstance(size, float) and np.isnan(size) for sizes in chunks for size in np.atleast_1d(sizes)):
-        raise InputError("image: its chunks have unknown sizes; compute them: image.compute_chunk_sizes()")
 
 
 def _five(data: Any, names: Sequence[str]) -> Any:
-    """Pixels t, c, z, y, x; the array itself where it is that already."""
+    """Pixels t, c, z, y, x; the array itself where it is that already, if it is one of numpy or dask."""
+    if not isinstance(data, np.ndarray):
+        data = named_array("image", data)
     if tuple(names) == AXES:
         return data
-    if not isinstance(data, np.ndarray) and not hasattr(data, "dask"):  # of Zarr, for example
-        import dask.array
-
-        data = dask.array.from_array(data)
     present = [axis for axis in AXES if axis in names]
     order = [list(names).index(axis) for axis in present]
     turned = data if order == sorted(order) else data.transpose(order)

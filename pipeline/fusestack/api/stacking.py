@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import glob
+import operator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,17 +16,17 @@ from fusestack.model.geometry import Box
 from fusestack.storage import is_address
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
     import xarray
     from numpy.typing import NDArray
 
     from fusestack.focus.arrays import ArrayStack
-    from fusestack.planning.plan import PlannedImage
+    from fusestack.planning.plan import Plan, PlannedImage
 
 
 def focus_stack(
-    stack: str | Path | Sequence[Any] | NDArray[Any] | xarray.DataArray,
+    stack: str | Path | Iterable[Any] | NDArray[Any] | xarray.DataArray,
     *,
     chunks: int | tuple[int, int] | None = None,
     **options: Any,
@@ -36,16 +38,18 @@ def focus_stack(
 
     Slices are rechunked to tiles that hold all of them and overlapped once for the whole chain of operators. Where
     masks are levelled, as by default, levels are a statistic of the whole stack: its first pixel costs a pass over all
-    slices, whose masks are kept (float32) until they are used, in memory or, by dask.distributed, on disk. For more
-    than that, give paths, or ``statistics={"use": ...}`` of a run that saved them.
+    slices, whose masks are kept (float32) until they are used, in memory or, by dask.distributed, on disk: compute all
+    outputs at once, ``found.compute()``, not ``.values`` of one after the other, which makes masks again for each. For
+    more than memory holds, give paths, or ``statistics={"use": ...}`` of a run that saved them.
 
     Parameters
     ----------
     stack : path, sequence of paths, array or sequence of arrays
         - NumPy or dask: slices uint8, uint16 or float32 [k, y, x], or [k, y, x, colour] with 3 colours and possibly
-          opacity, front first; or a sequence of slices.
-        - xarray.DataArray: a volume with dimensions out of t, c, z, y, x (as `fuse` gives it), focused along ``axis``;
-          or photographs k, y, x, colour. Their order does not matter.
+          opacity, front first; Zarr or HDF5; or slices one by one, all of one size and type, also pictures of PIL.
+          NaN in float32 counts as black.
+        - xarray.DataArray: a volume with dimensions out of t, c, z, y, x (as `fuse` gives it; also Z, depth, time,
+          channel, row, column ...), focused along ``axis``; or photographs k, y, x, colour. In any order.
         - A pattern such as ``stack/*.jpg``, a folder of pictures, a TIFF stack, an OME-Zarr, pictures one by one.
     chunks : int or (int, int), optional
         Rows and columns of a tile, at least; they change no pixel. By default, all slices of a tile and their masks
@@ -58,8 +62,8 @@ def focus_stack(
     xarray.Dataset
         ``image`` [y, x] or [y, x, colour] in the type of the slices, ``mask`` 0..1 and ``depth`` (index of the slice, 0
         in front, NaN where nothing is sharp) float32 [y, x]. ``opacity`` float32 0..1 [y, x] where the picture may be
-        transparent. Of volumes with t and c first, and ``height`` (the place of the slice) where slices have places.
-        ``attrs["options"]`` says what was done.
+        transparent. Of volumes with t and c first, and ``height`` (the place of the slice, with its unit) where slices
+        have places: evenly spaced coordinates, or what the OME-Zarr says. ``attrs["options"]`` says what was done.
 
     Raises
     ------
@@ -82,6 +86,7 @@ def focus_stack(
     >>> float(found.depth.mean().compute()) < 4
     True
     """
+    stack = list(stack) if isinstance(stack, Iterator) else stack
     named = _paths_of(stack)
     if named is not None:
         if chunks is not None:
@@ -89,16 +94,18 @@ def focus_stack(
         return _of_paths(named, options)
     import xarray
 
-    from fusestack.focus.arrays import is_lazy, known_options, named_stack, plain_stack
+    from fusestack.focus.arrays import known_options, named_stack, plain_stack, with_letters
+    from fusestack.focus.plain import is_lazy
 
     if isinstance(stack, xarray.Dataset | xarray.DataTree):
         raise InputError("stack: holds several arrays; give one of them, such as stack['image']")
 
     loaded, focus = known_options(options)
     if isinstance(stack, xarray.DataArray):
+        stack = with_letters(stack)
         described = named_stack(stack, focus)
         return _lazy_dataset(described, loaded, focus, chunks, stack)
-    described = plain_stack(stack, reverse=focus.reverse)
+    described = plain_stack(stack, focus)
     found = _lazy_dataset(described, loaded, focus, chunks)
     return found if is_lazy(stack) else found.compute(scheduler="threads")
 
@@ -107,8 +114,7 @@ def _of_paths(named: str | list[str], options: dict[str, Any]) -> xarray.Dataset
     """Run the stages in a temporary folder, and read what they made."""
     import tempfile
 
-    from fusestack.focus.slices import PictureSlices
-
+    y, x = (name for name in ("z", "y", "x") if name != options.get("axis", "z"))
     with tempfile.TemporaryDirectory(prefix="fusestack-") as folder:
         paths = {
             key: f"{folder}/{name}.ome.zarr" for key, name in (("path", "image"), ("mask", "mask"), ("depth", "depth"))
@@ -120,17 +126,35 @@ def _of_paths(named: str | list[str], options: dict[str, Any]) -> xarray.Dataset
         else:
             config["focus"]["input"] = named
         made = plan(config)
+        if _has_places(made) and "height" not in output:
+            output["height"] = f"{folder}/height.ome.zarr"
+            made = plan(config)
         tell(made.warnings)
         run(made)
         outputs = {image.title.partition(" ")[0]: _read(image) for image in made.images}
     spec, options = made.images[0].target.image, made.images[0].components["focus"]
     attrs = {"options": options["options"]}
-    if any(isinstance(stage.compute, PictureSlices) for stage in made.images[0].preparation):
+    if _of_pictures(made):
         return _dataset(outputs, ("y", "x"), None, {}, attrs)
-    places = zip("yx", spec.origin[1:], spec.pixel_size[1:], spec.shape[3:], strict=True)
-    coords = {axis: origin + size * np.arange(n) for axis, origin, size, n in places}
+    places = zip((y, x), spec.origin[1:], spec.pixel_size[1:], spec.shape[3:], strict=True)
+    units = {"units": spec.unit} if spec.unit else {}
+    coords: dict[str, Any] = {axis: (axis, origin + size * np.arange(n), units) for axis, origin, size, n in places}
+    coords["t"] = ("t", np.array(spec.timepoints), {})
     attrs |= {"unit": spec.unit} if spec.unit else {}
-    return _dataset(outputs, ("y", "x"), ("t", "c"), {"t": list(spec.timepoints), **coords}, attrs)
+    return _dataset(outputs, (y, x), ("t", "c"), coords, attrs)
+
+
+def _of_pictures(made: Plan) -> bool:
+    from fusestack.focus.slices import PictureSlices
+
+    return any(isinstance(stage.compute, PictureSlices) for stage in made.images[0].preparation)
+
+
+def _has_places(made: Plan) -> bool:
+    """Whether the slices of a plan say where they lie."""
+    spec = made.images[0].target.image
+    said = spec.unit is not None or any(spec.origin) or spec.pixel_size != (1.0, 1.0, 1.0)
+    return said and not _of_pictures(made)
 
 
 def _read(image: PlannedImage) -> tuple[NDArray[Any], tuple[str, ...]]:
@@ -149,17 +173,33 @@ def _lazy_dataset(
     coords = {} if named is None else {axis: named.coords[axis] for axis in ("t", *stack.plane) if axis in named.coords}
     lead = None if stack.input.photographs else stack.lead
     attrs = {"options": made.options}
-    attrs |= {key: named.attrs[key] for key in ("unit",) if named is not None and key in named.attrs}
+    unit = None if named is None else _unit(named, stack)
+    attrs |= {"unit": unit} if unit else {}
     return _dataset(made.arrays, stack.plane, lead, coords, attrs)
 
 
+def _unit(named: Any, stack: ArrayStack) -> str | None:
+    """Unit that an array says of the place of its slices, else of itself."""
+    said = [named.coords[axis].attrs for axis in named.dims if axis in named.coords and axis in ("z", "y", "x")]
+    said = [*(attrs for attrs in said), named.attrs]
+    return next((str(attrs[key]) for attrs in said for key in ("units", "unit") if attrs.get(key)), None)
+
+
 def _tile(chunks: Any) -> tuple[int, int] | None:
-    sides = (chunks, chunks) if isinstance(chunks, int) else chunks
-    if sides is None:
+    if chunks is None:
         return None
-    if not isinstance(sides, tuple | list) or len(sides) != 2 or not all(isinstance(n, int) and n > 0 for n in sides):
-        raise ConfigError(f"chunks: {chunks!r} is no size of a tile; give rows and columns, such as (1024, 1024)")
-    return sides[0], sides[1]
+    sides = chunks if isinstance(chunks, tuple | list) else (chunks, chunks)
+    try:
+        if any(isinstance(side, bool | np.bool_) for side in sides):
+            raise TypeError
+        rows, columns = map(operator.index, sides)
+        if min(rows, columns) < 1:
+            raise ValueError
+    except (TypeError, ValueError):
+        raise ConfigError(
+            f"chunks: {chunks!r} is no size of a tile; give rows and columns, such as (1024, 1024)"
+        ) from None
+    return rows, columns
 
 
 def _dataset(
@@ -188,7 +228,8 @@ def _dataset(
         pixels = pixels if "t" in kept else pixels[0]
         pixels = pixels if "c" in kept else pixels[(slice(None),) * ("t" in kept) + (0,)]
         own = {"c": list(names)} if "c" in kept else {}
-        found[name] = xarray.DataArray(pixels, dims=(*kept, *plane), coords=own, name=name)
+        said = {"units": attrs["unit"]} if name == "height" and "unit" in attrs else {}
+        found[name] = xarray.DataArray(pixels, dims=(*kept, *plane), coords=own, name=name, attrs=said)
     places = {axis: value for axis, value in coords.items() if axis in plane or lead}
     return xarray.Dataset(found, attrs=dict(attrs)).assign_coords(places)
 

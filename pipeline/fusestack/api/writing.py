@@ -52,13 +52,13 @@ def write(
     """Write a lazy image as OME-Zarr or BDV-HDF5 with its levels, or as a picture; a second call goes on.
 
     The graph of the image becomes part of the graph that writes it, under a lock, with rounds of retries, records and a
-    report, as `run` has them. What is done is known by the name of the dask array: arrays of files, of NumPy and of
-    functions have the same name every time. What `fuse` has made is computed by the stages of `run`. Images must not
-    be read from the place where they are written.
+    report, as `run` has them. What is done is known by the name of the dask array: arrays of NumPy, Zarr and HDF5 are
+    named by what they hold, those of dask as their functions say, which do not look into files. What `fuse` has made is
+    computed by the stages of `run`. Images must not be read from the place where they are written.
 
     Parameters
     ----------
-    image : xarray.DataArray, xarray.DataTree, or array of dask, numpy or zarr
+    image : xarray.DataArray, xarray.DataTree, or array of dask, numpy, zarr or h5py
         uint8, uint16, int16, uint32 or float32. A DataArray has dims out of t, c, z, y, x in any order; its coordinates
         say pixel size and place, timepoints and names of channels, ``attrs["unit"]`` their unit; other attributes are
         not written. A dim colour (color, rgb, rgba) becomes channels R, G, B and A, or the colours of a picture.
@@ -225,11 +225,8 @@ def plan_of_image(wanted: Wanted, fused: DesignedImage | None, loaded: LoadedCon
 
 def _lazy_pixels(pixels: Any, spec: ImageSpec) -> LazyPixels:
     """Pixels of a dask array; of others, cut into the blocks that are written."""
-    import dask.array
-
     from fusestack.model.graph_array import GraphArray
     from fusestack.planning.lazy_pixels import LazyPixels
+    from fusestack.sources.arrays import named_array
 
-    if not isinstance(pixels, dask.array.Array):
-        pixels = dask.array.from_array(pixels, chunks=spec.levels[0].block)
-    return LazyPixels(GraphArray.of(pixels))
+    return LazyPixels(GraphArray.of(named_array("image", pixels, spec.levels[0].block)))

@@ -12,6 +12,7 @@ from fusestack.focus.files import FocusFiles
 from fusestack.focus.input import StackInput
 from fusestack.focus.lazy import LazyStack
 from fusestack.focus.painted import check_recipe, doubts_of, paint_stack
+from fusestack.focus.plain import PICTURE_TYPES, WANTED, check_photographs, check_type, plain_pixels
 from fusestack.focus.recipe import recipe_of
 from fusestack.focus.slices import ArraySlices
 from fusestack.focus.statistics import known_statistics
@@ -20,24 +21,24 @@ from fusestack.model.errors import ConfigError, InputError
 from fusestack.model.graph_array import GraphArray
 from fusestack.model.image import Channel
 from fusestack.planning.resources import Resources
+from fusestack.sources.arrays import named_array
 from fusestack.sources.base import PIXEL_TYPES
-from fusestack.sources.labels import is_colour
+from fusestack.sources.labels import AXES_BY_NAME, is_colour
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     import dask.array as da
 
     from fusestack.config.focus import Focus
     from fusestack.config.load import LoadedConfig
 
-_PICTURE_TYPES = ("uint8", "uint16", "float32")
 _COLOURS = {1: "L", 3: "RGB", 4: "RGBA"}
-_WANTED = "give slices [k, y, x], or [k, y, x, 3 or 4] with their colours, paths, or a pattern such as stack/*.jpg"
-_NAMED = (
-    "dimensions are t, c, z, y, x of a volume, or k, y, x, colour of photographs; "
-    "rename them, for example stack.rename({'%s': 'z'})"
+_NAMES = "dimensions are t, c, z, y, x of a volume, or k, y, x, colour of photographs"
+_TO_NAME = (
+    "leave it out, or name the axes of a volume: xarray.DataArray(stack, dims=('z', 'y', 'x')), with c for channels"
 )
+_EVEN = 1e-3  # of the distance of two slices
 _NO_FILES = ("dtype", "between_slices", "sharpen_between")
 # what dask's workers have is not known here: chunks say how much memory is needed
 _ANY = Resources("threads", 1, 1, 2**62, 0)
@@ -64,13 +65,6 @@ class ArrayStack:
     plane: tuple[str, str]
 
 
-def is_lazy(stack: Any) -> bool:
-    """Whether pixels are read or computed only when they are asked for: dask, Zarr, HDF5, or slices of which any is."""
-    if isinstance(stack, list | tuple):
-        return any(is_lazy(one) for one in stack)
-    return not isinstance(stack, np.ndarray | np.generic) and hasattr(stack, "shape") and hasattr(stack, "dtype")
-
-
 @dataclass(frozen=True)
 class LazyOutputs:
     """What a stack becomes.
@@ -89,73 +83,22 @@ class LazyOutputs:
     warnings: tuple[str, ...]
 
 
-def plain_stack(stack: Any, *, reverse: bool) -> ArrayStack:
+def plain_stack(stack: Any, focus: Focus) -> ArrayStack:
     """Slices of photographs: an array [k, y, x] or [k, y, x, colour], or arrays one by one, front first.
 
     Raises
     ------
+    ConfigError
+        If an option asks for what only volumes have.
     InputError
         If it is none, or its pixels are of a type that is not stacked.
     """
     import dask.array as da
 
-    if isinstance(stack, list | tuple) and is_lazy(stack):
-        stack = [_dask(getattr(one, "data", one) if hasattr(one, "dims") else one) for one in stack]
-        shapes = {getattr(one, "shape", None) for one in stack}
-        if len(shapes) > 1:
-            listed = ", ".join(map(str, sorted(shapes, key=str)))
-            raise InputError(f"stack: its slices differ in size ({listed}); {_WANTED}")
-        stack = da.stack(stack)
-    elif is_lazy(stack):
-        stack = _dask(stack)
-    if not isinstance(stack, da.Array):
-        stack = _numpy(stack)
-    _check_plain(stack.shape, stack.dtype)
-    pixels = stack if stack.ndim == 4 else stack[..., None]
-    slices = da.moveaxis(pixels, -1, 0)[None]
-    return _photographs(slices[:, :, ::-1] if reverse else slices, ("y", "x"))
-
-
-def _dask(array: Any) -> da.Array:
-    import dask.array as da
-
-    if isinstance(array, da.Array):
-        return array
-    _check_plain((1, 1, 1), np.dtype(array.dtype))
-    return da.from_array(array, chunks=getattr(array, "chunks", None) or "auto")
-
-
-def _numpy(stack: Any) -> Any:
-    """Pixels in memory as one dask array, which is nobody's to find again."""
-    import uuid
-
-    import dask.array as da
-
-    try:
-        pixels = np.asarray(stack)
-    except ValueError as error:
-        raise InputError(f"stack: its slices differ in size ({error}); {_WANTED}") from error
-    _check_plain(pixels.shape, pixels.dtype)
-    return da.from_array(pixels, chunks=-1, name=f"slices-{uuid.uuid4().hex}")
-
-
-def _check_plain(shape: Sequence[float], dtype: np.dtype[Any]) -> None:
-    if dtype.kind not in "uif":
-        raise InputError(f"stack: is no array of numbers; {_WANTED}")
-    if any(np.isnan(n) for n in shape):
-        raise InputError("stack: its chunks have unknown sizes; call compute_chunk_sizes() first")
-    if len(shape) not in (3, 4) or (len(shape) == 4 and shape[-1] not in (3, 4)) or 0 in shape:
-        volume = "; name the axes of a volume with xarray.DataArray(..., dims=...)" if len(shape) > 3 else ""
-        raise InputError(f"stack: has the shape {tuple(shape)}; {_WANTED}{volume}")
-    if len(shape) == 3 and shape[-1] in (3, 4):
-        raise InputError(f"stack: has the shape {tuple(shape)}, which looks like one picture in colour; {_WANTED}")
-    _check_type(dtype, _PICTURE_TYPES)
-
-
-def _check_type(dtype: np.dtype[Any], known: Sequence[str]) -> None:
-    if dtype.name not in known:
-        listed = f"{', '.join(known[:-1])} or {known[-1]}"
-        raise InputError(f"stack: has pixels of type {dtype.name}; convert them to {listed} (stack.astype(...))")
+    check_photographs(focus, _TO_NAME)
+    pixels = plain_pixels(stack)
+    slices = da.moveaxis(pixels if pixels.ndim == 4 else pixels[..., None], -1, 0)[None]
+    return _photographs(slices[:, :, ::-1] if focus.reverse else slices, ("y", "x"))
 
 
 def named_stack(stack: Any, focus: Focus) -> ArrayStack:
@@ -174,45 +117,78 @@ def named_stack(stack: Any, focus: Focus) -> ArrayStack:
     """
     import dask.array as da
 
+    stack = with_letters(stack)
     colour = next((name for name in stack.dims if is_colour(name)), None)
     photographs = "k" in stack.dims or colour is not None
     lead: tuple[str, ...]
     if photographs:
         axis, plane = "k", ("y", "x")
         lead = () if colour is None else (str(colour),)
+        check_photographs(focus, "leave it out, or name the axes of a volume t, c, z, y, x")
     else:
         axis = focus.axis
         y, x = (name for name in ("z", "y", "x") if name != axis)
         plane, lead = (y, x), tuple(name for name in ("t", "c") if name in stack.dims)
-    unknown = [name for name in stack.dims if name not in (axis, *plane, *lead)]
-    missing = [name for name in (axis, *plane) if name not in stack.dims]
-    if unknown or missing:
-        what = f"has the dimension '{unknown[0]}'" if unknown else f"has no dimension '{missing[0]}'"
-        raise InputError(
-            f"stack: {what} (it has {', '.join(map(str, stack.dims))}); {_NAMED % (unknown or ['plane'])[0]}"
-        )
-    if 0 in stack.shape:
-        raise InputError(f"stack: has the shape {stack.shape}; {_WANTED}")
-    ordered = stack.transpose(*lead, axis, *plane)
-    data = ordered.data if isinstance(ordered.data, da.Array) else _from_memory(ordered)
+    _check_dims(stack, (axis, *plane), lead, colour)
+    data = named_array("stack", stack)
+    data = data.transpose([stack.dims.index(name) for name in (*lead, axis, *plane)])
     if focus.reverse:
         data = data[..., ::-1, :, :]
     if photographs:
-        _check_type(data.dtype, _PICTURE_TYPES)
+        check_type(data.dtype, PICTURE_TYPES)
         if colour is not None and data.shape[0] not in (3, 4):
             raise InputError(f"stack: has {data.shape[0]} colours; photographs have 3, or 4 with their opacity")
         return _photographs((data if colour is not None else data[None])[None], ("y", "x"))
-    _check_type(data.dtype, PIXEL_TYPES)
+    check_type(data.dtype, PIXEL_TYPES)
     for place, name in enumerate(("t", "c")):
         if name not in lead:
             data = da.expand_dims(data, place)
-    return _volume(ordered, data, focus, lead, plane)
+    return _volume(stack, data, focus, lead, plane)
 
 
-def _from_memory(ordered: Any) -> Any:
-    import dask.array as da
+def with_letters(stack: Any) -> Any:
+    """The stack with its dimensions called t, c, z, y, x, whether they were called Z or depth, time or channel.
 
-    return da.from_array(ordered.data if isinstance(ordered.data, np.ndarray) else ordered.to_numpy(), chunks="auto")
+    Raises
+    ------
+    InputError
+        If two of them mean the same.
+    """
+    letters = {name: AXES_BY_NAME.get(str(name).lower()) for name in stack.dims}
+    renamed = {name: letter for name, letter in letters.items() if letter is not None and letter != name}
+    taken = [name for name, letter in renamed.items() if letter in stack.coords or letter in stack.dims]
+    if taken or len(set(renamed.values())) < len(renamed):
+        name = (taken or list(renamed))[0]
+        raise InputError(
+            f"stack: the dimension '{name}' is {renamed[name]}, which is there already; "
+            f"drop or rename one of them: stack.rename({{'{name}': ...}})"
+        )
+    return stack.rename(renamed)
+
+
+def _check_dims(stack: Any, needed: tuple[str, ...], lead: tuple[str, ...], colour: Any) -> None:
+    found = ", ".join(map(str, stack.dims))
+    unknown = [name for name in stack.dims if name not in (*needed, *lead)]
+    missing = [name for name in needed if name not in stack.dims]
+    if unknown and unknown[0] in ("t", "c", "z"):
+        with_what = f"'{colour}'" if colour is not None else "'k'"
+        way_out = f"name photographs: stack.rename({{'{unknown[0]}': 'k'}})" if missing == ["k"] else ""
+        if colour is not None and "c" not in stack.dims:
+            way_out += f"{', ' if way_out else ''}call colours channels of a volume: stack.rename({{'{colour}': 'c'}})"
+        raise InputError(
+            f"stack: has the dimension '{unknown[0]}' of a volume together with {with_what} of photographs (it has "
+            f"{found}); {way_out or f'take one of it: stack.isel({unknown[0]}=0)'}"
+        )
+    if unknown:
+        to = (missing or ["z"])[0]
+        raise InputError(
+            f"stack: has the dimension '{unknown[0]}' (it has {found}); {_NAMES}; rename it, for example "
+            f"stack.rename({{'{unknown[0]}': '{to}'}})"
+        )
+    if missing:
+        raise InputError(f"stack: has no dimension '{missing[0]}' (it has {found}); {_NAMES}")
+    if 0 in stack.shape:
+        raise InputError(f"stack: has the shape {stack.shape}; {WANTED}")
 
 
 def _photographs(slices: da.Array, plane: tuple[str, str]) -> ArrayStack:
@@ -224,26 +200,38 @@ def _volume(stack: Any, slices: da.Array, focus: Focus, lead: tuple[str, ...], p
     count = slices.shape[1]
     names = [str(name) for name in stack.coords["c"].to_numpy()] if "c" in stack.coords and "c" in lead else []
     channels = tuple(Channel(c, names[c] if names else f"channel {c}") for c in range(count))
-    place = _evenly_spaced(stack, focus.axis)
+    place, warnings = _places(stack, focus.axis)
     first, step = (0.0, 1.0) if place is None else place
     if focus.reverse:
         first, step = first + (slices.shape[2] - 1) * step, -step
-    found = _input(slices, photographs=False, channels=channels, first=first, step=step, placed=place is not None)
+    found = _input(
+        slices,
+        photographs=False,
+        channels=channels,
+        first=first,
+        step=step,
+        placed=place is not None,
+        warnings=warnings,
+    )
     return ArrayStack(found, slices, lead, plane)
 
 
-def _evenly_spaced(stack: Any, axis: str) -> tuple[float, float] | None:
-    """Place of the first slice and distance of two, where coordinates say it."""
+def _places(stack: Any, axis: str) -> tuple[tuple[float, float] | None, tuple[str, ...]]:
+    """Place of the first slice and distance of two, where coordinates say it; what is said where they do not."""
     if axis not in stack.coords:
-        return None
-    places = np.asarray(stack.coords[axis].to_numpy())
-    if places.dtype.kind not in "uif" or places.ndim != 1:
-        return None
-    if len(places) == 1:
-        return float(places[0]), 1.0
-    step = (float(places[-1]) - float(places[0])) / (len(places) - 1)
-    even = np.allclose(np.diff(places.astype(np.float64)), step, rtol=1e-3)
-    return (float(places[0]), step) if even and step else None
+        return None, ()
+    places = np.atleast_1d(np.asarray(stack.coords[axis].to_numpy()))
+    if places.dtype.kind in "uif" and np.isfinite(places).all():
+        if len(places) == 1:
+            return (float(places[0]), 1.0), ()
+        places = places.astype(np.float64)
+        step = float(places[-1] - places[0]) / (len(places) - 1)
+        if step and np.abs(np.diff(places) - step).max() <= _EVEN * abs(step):
+            return (float(places[0]), step), ()
+    return None, (
+        f"stack: its coordinates along {axis} are not evenly spaced numbers, so there is no height; depth counts "
+        f"slices; interpolate it to an even grid (stack.interp({axis}=...)) to have heights",
+    )
 
 
 def _input(slices: da.Array, *, photographs: bool, placed: bool = False, **facts: Any) -> StackInput:

@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fusestack.model.errors import InputError
+from fusestack.sources.arrays import held_array, named_array
 from fusestack.sources.base import pixel_dtype
 from fusestack.sources.graph import graph_source
 
 if TYPE_CHECKING:
+    import xarray
+
     from fusestack.model.view import SourceRef
 
 _GIVE = "give an array [z, y, x] or [y, x]"
@@ -19,41 +22,42 @@ _GIVE = "give an array [z, y, x] or [y, x]"
 def array_source(label: str, array: Any) -> SourceRef:
     """Source of an array [z, y, x] or [y, x].
 
-    What is done is known by the name of the dask array; that of an array of NumPy is a hash of its pixels.
+    What is done is known by the name of the dask array, see `named_array`.
 
     Parameters
     ----------
     label : str
         For messages.
-    array : numpy, dask, zarr array or xarray.DataArray
+    array : numpy, dask, zarr or h5py array, or xarray.DataArray
         Of a DataArray the dimensions are named z, y, x; its coordinates are not used: the configuration says the place.
 
     Raises
     ------
     InputError
-        If it has other dimensions, no pixels, or pixels of a type that is not read.
+        If it is no array, masked, has other dimensions, no pixels, or pixels of a type that is not read.
     """
-    import dask.array
+    import xarray
 
-    pixels = _turned(label, array)
-    if pixels.ndim not in (2, 3) or 0 in pixels.shape:
-        raise InputError(f"{label}: has the shape {tuple(pixels.shape)}; {_GIVE}")
-    pixel_dtype(pixels.dtype, label)
-    if not isinstance(pixels, dask.array.Array):
-        pixels = dask.array.from_array(pixels, chunks=getattr(pixels, "chunks", None) or "auto")
-    if any(np.isnan(size) for sizes in pixels.chunks for size in sizes):
-        raise InputError(f"{label}: its chunks have unknown sizes; compute them: array.compute_chunk_sizes()")
+    if isinstance(array, xarray.DataArray):
+        array = _turned(label, array)
+    held = held_array(label, array)
+    if held.ndim not in (2, 3) or 0 in held.shape:
+        raise InputError(f"{label}: has the shape {tuple(held.shape)}; {_GIVE}")
+    pixel_dtype(held.dtype, label)
+    pixels = named_array(label, held)
     return graph_source(label, [pixels if pixels.ndim == 3 else pixels[None]], [(1.0, 1.0, 1.0)])
 
 
-def _turned(label: str, array: Any) -> Any:
+def _turned(label: str, array: xarray.DataArray) -> Any:
     """Pixels in the order z, y, x."""
-    if not hasattr(array, "dims"):
-        return array
     names = [str(name) for name in array.dims]
     long = [name for name in names if name not in ("z", "y", "x") and array.sizes[name] > 1]
     if long or not {"y", "x"} <= set(names):
         way_out = f"choose one: array.isel({long[0]}=0)" if long else "rename them to z, y, x: array.rename"
         raise InputError(f"{label}: has the dimensions {', '.join(names)}; {way_out}")
-    single = array.isel({name: 0 for name in names if name not in ("z", "y", "x")})
-    return single.transpose(*[axis for axis in ("z", "y", "x") if axis in names]).data
+    pixels = held_array(label, array)
+    if not isinstance(pixels, np.ndarray):
+        pixels = named_array(label, pixels)
+    pixels = pixels[tuple(slice(None) if name in ("z", "y", "x") else 0 for name in names)]
+    kept = [name for name in names if name in ("z", "y", "x")]
+    return pixels.transpose([kept.index(axis) for axis in ("z", "y", "x") if axis in kept])

@@ -8,19 +8,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fusestack.model.errors import InputError
+from fusestack.sources.arrays import held_array, named_array
 from fusestack.sources.base import PIXEL_TYPES
 from fusestack.sources.graph import graph_source
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import DTypeLike, NDArray
+    from numpy.typing import DTypeLike
 
     from fusestack.model.geometry import Affine, Float3, Int3
     from fusestack.model.view import SourceRef
-
-_CHUNK_BYTES = 2**24
-"""Of an array in memory: a block takes what it needs and little more where chunks travel to workers."""
 
 _SPATIAL = "zyx"
 _CONVERSIONS = {
@@ -78,60 +76,28 @@ class Tile:
 
 
 def lazy_array(label: str, held: Any) -> Any:
-    """Array of any kind as a dask array; its pixels are not copied.
+    """Array of any kind as a dask array whose name says what it holds, see `named_array`.
 
     Parameters
     ----------
     label : str
         For messages.
-    held : numpy.ndarray, dask.array.Array, zarr.Array or xarray.DataArray
+    held : numpy, dask, zarr or h5py array, or xarray.DataArray
 
     Returns
     -------
     dask.array.Array
-        Its name says what it holds: of an array in memory, a hash of the pixels.
 
     Raises
     ------
     InputError
-        If it is no such array, or has pixels of a type that is not read, or no pixels, or chunks of unknown sizes.
-
-    Notes
-    -----
-    Hashing reads an array in memory once, at 1 to 2 GB/s, a small part of the time that it takes to fuse it; arrays
-    mapped from files are known by file, place and time of change.
+        As `named_array`; or if it has pixels of a type that is not read, or no pixels.
     """
-    import dask.array
-    import xarray
-    import zarr
-
-    if isinstance(held, xarray.DataArray):
-        held = _of_xarray(held)
-    if isinstance(held, np.ma.MaskedArray) or isinstance(getattr(held, "_meta", None), np.ma.MaskedArray):
-        raise InputError(
-            f"{label}: is a masked array, and masks are not read; fill it: tile.filled(0), or "
-            "tile.astype('float32').filled(numpy.nan), since NaN is no data"
-        )
-    if not isinstance(held, (np.ndarray, dask.array.Array, zarr.Array)):
-        raise InputError(
-            f"{label}: is of type {type(held).__name__}, not an array; convert it: numpy.asarray(tile), "
-            "or dask.array.from_array(tile) where it is large"
-        )
+    held = held_array(label, held)
     check_pixels(label, held.dtype)
     if 0 in held.shape:
         raise InputError(f"{label}: has no pixels, its shape is {held.shape}; leave it out")
-    if isinstance(held, np.ndarray):
-        return _of_numpy(held)
-    if isinstance(held, zarr.Array):
-        return dask.array.from_array(held, chunks=held.shards or held.chunks, name=f"tile-{_zarr_token(held)}")
-    if any(size != size for sizes in held.chunks for size in sizes):
-        raise InputError(f"{label}: its chunks have unknown sizes; call tile.compute_chunk_sizes() first")
-    if not isinstance(held._meta, np.ndarray):
-        raise InputError(
-            f"{label}: its chunks are of type {type(held._meta).__name__}; "
-            "make them NumPy arrays: tile.map_blocks(numpy.asarray)"
-        )
-    return held
+    return named_array(label, held)
 
 
 def check_pixels(label: str, dtype: DTypeLike) -> None:
@@ -198,36 +164,3 @@ def factor_of(full: int, reduced: int) -> int | None:
     """Whole number of pixels in one pixel of a level along one axis; None if no whole number gives its length."""
     factor = max(1, round(full / reduced))
     return factor if full // factor <= reduced <= -(-full // factor) else None
-
-
-def _of_numpy(held: NDArray[Any]) -> Any:
-    """Views of an array as chunks: `dask.array.from_array` would copy it."""
-    import dask.array
-    from dask.array.core import normalize_chunks, slices_from_chunks
-    from dask.base import tokenize
-
-    name = f"tile-{tokenize(held)}"  # before its class is gone, by which dask knows arrays mapped from files
-    pixels = np.asarray(held).view()
-    pixels.flags.writeable = False
-    chunks = normalize_chunks("auto", shape=pixels.shape, limit=_CHUNK_BYTES, dtype=pixels.dtype)
-    numbers = np.ndindex(*(len(sizes) for sizes in chunks))
-    graph = {(name, *number): pixels[place] for number, place in zip(numbers, slices_from_chunks(chunks), strict=True)}
-    return dask.array.Array(graph, name, chunks, meta=np.empty((0,) * pixels.ndim, pixels.dtype))
-
-
-def _of_xarray(held: Any) -> Any:
-    if held.chunks is not None:
-        return held.data
-    if held._in_memory:  # of a lazily opened array, `data` would read all pixels
-        return held.data
-    preferred = {dim: n for dim, n in held.encoding.get("preferred_chunks", {}).items() if dim in held.dims}
-    return held.chunk(preferred or "auto").data
-
-
-def _zarr_token(array: Any) -> str:
-    from dask.base import tokenize
-
-    from fusestack.sources.base import file_identity
-
-    place = getattr(array.store, "path", None)  # of a zip file
-    return str(tokenize(array, file_identity(str(place)) if place is not None else None))
