@@ -300,8 +300,13 @@ def _channels(labels: Any, count: int, colour: str | None) -> tuple[Channel, ...
     if labels is not None and "c" in labels.coords:
         names = np.atleast_1d(np.asarray(labels.coords["c"].values)).tolist()
         names = [name if isinstance(name, str) else f"channel {name}" for name in names]
+    said = labels.attrs.get("colors") if labels is not None else None
+    if isinstance(said, list | tuple) and len(said) == count:  # of what `fuse` has made
+        return tuple(Channel(number, name, str(said[number])) for number, name in enumerate(names))
     if len(names) == 1:
         return (Channel(0, names[0]),)
+    if set(names) <= {"R", "G", "B", "A"}:
+        return tuple(colour_channel(number, name) for number, name in enumerate(names))
     return tuple(Channel(number, name, channel_color(number)) for number, name in enumerate(names))
 
 
@@ -318,7 +323,7 @@ def _colours(labels: Any, count: int, colour: str) -> tuple[str, ...]:
 def _not_written(labels: Any, colour: str | None) -> tuple[str, ...]:
     if labels is None:
         return ()
-    attributes = [str(key) for key in labels.attrs if key not in ("unit", "units", "pixel_size")]
+    attributes = [str(key) for key in labels.attrs if key not in ("unit", "units", "pixel_size", "colors")]
     coordinates = [str(name) for name in labels.coords if name not in (*AXES, colour)]
     return tuple(
         f"the {what} {', '.join(names)} of the image {'are' if len(names) > 1 else 'is'} not written"
