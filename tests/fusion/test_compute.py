@@ -15,8 +15,10 @@ import pytest
 import zarr
 
 import fusestack
+from fusestack.kernels.views import source_boxes
 from fusestack.model.fingerprint import arrays_of, facts_of
 from fusestack.model.geometry import Affine, Box
+from fusestack.model.graph_array import GraphArray, unite
 from fusestack.model.stage import Along, Stage, StoredArray
 from tests.small import config
 
@@ -175,6 +177,17 @@ READS: dict[str, dict[str, Any]] = {
 }
 
 
+def read_by_views(compute: Any, box: Box) -> dict[GraphArray, Box]:
+    """What a box reads of arrays, by all views one after the other, whether they are near or not."""
+    region = compute.region(Box(box.start[2:], box.stop[2:]))
+    found: dict[GraphArray, Box] = {}
+    (table,) = compute.tables.values()
+    for row, view in enumerate(table.placed):
+        ((low, high),) = source_boxes(table.views[[row]], region.start, region.shape).tolist()
+        unite(found, view.pixels.inputs(Box(tuple(low), tuple(high))))
+    return found
+
+
 @pytest.mark.parametrize("name", READS)
 def test_chunks_that_blocks_read_are_the_same_one_by_one_and_at_once(name: str, tmp_path: Path) -> None:
     settings = overlapping(tmp_path, "uint16", READS[name])
@@ -190,6 +203,8 @@ def test_chunks_that_blocks_read_are_the_same_one_by_one_and_at_once(name: str, 
         boxes = [grid.box(number) for number in range(grid.count)]
         apart = [compute.inputs(box) for box in boxes]
         assert list(compute.inputs_of_boxes(boxes)) == apart
+        if "content" not in name and name != "mask":
+            assert apart == [read_by_views(compute, box) for box in boxes]
         held = [sum(array.held_bytes(box) for array, box in read.items()) for read in apart]
         assert compute.held_bytes(grid) == max(held)
         assert (max(held) > 0) == (name != "mask")
