@@ -13,7 +13,7 @@ from fusestack.model.image import AXES, Channel
 from fusestack.model.units import unit_of
 from fusestack.planning.pictures import colour_channel
 from fusestack.sources.base import PIXEL_TYPES
-from fusestack.sources.labels import is_colour
+from fusestack.sources.labels import axis_of, even_line, is_colour
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _DIMENSIONS = {2: ("y", "x"), 3: ("z", "y", "x"), 5: AXES}
 _COLOURS = {1: ("L",), 2: ("L", "A"), 3: ("R", "G", "B"), 4: ("R", "G", "B", "A")}
-_NOT_EVEN = 1e-3
+_DIFFERS = 1e-3
 _SAME = 1e-6
 _GIVE = (
     "give an xarray.DataArray with dims out of t, c, z, y, x, or y, x, colour, "
@@ -94,6 +94,7 @@ def labelled(image: Any, *, voxel_size: Any = None, unit: str | None = None, pic
     """
     given = None if voxel_size is None else _per_axis(voxel_size)
     image, warnings = _full_resolution(image)
+    image = _in_letters(image)
     names, colour = _dims_of(image, picture=picture)
     labels = image if hasattr(image, "coords") else None
     data = image.data if labels is not None else image
@@ -131,6 +132,19 @@ def _full_resolution(image: Any) -> tuple[Any, tuple[str, ...]]:
     if sum(array.size == largest.size for array in found) > 1:
         raise InputError("image: the DataTree holds several images of the same size; write one of them")
     return largest, ("of the DataTree its largest image is written; the levels are made anew",)
+
+
+def _in_letters(image: Any) -> Any:
+    """Call the axes and their coordinates t, c, z, y, x where they have longer names, or capitals."""
+    if not hasattr(image, "dims") or not hasattr(image, "coords"):
+        return image
+    names = {name: axis_of(name) for name in dict.fromkeys((*image.dims, *image.coords)) if axis_of(name)}
+    if len(set(names.values())) < len(names):
+        raise InputError(
+            f"image: two of its dimensions or coordinates ({', '.join(map(str, names))}) are the same axis; "
+            "rename or drop one: image.drop_vars"
+        )
+    return image.rename({name: axis for name, axis in names.items() if name != axis})
 
 
 def _dims_of(image: Any, *, picture: bool) -> tuple[tuple[str, ...], str | None]:
@@ -235,13 +249,14 @@ def _place(labels: Any, axis: str, given: Mapping[str, float] | None) -> tuple[f
     origin = float(values[0])
     if values.size == 1:
         return size, origin
-    step = float(values[-1] - values[0]) / (values.size - 1)
-    if step <= 0 or np.abs(np.diff(values) - step).max() > _NOT_EVEN * step:
+    line = even_line(values)
+    if line is None or line[1] < 0:
         raise InputError(
             f"image: its coordinates along {axis} do not rise evenly; "
             f'sort it (image.sortby("{axis}")), or interpolate it to an even grid (image.interp)'
         )
-    if given is not None and abs(size - step) > _NOT_EVEN * step:
+    step = line[1]
+    if given is not None and abs(size - step) > _DIFFERS * step:
         raise InputError(
             f"voxel_size: is {size:g} along {axis}, the coordinates of the image say {step:g}; "
             f'leave it out, or drop them: image.drop_vars("{axis}")'

@@ -21,7 +21,7 @@ from fusestack.model.graph_array import GraphArray
 from fusestack.model.image import Channel
 from fusestack.planning.resources import Resources
 from fusestack.sources.base import PIXEL_TYPES
-from fusestack.sources.labels import is_colour
+from fusestack.sources.labels import even_line, is_colour
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -241,9 +241,7 @@ def _evenly_spaced(stack: Any, axis: str) -> tuple[float, float] | None:
         return None
     if len(places) == 1:
         return float(places[0]), 1.0
-    step = (float(places[-1]) - float(places[0])) / (len(places) - 1)
-    even = np.allclose(np.diff(places.astype(np.float64)), step, rtol=1e-3)
-    return (float(places[0]), step) if even and step else None
+    return even_line(places.astype(np.float64))
 
 
 def _input(slices: da.Array, *, photographs: bool, placed: bool = False, **facts: Any) -> StackInput:
