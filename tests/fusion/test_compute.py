@@ -9,13 +9,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import dask.array
 import numpy as np
 import pytest
 import zarr
 
 import fusestack
+from fusestack.kernels.views import source_boxes
 from fusestack.model.fingerprint import arrays_of, facts_of
 from fusestack.model.geometry import Affine, Box
+from fusestack.model.graph_array import GraphArray, unite
 from fusestack.model.stage import Along, Stage, StoredArray
 from tests.small import config
 
@@ -29,6 +32,11 @@ FUSIONS: dict[str, dict[str, Any]] = {
     "content": {"content_based": {"sigma1": 6, "sigma2": 9}},
     "content at every pixel": {"content_based": {"sigma1": 2, "sigma2": 3}},
 }
+
+
+def mean_around(views: Any, masks: Any) -> Any:
+    """A method of the user's."""
+    return views.mean(axis=0)
 
 
 def overlapping(folder: Path, dtype: str, fusion: dict[str, Any]) -> dict[str, Any]:
@@ -160,3 +168,43 @@ def test_registration_level_and_adjustment_are_in_one_object(tmp_path: Path) -> 
     assert replace(view, pixels=replace(view.pixels, level=1)).facts() != view.facts()
     rows = type(table).of([moved], table.frame, table.edges, table.numerics).views
     np.testing.assert_allclose(rows["affine"][0, :, 3], table.views["affine"][1, :, 3] - [0, 0, 1])
+
+
+READS: dict[str, dict[str, Any]] = {
+    **FUSIONS,
+    "mask": {"method": "mask"},
+    "own": {"method": {"function": mean_around, "depth": {"x": 3, "y": 2, "z": 1}}},
+}
+
+
+def read_by_views(compute: Any, box: Box) -> dict[GraphArray, Box]:
+    """What a box reads of arrays, by all views one after the other, whether they are near or not."""
+    region = compute.region(Box(box.start[2:], box.stop[2:]))
+    found: dict[GraphArray, Box] = {}
+    (table,) = compute.tables.values()
+    for row, view in enumerate(table.placed):
+        ((low, high),) = source_boxes(table.views[[row]], region.start, region.shape).tolist()
+        unite(found, view.pixels.inputs(Box(tuple(low), tuple(high))))
+    return found
+
+
+@pytest.mark.parametrize("name", READS)
+def test_chunks_that_blocks_read_are_the_same_one_by_one_and_at_once(name: str, tmp_path: Path) -> None:
+    settings = overlapping(tmp_path, "uint16", READS[name])
+    for view in settings["input"]["views"]:
+        pixels = dask.array.from_zarr(view.pop("path"))
+        view["array"] = pixels if view["tile"] else pixels.rechunk(30)
+        view["affine"][3] += 0.1
+    settings["input"]["views"][2]["array"] = settings["input"]["views"][1]["array"]  # an array that two views read
+    plan = fusestack.plan(settings)
+    assert plan.design is not None
+    for compute in (plan.images[0].stages[0].compute, plan.design.images[0].compute):
+        grid = plan.images[0].stages[0].grid
+        boxes = [grid.box(number) for number in range(grid.count)]
+        apart = [compute.inputs(box) for box in boxes]
+        assert list(compute.inputs_of_boxes(boxes)) == apart
+        if "content" not in name and name != "mask":
+            assert apart == [read_by_views(compute, box) for box in boxes]
+        held = [sum(array.held_bytes(box) for array, box in read.items()) for read in apart]
+        assert compute.held_bytes(grid) == max(held)
+        assert (max(held) > 0) == (name != "mask")

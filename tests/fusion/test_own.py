@@ -220,7 +220,9 @@ def test_no_number_is_background_and_no_weight_is_none(tmp_path: Path) -> None:
     [
         ("method", lambda v: v, r"fusion\.method: .*bad gives float32\[3, .*must give float32\[z, y, x\], here \["),
         ("weights", lambda v: v[0], r"fusion\.weights: .*bad gives float32\[.*must give float32\[view, z, y, x\]"),
-        ("method", lambda v: v[0].astype(float), r"bad gives float64\["),
+        ("method", lambda v: v[0].astype(complex), r"bad gives complex128\["),
+        ("method", lambda v: 1 // 0, r"tests:bad raises ZeroDivisionError: integer division"),
+        ("method", lambda v: v.fill(0), r"raises ValueError: .*views and masks are read-only: copy them first"),
         ("method", lambda v: None, r"bad gives NoneType; it must give"),
         ("weights", lambda v: np.full_like(v, -1), r"bad gives weights from -1 .*not negative"),
         ("weights", lambda v: np.full_like(v, np.inf), r"bad gives weights from .* to inf; they must be finite"),
@@ -397,6 +399,65 @@ def test_schedulers_agree(scheduler: str, tmp_path: Path) -> None:
     assert found.tobytes() == fused(plain, method=enclosing(0.5), weights=ones).tobytes()
 
 
+def test_other_numbers_become_float32(tmp_path: Path) -> None:
+    single, double = (
+        whole(design(config(tmp_path), method=lambda views, masks, kind=kind: np.fmax.reduce(views).astype(kind)))
+        for kind in (np.float32, np.float64)
+    )
+    assert single.tobytes() == double.tobytes()
+
+
+FACTOR = 2
+
+
+def _helped(views: Views) -> Views:
+    return views[0]
+
+
+def test_what_a_function_names_in_its_module_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    def scaled(views: Views, masks: Views) -> Views:
+        return _helped(views) * np.float32(FACTOR)
+
+    before = Function.of(scaled).source
+    assert Function.of(scaled).source == before
+    monkeypatch.setitem(globals(), "FACTOR", 3)
+    assert Function.of(scaled).source != before, "a number"
+    monkeypatch.undo()
+    monkeypatch.setitem(globals(), "_helped", enclosing(1))
+    assert Function.of(scaled).source != before, "a function that it calls"
+
+
+def test_what_wraps_a_function_counts() -> None:
+    import functools
+
+    def times(factor: int) -> Any:
+        @functools.wraps(greatest)
+        def wrapper(views: Views, masks: Views) -> Views:
+            return greatest(views, masks) * np.float32(factor)
+
+        return wrapper
+
+    assert Function.of(times(2)).source == Function.of(times(2)).source != Function.of(times(3)).source
+
+
+def test_the_state_of_objects_counts() -> None:
+    class Slotted:
+        __slots__ = ("factor",)
+
+        def __init__(self, factor: int) -> None:
+            self.factor = factor
+
+        def __call__(self, views: Views, masks: Views) -> Views:
+            return views[0] * self.factor
+
+    assert Function.of(Slotted(2)).source == Function.of(Slotted(2)).source != Function.of(Slotted(3)).source
+    one = Callable(1)
+    before = Function.of(one).source
+    vars(one)[next(iter(vars(one)))] = 7
+    assert Function.of(one).source != before, "objects may be changed in place"
+
+
+@pytest.mark.filterwarnings("ignore::fusestack.model.errors.FusestackWarning")
 def test_flat_views(tmp_path: Path) -> None:
     import tifffile
 

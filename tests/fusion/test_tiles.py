@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 from zarr.storage import MemoryStore, ZipStore
 
 from fusestack.config.models import Fusion
+from fusestack.fusion.array_tiles import lazy_array
 from fusestack.fusion.design import DesignedImage, design_images
-from fusestack.fusion.held import lazy_array
 from fusestack.fusion.tiles import project_of_tiles
 from fusestack.model.errors import ConfigError, FusestackError, InputError
 from fusestack.model.geometry import Affine, Box

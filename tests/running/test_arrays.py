@@ -15,7 +15,7 @@ import zarr
 
 import fusestack
 from fusestack.config.load import load_config
-from fusestack.model.errors import ConfigError, FusestackError, OutputError
+from fusestack.model.errors import ConfigError, FusestackError, FusestackWarning, OutputError
 from fusestack.running.inspection import inspect
 from tests.small import SHAPE, config, tree
 
@@ -155,3 +155,38 @@ def test_a_plane_is_a_view_too(tmp_path: Path) -> None:
     path = str(tmp_path / "flat.ome.zarr")
     fusestack.run({"input": {"views": [plane]}, "output": {"path": path}})
     assert np.asarray(zarr.open_group(path, mode="r")["0"]).shape == (1, 1, 1, 40, 50)
+
+
+PLACED = xarray.DataArray(np.full((4, 40, 50), 7, np.uint16), dims=("z", "y", "x"))
+
+
+@pytest.mark.parametrize(
+    ("coords", "says"),
+    [
+        ({"x": np.arange(50) + 30.0}, "along x would"),
+        ({"z": [0, 2, 4, 6], "y": np.arange(40) * 0.5}, "along z, y would"),
+        ({"z": list("abcd")}, "along z would"),
+    ],
+)
+def test_coordinates_that_would_be_lost_are_refused_or_said(coords: dict[str, Any], says: str, tmp_path: Path) -> None:
+    view: dict[str, Any] = {"array": PLACED.assign_coords(coords)}
+    settings = {"input": {"views": [view]}, "output": {"path": str(tmp_path / "a.ome.zarr")}}
+    with pytest.raises(
+        FusestackError, match=rf"^input\.views\.0\.array: its coordinates {says} not be used.*drop_vars"
+    ):
+        fusestack.plan(settings)
+    for key, value in (("translation", 0.0), ("voxel_size", 2.0)):
+        view[key] = value
+        (warning,) = fusestack.plan(settings).warnings
+        assert says.removesuffix(" would") + " are not used, the view has " in warning
+    assert key in warning
+    with pytest.warns(FusestackWarning, match="are not used"):
+        fusestack.fuse(settings)
+    fusestack.run(settings)
+    assert "are not used" in (tmp_path / "a.ome.zarr.run.json").read_text()
+
+
+def test_coordinates_that_count_pixels_say_nothing(tmp_path: Path) -> None:
+    array = PLACED.assign_coords(z=range(4), x=np.arange(50.0), c="DAPI").isel(z=slice(0, 3))
+    settings = {"input": {"views": [{"array": array}]}, "output": {"path": str(tmp_path / "a.ome.zarr")}}
+    assert fusestack.plan(settings).warnings == ()

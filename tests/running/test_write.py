@@ -96,6 +96,20 @@ def test_labels_become_place_size_unit_timepoints_and_channels(tmp_path: Path) -
     assert ome["omero"]["channels"][0]["label"] == "GFP"
 
 
+@pytest.mark.parametrize("names", [("TIME", "Channel", "plane", "row", "col"), ("T", "C", "Z", "Y", "X")])
+def test_long_names_and_capitals_are_axes_as_of_tiles(names: tuple[str, ...], tmp_path: Path) -> None:
+    coords: dict[str, Any] = {names[4]: 2 + 0.5 * np.arange(90, dtype=np.float32), names[1]: ["DAPI"]}
+    image = xarray.DataArray(pixels(), dims=names, coords=coords)
+    fusestack.write(image, tmp_path / "a.ome.zarr", levels="none")
+    assert np.array_equal(level(tmp_path / "a.ome.zarr"), pixels())
+    ome = dict(zarr.open_group(str(tmp_path / "a.ome.zarr"), mode="r").attrs)["ome"]
+    (scale, place) = ome["multiscales"][0]["datasets"][0]["coordinateTransformations"]
+    assert (scale["scale"][-1], place["translation"][-1]) == (0.5, 2.0)
+    assert ome["omero"]["channels"][0]["label"] == "DAPI"
+    with pytest.raises(FusestackError, match="are the same axis; rename or drop one"):
+        fusestack.write(image.assign_coords(depth=3.0, z=4.0), tmp_path / "b.ome.zarr")
+
+
 def test_a_tree_of_levels_is_written_from_its_full_resolution(tmp_path: Path) -> None:
     fine = xarray.DataArray(pixels()[0, 0], dims=("z", "y", "x"), name="image")
     scales = {"/scale0": fine.to_dataset(), "/scale1": fine[::2, ::2, ::2].to_dataset()}

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fusestack.model.errors import tell
+from fusestack.model.errors import ConfigError, InputError, tell
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from distributed import Client
 
@@ -45,10 +46,12 @@ def open_project(path: str | Path) -> Project:
     """
     from fusestack.project.xml import read_project
 
+    if not isinstance(path, (str, Path)):
+        raise InputError(f"path: {type(path).__name__} is no path; give that of a project XML")
     return read_project(path)
 
 
-def plan(config: str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) -> Plan:
+def plan(config: str | Path | Mapping[str, Any] | Plan, overrides: Sequence[str] = ()) -> Plan:
     """Plan a configuration; reads metadata only and writes nothing.
 
     Parameters
@@ -76,8 +79,9 @@ def plan(config: str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) 
     (1, 1, 26, 24, 24)
     """
     from fusestack.planner import make_plan
+    from fusestack.planning.plan import Plan
 
-    return make_plan(_loaded(config, overrides))
+    return config if isinstance(config, Plan) else make_plan(_loaded(config, overrides))
 
 
 def run(
@@ -137,7 +141,7 @@ def run(
         planned = config
     else:
         loaded = _loaded(config, overrides)
-        client = client or client_of(loaded)
+        client = checked_client(client) or client_of(loaded)
         planned = make_plan(loaded, client)
         tell(planned.warnings)
     report = run_plan(planned, force=force, listener=_everyone(progress, listener), client=client)
@@ -195,6 +199,8 @@ def graph(config: str | Path | Mapping[str, Any] | Plan, overrides: Sequence[str
 
 def _everyone(progress: bool | None, listener: Listener | None) -> Listener | None:
     """Who listens to a run: the bars, if they are shown, and the listener of the user."""
+    if listener is not None and not callable(listener):
+        raise ConfigError(f"listener: {listener!r} cannot be called; give a function that takes an event")
     if progress is False:
         return listener
     from fusestack.display.progress import progress_listener
@@ -208,6 +214,22 @@ def _everyone(progress: bool | None, listener: Listener | None) -> Listener | No
         listener(event)
 
     return tell
+
+
+def checked_client(client: Any) -> Client | None:
+    """A client, or None.
+
+    Raises
+    ------
+    ConfigError
+        If it is something else, such as an address.
+    """
+    if client is not None and not hasattr(client, "scheduler_info"):
+        raise ConfigError(
+            f"client: {client!r} is no distributed.Client; give Client(...), or the address as execution.scheduler"
+        )
+    found: Client | None = client
+    return found
 
 
 def client_of(loaded: LoadedConfig) -> Client | None:
@@ -224,9 +246,18 @@ def client_of(loaded: LoadedConfig) -> Client | None:
         return None
 
 
-def _loaded(config: str | Path | Mapping[str, Any], overrides: Sequence[str]) -> LoadedConfig:
+def _loaded(config: Any, overrides: Any) -> LoadedConfig:
     from fusestack.config.load import from_mapping, load_config
 
+    if isinstance(overrides, str):
+        overrides = [overrides]
+    if not isinstance(overrides, list | tuple) or not all(isinstance(one, str) for one in overrides):
+        raise ConfigError(f"overrides: {overrides!r} is no list of texts; give ['fusion.downsampling=2']")
     if isinstance(config, (str, Path)):
         return load_config(config, overrides)
+    if not isinstance(config, Mapping):
+        raise ConfigError(
+            f"config: {type(config).__name__} is no configuration; give the path of a YAML file, a mapping, or a plan "
+            "(an image is stored by fusestack.write)"
+        )
     return from_mapping(dict(config), Path.cwd(), overrides)

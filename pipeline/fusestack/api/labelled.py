@@ -14,7 +14,7 @@ from fusestack.model.units import unit_of
 from fusestack.planning.pictures import colour_channel
 from fusestack.sources.arrays import held_array, named_array
 from fusestack.sources.base import PIXEL_TYPES
-from fusestack.sources.labels import is_colour
+from fusestack.sources.labels import axis_of, even_line, is_colour
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _DIMENSIONS = {2: ("y", "x"), 3: ("z", "y", "x"), 5: AXES}
 _COLOURS = {1: ("L",), 2: ("L", "A"), 3: ("R", "G", "B"), 4: ("R", "G", "B", "A")}
-_NOT_EVEN = 1e-3
+_DIFFERS = 1e-3
 _SAME = 1e-6
 _GIVE = (
     "give an xarray.DataArray with dims out of t, c, z, y, x, or y, x, colour, "
@@ -95,6 +95,7 @@ def labelled(image: Any, *, voxel_size: Any = None, unit: str | None = None, pic
     """
     given = None if voxel_size is None else _per_axis(voxel_size)
     image, warnings = _full_resolution(image)
+    image = _in_letters(image)
     names, colour = _dims_of(image, picture=picture)
     labels = image if hasattr(image, "coords") else None
     data = held_array("image", image)
@@ -132,6 +133,19 @@ def _full_resolution(image: Any) -> tuple[Any, tuple[str, ...]]:
     if sum(array.size == largest.size for array in found) > 1:
         raise InputError("image: the DataTree holds several images of the same size; write one of them")
     return largest, ("of the DataTree its largest image is written; the levels are made anew",)
+
+
+def _in_letters(image: Any) -> Any:
+    """Call the axes and their coordinates t, c, z, y, x where they have longer names, or capitals."""
+    if not hasattr(image, "dims") or not hasattr(image, "coords"):
+        return image
+    names = {name: axis_of(name) for name in dict.fromkeys((*image.dims, *image.coords)) if axis_of(name)}
+    if len(set(names.values())) < len(names):
+        raise InputError(
+            f"image: two of its dimensions or coordinates ({', '.join(map(str, names))}) are the same axis; "
+            "rename or drop one: image.drop_vars"
+        )
+    return image.rename({name: axis for name, axis in names.items() if name != axis})
 
 
 def _dims_of(image: Any, *, picture: bool) -> tuple[tuple[str, ...], str | None]:
@@ -231,13 +245,14 @@ def _place(labels: Any, axis: str, given: Mapping[str, float] | None) -> tuple[f
     origin = float(values[0])
     if values.size == 1:
         return size, origin
-    step = float(values[-1] - values[0]) / (values.size - 1)
-    if step <= 0 or np.abs(np.diff(values) - step).max() > _NOT_EVEN * step:
+    line = even_line(values)
+    if line is None or line[1] < 0:
         raise InputError(
             f"image: its coordinates along {axis} do not rise evenly; "
             f'sort it (image.sortby("{axis}")), or interpolate it to an even grid (image.interp)'
         )
-    if given is not None and abs(size - step) > _NOT_EVEN * step:
+    step = line[1]
+    if given is not None and abs(size - step) > _DIFFERS * step:
         raise InputError(
             f"voxel_size: is {size:g} along {axis}, the coordinates of the image say {step:g}; "
             f'leave it out, or drop them: image.drop_vars("{axis}")'
@@ -296,8 +311,13 @@ def _channels(labels: Any, count: int, colour: str | None) -> tuple[Channel, ...
     if labels is not None and "c" in labels.coords:
         names = np.atleast_1d(np.asarray(labels.coords["c"].values)).tolist()
         names = [name if isinstance(name, str) else f"channel {name}" for name in names]
+    said = labels.attrs.get("colors") if labels is not None else None
+    if isinstance(said, list | tuple) and len(said) == count:  # of what `fuse` has made
+        return tuple(Channel(number, name, str(said[number])) for number, name in enumerate(names))
     if len(names) == 1:
         return (Channel(0, names[0]),)
+    if set(names) <= {"R", "G", "B", "A"}:
+        return tuple(colour_channel(number, name) for number, name in enumerate(names))
     return tuple(Channel(number, name, channel_color(number)) for number, name in enumerate(names))
 
 
@@ -314,7 +334,7 @@ def _colours(labels: Any, count: int, colour: str) -> tuple[str, ...]:
 def _not_written(labels: Any, colour: str | None) -> tuple[str, ...]:
     if labels is None:
         return ()
-    attributes = [str(key) for key in labels.attrs if key not in ("unit", "units", "pixel_size")]
+    attributes = [str(key) for key in labels.attrs if key not in ("unit", "units", "pixel_size", "colors")]
     coordinates = [str(name) for name in labels.coords if name not in (*AXES, colour)]
     return tuple(
         f"the {what} {', '.join(names)} of the image {'are' if len(names) > 1 else 'is'} not written"

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from fusestack.api.configured import client_of, run
+from fusestack.api.configured import checked_client, client_of, run
 from fusestack.api.labelled import labelled
 from fusestack.api.wanted import as_container, as_picture, check_picture_options
-from fusestack.model.errors import tell
+from fusestack.model.errors import ConfigError, tell
 from fusestack.planning.pictures import is_picture
+from fusestack.planning.plan import refuse_inputs_as_outputs
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     import xarray
     from distributed import Client
@@ -75,7 +77,7 @@ def write(
     unit : str, optional
         Of `voxel_size` and of coordinates, such as micrometer.
     overwrite : bool
-        Replace what is there, if it is another image.
+        Replace what is there, if it is another image. The old one is deleted when the first block is computed.
     client : distributed.Client, optional
         Whose workers write. Without one, an active client is used, unless `execution` names a scheduler.
     progress : bool, optional
@@ -117,7 +119,11 @@ def write(
     """
     from fusestack.fusion.lazy import compute_of
 
-    place = os.fspath(path)
+    place = _place(path)
+    if "pyramid" in output:
+        raise ConfigError("pyramid: write calls this levels=; use that")
+    if execution is not None and not isinstance(execution, Mapping):
+        raise ConfigError(f"execution: {execution!r} is no mapping; give {{'scheduler': 'threads', 'workers': 4}}")
     picture = is_picture(place)
     if picture:
         check_picture_options(place, {**output, "levels": levels, "overwrite": overwrite})
@@ -129,15 +135,42 @@ def write(
         wanted = as_picture(found, loaded.resolve_path(place), overwrite=overwrite)
     else:
         wanted = as_container(found, fused, loaded)
-    client = client or client_of(loaded)
+    client = checked_client(client) or client_of(loaded)
     tell(wanted.warnings)
     made = plan_of_image(wanted, fused if wanted.pixels is found.pixels else None, loaded, client)
+    refuse_inputs_as_outputs(made.images, read_from(found.pixels), "path")
     return run(made, progress=progress, listener=listener, client=client)
+
+
+def _place(path: Any) -> str:
+    try:
+        place = os.fspath(path)
+    except TypeError:
+        raise ConfigError(f"path: {path!r} is no path; give one such as 'image.ome.zarr'") from None
+    return str(place)
+
+
+def read_from(pixels: Any) -> list[str]:
+    """Files and folders that a lazy image is known to be read from: of what `fuse` has made, and of Zarr arrays."""
+    from fusestack.fusion.lazy import LazyLayer
+
+    found: set[str] = set()
+    for layer in getattr(getattr(pixels, "dask", None), "layers", {}).values():
+        if isinstance(layer, LazyLayer):
+            tables = layer.image.compute.tables.values() if layer.image is not None else ()
+            found |= {path for table in tables for view in table.placed for path in view.pixels.source.paths}
+        elif layer.is_materialized() and len(layer) == 1:  # dask keeps what it reads in a layer of its own
+            store = getattr(next(iter(layer.values())), "store", None)
+            found |= {
+                str(getattr(store, name))
+                for name in ("root", "path")
+                if isinstance(getattr(store, name, None), str | Path)
+            }
+    return sorted(path for path in found if path)
 
 
 def _loaded(output: Mapping[str, Any] | None, execution: Mapping[str, Any]) -> LoadedConfig:
     from fusestack.config.load import from_mapping, unsupported
-    from fusestack.model.errors import ConfigError
 
     # no project is read: the configuration asks for something that is fused
     mapping = {"version": 1, "input": {"project": "."}, "output": output, "execution": dict(execution)}

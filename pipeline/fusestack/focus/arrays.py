@@ -23,7 +23,7 @@ from fusestack.model.image import Channel
 from fusestack.planning.resources import Resources
 from fusestack.sources.arrays import named_array
 from fusestack.sources.base import PIXEL_TYPES
-from fusestack.sources.labels import AXES_BY_NAME, is_colour
+from fusestack.sources.labels import axis_of, even_line, is_colour
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,7 +38,6 @@ _NAMES = "dimensions are t, c, z, y, x of a volume, or k, y, x, colour of photog
 _TO_NAME = (
     "leave it out, or name the axes of a volume: xarray.DataArray(stack, dims=('z', 'y', 'x')), with c for channels"
 )
-_EVEN = 1e-3  # of the distance of two slices
 _NO_FILES = ("dtype", "between_slices", "sharpen_between")
 # what dask's workers have is not known here: chunks say how much memory is needed
 _ANY = Resources("threads", 1, 1, 2**62, 0)
@@ -154,8 +153,8 @@ def with_letters(stack: Any) -> Any:
     InputError
         If two of them mean the same.
     """
-    letters = {name: AXES_BY_NAME.get(str(name).lower()) for name in stack.dims}
-    renamed = {name: letter for name, letter in letters.items() if letter is not None and letter != name}
+    letters = {name: axis_of(name) for name in stack.dims}
+    renamed = {name: letter for name, letter in letters.items() if letter not in ("", name)}
     taken = [name for name, letter in renamed.items() if letter in stack.coords or letter in stack.dims]
     if taken or len(set(renamed.values())) < len(renamed):
         name = (taken or list(renamed))[0]
@@ -222,12 +221,9 @@ def _places(stack: Any, axis: str) -> tuple[tuple[float, float] | None, tuple[st
         return None, ()
     places = np.atleast_1d(np.asarray(stack.coords[axis].to_numpy()))
     if places.dtype.kind in "uif" and np.isfinite(places).all():
-        if len(places) == 1:
-            return (float(places[0]), 1.0), ()
-        places = places.astype(np.float64)
-        step = float(places[-1] - places[0]) / (len(places) - 1)
-        if step and np.abs(np.diff(places) - step).max() <= _EVEN * abs(step):
-            return (float(places[0]), step), ()
+        found = (float(places[0]), 1.0) if len(places) == 1 else even_line(places.astype(np.float64))
+        if found is not None:
+            return found, ()
     return None, (
         f"stack: its coordinates along {axis} are not evenly spaced numbers, so there is no height; depth counts "
         f"slices; interpolate it to an even grid (stack.interp({axis}=...)) to have heights",

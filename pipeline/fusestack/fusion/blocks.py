@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -19,7 +20,7 @@ from fusestack.sources.graph import graph_array
 from fusestack.storage.kept import keeping
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -119,21 +120,34 @@ class FuseBlocks(Compute):
 
     def inputs(self, box: Box) -> dict[GraphArray, Box]:
         """See `Compute.inputs`: of tiles that are arrays of a dask graph, what is read of them for a box."""
-        found: dict[GraphArray, Box] = {}
-        if not self._from_graph:
+        return self.inputs_of_boxes([box])[0]
+
+    def inputs_of_boxes(self, boxes: Sequence[Box]) -> list[dict[GraphArray, Box]]:
+        """See `Compute.inputs_of_boxes`; pairs of boxes and views are looked at all at once."""
+        found: list[dict[GraphArray, Box]] = [{} for _ in boxes]
+        if not self._from_graph or self.rule.method == "mask":
             return found
-        volume = self.region(Box(box.start[2:], box.stop[2:]))
-        for place in [(t, c) for t in range(box.start[0], box.stop[0]) for c in range(box.start[1], box.stop[1])]:
-            table = self.tables.get(place)
-            if table is None or self.rule.method == "mask":
-                continue
-            rows = table.touching(volume)
-            boxes = kernels.views.source_boxes(table.views[rows], volume.start, volume.shape)
-            for row, (low, high) in zip(rows.tolist(), boxes.tolist(), strict=True):
-                unite(found, table.placed[row].pixels.inputs(Box(tuple(low), tuple(high))))
+        volumes = [self.region(Box(box.start[2:], box.stop[2:])) for box in boxes]
+        regions = np.array([(volume.start, volume.stop) for volume in volumes])
+        numbers: dict[tuple[int, int], list[int]] = {}
+        for number, box in enumerate(boxes):
+            for place in itertools.product(range(box.start[0], box.stop[0]), range(box.start[1], box.stop[1])):
+                numbers.setdefault(place, []).append(number)
+        for place in self.tables.keys() & numbers.keys():
+            table, mine = self.tables[place], np.array(numbers[place])
+            which, rows = table.touching_pairs(regions[mine])
+            starts, stops = regions[mine[which]].swapaxes(0, 1)
+            read = kernels.views.source_boxes(table.views[rows], starts, stops - starts)
+            pairs = zip(mine[which].tolist(), rows.tolist(), read.tolist(), strict=True)
+            for number, row, (low, high) in pairs:
+                unite(found[number], table.placed[row].pixels.inputs(Box(tuple(low), tuple(high))))
             if self.content is not None:
-                read = rows[(boxes[:, 1] > boxes[:, 0]).all(axis=1)]
-                unite(found, self.content.inputs(place, read, volume.start, volume.shape))
+                some = (read[:, 1] > read[:, 0]).all(axis=1)
+                for one in np.unique(which[some]).tolist():
+                    volume = volumes[numbers[place][one]]
+                    views = rows[some & (which == one)]
+                    more = self.content.inputs(place, views, volume.start, volume.shape)
+                    unite(found[numbers[place][one]], more)
         return found
 
     @cached_property

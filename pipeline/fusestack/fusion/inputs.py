@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from fusestack.fusion.array_inputs import array_source, unused_coordinates
 from fusestack.model.errors import ConfigError
 from fusestack.model.geometry import Affine
 from fusestack.model.view import ViewId
@@ -22,10 +23,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Inputs:
-    """A project and the views of it that are fused, ordered by view id."""
+    """A project, the views of it that are fused, ordered by view id, and what should be said about them."""
 
     project: Project
     views: tuple[View, ...]
+    warnings: tuple[str, ...] = ()
 
 
 def read_inputs(loaded: LoadedConfig) -> Inputs:
@@ -41,15 +43,18 @@ def read_inputs(loaded: LoadedConfig) -> Inputs:
     source = loaded.config.input
     if source is None:
         raise ConfigError("input: is missing; give input.project or input.views")
+    said: tuple[str, ...] = ()
     if source.project is not None:
         from fusestack.project.xml import read_project
 
         project = read_project(loaded.resolve_path(source.project))
     elif source.views is not None:
         project = project_of_files([_placed_file(loaded, *one) for one in enumerate(source.views)], loaded.folder)
+        found = (unused_coordinates(f"input.views.{n}", view) for n, view in enumerate(source.views))
+        said = tuple(warning for warning in found if warning is not None)
     else:
         raise ConfigError("input: there are no views; give input.project or input.views")
-    return Inputs(project, select_views(project, selection_of(source.select)))
+    return Inputs(project, select_views(project, selection_of(source.select)), said)
 
 
 def selection_of(select: Select) -> Selection:
@@ -73,8 +78,6 @@ def _placed_file(loaded: LoadedConfig, number: int, view: ViewInput) -> PlacedFi
         pixel_to_world = Affine.identity()
     path, held = loaded.resolve_path(view.path), None
     if view.array is not None:
-        from fusestack.fusion.array_inputs import array_source
-
         path = f"array of input.views.{number}"
         held = array_source(f"input.views.{number}.array", view.array)
     return PlacedFile(

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fusestack.fusion.held import Tile, factor_of, lazy_array, sources_of, spatial_shape
+from fusestack.fusion.array_tiles import Tile, factor_of, lazy_array, sources_of, spatial_shape
 from fusestack.model.errors import InputError
 from fusestack.model.geometry import Affine
+from fusestack.sources.labels import axis_of, even_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,19 +21,6 @@ if TYPE_CHECKING:
 
     from fusestack.model.geometry import Float3
 
-_AXES = {
-    **{axis: axis for axis in "tczyx"},
-    "time": "t",
-    "channel": "c",
-    "depth": "z",
-    "plane": "z",
-    "row": "y",
-    "column": "x",
-    "col": "x",
-}
-"""Axes by the names of dimensions in small letters."""
-
-_UNEVEN = 0.01  # of a pixel: coordinates in float32 are not even
 _MISPLACED = 0.05  # of a pixel, as OME-Zarr levels are judged
 _NO_UNIT = ("", "world pixel", "pixel", "pixels")
 _SCALE = re.compile(r"scale(\d+)")
@@ -49,7 +37,7 @@ def axes_of(label: str, dims: Sequence[Any]) -> str:
     InputError
         If a name is none of them, two mean the same axis, or y or x is missing.
     """
-    axes = [_AXES.get(str(dim).lower(), "") for dim in dims]
+    axes = [axis_of(dim) for dim in dims]
     named = ", ".join(str(dim) for dim in dims) or "none"
     if unknown := [str(dim) for dim, axis in zip(dims, axes, strict=True) if not axis]:
         first = repr(unknown[0])
@@ -126,7 +114,7 @@ def _image(label: str, node: Any) -> Any:
     """The variable of a node that is its image."""
     if "image" in node.data_vars:
         return node["image"]
-    images = [name for name, v in node.data_vars.items() if {"y", "x"} <= {_AXES.get(str(d).lower()) for d in v.dims}]
+    images = [name for name, v in node.data_vars.items() if {"y", "x"} <= {axis_of(d) for d in v.dims}]
     if len(images) != 1:
         found = ", ".join(str(name) for name in node.data_vars) or "no variable"
         raise InputError(
@@ -173,7 +161,7 @@ def _tile(label: str, images: Sequence[Any], transforms: Mapping[Any, Any]) -> T
 
 def _numbers(label: str, image: Any, axes: str, axis: str) -> NDArray[np.float64] | None:
     """Coordinates along an axis; of a plane that was cut out of a stack, its z; None where there are none."""
-    names = [name for name in image.coords if _AXES.get(str(name).lower()) == axis]
+    names = [name for name in image.coords if axis_of(name) == axis]
     names = [n for n in names if image.coords[n].dims == (n,) or (not image.coords[n].dims and axis not in axes)]
     if not names:
         return None
@@ -193,13 +181,13 @@ def _line(label: str, image: Any, axes: str, axis: str) -> tuple[float | None, f
         return None, None
     if len(values) == 1:
         return float(values[0]), None
-    step = float((values[-1] - values[0]) / (len(values) - 1))
-    if not step or np.abs(values - (values[0] + step * np.arange(len(values)))).max() > _UNEVEN * abs(step):
+    line = even_line(values)
+    if line is None:
         raise InputError(
             f"{label}: its coordinates along {axis} are not evenly spaced; resample it: "
             f"tile.interp({axis}=numpy.linspace(...)), or leave them away: tile.drop_vars({axis!r})"
         )
-    return float(values[0]), step
+    return line
 
 
 def _level(label: str, images: Sequence[Any], arrays: Sequence[Any], number: int, axes: str) -> Float3 | str:
@@ -235,7 +223,7 @@ def _level(label: str, images: Sequence[Any], arrays: Sequence[Any], number: int
 def _timepoints(label: str, image: Any, axes: str) -> tuple[int, ...]:
     """Ids: coordinates along t where they are whole numbers."""
     count = dict(zip(axes, image.shape, strict=True)).get("t", 1)
-    names = [name for name in image.coords if _AXES.get(str(name).lower()) == "t" and image.coords[name].ndim < 2]
+    names = [name for name in image.coords if axis_of(name) == "t" and image.coords[name].ndim < 2]
     values = np.atleast_1d(image.coords[names[0]].values) if names else np.arange(count)
     numbers = values.dtype.kind in "iuf" and np.isfinite(values).all()
     if numbers and (values == values.astype(np.int64)).all() and (values >= 0).all() and len(values) == count:
@@ -253,7 +241,7 @@ def _timepoints(label: str, image: Any, axes: str) -> tuple[int, ...]:
 def _channels(image: Any, axes: str) -> tuple[str | None, ...]:
     """Names: coordinates along c, unless they count from 0; of a channel that was taken out of several, its own."""
     count = dict(zip(axes, image.shape, strict=True)).get("c", 1)
-    names = [name for name in image.coords if _AXES.get(str(name).lower()) == "c" and image.coords[name].ndim < 2]
+    names = [name for name in image.coords if axis_of(name) == "c" and image.coords[name].ndim < 2]
     found: list[str | None] = [str(v) for v in np.atleast_1d(image.coords[names[0]].values)] if names else []
     if len(found) != count or ("c" in axes and found == [str(c) for c in range(count)]):
         found = [None] * count
@@ -264,7 +252,7 @@ def _unit(label: str, image: Any, axes: str) -> str | None:
     """Unit of the coordinates, else the one among the attributes of the image."""
     found = {}
     for name, coordinate in image.coords.items():
-        axis = _AXES.get(str(name).lower(), "")
+        axis = axis_of(name)
         unit = str(coordinate.attrs.get("units") or coordinate.attrs.get("unit") or "").strip()
         if axis in tuple("zyx") and axis in axes and unit not in _NO_UNIT:
             found[axis] = unit

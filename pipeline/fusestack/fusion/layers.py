@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fusestack.fusion.held import Tile, factor_of, lazy_array, sources_of, spatial_shape
+from fusestack.fusion.array_tiles import Tile, factor_of, lazy_array, sources_of, spatial_shape
 from fusestack.fusion.labelled import axes_of, matrix_affine
 from fusestack.model.errors import InputError
 

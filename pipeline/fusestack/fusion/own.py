@@ -70,20 +70,24 @@ class Mixer:
     options: Mapping[str, Any]
 
     def __call__(self, views: Views, masks: Views, shape: tuple[int, ...]) -> Views:
-        """Call it, and hold it to what it must give: float32 of that shape.
+        """Call it, and hold it to what it must give: numbers of that shape, which become float32.
 
         Raises
         ------
         BlockError
-            If it gives anything else.
+            If it gives anything else, or raises.
         """
-        with np.errstate(invalid="ignore", divide="ignore"):  # there is NaN where a view does not cover
-            found = self.function(views, masks, **self.options)
+        try:
+            with np.errstate(invalid="ignore", divide="ignore"):  # there is NaN where a view does not cover
+                found = self.function(views, masks, **self.options)
+        except Exception as error:
+            way_out = "; views and masks are read-only: copy them first" if "read-only" in str(error) else ""
+            raise BlockError(f"{self.key}: {self.function} raises {type(error).__name__}: {error}{way_out}") from error
         if not isinstance(found, np.ndarray):
             raise self._refused(f"gives {type(found).__name__}", shape)
-        if found.dtype != np.float32 or found.shape != shape:
+        if found.dtype.kind not in "fiub" or found.shape != shape:
             raise self._refused(f"gives {found.dtype.name}{_sizes(found.shape)}", shape)
-        return found
+        return found.astype(np.float32, copy=False)
 
     def _refused(self, given: str, shape: tuple[int, ...]) -> BlockError:
         axes = "[z, y, x]" if len(shape) == 3 else "[view, z, y, x]"

@@ -16,7 +16,7 @@ import numpy as np
 from fusestack import kernels
 from fusestack.fusion.intensity import CoefficientMap
 from fusestack.model.fingerprint import facts_of, source_facts
-from fusestack.model.geometry import Affine
+from fusestack.model.geometry import Affine, Box
 from fusestack.sources.base import open_source
 from fusestack.sources.graph import graph_array
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from fusestack.fusion.frame import Frame
     from fusestack.fusion.intensity import Adjustment
     from fusestack.kernels.views import Numerics
-    from fusestack.model.geometry import Box, Float3, Int3
+    from fusestack.model.geometry import Float3, Int3
     from fusestack.model.graph_array import GraphArray
     from fusestack.model.view import SourceRef, View
     from fusestack.sources.base import SourceLevel
@@ -314,3 +314,11 @@ class ViewTable:
         low, high = self.bounds[near, 0], self.bounds[near, 1]
         hit = ((low < np.array(box.stop)) & (high > np.array(box.start))).all(axis=1)
         return np.sort(near[hit])
+
+    def touching_pairs(self, regions: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """As `touching`, of many regions int64[n, 2, 3]: numbers of regions, and rows of the views that touch them."""
+        start, stop = regions[:, 0], regions[:, 1]
+        near = self.touching(Box(tuple(start.min(axis=0).tolist()), tuple(stop.max(axis=0).tolist())))
+        low, high = self.bounds[near, 0], self.bounds[near, 1]
+        which, found = np.nonzero(((low < stop[:, None]) & (high > start[:, None])).all(axis=2))
+        return which, near[found]

@@ -94,7 +94,8 @@ def design_of(loaded: LoadedConfig, inputs: Inputs, read: Mapping[str, str] | No
         options = options.model_copy(update={"intensity_adjustment": adjustment})
     project = inputs.project
     boxes = project.bounding_boxes
-    return design_images(inputs.views, project.views, boxes, options, project.intensity, read or {})
+    found = design_images(inputs.views, project.views, boxes, options, project.intensity, read or {})
+    return replace(found, warnings=(*inputs.warnings, *found.warnings))
 
 
 def _option_facts(options: Fusion) -> dict[str, Any]:

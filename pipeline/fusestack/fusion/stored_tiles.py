@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fusestack.fusion.held import Tile, check_pixels, lazy_array, sources_of, spatial_shape
+from fusestack.fusion.array_tiles import Tile, check_pixels, lazy_array, sources_of, spatial_shape
 from fusestack.fusion.labelled import axes_of
 from fusestack.model.errors import InputError
 from fusestack.model.geometry import Affine

@@ -17,7 +17,7 @@ from fusestack.model.geometry import Affine
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from fusestack.fusion.held import Tile
+    from fusestack.fusion.array_tiles import Tile
     from fusestack.model.geometry import Float3
 
 _SAME = 1e-6  # of a pixel

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from fusestack.fusion.held import Tile
+    from fusestack.fusion.array_tiles import Tile
     from fusestack.model.geometry import Float3
     from fusestack.model.view import View
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fusestack.fusion.held import Tile, lazy_array, sources_of, spatial_shape
+from fusestack.fusion.array_tiles import Tile, lazy_array, sources_of, spatial_shape
 from fusestack.fusion.labelled import labelled_tile, tree_tile
 from fusestack.fusion.layers import is_layer, layer_tile
 from fusestack.fusion.stored_tiles import file_tile, group_tile, zarr_tile

@@ -91,14 +91,18 @@ def pack_views(
     return views
 
 
+_CORNERS = np.indices((2, 2, 2)).reshape(3, 8)
+"""First (0) or last (1) pixel along z, y, x of the corners of a block."""
+
+
 def source_boxes(views: NDArray[np.void], origin: ArrayLike, shape: ArrayLike) -> NDArray[np.int64]:
     """Pixels of each view's level that a block of the output reads.
 
     Parameters
     ----------
     views : VIEW[n]
-    origin, shape : int[3]
-        First pixel (global index) and size of the output block, z, y, x.
+    origin, shape : int[3] or int[n, 3]
+        First pixel (global index) and size of the output block, or of one for each view, z, y, x.
 
     Returns
     -------
@@ -110,14 +114,15 @@ def source_boxes(views: NDArray[np.void], origin: ArrayLike, shape: ArrayLike) -
     -----
     Every operation of the kernel keeps order, so its coordinates lie between those of the block's corners, to the bit.
     """
-    first, count = np.asarray(origin, dtype=np.float64), np.asarray(shape)
-    z, y, x = np.stack(np.meshgrid(*zip(first, first + count - 1, strict=True))).reshape(3, 8, 1)
+    first, count = np.atleast_2d(np.asarray(origin, dtype=np.float64)), np.atleast_2d(np.asarray(shape))
+    ends = np.stack([first, first + count - 1])
+    z, y, x = (ends[corner, :, axis].T[..., None] for axis, corner in enumerate(_CORNERS))
     affine = views["affine"][:, None]
     at = ((affine[..., 0] * z + affine[..., 1] * y) + affine[..., 3]) + affine[
         ..., 2
     ] * x  # corners, as the kernel does
     low, high = np.maximum(at.min(axis=1), views["low"]), np.minimum(at.max(axis=1), views["high"])
-    touching = (low <= high).all(axis=1) & (count > 0).all() & (views["size"] > 0).all(axis=1)
+    touching = (low <= high).all(axis=1) & (count > 0).all(axis=1) & (views["size"] > 0).all(axis=1)
 
     boxes = np.zeros((len(views), 2, 3), np.int64)
     last = views["size"][touching] - 1

@@ -206,7 +206,8 @@ def _facts(value: Any, outer: tuple[int, ...]) -> Any:
     if inspect.isclass(value) or inspect.ismodule(value) or inspect.isbuiltin(value):
         return f"{getattr(value, '__module__', '')}:{value.__name__}"
     if callable(value) and inspect.isfunction(type(value).__call__):
-        return [_name_of(value), _facts(type(value).__call__, outer), _facts(value.__getstate__(), outer)]
+        methods = [[name, _facts(one, outer)] for name, one in sorted(vars(type(value)).items()) if _is_method(one)]
+        return [_name_of(value), methods, _facts(type(value).__call__, outer), _facts(value.__getstate__(), outer)]
     return _pickled(value)
 
 
@@ -215,6 +216,10 @@ def _content(cell: Any) -> Any:
         return cell.cell_contents
     except ValueError:  # not filled yet
         return None
+
+
+def _is_method(value: Any) -> bool:
+    return inspect.isfunction(value) and not value.__name__.startswith("__")
 
 
 def _of_its_module(function: Any) -> list[tuple[str, Any]]:

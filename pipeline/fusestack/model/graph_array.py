@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import threading
+from bisect import bisect_left, bisect_right
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -92,8 +93,8 @@ class GraphArray:
         return ()
 
     @cached_property
-    def _starts(self) -> tuple[NDArray[np.int64], ...]:
-        return tuple(np.concatenate([[0], np.cumsum(sizes)]) for sizes in self.chunks)
+    def _starts(self) -> tuple[list[int], ...]:
+        return tuple(np.cumsum((0, *sizes)).tolist() for sizes in self.chunks)
 
     @property
     def chunk_shape(self) -> tuple[int, ...]:
@@ -102,14 +103,14 @@ class GraphArray:
 
     def keys(self, box: Box) -> list[tuple[tuple[Any, ...], tuple[int, ...]]]:
         """Keys of the chunks that a box is made of, each with its first pixel."""
-        ranges = []
-        for starts, low, high in zip(self._starts, box.start, box.stop, strict=True):
-            first = int(np.searchsorted(starts, low, side="right")) - 1
-            ranges.append(range(first, int(np.searchsorted(starts, high, side="left"))))
         if box.is_empty:
             return []
+        ranges = [
+            range(bisect_right(starts, low) - 1, bisect_left(starts, high))
+            for starts, low, high in zip(self._starts, box.start, box.stop, strict=True)
+        ]
         return [
-            ((self.name, *index), tuple(int(starts[i]) for starts, i in zip(self._starts, index, strict=True)))
+            ((self.name, *index), tuple(starts[i] for starts, i in zip(self._starts, index, strict=True)))
             for index in itertools.product(*ranges)
         ]
 
@@ -124,10 +125,10 @@ class GraphArray:
         """Memory of the chunks that a box is made of."""
         if box.is_empty:
             return 0
-        sides = []
-        for starts, low, high in zip(self._starts, box.start, box.stop, strict=True):
-            first, last = np.searchsorted(starts, low, side="right") - 1, np.searchsorted(starts, high, side="left")
-            sides.append(int(starts[last] - starts[first]))
+        sides = (
+            starts[bisect_left(starts, high)] - starts[bisect_right(starts, low) - 1]
+            for starts, low, high in zip(self._starts, box.start, box.stop, strict=True)
+        )
         return math.prod(sides) * np.dtype(self.dtype).itemsize
 
     def read(self, box: Box) -> NDArray[Any]:

@@ -12,13 +12,17 @@ from fusestack.model.amounts import counted, size, span_xyz
 from fusestack.model.geometry import Box
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from fusestack.model.graph_array import GraphArray
     from fusestack.model.grid import Grid
     from fusestack.model.image import ImageSpec
+
+
+_AT_ONCE = 256
+"""Blocks whose inputs are looked at together."""
 
 
 class Compute:
@@ -48,12 +52,20 @@ class Compute:
         """What a box reads of arrays that tasks of a dask graph make (tiles that are dask arrays, for example)."""
         return {}
 
+    def inputs_of_boxes(self, boxes: Sequence[Box]) -> Sequence[Mapping[GraphArray, Box]]:
+        """`inputs` of each of many boxes; computes that can look at all of them at once do."""
+        return [self.inputs(box) for box in boxes]
+
     def held_bytes(self, grid: Grid) -> int:
         """Memory of the chunks of `inputs` that are held for a block of a grid, at most."""
         if not self.inputs(Box.of_shape(grid.shape)):
             return 0
-        blocks = (self.inputs(grid.box(number)) for number in range(grid.count))
-        return max(sum(array.held_bytes(box) for array, box in read.items()) for read in blocks)
+        most = 0
+        for first in range(0, grid.count, _AT_ONCE):
+            boxes = [grid.box(number) for number in range(first, min(first + _AT_ONCE, grid.count))]
+            held = (sum(array.held_bytes(box) for array, box in read.items()) for read in self.inputs_of_boxes(boxes))
+            most = max(most, *held)
+        return most
 
     def warm_up(self) -> None:
         """Compile what the calls need, before the clock runs."""

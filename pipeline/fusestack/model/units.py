@@ -26,7 +26,7 @@ def unit_of(text: str) -> str | None:
     InputError
         If it is no unit of length that is known.
     """
-    written = text.strip().lower()
+    written = str(text).strip().lower()
     if written in _PIXELS:
         return None
     if written not in UDUNITS:

@@ -207,8 +207,8 @@ def make_chunk(node: _Node, *before: Any) -> Any:
 def parts_read(stage: Stage, blocks: Iterable[int]) -> dict[Key, Part]:
     """Chunks that some blocks of a stage read, each once, by the keys of their tasks."""
     found: dict[Key, Part] = {}
-    for block in blocks:
-        for array, box in stage.compute.inputs(stage.grid.box(block)).items():
+    for read in stage.compute.inputs_of_boxes([stage.grid.box(block) for block in blocks]):
+        for array, box in read.items():
             for key, start in array.keys(box):
                 if key not in found:
                     shape = tuple(sizes[i] for sizes, i in zip(array.chunks, key[1:], strict=True))
