@@ -17,11 +17,12 @@ from distributed import Client, LocalCluster
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from PIL import Image
 
 import fusestack
 from fusestack.focus import lowpass, masks, statistics
 from fusestack.focus.tiling import Tiling
-from fusestack.model.errors import FusestackError
+from fusestack.model.errors import FusestackError, FusestackWarning
 from tests.focus.stacks import scene, write
 from tests.focus.test_files import volume
 from tests.focus.test_invariance import CHAINS
@@ -245,6 +246,7 @@ def test_tiles_are_never_smaller_than_what_is_needed_around_them() -> None:
 
 
 PLANE = np.zeros((40, 50), np.uint8)
+COLOUR_VOLUME = xarray.DataArray(np.zeros((2, 4, 5, 3), np.uint8), dims=("z", "y", "x", "rgb"))
 
 
 @pytest.mark.parametrize(
@@ -280,6 +282,31 @@ PLANE = np.zeros((40, 50), np.uint8)
         (np.zeros((3, 40, 50), np.uint8), {"backgrund": "red"}, "did you mean 'background'"),
         (xarray.DataArray(np.zeros((3, 4, 5), np.uint8), dims=tuple("zyx")), {"reference_channel": 3}, "no channel 3"),
         ({"image": 3}, {}, "is no array of numbers"),
+        (np.zeros((3, 40, 50), np.uint8), {"axis": "y"}, r"focus.axis: photographs .*dims=\('z', 'y', 'x'\)"),
+        (da.zeros((3, 40, 50), dtype=np.uint8), {"axis": "x"}, "focus.axis: photographs"),
+        ([PLANE] * 3, {"reference_channel": 0}, "focus.reference_channel: photographs"),
+        (xarray.DataArray([PLANE] * 3, dims=("k", "y", "x")), {"axis": "y"}, "focus.axis: photographs"),
+        (
+            xarray.DataArray(np.zeros((2, 4, 5, 3), np.uint8), dims=("z", "y", "x", "rgb")),
+            {},
+            r"'z' of a volume.*'rgb'",
+        ),
+        (
+            xarray.DataArray(np.zeros((2, 4, 5, 3), np.uint8), dims=("z", "y", "x", "rgb")),
+            {},
+            r"\{'z': 'k'\}.*'rgb': 'c'",
+        ),
+        (xarray.DataArray(np.zeros((2, 3, 4, 5), np.uint8), dims=("k", "c", "y", "x")), {}, r"isel\(c=0\)"),
+        (xarray.DataArray(np.zeros((2, 3, 4, 5), np.uint8), dims=("z", "plane", "y", "x")), {}, "is there already"),
+        ([PLANE, PLANE.astype(np.uint16)], {}, r"stack\[1\]: has pixels of type uint16, the first slice uint8"),
+        ([PLANE, da.from_array(PLANE.astype(np.uint16))], {}, r"stack\[1\]: has pixels of type uint16"),
+        ([PLANE, PLANE, PLANE[1:]], {}, r"stack\[2\].*shape \(39, 50\), the first one \(40, 50\)"),
+        ([PLANE, "a.png"], {}, r"stack\[1\]: is a path, others are arrays"),
+        ([Path("a.png"), PLANE], {}, r"stack\[0\]: is a path, others are arrays"),
+        ([], {}, "has the shape"),
+        (np.zeros((3, 40, 50), np.uint8), {"chunks": True}, "chunks: True is no size of a tile"),
+        (np.zeros((3, 40, 50), np.uint8), {"chunks": (4, 5.5)}, "is no size of a tile"),
+        (np.zeros((3, 40, 50), np.uint8), {"chunks": (4, 5, 6)}, "is no size of a tile"),
         (object(), {}, "is no array of numbers"),
     ],
 )
@@ -310,3 +337,98 @@ def test_opacity_is_a_variable_of_its_own(stack: NDArray[np.uint8]) -> None:
     assert (found.opacity[:30] == 0).all()
     assert found.opacity.dtype == np.float32
     assert "opacity" not in fusestack.focus_stack(stack).data_vars
+
+
+def test_sizes_of_tiles_are_any_whole_numbers() -> None:
+    array = da.zeros((3, 400, 300), dtype=np.uint8, chunks=(1, 400, 300))
+    found = fusestack.focus_stack(array, chunks=np.int64(100), options="--statistic=r2")
+    assert found.image.data.chunks == fusestack.focus_stack(array, chunks=100, options="--statistic=r2").image.chunks
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "transparent P"])
+def test_pictures_of_pil_are_what_is_seen(mode: str, stack: NDArray[np.uint8], tmp_path: Path) -> None:
+    """As the same pictures are in files."""
+    pictures = [Image.fromarray(one) for one in stack]
+    if mode.endswith("P"):
+        pictures = [one.quantize(200) for one in pictures]
+        for one in pictures[: len(pictures) * mode.startswith("transparent")]:
+            one.info["transparency"] = 0
+    else:
+        pictures = [one.convert(mode) for one in pictures]
+    for number, one in enumerate(pictures):
+        one.save(tmp_path / f"{number}.png")
+    assert contents(fusestack.focus_stack(pictures)) == contents(fusestack.focus_stack(tmp_path))
+
+
+def test_pictures_of_sixteen_bits(stack: NDArray[np.uint8]) -> None:
+    planes = stack[..., 0].astype(np.uint16) * 257
+    found = fusestack.focus_stack(Image.fromarray(plane) for plane in planes)
+    assert Image.fromarray(planes[0]).mode == "I;16"
+    assert contents(found) == contents(fusestack.focus_stack(planes))
+
+
+@pytest.mark.parametrize("mode", ["1", "LA", "CMYK", "YCbCr", "HSV", "F", "I"])
+def test_other_pictures_of_pil_are_refused(mode: str) -> None:
+    pictures = [Image.new("RGB", (50, 40)).convert("L").convert(mode) if mode in "1LAFI" else Image.new(mode, (50, 40))]
+    with pytest.raises(FusestackError, match=rf"stack\[0\]: is a picture of mode {mode}.*(convert\('RGB|asarray)"):
+        fusestack.focus_stack(pictures * 3)
+
+
+def test_slices_that_are_made_one_by_one(stack: NDArray[np.uint8]) -> None:
+    assert contents(fusestack.focus_stack(one for one in stack)) == contents(fusestack.focus_stack(stack))
+    labelled = [xarray.DataArray(one, dims=("y", "x", "rgb")).transpose("rgb", "x", "y") for one in stack]
+    assert contents(fusestack.focus_stack(labelled)) == contents(fusestack.focus_stack(stack))
+
+
+@pytest.mark.parametrize(
+    "names", [("Z", "Y", "X", "C", "T"), ("depth", "row", "column", "channel", "time"), ("plane", "y", "col", "c", "t")]
+)
+def test_dimensions_have_the_names_that_fuse_knows(names: tuple[str, ...], tmp_path: Path) -> None:
+    array = named(volume(tmp_path)[0])
+    found = fusestack.focus_stack(array.rename(dict(zip("zyxct", names, strict=True))))
+    xarray.testing.assert_identical(found.compute(), fusestack.focus_stack(array).compute())
+
+
+@pytest.mark.parametrize("places", [[0, 1, 2, 3, 5, 6], [0] * 6, list("abcdef")])
+def test_slices_at_uneven_places_have_no_height_and_say_so(places: list[Any]) -> None:
+    array = xarray.DataArray(np.zeros((6, 40, 50), np.uint8), dims=tuple("zyx"), coords={"z": places})
+    with pytest.warns(FusestackWarning, match="coordinates along z are not evenly spaced .*no height") as told:
+        found = fusestack.focus_stack(array)
+    assert len(told) == 1
+    assert "height" not in found
+
+
+@pytest.mark.parametrize("options", [{}, {"axis": "y"}, {"reverse": True}])
+def test_heights_and_units_are_those_of_the_file(options: dict[str, Any], tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (4, 30, 40)).astype(np.uint8)
+    places = {"z": 7 + 2 * np.arange(4), "y": 0.5 * np.arange(30), "x": 3 + 0.5 * np.arange(40)}
+    array = xarray.DataArray(da.from_array(pixels), dims=tuple("zyx"), coords=places)
+    for axis in "zyx":
+        array[axis].attrs["units"] = "micrometer"
+    fusestack.write(array, tmp_path / "u.ome.zarr", levels="none")
+    stored = fusestack.focus_stack(tmp_path / "u.ome.zarr", **options)
+    lazy = fusestack.focus_stack(array, **options).compute()
+    assert np.isfinite(stored.height).any()
+    for found in (stored, lazy):
+        assert found.attrs["unit"] == found.height.attrs["units"] == "micrometer"
+    for name in (axis for axis in "zyx" if axis in lazy.dims):
+        assert stored[name].attrs["units"] == lazy[name].attrs["units"] == "micrometer"
+        assert np.allclose(stored[name], lazy[name])
+    for name in ("image", "depth", "height"):
+        kept = stored[name].isel(t=0, c=0, drop=True)
+        assert kept.dims == lazy[name].dims
+        assert np.array_equal(kept, lazy[name], equal_nan=True), name
+
+
+def test_a_volume_that_says_no_place_has_no_height(tmp_path: Path) -> None:
+    zarr.save(str(tmp_path / "a.zarr"), np.zeros((3, 40, 50), np.uint8))
+    assert "height" not in fusestack.focus_stack(tmp_path / "a.zarr")
+
+
+def test_nan_counts_as_black() -> None:
+    values = np.random.default_rng(0).random((3, 40, 50)).astype(np.float32)
+    values[0, 0, 0], values[0, 0, 1] = 0, 1
+    holes = values.copy()
+    holes[1:, 5:9, 5:9] = np.nan
+    values[1:, 5:9, 5:9] = 0
+    assert contents(fusestack.focus_stack(holes)) == contents(fusestack.focus_stack(values))

@@ -23,6 +23,10 @@ PICTURE_TYPES = ("uint8", "uint16", "float32")
 WANTED = "give slices [k, y, x], or [k, y, x, 3 or 4] with their colours, paths, or a pattern such as stack/*.jpg"
 _MODES = ("L", "RGB", "RGBA", "I;16")
 """Of pictures of PIL: their numbers are what is seen."""
+_CONVERSIONS = {
+    **dict.fromkeys(("LA", "La", "PA", "RGBa"), "picture.convert('RGBA')"),
+    **dict.fromkeys(("I", "F"), "numpy.asarray(picture, dtype='float32')"),
+}
 
 
 def is_lazy(stack: Any) -> bool:
@@ -90,11 +94,13 @@ def _in_memory(label: str, held: Any) -> NDArray[Any]:
         if mode == "P":
             held = held.convert("RGBA" if "transparency" in held.info else "RGB")
         elif mode not in _MODES:
+            way_out = _CONVERSIONS.get(mode, "picture.convert('RGB')")
             raise InputError(
                 f"{label}: is a picture of mode {mode}, of which {', '.join(_MODES)} and P are stacked; "
-                f"convert it: picture.convert({'RGBA' if mode in ('LA', 'La', 'PA', 'RGBa') else 'RGB'!r})"
+                f"convert it: {way_out}"
             )
-    held_array(label, held) if isinstance(held, np.ndarray) else None
+    if isinstance(held, np.ndarray):
+        held_array(label, held)
     try:
         pixels = np.asarray(held)
     except (TypeError, ValueError) as error:
