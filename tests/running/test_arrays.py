@@ -182,7 +182,8 @@ def test_coordinates_that_would_be_lost_are_refused_or_said(coords: dict[str, An
     assert key in warning
     with pytest.warns(FusestackWarning, match="are not used"):
         fusestack.fuse(settings)
-    fusestack.run(settings)
+    with pytest.warns(FusestackWarning, match="are not used"):
+        fusestack.run(settings)
     assert "are not used" in (tmp_path / "a.ome.zarr.run.json").read_text()
 
 

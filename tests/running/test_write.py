@@ -16,7 +16,7 @@ import xarray
 import zarr
 
 import fusestack
-from fusestack.model.errors import BlockError, ConfigError, FusestackError, OutputError
+from fusestack.model.errors import BlockError, ConfigError, FusestackError, FusestackWarning, OutputError
 from fusestack.project.xml import read_project
 from tests.small import config, tree
 
@@ -79,7 +79,8 @@ def test_labels_become_place_size_unit_timepoints_and_channels(tmp_path: Path) -
     coords = {"x": 2 + 0.3 * np.arange(5), "y": 0.5 * np.arange(6), "z": [7.0, 9.0, 11.0, 13.0], "t": [3, 8, 9]}
     image = xarray.DataArray(found, dims=("c", "z", "x", "t", "y"), coords={**coords, "c": ["DAPI", "GFP"]})
     image.attrs |= {"unit": "um", "weather": "rain"}
-    fusestack.write(image, tmp_path / "a.ome.zarr", levels="none")
+    with pytest.warns(FusestackWarning, match="the attributes weather of the image is not written"):
+        fusestack.write(image, tmp_path / "a.ome.zarr", levels="none")
     assert np.array_equal(level(tmp_path / "a.ome.zarr"), image.transpose("t", "c", "z", "y", "x"))
     ome = dict(zarr.open_group(str(tmp_path / "a.ome.zarr"), mode="r").attrs)["ome"]
     (scale, place) = ome["multiscales"][0]["datasets"][0]["coordinateTransformations"]
@@ -90,7 +91,8 @@ def test_labels_become_place_size_unit_timepoints_and_channels(tmp_path: Path) -
     record = (tmp_path / "a.ome.zarr.run.json").read_text()
     assert "the attributes weather of the image is not written" in record
     plane = image.isel(c=1, t=0, z=2, drop=False)
-    fusestack.write(plane, tmp_path / "plane.ome.zarr")
+    with pytest.warns(FusestackWarning, match="weather"):
+        fusestack.write(plane, tmp_path / "plane.ome.zarr")
     ome = dict(zarr.open_group(str(tmp_path / "plane.ome.zarr"), mode="r").attrs)["ome"]
     assert ome["multiscales"][0]["datasets"][0]["coordinateTransformations"][1]["translation"][2] == 11.0
     assert ome["omero"]["channels"][0]["label"] == "GFP"
@@ -113,7 +115,8 @@ def test_long_names_and_capitals_are_axes_as_of_tiles(names: tuple[str, ...], tm
 def test_a_tree_of_levels_is_written_from_its_full_resolution(tmp_path: Path) -> None:
     fine = xarray.DataArray(pixels()[0, 0], dims=("z", "y", "x"), name="image")
     scales = {"/scale0": fine.to_dataset(), "/scale1": fine[::2, ::2, ::2].to_dataset()}
-    fusestack.write(xarray.DataTree.from_dict(scales), tmp_path / "tree.ome.zarr", **SMALL)
+    with pytest.warns(FusestackWarning, match="levels are made anew"):
+        fusestack.write(xarray.DataTree.from_dict(scales), tmp_path / "tree.ome.zarr", **SMALL)
     fusestack.write(fine, tmp_path / "fine.ome.zarr", **SMALL)
     assert tree(tmp_path / "tree.ome.zarr") == tree(tmp_path / "fine.ome.zarr")
     assert "levels are made anew" in (tmp_path / "tree.ome.zarr.run.json").read_text()

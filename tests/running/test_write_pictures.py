@@ -14,7 +14,7 @@ import zarr
 from PIL import Image
 
 import fusestack
-from fusestack.model.errors import FusestackError, OutputError
+from fusestack.model.errors import FusestackError, FusestackWarning, OutputError
 from tests.small import config
 
 RNG = np.random.default_rng(3)
@@ -67,11 +67,13 @@ def test_types_and_axes_in_any_order(tmp_path: Path) -> None:
 def test_channels_and_planes_are_pages(tmp_path: Path) -> None:
     stack = RNG.integers(0, 9999, (5, 70, 90)).astype(np.uint16)
     channels = xarray.DataArray(stack, dims=("c", "y", "x"), coords={"c": list("vwxyz")})
-    fusestack.write(channels, tmp_path / "channels.tif")
+    with pytest.warns(FusestackWarning, match="does not hold the names of channels"):
+        fusestack.write(channels, tmp_path / "channels.tif")
     assert np.array_equal(read(tmp_path / "channels.tif"), stack)
     assert "does not hold the names of channels of the image" in (tmp_path / "channels.tif.run.json").read_text()
     planes = xarray.DataArray(dask.array.from_array(stack, chunks=(2, 40, 40)), dims=("z", "y", "x"))
-    fusestack.write(planes.assign_coords(x=np.arange(90) * 0.5), tmp_path / "planes.tif")
+    with pytest.warns(FusestackWarning, match="does not hold the size of a pixel"):
+        fusestack.write(planes.assign_coords(x=np.arange(90) * 0.5), tmp_path / "planes.tif")
     assert np.array_equal(read(tmp_path / "planes.tif"), stack)
     assert "does not hold the size of a pixel of the image" in (tmp_path / "planes.tif.run.json").read_text()
     with pytest.raises(FusestackError, match=r"a PNG holds one picture, not 5; choose the suffix .tif"):
@@ -117,6 +119,7 @@ def test_what_focus_stack_gives_of_photographs(tmp_path: Path) -> None:
         fusestack.write(found, tmp_path / "all.png")
 
 
+@pytest.mark.filterwarnings("ignore::fusestack.model.errors.FusestackWarning")
 def test_a_plane_that_fuse_made(tmp_path: Path) -> None:
     settings = config(tmp_path)
     settings["input"]["views"] = [

@@ -136,9 +136,9 @@ def write(
     else:
         wanted = as_container(found, fused, loaded)
     client = checked_client(client) or client_of(loaded)
-    tell(wanted.warnings)
     made = plan_of_image(wanted, fused if wanted.pixels is found.pixels else None, loaded, client)
     refuse_inputs_as_outputs(made.images, read_from(found.pixels), "path")
+    tell(wanted.warnings)
     return run(made, progress=progress, listener=listener, client=client)
 
 
@@ -151,22 +151,19 @@ def _place(path: Any) -> str:
 
 
 def read_from(pixels: Any) -> list[str]:
-    """Files and folders that a lazy image is known to be read from: of what `fuse` has made, and of Zarr arrays."""
+    """Files and folders that an image is known to be read from: of what `fuse` has made, and of Zarr arrays."""
     from fusestack.fusion.lazy import LazyLayer
 
-    found: set[str] = set()
+    found, arrays = set(), [pixels]
     for layer in getattr(getattr(pixels, "dask", None), "layers", {}).values():
         if isinstance(layer, LazyLayer):
-            tables = layer.image.compute.tables.values() if layer.image is not None else ()
-            found |= {path for table in tables for view in table.placed for path in view.pixels.source.paths}
+            found |= set(layer.image.compute.paths if layer.image is not None else ())
         elif layer.is_materialized() and len(layer) == 1:  # dask keeps what it reads in a layer of its own
-            store = getattr(next(iter(layer.values())), "store", None)
-            found |= {
-                str(getattr(store, name))
-                for name in ("root", "path")
-                if isinstance(getattr(store, name, None), str | Path)
-            }
-    return sorted(path for path in found if path)
+            arrays += list(layer.values())
+    for store in (getattr(array, "store", None) for array in arrays):
+        places = (getattr(store, name, None) for name in ("root", "path"))
+        found |= {str(place) for place in places if isinstance(place, str | Path) and str(place)}
+    return sorted(found)
 
 
 def _loaded(output: Mapping[str, Any] | None, execution: Mapping[str, Any]) -> LoadedConfig:
@@ -204,7 +201,7 @@ def plan_of_image(wanted: Wanted, fused: DesignedImage | None, loaded: LoadedCon
     from fusestack.model.stage import Target
     from fusestack.planner import CACHE
     from fusestack.planning.levels import cut_facts, layout_facts, with_pyramid
-    from fusestack.planning.plan import Plan, PlannedImage, refuse_inputs_as_outputs
+    from fusestack.planning.plan import Plan, PlannedImage
     from fusestack.planning.resources import resolve_resources
     from fusestack.planning.stages import make_stage
     from fusestack.writers import WRITERS
@@ -239,8 +236,6 @@ def plan_of_image(wanted: Wanted, fused: DesignedImage | None, loaded: LoadedCon
         notes=wanted.notes,
         way_out=_WAY_OUT,
     )
-    if fused is not None:
-        refuse_inputs_as_outputs([planned], fused.compute.paths)
     said = f"array {spec.dtype} {list(spec.shape)} ({name})"
     config = loaded.config.model_dump(mode="json")
     return Plan(
