@@ -169,4 +169,7 @@ def test_hdf5_at_every_door(tmp_path: Path) -> None:
             DOORS[door](held, path)
             assert np.array_equal(zarr.open_group(path, mode="r")["0"][0, 0], PIXELS), door
             assert DOORS[door](held, path).reused_all, door
+        processes = {"scheduler": "processes", "workers": 1}
+        fusestack.write(held, tmp_path / "processes.ome.zarr", execution=processes)
+        assert np.array_equal(zarr.open_group(tmp_path / "processes.ome.zarr", mode="r")["0"][0, 0], PIXELS)
         assert np.array_equal(fusestack.focus_stack(held).image, fusestack.focus_stack(PIXELS).image)

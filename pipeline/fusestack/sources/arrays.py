@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import uuid
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,7 +62,8 @@ def named_array(label: str, held: Any, chunks: Any = None) -> Any:
         return held
     name = f"array-{_token(held)}"
     own = getattr(held, "shards", None) or held.chunks or "auto"
-    return dask.array.from_array(held, chunks=own, name=name)
+    travels = StoredHdf5.of(held) if _in_hdf5_file(held) else held
+    return dask.array.from_array(travels, chunks=own, name=name)
 
 
 def held_array(label: str, held: Any) -> Any:
@@ -152,13 +154,44 @@ def _files_in(folder: Path) -> Iterator[tuple[int, int]]:
                 yield found.st_size, found.st_mtime_ns
 
 
+@dataclass(frozen=True)
+class StoredHdf5:
+    """A dataset of a file that nobody writes, opened where it is read: those of h5py do not travel to processes."""
+
+    path: str
+    dataset: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    @classmethod
+    def of(cls, held: Any) -> StoredHdf5:
+        """What reads a dataset of h5py."""
+        return cls(str(Path(held.file.filename).absolute()), held.name, held.shape, held.dtype)
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    def __getitem__(self, place: Any) -> NDArray[Any]:
+        import h5py
+
+        with h5py.File(self.path, "r") as file:
+            return np.asarray(file[self.dataset][place])
+
+
+def _in_hdf5_file(held: Any) -> bool:
+    """Whether it is a dataset of a file that can be opened once more, and stays what it is."""
+    return not hasattr(held, "store") and held.file.mode == "r" and Path(held.file.filename).is_file()
+
+
 def _token(held: Any) -> str:
     """What a stored array holds; a random name where that is not known."""
     from dask.base import tokenize
 
     if hasattr(held, "store"):
         known = zarr_identity(held)
-    elif held.file.mode == "r":
+    elif _in_hdf5_file(held):
         known = str(tokenize(held.file.filename, held.name, file_identity(held.file.filename)))
     else:  # what was written may not be in the file yet
         known = None
