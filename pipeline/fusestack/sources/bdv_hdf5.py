@@ -22,7 +22,7 @@ from fusestack.sources.base import (
     opened_file,
     pixel_dtype,
 )
-from fusestack.sources.hdf5_chunks import read_region
+from fusestack.sources.hdf5_chunks import read_region, require_filters
 from fusestack.storage import is_address
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ class BdvHdf5Source:
             for dataset, name in zip(cells, self._names, strict=True):
                 if dataset.ndim != 3:
                     raise InputError(f"{path}: {name}: has {dataset.ndim} axes instead of 3; {_RESTORE}")
+                require_filters(dataset, f"{path}: {name}")
             self._dtype = _pixel_type(cells[0].dtype, declared, f"{path}: {self._names[0]}")
             self._levels = tuple(
                 SourceLevel(_int3(dataset.shape), factor, _unit(dataset))
