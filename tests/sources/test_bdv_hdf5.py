@@ -375,3 +375,19 @@ def test_filter_that_nobody_brings(number, name, tmp_path):
         space = h5py.h5s.create_simple((16, 32, 32))
         h5py.h5d.create(file["t00000/s00/0"].id, b"cells", h5py.h5t.STD_I16LE, space, settings)
     assert_refused(ref_of(tmp_path / "dataset.h5"), "t00000/s00/0/cells", f"{number} ({name})", "save it again")
+
+
+@pytest.mark.parametrize("chunks", [(16, 32, 32), None])
+def test_chunk_that_is_stored(chunks, tmp_path):
+    array = np.zeros((40, 70, 70), "u2")
+    with h5py.File(tmp_path / "dataset.h5", "w") as file:
+        write_setup(file, [array, array[::2]], FACTORS[:2])
+        for level in (0, 1):
+            del file[f"t00000/s00/{level}/cells"]
+            file.create_dataset(f"t00000/s00/{level}/cells", array.shape, "u2", chunks=chunks)
+        file["t00000/s00/1/cells"][3, 60, 60] = 7
+    source = open_fresh(ref_of(tmp_path / "dataset.h5"))
+    assert source.stored_chunk(0) is None
+    found = source.stored_chunk(1)
+    assert found == (Box((0, 32, 32), (16, 64, 64)) if chunks else Box((39, 69, 0), (40, 70, 70)))
+    assert chunks is None or source.read(1, found).max() == 7

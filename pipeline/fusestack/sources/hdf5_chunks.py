@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fusestack.model.errors import InputError
+from fusestack.model.geometry import Box
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
-
-    from fusestack.model.geometry import Box
 
 _DEFLATE, _SHUFFLE = 1, 2  # numbers of the filters in the HDF5 registry
 _NAMES = {4: "szip", 307: "bzip2", 32000: "lzf", 32001: "blosc", 32004: "lz4", 32008: "bitshuffle", 32013: "zfp"}
@@ -74,6 +73,20 @@ def read_region(dataset: Any, box: Box) -> NDArray[Any]:
             )
         out[target] = np.frombuffer(payload, dtype).reshape(shape)[inside]
     return out
+
+
+def stored_region(dataset: Any) -> Box | None:
+    """Region of a chunk of a dataset that is stored, the middle one if it is; None if nothing is."""
+    shape, chunk = dataset.shape, dataset.chunks
+    if chunk is None:  # stored in one piece, or not at all
+        last = Box((*(n - 1 for n in shape[:-1]), 0), shape)
+        return last if dataset.id.get_storage_size() or dataset.is_virtual else None
+    origin = tuple(n // 2 // c * c for n, c in zip(shape, chunk, strict=True))
+    if dataset.id.get_chunk_info_by_coord(origin).byte_offset is None:
+        if not dataset.id.get_num_chunks():
+            return None
+        origin = dataset.id.get_chunk_info(0).chunk_offset
+    return Box(origin, tuple(min(a + c, n) for a, c, n in zip(origin, chunk, shape, strict=True)))
 
 
 def require_filters(dataset: Any, where: str) -> None:
