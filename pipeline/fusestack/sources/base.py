@@ -184,6 +184,11 @@ def input_errors(where: str, what: str, way_out: str) -> Iterator[None]:
         raise InputError(f"{where}: {what} ({' '.join(cause.split())}); {way_out}") from error
 
 
+def excludable(view: str, problem: str) -> str:
+    """A problem of a view, with the way to do without that view."""
+    return f"{view}: {problem}{'' if 'input.select' in problem else ', or leave it out with input.select.views'}"
+
+
 Identity: TypeAlias = str | None
 
 _OPEN: OrderedDict[SourceRef, tuple[tuple[Identity, ...], PixelSource]] = OrderedDict()
