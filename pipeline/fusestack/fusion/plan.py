@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from fusestack.config.functions import OwnFunction
 from fusestack.fusion.design import Design, DesignedImage, design_images
 from fusestack.fusion.inputs import read_inputs
+from fusestack.fusion.samples import samples_of
 from fusestack.model.errors import ConfigError
 from fusestack.model.fingerprint import digest, identities
 from fusestack.model.grid import Grid
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from fusestack.fusion.inputs import Inputs
     from fusestack.model.stage import Stage
     from fusestack.planning.resources import Resources
+    from fusestack.sources.probe import Sample
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ class FusionPlan:
     inputs: Inputs
     design: Design
     read: tuple[str, ...]
+    samples: tuple[Sample, ...]
 
 
 def plan_fusion(loaded: LoadedConfig, output: Output, resources: Resources, cache: str) -> FusionPlan:
@@ -72,7 +75,7 @@ def plan_fusion(loaded: LoadedConfig, output: Output, resources: Resources, cach
     options = _option_facts(config.fusion)
     images = tuple(_plan_image(fused, design, output, path, options, read, resources, cache) for fused in design.images)
     refuse_inputs_as_outputs(images, [*read, inputs.project.path])
-    return FusionPlan(path, images, inputs, design, tuple(read))
+    return FusionPlan(path, images, inputs, design, tuple(read), samples_of(design))
 
 
 def design_of(loaded: LoadedConfig, inputs: Inputs, read: Mapping[str, str] | None = None, **changes: Any) -> Design:
