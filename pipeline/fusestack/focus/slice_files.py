@@ -258,8 +258,8 @@ def _decimals(files: Sequence[str]) -> list[str]:
         same = _DECIMALS.sub("#", before) == _DECIMALS.sub("#", here)
         if same and read[k - 1] > read[k]:
             return [
-                f"{files[k - 1]}: comes before {Path(files[k]).name}, as numbers between dots are counted one by one; if "
-                "they are decimals, give all of them equally many digits, or list the files in input.images"
+                f"{files[k - 1]}: comes before {Path(files[k]).name}, as numbers between dots are counted one by one; "
+                "if they are decimals, give all of them equally many digits, or list the files in input.images"
             ]
     return []
 
