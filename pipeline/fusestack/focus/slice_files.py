@@ -64,13 +64,11 @@ def _version(name: str) -> tuple[Any, ...]:
 
 
 def _counted(text: str) -> list[Any]:
-    """Other characters, by their ranks, and numbers in turn; the end comes before anything but a tilde."""
+    """Other characters, by their ranks, and numbers in turn; no number is 0, and only a tilde comes before the end."""
     parts = _DIGITS.split(text)
-    last = len(parts) - 1
-    return [
-        int(part) if number % 2 else (*map(_rank, part), -1 if number == last else 0)
-        for number, part in enumerate(parts)
-    ]
+    if parts[-1] or len(parts) == 1:
+        parts += ["0", ""]
+    return [int(part) if number % 2 else (*map(_rank, part), 0) for number, part in enumerate(parts)]
 
 
 def _rank(character: str) -> int:
