@@ -20,5 +20,5 @@ def test_units_are_converted_to_the_first_one() -> None:
 
 @pytest.mark.parametrize("other", [None, "px", "furlong"])
 def test_units_that_cannot_be_converted_are_refused_by_name(other: str | None) -> None:
-    with pytest.raises(InputError, match="tile 7.*tile 0.*micrometer"):
+    with pytest.raises(InputError, match=r"tile 7.*tile 0.*micrometer"):
         common_unit({"tile 0": "um", "tile 7": other})
