@@ -12,6 +12,7 @@ from fusestack.model.errors import InputError
 from fusestack.model.geometry import Affine
 from fusestack.model.view import SourceRef
 from fusestack.project.readers import READERS, reader_of
+from fusestack.sources.arrays import zarr_identity
 from fusestack.sources.facts import FactsWanted, ImageFacts, facts_of
 from fusestack.sources.ome_zarr_facts import is_zarr
 from fusestack.storage import is_address
@@ -82,7 +83,8 @@ def zarr_tile(label: str, held: Any) -> Tile:
         if 0 in held.shape:
             raise InputError(f"{label}: has no pixels, its shape is {held.shape}; leave it out")
         lengths = dict(zip(axes, held.shape, strict=True))
-        sources = _sources(_ZARR, folder, lengths.get("t", 1), lengths.get("c", 1))
+        known = (("held", zarr_identity(held)),)  # metadata stay where chunks are written in place
+        sources = _sources(_ZARR, folder, lengths.get("t", 1), lengths.get("c", 1), known)
     return Tile(
         label,
         held.basename or (_name(folder) if folder else "") or label,
@@ -150,9 +152,11 @@ def tile_of_facts(label: str, name: str, facts: ImageFacts) -> Tile:
     )
 
 
-def _sources(reader: str, path: str, timepoints: int, channels: int) -> tuple[tuple[SourceRef, ...], ...]:
+def _sources(
+    reader: str, path: str, timepoints: int, channels: int, options: tuple[tuple[str, str | None], ...] = ()
+) -> tuple[tuple[SourceRef, ...], ...]:
     return tuple(
-        tuple(SourceRef(reader, path, (("timepoint", t), ("channel", c))) for c in range(channels))
+        tuple(SourceRef(reader, path, (("timepoint", t), ("channel", c), *options)) for c in range(channels))
         for t in range(timepoints)
     )
 

@@ -43,6 +43,9 @@ class OmeZarrSource:
         What the axes of the arrays are, slowest first, whatever the metadata say: letters of t, c, z, y, x.
     numbered : bool
         As in ``bdv.multimg.zarr``, where misplaced levels are usual: they are not told.
+    held : str, optional
+        What whoever holds the array knows of its chunks. Nothing is read otherwise; it makes the reference another one
+        where the chunks are others.
 
     Raises
     ------
@@ -64,6 +67,7 @@ class OmeZarrSource:
         series: int = 0,
         axes: str | None = None,
         numbered: bool = False,
+        held: str | None = None,
     ) -> None:
         self._path = path
         check_exists(path)
