@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fusestack.fusion.array_tiles import Tile, check_pixels, lazy_array, sources_of, spatial_shape
 from fusestack.fusion.labelled import axes_of

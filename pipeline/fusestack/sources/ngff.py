@@ -40,8 +40,8 @@ def declared_axes(image: Mapping[str, Any]) -> Sequence[Any] | None:
     systems = {system.get("name"): system for system in image.get("coordinateSystems") or ()}
     if not systems:
         return image.get("axes")
-    steps = image["datasets"][0].get("coordinateTransformations") or ({},)
-    output = steps[-1].get("output")
+    steps: Sequence[Mapping[str, Any]] = image["datasets"][0].get("coordinateTransformations") or ()
+    output = steps[-1].get("output") if steps else None
     name = output.get("name") if isinstance(output, dict) else output
     found: Sequence[Any] = systems.get(name, next(iter(systems.values())))["axes"]
     return found
@@ -117,7 +117,7 @@ def _matrix(step: Mapping[str, Any], ndim: int, where: str) -> NDArray[np.float6
         return matrix
     if kind == "sequence":
         return matrix_of(step.get("transformations"), ndim, where)
-    shapes = {
+    shapes: dict[str, list[tuple[int, ...]]] = {
         "scale": [(ndim,)],
         "translation": [(ndim,)],
         "rotation": [(ndim, ndim)],
@@ -132,7 +132,11 @@ def _matrix(step: Mapping[str, Any], ndim: int, where: str) -> NDArray[np.float6
         numbers = np.asarray(step.get(kind), dtype=np.float64)
     except (TypeError, ValueError):
         numbers = np.zeros(0)
-    if numbers.shape not in shapes[kind] or not np.isfinite(numbers).all() or (kind == "scale" and (numbers <= 0).any()):
+    if (
+        numbers.shape not in shapes[kind]
+        or not np.isfinite(numbers).all()
+        or (kind == "scale" and (numbers <= 0).any())
+    ):
         raise InputError(
             f"{where}: its transformation '{kind}' has not {' x '.join(map(str, shapes[kind][0]))} usable numbers; "
             f"{_RESTORE}"

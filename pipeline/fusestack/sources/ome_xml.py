@@ -177,7 +177,9 @@ class _Stage:
         _say_units(units, unit, said)
         first = min(stage.planes)
         stage.step = _step(stage.planes[first])
-        starts = {t: cls._first(planes, stage.step or sizes[0]) for (t, c), planes in stage.planes.items() if c == first[1]}
+        starts = {
+            t: cls._first(planes, stage.step or sizes[0]) for (t, c), planes in stage.planes.items() if c == first[1]
+        }
         count = int(pixels.get("SizeT", 1))
         found = [starts.get(t, starts[first[0]]) for t in range(count)]
         if sizes[2] is not None:
@@ -188,7 +190,8 @@ class _Stage:
     @staticmethod
     def _first(planes: dict[int, NDArray[np.float64]], step: float | None) -> NDArray[np.float64]:
         z = min(planes)
-        return planes[z] - np.array([z * (step or 0.0), 0, 0])
+        place: NDArray[np.float64] = planes[z] - np.array([z * (step or 0.0), 0, 0])
+        return place
 
     def _say_differences(self, first: tuple[int, int], sizes: Sizes, unit: str, said: list[str]) -> None:
         """Say what one place for each timepoint leaves out."""

@@ -169,7 +169,9 @@ def array_axes(array: Any, path: str, given: str | None) -> str:
     InputError
         If they cannot be fused.
     """
-    names = getattr(array, "dimension_names", None) or getattr(getattr(array, "metadata", None), "dimension_names", None)
+    names = getattr(array, "dimension_names", None) or getattr(
+        getattr(array, "metadata", None), "dimension_names", None
+    )
     return axes_of(list(names) if names and all(names) else None, len(array.shape), path, given)
 
 
@@ -247,9 +249,7 @@ def _factors(ratios: NDArray[np.float64], axes: str) -> Float3:
     return (z, y, x)
 
 
-def _warn_of_offsets(
-    path: str, axes: str, offsets: Sequence[NDArray[np.float64]], factors: Sequence[Float3]
-) -> None:
+def _warn_of_offsets(path: str, axes: str, offsets: Sequence[NDArray[np.float64]], factors: Sequence[Float3]) -> None:
     """Say that levels are not where they should be, by their offsets in pixels of the first one."""
     spatial = [axis for axis in "zyx" if axis in axes]
     for level, (offset, factor) in enumerate(zip(offsets, factors, strict=True)):

@@ -85,7 +85,9 @@ def image_facts(path: str, *, series: int | None = None, axes: str | None = None
         said = []
         if len(images) > 1 and series is None:
             names = ", ".join(str(image.get("name") or number) for number, image in enumerate(images))
-            said.append(f"it holds {len(images)} images of one group ({names}), the first is used; series chooses another")
+            said.append(
+                f"it holds {len(images)} images of one group ({names}), the first is used; series chooses another"
+            )
         if number:
             options = (*options, ("series", number))
         return _image(described, images[number], found.get("omero") or {}, axes, options, said)
@@ -127,7 +129,11 @@ def _members(path: str, attributes: Mapping[str, Any]) -> list[str]:
     """Images inside a group, by their paths in it."""
     found = attributes_of(attributes)
     if wells := (found.get("plate") or {}).get("wells"):
-        return [f"{well['path']}/{name}" for well in wells for name in _members(f"{path}/{well['path']}", _group(f"{path}/{well['path']}"))]
+        return [
+            f"{well['path']}/{name}"
+            for well in wells
+            for name in _members(f"{path}/{well['path']}", _group(f"{path}/{well['path']}"))
+        ]
     if fields := (found.get("well") or {}).get("images"):
         return [str(image["path"]) for image in fields]
     if is_collection(attributes):
@@ -219,13 +225,17 @@ def _placed(
             continue
         factor = conversion(units[axis], unit)
         if factor is None:
-            raise InputError(f"{where}: its axes have units that are not lengths of one kind ({units[axis]} and {unit})")
+            raise InputError(
+                f"{where}: its axes have units that are not lengths of one kind ({units[axis]} and {unit})"
+            )
         linear[number] *= factor
         offset[number] *= factor
     if unit is not None and any(not units[axis] for axis in spatial):
         said.append(f"some of its axes have no unit, and are taken for {unit}; voxel_size and unit say otherwise")
     sizes = np.linalg.norm(linear, axis=0)
-    plain = is_scaling(np.block([[linear, offset[:, None]], [np.zeros((1, 3)), np.ones((1, 1))]])) and (np.diag(linear) > 0).all()
+    plain = is_scaling(np.block([[linear, offset[:, None]], [np.zeros((1, 3)), np.ones((1, 1))]])) and bool(
+        (np.diag(linear) > 0).all()
+    )
     z, y, x = (float(size) for size in sizes)
     known: Sizes = (z if "z" in axes else None, y, x)
     told = [("voxel size", True), ("position", bool(offset.any())), ("orientation", not plain)]
@@ -252,7 +262,9 @@ def _with_xml(facts: ImageFacts, text: str, number: int) -> ImageFacts:
         scaled = [(z * factor, y * factor, x * factor) for z, y, x in image.positions]
         count = facts.shape[0]
         positions = tuple(scaled if len(scaled) == count else scaled[:1] * count)
-        facts = replace(facts, positions=positions, found=(*facts.found, ("position", where)), said=(*facts.said, *image.said))
+        facts = replace(
+            facts, positions=positions, found=(*facts.found, ("position", where)), said=(*facts.said, *image.said)
+        )
     if not any(facts.names) and any(image.names) and len(image.names) == facts.shape[1]:
         facts = replace(facts, names=image.names, found=(*facts.found, ("channel names", where)))
     return facts

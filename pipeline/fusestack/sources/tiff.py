@@ -168,9 +168,7 @@ def _layout(series: Any, chosen: Sequence[int], sample: int | None, path: str) -
     stored = np.dtype(page.parent.byteorder + page.dtype.char)
     piece = (page.tilelength, page.tilewidth) if page.is_tiled else (min(page.rowsperstrip, shape[0]), shape[1])
     together = 1 if sample is None else int(page.samplesperpixel)
-    layout = _Layout(
-        shape, stored, (), (int(piece[0]), int(piece[1])), page.decode, page.nodata, together, sample or 0
-    )
+    layout = _Layout(shape, stored, (), (int(piece[0]), int(piece[1])), page.decode, page.nodata, together, sample or 0)
     if series.dataoffset is not None and not series.is_multifile:
         # One run of planes, of which ImageJ describes only the first where the file is large.
         size = np.array([layout.plane_bytes], np.int64)

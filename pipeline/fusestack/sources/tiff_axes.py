@@ -32,14 +32,14 @@ class Axes:
         y, x.
     samples : bool
         The last of `lengths` is the colours of each pixel.
-    said : tuple of str
-        What is guessed.
+    guesses : tuple of str
+        What planes without a name are taken for, as in arrays that people hold.
     """
 
     lengths: tuple[tuple[str, int], ...]
     plane: tuple[int, int]
     samples: bool = False
-    said: tuple[str, ...] = ()
+    guesses: tuple[str, ...] = ()
 
     @classmethod
     def of_lengths(cls, lengths: Mapping[str, int]) -> Axes:
@@ -91,7 +91,7 @@ def axes_of_series(series: Any, path: str, axes: str | None = None) -> Axes:
     every = list(zip(series.get_axes(squeeze=False), map(int, series.get_shape(squeeze=False)), strict=True))
     long = [(axis, length) for axis, length in every if length > 1 or axis in "YX"]
     letters = "".join(axis for axis, _ in long)
-    said: tuple[str, ...] = ()
+    guesses: tuple[str, ...] = ()
     if axes is not None:
         long = _named(every, long, axes, path)
         names = list(axes)
@@ -104,8 +104,10 @@ def axes_of_series(series: Any, path: str, axes: str | None = None) -> Axes:
         names = [_NAMES.get(axis, axis) for axis, _ in long]
         unnamed = [length for axis, length in long if axis in _UNNAMED]
         if len(unnamed) == 1 and names.count("z") == 1:
-            others = " or ".join(f"axes: {''.join(names).lower().replace('z', axis)}" for axis in "tc" if axis not in names)
-            said = (f"its {unnamed[0]} planes have no name and are taken for z; {others} says otherwise",)
+            others = " or ".join(
+                f"axes: {''.join(names).lower().replace('z', axis)}" for axis in "tc" if axis not in names
+            )
+            guesses = (f"planes without a name are taken for z; {others} says otherwise",)
     samples = axes is not None and letters.endswith("YXS") and len(long) == len(axes)
     if samples:
         names = [*names[:-3], names[-1], *names[-3:-1]]
@@ -120,7 +122,7 @@ def axes_of_series(series: Any, path: str, axes: str | None = None) -> Axes:
     if samples and names[-3] != "c":
         raise InputError(f"{path}: axes: the colours of a pixel are its channels; name them c, as in yxc")
     lengths = [length for _, length in long]
-    return Axes(tuple(zip(names[:-2], lengths[:-2], strict=True)), (lengths[-2], lengths[-1]), samples, said)
+    return Axes(tuple(zip(names[:-2], lengths[:-2], strict=True)), (lengths[-2], lengths[-1]), samples, guesses)
 
 
 def _named(

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from fusestack.model.errors import InputError
+from fusestack.model.geometry import Affine
 from fusestack.model.units import conversion, known_unit
 from fusestack.sources.base import check_exists, file_identity, input_errors, opened_file, pixel_dtype
 from fusestack.sources.facts import ImageFacts, refuse_choice
@@ -60,7 +61,9 @@ def _read(path: str, series: int | None, axes: str | None, identity: str | None)
         if tiff.is_ome and (text := tiff.ome_metadata):
             images = ome_images(text)
             if not images and (master := master_of(text)) is not None:
-                raise InputError(f"{path}: is a part of an image that {master} describes; name that file, if it is TIFF")
+                raise InputError(
+                    f"{path}: is a part of an image that {master} describes; name that file, if it is TIFF"
+                )
         number, image = 0, None
         if axes is not None or series is not None or len(images) != 1 or images[0].samples != 1:
             number, image = _chosen(tiff, path, series)
@@ -83,7 +86,7 @@ def _read(path: str, series: int | None, axes: str | None, identity: str | None)
             dtype=pixel_dtype(dtype, path).name,
             chunks=(1, 1, 1, *_piece(page)),
             options=options if axes is None else (*options, ("axes", axes)),
-            said=(*facts.said, *found.said),
+            found=(*facts.found, *(("axes", guess) for guess in found.guesses)),
         )
 
 
@@ -123,9 +126,7 @@ def _piece(page: Any) -> tuple[int, int]:
 
 
 def _blank(axes: Axes) -> ImageFacts:
-    return ImageFacts(
-        _READER, "", axes.shape, (), "", names=(None,) * axes.shape[1], colors=(None,) * axes.shape[1]
-    )
+    return ImageFacts(_READER, "", axes.shape, (), "", names=(None,) * axes.shape[1], colors=(None,) * axes.shape[1])
 
 
 def _of_ome(image: OmeImage, axes: Axes) -> ImageFacts:
@@ -139,8 +140,6 @@ def _of_ome(image: OmeImage, axes: Axes) -> ImageFacts:
         (any(names), "channel names"),
         (any(colors), "channel colours"),
     ]
-    from fusestack.model.geometry import Affine
-
     z, y, x = (size or 1.0 for size in image.sizes)
     return replace(
         facts,
@@ -173,17 +172,24 @@ def _of_imagej(tiff: Any, axes: Axes) -> ImageFacts:
             return replace(plain, sizes=(z, *plain.sizes[1:]), colors=colors, found=found)
         said = plain.said
         if spacing is not None and spacing != 1:
-            said = (*said, f"its spacing of {spacing:.6g} along z has no unit and is not used; voxel_size and unit use it")
+            said = (
+                *said,
+                f"its spacing of {spacing:.6g} along z has no unit and is not used; voxel_size and unit use it",
+            )
         return replace(facts, said=said)
     z, (y, x) = spacing, _resolutions(page)
     sizes: Sizes = (z, y, x)
     starts = [float(description.get(f"{axis}origin") or 0) for axis in "zyx"]
     origin = [-start * (size or 1.0) for start, size in zip(starts, sizes, strict=True)]
-    found = [*facts.found, ("voxel size", "ImageJ")] if any(sizes) else list(facts.found)
-    if any(origin):
-        found.append(("position", "ImageJ (origin)"))
+    told = [("voxel size", any(sizes)), ("position", any(origin))]
     positions = ((origin[0], origin[1], origin[2]),) * axes.shape[0] if any(origin) else ()
-    return replace(facts, sizes=sizes, unit=unit if any(sizes) else None, positions=positions, found=tuple(found))
+    return replace(
+        facts,
+        sizes=sizes,
+        unit=unit if any(sizes) else None,
+        positions=positions,
+        found=(*facts.found, *((what, "ImageJ") for what, there in told if there)),
+    )
 
 
 def _lookup_tables(description: Mapping[str, Any], channels: int) -> tuple[str | None, ...]:
