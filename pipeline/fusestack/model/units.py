@@ -43,7 +43,7 @@ def known_unit(text: str | None) -> str | None:
     return UDUNITS.get(written.lower(), written)
 
 
-def conversion(unit: str | None, into: str | None) -> float | None:
+def length_factor(unit: str | None, into: str | None) -> float | None:
     """Factor from a number in one unit to the same length in another one; None where there is none.
 
     Parameters
@@ -53,7 +53,7 @@ def conversion(unit: str | None, into: str | None) -> float | None:
 
     Examples
     --------
-    >>> conversion("nm", "micrometer"), conversion("furlong", "furlong"), conversion("furlong", "mm")
+    >>> length_factor("nm", "micrometer"), length_factor("furlong", "furlong"), length_factor("furlong", "mm")
     (0.001, 1.0, None)
     """
     have, want = known_unit(unit), known_unit(into)

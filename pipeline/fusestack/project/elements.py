@@ -111,6 +111,7 @@ def setup(element: Element, names: Names) -> Setup:
         voxel_size=_voxel_size(element),
         unit=unit,
         channel_name=names.get("channel", {}).get(channel, str(channel)),
+        channel_color="",
         **ids,
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +16,7 @@ from fusestack.model.view import SourceRef
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable
 
-    from fusestack.model.geometry import Float3
+    from fusestack.model.geometry import Float3, Int3
     from fusestack.sources.ome_xml import Sizes
 
 _FACTS = {
@@ -57,6 +57,8 @@ class ImageFacts:
         What the file says, and where: ("position", "OME-XML").
     said : tuple of str
         What is guessed or not used, as sentences, with the key that would use it.
+    files : tuple of str
+        Names of the files of a set (OME-TIFF) that hold it, where there are several.
     """
 
     reader: str
@@ -73,11 +75,18 @@ class ImageFacts:
     colors: tuple[str | None, ...] = ()
     found: tuple[tuple[str, str], ...] = ()
     said: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
 
     @property
     def pixel_size(self) -> Float3:
         """Of a pixel along z, y, x; 1 where the file does not say."""
         z, y, x = (size or 1.0 for size in self.sizes)
+        return (z, y, x)
+
+    @property
+    def zyx(self) -> Int3:
+        """Pixels along z, y, x."""
+        z, y, x = self.shape[2:]
         return (z, y, x)
 
     @property
@@ -127,7 +136,11 @@ def facts_of(wanted: FactsWanted) -> ImageFacts:
         If the file is missing or unreadable, or holds several images or axes and nobody says which.
     """
     found: ImageFacts = resolve(_FACTS[wanted.reader])(wanted.path, series=wanted.series, axes=wanted.axes)
-    return found
+    twice = sorted({name for name in found.names if name is not None and found.names.count(name) > 1})
+    if not twice:
+        return found
+    said = f"several of its channels are called {twice[0]}; they are numbered, channel chooses one of them"
+    return replace(found, names=(None,) * len(found.names), said=(*found.said, said))
 
 
 def all_facts(wanted: Iterable[FactsWanted]) -> dict[FactsWanted, ImageFacts | InputError]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fusestack.model.units import conversion, known_unit
+from fusestack.model.units import length_factor, known_unit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,6 +48,8 @@ class OmeImage:
         Of the channels; colours ``RRGGBB``.
     said : tuple of str
         What is guessed or not used, as sentences.
+    files : tuple of str
+        Names of the files that hold its planes, where they are told.
     """
 
     name: str
@@ -61,6 +63,7 @@ class OmeImage:
     names: tuple[str | None, ...] = ()
     colors: tuple[str | None, ...] = ()
     said: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
 
 
 def master_of(text: str) -> str | None:
@@ -110,6 +113,7 @@ def _image(image: Element, pixels: Element) -> OmeImage:
         names=names if fits else (None,) * lengths["c"],
         colors=tuple(map(_color, channels)) if fits else (None,) * lengths["c"],
         said=tuple(said),
+        files=tuple(sorted({uuid.get("FileName", "") for uuid in pixels.findall("{*}TiffData/{*}UUID")} - {""})),
     )
 
 
@@ -123,7 +127,7 @@ def _sizes(pixels: Element, said: list[str]) -> tuple[Sizes, str | None]:
     unit = known_unit(units[known[0]])
     sizes: list[float | None] = []
     for axis in "ZYX":
-        value, factor = given[axis], conversion(units[axis], unit)
+        value, factor = given[axis], length_factor(units[axis], unit)
         if value is not None and factor is None:
             said.append(
                 f"PhysicalSize{axis} is in {units[axis]}, which is no {unit or 'pixel'}; it is not used, voxel_size "
@@ -225,7 +229,7 @@ def _place(
         if text is None:
             continue
         written = element.get(f"{prefix}{axis}Unit")
-        factor = conversion(written, unit) if written else None
+        factor = length_factor(written, unit) if written else None
         if written == "pixel":
             factor = sizes[number]
         elif factor is None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from fusestack.model.errors import InputError
 from fusestack.model.geometry import Affine
-from fusestack.model.units import conversion, known_unit
+from fusestack.model.units import length_factor, known_unit
 from fusestack.sources.base import check_exists, input_errors, pixel_dtype
 from fusestack.sources.facts import ImageFacts, refuse_choice
 from fusestack.sources.ngff import (
@@ -223,7 +223,7 @@ def _placed(
     for number, axis in enumerate("zyx"):
         if axis not in axes or not units[axis] or unit is None:
             continue
-        factor = conversion(units[axis], unit)
+        factor = length_factor(units[axis], unit)
         if factor is None:
             raise InputError(
                 f"{where}: its axes have units that are not lengths of one kind ({units[axis]} and {unit})"
@@ -257,7 +257,7 @@ def _with_xml(facts: ImageFacts, text: str, number: int) -> ImageFacts:
     if number >= len(images):
         return facts
     image, where = images[number], "OME-XML of bioformats2raw"
-    factor = conversion(image.unit, facts.unit) if facts.unit and image.unit else None
+    factor = length_factor(image.unit, facts.unit) if facts.unit and image.unit else None
     if factor is not None and image.positions and not facts.placed:
         scaled = [(z * factor, y * factor, x * factor) for z, y, x in image.positions]
         count = facts.shape[0]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from fusestack.model.errors import InputError
 from fusestack.model.geometry import Affine
-from fusestack.model.units import conversion, known_unit
+from fusestack.model.units import length_factor, known_unit
 from fusestack.sources.base import check_exists, file_identity, input_errors, opened_file, pixel_dtype
 from fusestack.sources.facts import ImageFacts, refuse_choice
 from fusestack.sources.ome_xml import OmeImage, master_of, ome_images
@@ -151,6 +151,7 @@ def _of_ome(image: OmeImage, axes: Axes) -> ImageFacts:
         colors=colors,
         found=tuple((what, "OME-XML") for there, what in found if there),
         said=image.said,
+        files=image.files if len(image.files) > 1 else (),
     )
 
 
@@ -167,7 +168,7 @@ def _of_imagej(tiff: Any, axes: Axes) -> ImageFacts:
     if unit is None:
         plain = _of_tags(page, axes)
         if any(plain.sizes):  # a unit of the resolution only
-            z = None if spacing is None else spacing * (conversion(_unit_tag(page), "micrometer") or 1)
+            z = None if spacing is None else spacing * (length_factor(_unit_tag(page), "micrometer") or 1)
             found = (*facts.found, *plain.found)
             return replace(plain, sizes=(z, *plain.sizes[1:]), colors=colors, found=found)
         said = plain.said
@@ -210,7 +211,7 @@ def _of_tags(page: Any, axes: Axes) -> ImageFacts:
         return replace(facts, said=said)
     if x is None or (unit == "inch" and abs(1 / x - _SCREEN) < 1e-3):
         return facts
-    factor = conversion(unit, "micrometer") or 1.0
+    factor = length_factor(unit, "micrometer") or 1.0
     sizes: Sizes = (None, None if y is None else y * factor, x * factor)
     found = [("voxel size", "the resolution in TIFF tags")]
     places = [_number(page, name) for name in ("YPosition", "XPosition")]
