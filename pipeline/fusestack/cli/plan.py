@@ -78,7 +78,7 @@ def print_plan(plan: Plan, probed: Probed | None = None, *, force: bool = False)
     for state in states:
         stage = state.stage
         blocks, count = stage.grid.count, stage.nbytes
-        print(f"  {stage.name:<16} {state.action:<9} {counted(blocks, "block"):>16}  {size(count):>11}  {state.reason}")
+        print(f"  {stage.name:<16} {state.action:<9} {counted(blocks, 'block'):>16}  {size(count):>11}  {state.reason}")
     left = amounts_left(plan, states)
     seconds = (left.output + left.cache) / _BYTES_PER_SECOND / plan.resources.workers
     print(f"bytes     {left} left to write, uncompressed")

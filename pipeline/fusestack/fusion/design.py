@@ -262,9 +262,10 @@ def channel_color(number: int) -> str:
 
 def _channels(views: Sequence[View]) -> tuple[Channel, ...]:
     names = {view.channel: view.channel_name or f"channel {view.channel}" for view in views}
+    colors = {view.channel: view.channel_color for view in reversed(views) if view.channel_color}
     if len(names) == 1:
-        return tuple(Channel(i, name) for i, name in names.items())
-    return tuple(Channel(i, names[i], channel_color(n)) for n, i in enumerate(sorted(names)))
+        return tuple(Channel(i, name, colors.get(i, "FFFFFF")) for i, name in names.items())
+    return tuple(Channel(i, names[i], colors.get(i) or channel_color(n)) for n, i in enumerate(sorted(names)))
 
 
 def _registrations(views: Sequence[View], *, flat: bool, warnings: list[str]) -> dict[ViewId, Affine]:

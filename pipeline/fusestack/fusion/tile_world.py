@@ -27,7 +27,7 @@ _DIGITS = 9
 
 
 @dataclass(frozen=True)
-class _World:
+class World:
     """World pixels: their size, and the point that lies on whole numbers of them.
 
     Parameters
@@ -45,8 +45,9 @@ class _World:
     number: NDArray[np.float64]
 
     @classmethod
-    def of(cls, tiles: Sequence[Tile]) -> _World:
-        step = np.min([_steps(place.linear) for tile in tiles for place in tile.pixel_to_unit], axis=0)
+    def of(cls, tiles: Sequence[Tile]) -> World:
+        """World of tiles: their finest step, and tile 0 on whole pixels."""
+        step = np.min([steps(place.linear) for tile in tiles for place in tile.pixel_to_unit], axis=0)
         anchor = tiles[0].pixel_to_unit[0].offset
         number = np.floor(anchor / step + 0.5)
         if is_flat(tile.shape for tile in tiles):
@@ -70,7 +71,7 @@ class _World:
 
 def project_in_world(tiles: Sequence[Tile], unit: str | None) -> Project:
     """Views of placed tiles, see `fusestack.fusion.tiles.project_of_tiles`."""
-    world = _World.of(tiles)
+    world = World.of(tiles)
     names = _channel_names(tiles)
     setups: dict[int, Setup] = {}
     views: list[View] = []
@@ -87,6 +88,7 @@ def project_in_world(tiles: Sequence[Tile], unit: str | None) -> Project:
                 channel=found,
                 tile=number,
                 channel_name=names[found],
+                channel_color=(tile.colors[c] or "") if tile.colors else "",
             )
             setups[setup.id] = setup
             views += [
@@ -107,7 +109,7 @@ def project_in_world(tiles: Sequence[Tile], unit: str | None) -> Project:
     )
 
 
-def _steps(linear: NDArray[np.float64]) -> NDArray[np.float64]:
+def steps(linear: NDArray[np.float64]) -> NDArray[np.float64]:
     """How far one has to go along z, y, x to cross one pixel."""
     if np.count_nonzero(linear) == 3:  # not turned but by right angles: exact
         return np.asarray(np.abs(linear).sum(axis=1), dtype=np.float64)

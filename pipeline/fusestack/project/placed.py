@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ from fusestack.storage import is_address
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fusestack.model.geometry import Affine, Float3
+    from fusestack.model.geometry import Affine, Float3, Int3
     from fusestack.model.view import View
 
 
@@ -35,7 +35,13 @@ class PlacedFile:
     timepoint, channel, illumination, angle, tile : int
         `timepoint` and `channel` are also the indices in files that hold several.
     source : SourceRef or None
-        Who reads pixels that are in no file; `path` is what they are called.
+        Who reads its pixels, where that is not what the suffix of `path` and `timepoint`, `channel` say.
+    shape : tuple of int or None
+        z, y, x, where it is known.
+    channel_name, channel_color : str
+        Empty where nobody says one.
+    world_origin : (float, float, float)
+        Physical place of world pixel 0, z, y, x in `unit`.
     """
 
     path: str
@@ -48,6 +54,10 @@ class PlacedFile:
     angle: int = 0
     tile: int = 0
     source: SourceRef | None = None
+    shape: Int3 | None = None
+    channel_name: str = ""
+    channel_color: str = ""
+    world_origin: Float3 = (0.0, 0.0, 0.0)
 
 
 def project_of_files(entries: Sequence[PlacedFile], folder: str | Path) -> Project:
@@ -88,7 +98,8 @@ def project_of_files(entries: Sequence[PlacedFile], folder: str | Path) -> Proje
         setups.setdefault(number, setup)
         try:
             _check_affine(entry.pixel_to_world)
-            views.append(setup.view(entry.timepoint, entry.pixel_to_world, _source(entry, Path(folder).absolute())))
+            view = setup.view(entry.timepoint, entry.pixel_to_world, _source(entry, Path(folder).absolute()))
+            views.append(replace(view, voxel_size=entry.voxel_size, world_origin=entry.world_origin))
         except ValueError as error:
             problems.append(f"input.views.{position}: {entry.path}: {error}")
     if problems:
@@ -113,13 +124,15 @@ def _setup(entry: PlacedFile, number: int) -> Setup:
     return Setup(
         id=number,
         name=Path(entry.path).name.split(".")[0],
+        shape=entry.shape,
         voxel_size=entry.voxel_size,
         unit=entry.unit,
         channel=entry.channel,
         illumination=entry.illumination,
         angle=entry.angle,
         tile=entry.tile,
-        channel_name=str(entry.channel),
+        channel_name=entry.channel_name or str(entry.channel),
+        channel_color=entry.channel_color,
     )
 
 
