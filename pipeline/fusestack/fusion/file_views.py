@@ -16,7 +16,7 @@ from fusestack.fusion.stored_tiles import reader_of_file
 from fusestack.model.amounts import times_xyz
 from fusestack.model.errors import InputError
 from fusestack.model.geometry import Affine
-from fusestack.model.units import length_factor, known_unit
+from fusestack.model.units import known_unit, length_factor
 from fusestack.project.placed import PlacedFile
 from fusestack.sources.base import check_exists, select_index
 from fusestack.sources.facts import FactsWanted, ImageFacts, all_facts

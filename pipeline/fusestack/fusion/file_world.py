@@ -11,7 +11,7 @@ from fusestack.fusion.frame import is_flat
 from fusestack.fusion.tile_world import World, steps
 from fusestack.model.errors import InputError
 from fusestack.model.geometry import Affine
-from fusestack.model.units import length_factor, known_unit
+from fusestack.model.units import known_unit, length_factor
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

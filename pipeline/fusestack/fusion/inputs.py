@@ -61,7 +61,12 @@ def read_inputs(loaded: LoadedConfig) -> Inputs:
         facts = told.facts()
     else:
         raise ConfigError("input: there are no views; give input.project or input.views")
-    return Inputs(project, select_views(project, selection_of(source.select)), said, facts)
+    views = select_views(project, selection_of(source.select))
+    if project.flaws:
+        first, text = next(iter(project.flaws.items()))
+        more = f" (and {len(project.flaws) - 1:,} more)" if len(project.flaws) > 1 else ""
+        said += (f"view {first}{more} cannot be used and is not selected: {text}",)
+    return Inputs(project, views, said, facts)
 
 
 def selection_of(select: Select) -> Selection:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fusestack.model.units import length_factor, known_unit
+from fusestack.model.units import known_unit, length_factor
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

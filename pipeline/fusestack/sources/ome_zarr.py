@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fusestack.model.errors import InputError
-from fusestack.sources.base import SourceLevel, check_box, check_exists, input_errors, pixel_dtype, select_index
+from fusestack.model.geometry import Box
+from fusestack.sources.base import (
+    SourceLevel,
+    check_box,
+    check_exists,
+    input_errors,
+    last_chunk,
+    pixel_dtype,
+    select_index,
+)
 from fusestack.sources.ngff import attributes_of, axes_of, declared_axes, is_scaling, matrix_of
 from fusestack.storage import is_address
 from fusestack.storage.zarr_chunks import ChunkReader, chunk_reader, group_attributes, open_zarr
@@ -20,7 +29,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from fusestack.model.geometry import Box, Float3, Int3
+    from fusestack.model.geometry import Float3, Int3
 
 _RESTORE = "restore it from its source, or write the image again"
 
@@ -100,6 +109,26 @@ class OmeZarrSource:
     def levels(self) -> tuple[SourceLevel, ...]:
         """Resolutions, full resolution first."""
         return self._levels
+
+    def stored_chunk(self, level: int) -> Box | None:
+        """Part of a level that is decoded in one piece and is stored; None if nothing of the level is.
+
+        Raises
+        ------
+        InputError
+            If that cannot be told.
+        """
+        array, size = self._arrays[level], Box.of_shape(self._levels[level].shape)
+        where = f"{self._path}: {self._names[level]}".rstrip(": ")
+        with input_errors(where, "the chunks cannot be looked for", _RESTORE):
+            if not isinstance(array, ChunkReader):
+                return last_chunk(self._levels[level]) if array.nchunks_initialized else None
+            index = self._index(size)
+            found = array.stored_chunk([part.start for part in index], [part.stop for part in index])
+        if found is None:
+            return None
+        low, high = (dict(zip(self._order, corner, strict=True)) for corner in found)
+        return Box(tuple(low.get(axis, 0) for axis in "zyx"), tuple(high.get(axis, 1) for axis in "zyx"))
 
     def read(self, level: int, box: Box) -> NDArray[Any]:
         """Read a region (z, y, x) of a level.

@@ -10,7 +10,7 @@ import numpy as np
 
 from fusestack.model.errors import InputError
 from fusestack.model.geometry import Affine
-from fusestack.model.units import length_factor, known_unit
+from fusestack.model.units import known_unit, length_factor
 from fusestack.sources.base import check_exists, input_errors, pixel_dtype
 from fusestack.sources.facts import ImageFacts, refuse_choice
 from fusestack.sources.ngff import (

@@ -11,7 +11,15 @@ import numpy as np
 
 from fusestack.model.errors import InputError
 from fusestack.model.geometry import Box
-from fusestack.sources.base import SourceLevel, check_box, check_exists, input_errors, opened_file, pixel_dtype
+from fusestack.sources.base import (
+    SourceLevel,
+    check_box,
+    check_exists,
+    input_errors,
+    last_chunk,
+    opened_file,
+    pixel_dtype,
+)
 from fusestack.sources.tiff_axes import axes_of_series
 from fusestack.sources.tiff_structure import check_structure
 from fusestack.storage import is_address
@@ -135,6 +143,10 @@ class TiffSource:
     def levels(self) -> tuple[SourceLevel, ...]:
         """Resolutions, full resolution first."""
         return self._levels
+
+    def stored_chunk(self, level: int) -> Box | None:
+        """Part of a level that is decoded in one piece and is stored."""
+        return last_chunk(self._levels[level])
 
     def read(self, level: int, box: Box) -> NDArray[Any]:
         """Read a region (z, y, x) of a level.

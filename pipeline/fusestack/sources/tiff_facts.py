@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from fusestack.model.errors import InputError
 from fusestack.model.geometry import Affine
-from fusestack.model.units import length_factor, known_unit
+from fusestack.model.units import known_unit, length_factor
 from fusestack.sources.base import check_exists, file_identity, input_errors, opened_file, pixel_dtype
 from fusestack.sources.facts import ImageFacts, refuse_choice
 from fusestack.sources.ome_xml import OmeImage, master_of, ome_images
