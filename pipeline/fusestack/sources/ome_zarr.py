@@ -22,7 +22,7 @@ from fusestack.sources.base import (
 )
 from fusestack.sources.ngff import attributes_of, axes_of, declared_axes, is_scaling, matrix_of
 from fusestack.storage import is_address
-from fusestack.storage.zarr_chunks import ChunkReader, chunk_reader, group_attributes, open_zarr
+from fusestack.storage.zarr_chunks import ChunkReader, chunk_reader, dimension_names, group_attributes, open_zarr
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -201,7 +201,7 @@ def array_axes(array: Any, path: str, given: str | None) -> str:
     names = getattr(array, "dimension_names", None) or getattr(
         getattr(array, "metadata", None), "dimension_names", None
     )
-    return axes_of(list(names) if names and all(names) else None, len(array.shape), path, given)
+    return axes_of(dimension_names(path), len(array.shape), path, given)
 
 
 def _multiscale(
