@@ -307,10 +307,6 @@ class TestUnsupported:
             ({"focus": {"method": "multiscale"}}, ["focus.method"]),
             ({"input": {"project": "a.xml", "no_data": 0}}, ["input.no_data"]),
             ({"fusion": {"downsampling": 0.5}}, ["fusion.downsampling"]),
-            (
-                {"input": {"views": [{"path": "a.tif"}, {"path": "b.tif", "series": 1, "axes": "zyx"}]}},
-                ["input.views.1.series", "input.views.1.axes"],
-            ),
             ({"output": {"path": "a.h5", "partitions": {"timepoints": 1}}}, ["output.partitions"]),
             ({"output": {"path": "a.dzi"}}, ["output.format"]),
             ({"output": {"path": "a.n5"}}, ["output.format"]),

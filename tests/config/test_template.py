@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from fusestack.config.document import read_document
 from fusestack.config.load import from_mapping, load_config, unsupported
-from fusestack.config.template import project_template, stack_template, views_template
+from fusestack.config.template import ViewLine, project_template, stack_template, views_template
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,7 +26,13 @@ PROJECT = project_template(
     anisotropy=3.0,
 )
 VIEWS = views_template(
-    [("tile 0.tif", (0.0, 0.0, 0.0)), ("tile,1.tif", (0.5, 100.0, -20.25))], voxel_size=(1.5, 0.5, 0.5), unit="µm"
+    [
+        ViewLine("tile 0.tif", (0.0, 0.0, 0.0)),
+        ViewLine("tile,1.tif", (0.5, 100.0, -20.25), {"series": 2, "tile": 1}),
+        ViewLine("tile2.tif", commented=True),
+        ViewLine("tile3.tif"),
+    ],
+    notes=["position (OME-XML)"],
 )
 TEXTS = {
     "project": PROJECT,
@@ -64,10 +70,11 @@ def test_a_project() -> None:
 
 def test_views() -> None:
     views = loaded(VIEWS).input.views
-    assert [view.path for view in views] == ["tile 0.tif", "tile,1.tif"]
+    assert [view.path for view in views] == ["tile 0.tif", "tile,1.tif", "tile3.tif"]
     assert views[1].translation.zyx == (0.5, 100, -20.25)
-    assert views[1].voxel_size.zyx == (1.5, 0.5, 0.5)
-    assert (views[1].unit, views[1].tile) == ("µm", 1)
+    assert (views[1].series, views[1].tile) == (2, 1)
+    assert views[2].translation is None
+    assert "\n  # position (OME-XML)\n" in VIEWS
 
 
 def test_stacks() -> None:
@@ -101,13 +108,10 @@ NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=1
 def test_any_name_survives(name: str, box: str, channel: str) -> None:
     config = loaded(project_template(name, channels={0: channel}, bounding_boxes=[box, name]))
     assert (config.input.project, config.fusion.bounding_box) == (name, box)
-    assert (
-        loaded(views_template([(name, (1.0, 2.0, 3.0))], voxel_size=(1.0, 1.0, 1.0), unit=box)).input.views[0].path
-        == name
-    )
+    assert loaded(views_template([ViewLine(name, (1.0, 2.0, 3.0))])).input.views[0].path == name
     assert loaded(stack_template([name, box])).input.images == (name, box)
 
 
 @given(st.tuples(*[st.floats(allow_nan=False, allow_infinity=False)] * 3))
 def test_any_translation_survives(zyx: tuple[float, float, float]) -> None:
-    assert loaded(views_template([("a.tif", zyx)])).input.views[0].translation.zyx == zyx
+    assert loaded(views_template([ViewLine("a.tif", zyx)])).input.views[0].translation.zyx == zyx

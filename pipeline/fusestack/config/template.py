@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -102,40 +103,57 @@ def project_template(
     return "\n".join(lines) + "\n"
 
 
-def views_template(
-    views: Sequence[tuple[str, Float3]],
-    *,
-    voxel_size: Float3 | None = None,
-    unit: str | None = None,
-    output: str = "fused.ome.zarr",
-) -> str:
-    """Configuration for a folder of tiles.
+@dataclass(frozen=True)
+class ViewLine:
+    """A view in the text of a configuration.
 
     Parameters
     ----------
-    views : sequence of (str, (float, float, float))
-        Path and guessed translation of every file, in world pixels, **z, y, x**.
-    voxel_size : (float, float, float), optional
-        Physical size of a pixel, z, y, x.
-    unit : str, optional
+    path : str
+        As it should stand in the file.
+    translation : (float, float, float) or None
+        World pixels, **z, y, x**; None leaves it to the file.
+    keys : mapping of str to int
+        Further keys: series, tile.
+    commented : bool
+        Behind a ``#``.
+    """
+
+    path: str
+    translation: Float3 | None = None
+    keys: Mapping[str, int] = field(default_factory=dict)
+    commented: bool = False
+
+    @property
+    def text(self) -> str:
+        """The line."""
+        entries = [f"path: {_quoted(self.path)}"]
+        if self.translation is not None:
+            entries.append(f"translation: {_axes(self.translation)}")
+        entries += [f"{key}: {value}" for key, value in self.keys.items()]
+        return f"    {'# ' if self.commented else ''}- {{{', '.join(entries)}}}"
+
+
+def views_template(views: Sequence[ViewLine], *, notes: Sequence[str] = (), output: str = "fused.ome.zarr") -> str:
+    """Configuration for images that are fused as views.
+
+    Parameters
+    ----------
+    views : sequence of ViewLine
+    notes : sequence of str
+        Comments.
     output : str
         Path of the fused image.
     """
-    physical = ""
-    if voxel_size is not None:
-        physical = f", voxel_size: {_axes(voxel_size)}" + (f", unit: {_quoted(unit)}" if unit else "")
-    entries = [
-        f"    - {{path: {_quoted(path)}, translation: {_axes(translation)}{physical}, tile: {number}}}"
-        for number, (path, translation) in enumerate(views)
-    ]
     lines = [
         _HEAD,
         "input:",
-        "  # The translations are guesses: correct them (world pixels), or give an affine instead,",
-        "  # 12 numbers row by row, x, y, z: affine: [1,0,0,0, 0,1,0,0, 0,0,1,0]. Further keys: voxel_size, unit,",
-        "  # timepoint, channel, illumination, angle.",
+        *(f"  # {note}" for note in notes),
+        "  # What a view does not say comes from its file: voxel_size, unit, translation (world pixels) or affine (12",
+        "  # numbers row by row, x, y, z: [1,0,0,0, 0,1,0,0, 0,0,1,0]), timepoint, channel. Further keys: series,",
+        "  # axes, illumination, angle, tile.",
         "  views:",
-        *entries,
+        *(view.text for view in views),
         "",
         "fusion:",
         "  bounding_box: all_views           # all_views | selected_views | {min: {x:, y:, z:}, max: {x:, y:, z:}}",

@@ -22,7 +22,7 @@ from fusestack.sources.base import (
 )
 from fusestack.sources.ngff import attributes_of, axes_of, declared_axes, is_scaling, matrix_of
 from fusestack.storage import is_address
-from fusestack.storage.zarr_chunks import ChunkReader, chunk_reader, group_attributes, open_zarr
+from fusestack.storage.zarr_chunks import ChunkReader, chunk_reader, dimension_names, group_attributes, open_zarr
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -127,8 +127,8 @@ class OmeZarrSource:
             found = array.stored_chunk([part.start for part in index], [part.stop for part in index])
         if found is None:
             return None
-        start, stop = found
-        return Box(_zyx(start, self._order, 0), _zyx(stop, self._order))
+        low, high = (dict(zip(self._order, corner, strict=True)) for corner in found)
+        return Box(tuple(low.get(axis, 0) for axis in "zyx"), tuple(high.get(axis, 1) for axis in "zyx"))
 
     def read(self, level: int, box: Box) -> NDArray[Any]:
         """Read a region (z, y, x) of a level.
@@ -198,10 +198,7 @@ def array_axes(array: Any, path: str, given: str | None) -> str:
     InputError
         If they cannot be fused.
     """
-    names = getattr(array, "dimension_names", None) or getattr(
-        getattr(array, "metadata", None), "dimension_names", None
-    )
-    return axes_of(list(names) if names and all(names) else None, len(array.shape), path, given)
+    return axes_of(dimension_names(path), len(array.shape), path, given)
 
 
 def _multiscale(
@@ -293,6 +290,6 @@ def _warn_of_offsets(path: str, axes: str, offsets: Sequence[NDArray[np.float64]
             return
 
 
-def _zyx(values: Sequence[int], axes: str, without: int = 1) -> Int3:
-    z, y, x = (int(values[axes.index(axis)]) if axis in axes else without for axis in "zyx")
+def _zyx(values: Sequence[int], axes: str) -> Int3:
+    z, y, x = (int(values[axes.index(axis)]) if axis in axes else 1 for axis in "zyx")
     return (z, y, x)

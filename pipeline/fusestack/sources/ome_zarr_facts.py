@@ -67,7 +67,8 @@ def image_facts(path: str, *, series: int | None = None, axes: str | None = None
         options: tuple[tuple[str, Any], ...] = () if axes is None else (("axes", axes),)
         attributes = group_attributes(path)
         if attributes is None:
-            node = open_zarr(path)
+            node: Any = chunk_reader(path)
+            node = node or open_zarr(path)
             if hasattr(node, "shape"):
                 return _facts(path, node, None, array_axes(node, path, axes), {}, options)
             attributes = node.attrs.asdict()

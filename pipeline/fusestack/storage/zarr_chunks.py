@@ -213,6 +213,15 @@ def group_attributes(path: str) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
+def dimension_names(path: str) -> list[str] | None:
+    """Names of the axes of an array of Zarr 3; None where not every one has one."""
+    try:
+        names = json.loads(open_folder(path).get("zarr.json") or b"{}").get("dimension_names")
+    except (ValueError, AttributeError):
+        return None
+    return [str(name) for name in names] if isinstance(names, list) and names and all(names) else None
+
+
 def chunk_reader(path: str) -> ChunkReader | None:
     """Reader of an array at a local folder or an address, or None where zarr-python has to read it, or to say why not.
 

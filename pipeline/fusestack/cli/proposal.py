@@ -1,0 +1,303 @@
+"""What ``fusestack init`` proposes: what is there, by its metadata, as the text of a configuration."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fusestack.model.amounts import counted
+from fusestack.model.errors import InputError
+from fusestack.storage import is_address
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fusestack.sources.facts import ImageFacts
+
+_PHOTOGRAPHS = (".jpg", ".jpeg", ".png")
+_TIFF = (".tif", ".tiff")
+_RESULT = re.compile(
+    r"focus[-_ ]?stack[-_ ]?result|(^|[-_. ])(fused|focused|stitched|retouched)([-_. ]|\d*$)|^zs[-_ ]|"
+    r"[-_ ](dmap|pmax)([-_. ]|$)|\([abc],\s*radius",
+    re.IGNORECASE,
+)
+"""Names that programs give to what they made of tiles or slices: focus-stack, Zerene, Helicon Focus, ours, others."""
+_MOST_NAMED = 5
+
+
+@dataclass(frozen=True)
+class _There:
+    """What is in the places that the user names.
+
+    Parameters
+    ----------
+    projects : list of Path
+        Project XMLs.
+    images : list of Path
+        Files and folders that are read as views, in natural order.
+    photographs : list of Path
+    results : list of Path
+        What has the name of a result of some program.
+    own : list of Path
+        Pictures that fusestack made.
+    """
+
+    projects: list[Path] = field(default_factory=list)
+    images: list[Path] = field(default_factory=list)
+    photographs: list[Path] = field(default_factory=list)
+    results: list[Path] = field(default_factory=list)
+    own: list[Path] = field(default_factory=list)
+
+
+def describe(places: str | Path | Sequence[str | Path], folder: Path, kind: str | None = None) -> str:
+    """Text of a configuration in `folder` for a project, a folder of images, images, or patterns of names.
+
+    Parameters
+    ----------
+    places : path or sequence of paths
+        Also the address of a project or of a Zarr image.
+    folder : Path
+        Where the configuration will be.
+    kind : {"tiles", "stack"}, optional
+        What images are, where it is not clear.
+
+    Raises
+    ------
+    InputError
+        If something is missing, or nothing is there that can be fused.
+    """
+    listed = [places] if isinstance(places, str | Path) else list(places)
+    if len(listed) == 1 and is_address(str(listed[0])):
+        return _at_address(str(listed[0]))
+    paths = _existing(listed)
+    alone = paths[0] if len(paths) == 1 else None
+    if alone is not None and alone.suffix.lower() == ".xml":
+        return _for_project(alone, _relative(alone, folder))
+    from fusestack.model.image import PICTURE_SUFFIXES
+
+    if alone is not None and alone.is_file() and alone.suffix.lower() in PICTURE_SUFFIXES and kind != "tiles":
+        return _for_stack([alone], folder)
+    there = _look(paths)
+    if there.projects and kind is None:
+        first, *others = there.projects
+        others += [*there.images, *there.photographs]
+        return _with_notes(_for_project(first, _relative(first, folder)), _not_taken(others))
+    is_stack = (there.photographs and not there.images) or _in_colour(there.images) if kind is None else kind == "stack"
+    if is_stack and (there.images or there.photographs):
+        return _with_notes(_for_stack(max(there.images, there.photographs, key=len), folder), _question(there))
+    if not there.images and not there.photographs:
+        return _nothing(listed, there, folder, kind)
+    return _with_notes(_for_tiles(there.images or there.photographs, folder), _question(there))
+
+
+def _at_address(address: str) -> str:
+    if address.lower().endswith(".xml"):
+        return _for_project(address, address)
+    if address.rstrip("/").lower().endswith(".zarr"):
+        return _for_tiles([address], Path())
+    raise InputError(f"{address}: is no project XML and no .zarr; at an address only these can be looked at")
+
+
+def _existing(places: Sequence[str | Path]) -> list[Path]:
+    """Paths that are there; patterns of names stand for theirs."""
+    found: list[Path] = []
+    for place in places:
+        if Path(place).exists():
+            found.append(Path(place))
+        elif glob.has_magic(str(place)) and (named := sorted(glob.glob(str(place)), key=_order)):  # noqa: PTH207
+            found += map(Path, named)
+        else:
+            raise InputError(f"{place}: does not exist; give a project XML, images, or a folder of images")
+    return found
+
+
+def _order(path: str) -> list[Any]:
+    from fusestack.focus.slice_files import natural_order
+
+    return list(natural_order(path))
+
+
+def _look(paths: Sequence[Path]) -> _There:
+    """Sort what is there, inside of folders and by name."""
+    from fusestack.model.image import PICTURE_SUFFIXES
+    from fusestack.project.readers import READERS
+    from fusestack.sources.ome_zarr_facts import is_zarr
+    from fusestack.sources.pictures import made_by_us
+
+    there = _There()
+    folders = [path for path in paths if path.is_dir() and not is_zarr(str(path))]
+    inside = [entry for path in folders for entry in sorted(path.iterdir(), key=lambda entry: _order(str(entry)))]
+    for path in [*(path for path in paths if path not in folders), *inside]:
+        suffix = path.suffix.lower()
+        if path.name.startswith("."):  # companions of a Mac, hidden files
+            continue
+        named = path in paths
+        picture = suffix in PICTURE_SUFFIXES
+        is_image = (suffix in READERS and suffix != ".zarr") or (path.is_dir() and is_zarr(str(path)))
+        if suffix == ".xml" and _is_project(path):
+            there.projects.append(path)
+        elif not (picture or is_image):
+            continue
+        elif not named and picture and made_by_us(str(path)):
+            there.own.append(path)
+        elif not named and _RESULT.search(path.name.split(".")[0]):
+            there.results.append(path)
+        elif suffix in _PHOTOGRAPHS:
+            there.photographs.append(path)
+        else:
+            there.images.append(path)
+    return there
+
+
+def _is_project(path: Path) -> bool:
+    """Whether an XML is a project of BigDataViewer."""
+    try:
+        with path.open("rb") as file:
+            return b"<SpimData" in file.read(4096)
+    except OSError:
+        return False
+
+
+def _nothing(places: Sequence[str | Path], there: _There, folder: Path, kind: str | None) -> str:
+    """Take what seemed to be results where there is nothing else, or say that there is nothing."""
+    from fusestack.project.readers import READERS
+
+    if there.results:
+        return describe(there.results, folder, kind)
+    names = ", ".join(str(place) for place in places[:_MOST_NAMED])
+    raise InputError(f"{names}: holds no image and no project; known are .xml, {', '.join([*READERS, *_PHOTOGRAPHS])}")
+
+
+def _in_colour(images: Sequence[Path]) -> bool:
+    """Whether the first of some images is a photograph in colour, which no microscope's tile is."""
+    from fusestack.sources.pictures import describe_picture
+
+    if not images or images[0].suffix.lower() not in _TIFF:
+        return False
+    try:
+        return describe_picture(str(images[0]))[0].colours.startswith("RGB")
+    except InputError:
+        return False
+
+
+def _for_project(source: str | Path, written: str) -> str:
+    from fusestack.config.template import project_template
+    from fusestack.fusion.frame import average_anisotropy
+    from fusestack.project.xml import read_project
+
+    project = read_project(source)
+    return project_template(
+        written,
+        channels={view.channel: view.channel_name or str(view.channel) for view in project.views},
+        timepoints=project.timepoints,
+        bounding_boxes=list(project.bounding_boxes),
+        anisotropy=average_anisotropy(project.views),
+    )
+
+
+def _for_tiles(images: Sequence[str | Path], folder: Path) -> str:
+    """Tiles where their files say, or in a row, one beside the other: a guess that the user corrects."""
+    from fusestack.config.template import ViewLine, views_template
+
+    found = _images(images)
+    names = {path: path if is_address(path) else _relative(Path(path), folder) for path, _, _ in found}
+    several = {path for path, series, _ in found if series}
+    lost = [facts for _, _, facts in found if not facts.placed]
+    lines: list[ViewLine] = []
+    notes: list[str] = []
+    x = 0.0
+    for number, (path, series, facts) in enumerate(found):
+        keys = {"series": series} if path in several else {}
+        guess = None
+        if len(found) > 1 and len(lost) == len(found):
+            guess, x = (0.0, 0.0, x), x + facts.shape[4]
+        unknown = len(found) > len(lost) > 1 and not facts.placed
+        lines.append(ViewLine(names[path], guess, {**keys, "tile": number}, commented=unknown))
+    if len(found) > 1 and len(lost) == len(found):
+        notes += ["The translations are guesses, since no file says where it is: correct them (world pixels)."]
+    elif len(lost) > 1:
+        notes += ["Files behind a '#' do not say where they are: give them a translation (world pixels)."]
+    sources = sorted({f"{what} ({where})" for _, _, facts in found for what, where in facts.found})
+    if sources:
+        notes += ["What the files say is used, unless a view says it:", *(f"    {line}" for line in sources)]
+    notes += [f"{names[path]}: {line}" for path, _, facts in found[:1] for line in facts.said]
+    return views_template(lines, notes=notes)
+
+
+def _images(images: Sequence[str | Path]) -> list[tuple[str, int, ImageFacts]]:
+    """Path, series and facts of every image; files of a set are one image."""
+    from fusestack.fusion.stored_tiles import reader_of_file
+    from fusestack.sources.facts import FactsWanted, all_facts
+
+    paths = [str(path) if is_address(str(path)) else str(Path(path).absolute()) for path in images]
+    wanted = [FactsWanted(reader_of_file(path), path) for path in paths]
+    known = all_facts(wanted)
+    found: list[tuple[str, int, ImageFacts]] = []
+    sets: set[tuple[str, tuple[str, ...], object]] = set()
+    for which in wanted:
+        facts = known[which]
+        if isinstance(facts, InputError):
+            found += _series(which.reader, which.path, facts)
+            continue
+        if facts.files:
+            key = (str(Path(which.path).parent), facts.files, facts.options)
+            if key in sets:
+                continue
+            sets.add(key)
+        found.append((which.path, int(dict(facts.options).get("series", 0)), facts))  # type: ignore[call-overload]
+    return found
+
+
+def _series(reader: str, path: str, error: InputError) -> list[tuple[str, int, ImageFacts]]:
+    """All images of a file that holds several."""
+    from fusestack.sources.facts import FactsWanted, facts_of
+
+    if "choose one with series" not in str(error):
+        raise error
+    found: list[tuple[str, int, ImageFacts]] = []
+    while True:
+        try:
+            found.append((path, len(found), facts_of(FactsWanted(reader, path, len(found)))))
+        except InputError:
+            if not found:
+                raise
+            return found
+
+
+def _for_stack(images: Sequence[Path], folder: Path) -> str:
+    from fusestack.config.template import stack_template
+
+    return stack_template([_relative(path, folder) for path in images])
+
+
+def _with_notes(text: str, notes: Sequence[str]) -> str:
+    """Text with comments before what is read."""
+    lines = "".join(f"# {note}\n" for note in notes)
+    return text.replace("\ninput:\n", f"\n{lines}input:\n", 1)
+
+
+def _question(there: _There) -> list[str]:
+    """What was left out, and whether that is right."""
+    notes = []
+    if there.results:
+        notes.append(f"Are these results of a program? They are left out: {_named(there.results)}. If not, add them.")
+    if there.own:
+        notes.append(f"Left out: {counted(len(there.own), 'picture')} that fusestack made.")
+    return notes
+
+
+def _not_taken(others: Sequence[Path]) -> list[str]:
+    return [f"The folder also holds {_named(others)}; the project says what belongs to it."] if others else []
+
+
+def _named(paths: Sequence[Path]) -> str:
+    names = ", ".join(path.name if path.name.isprintable() else repr(path.name) for path in paths[:_MOST_NAMED])
+    return names + (f" and {len(paths) - _MOST_NAMED} more" if len(paths) > _MOST_NAMED else "")
+
+
+def _relative(path: Path, folder: Path) -> str:
+    return Path(os.path.relpath(path.absolute(), folder)).as_posix()
