@@ -49,6 +49,9 @@ class OmeZarrSource:
     numbered : bool
         As ``bdv.multimg.zarr`` has it: level L is the array ``L`` whatever the metadata call it, and misplaced levels
         are usual.
+    held : str, optional
+        What whoever holds the array knows of its chunks. Nothing is read otherwise; it makes the reference another one
+        where the chunks are others.
 
     Raises
     ------
@@ -61,7 +64,9 @@ class OmeZarrSource:
         If a level is placed in a way that is ignored.
     """
 
-    def __init__(self, path: str, *, timepoint: int = 0, channel: int = 0, numbered: bool = False) -> None:
+    def __init__(
+        self, path: str, *, timepoint: int = 0, channel: int = 0, numbered: bool = False, held: str | None = None
+    ) -> None:
         self._path = path
         check_exists(path)
         with input_errors(path, "is not a Zarr image that can be read", _RESTORE):
