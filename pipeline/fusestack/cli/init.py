@@ -77,7 +77,7 @@ def describe(place: str | Path, folder: Path, kind: str | None = None) -> str:
         raise InputError(f"{source}: is neither a project XML nor a folder of images nor a TIFF stack")
     from fusestack.focus.slice_files import is_companion, natural_order
     from fusestack.project.readers import READERS
-    from fusestack.sources.pictures import made_by_us
+    from fusestack.sources.picture_notes import made_by_us
 
     files = [Path(path) for path in sorted(map(str, source.iterdir()), key=natural_order)]
     files = [path for path in files if not is_companion(path)]
