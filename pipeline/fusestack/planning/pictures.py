@@ -34,9 +34,14 @@ def split_suffix(path: str) -> tuple[str, str]:
     return path[: len(path) - len(plain.suffix)], plain.suffix
 
 
+def picture_suffix(path: str) -> str:
+    """Suffix that says the format of a picture, in small letters: ``.tif`` of ``.ome.tif``, too."""
+    return Path(path).suffix.lower()
+
+
 def is_picture(path: str) -> bool:
-    """Whether a suffix says a picture: TIFF (without the metadata of OME), PNG or JPEG."""
-    return split_suffix(path)[1].lower() in PICTURE_SUFFIXES
+    """Whether a suffix says a picture: TIFF, OME-TIFF, PNG or JPEG."""
+    return picture_suffix(path) in PICTURE_SUFFIXES
 
 
 def plane_levels(shape: tuple[int, ...], factors: Sequence[Int3] = ((1, 1, 1),), *, stored: bool) -> tuple[Level, ...]:
