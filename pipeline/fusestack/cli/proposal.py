@@ -126,7 +126,7 @@ def _look(paths: Sequence[Path]) -> _There:
     from fusestack.model.image import PICTURE_SUFFIXES
     from fusestack.project.readers import READERS
     from fusestack.sources.ome_zarr_facts import is_zarr
-    from fusestack.sources.pictures import made_by_us
+    from fusestack.sources.picture_notes import made_by_us
 
     there = _There()
     folders = [path for path in paths if path.is_dir() and not is_zarr(str(path))]

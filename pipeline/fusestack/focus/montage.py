@@ -192,8 +192,9 @@ class Painting:
         known = result.alpha
         if neighbours is not None:
             nearest, depth = depth, np.clip(depth + neighbours.offset(), self.slices[0], self.slices[1] - 1)
+            ends = np.minimum(result.colours, 0), np.maximum(result.colours, 1)  # what is there may be a hot pixel
             neighbours.sharpen(result.colours, depth - nearest, self.sharpen)
-            np.clip(result.colours, 0, 1, out=result.colours)
+            np.clip(result.colours, *ends, out=result.colours)
         if canvas is not None and not self.keeps_canvas:
             canvas.paint(result.colours, result.alpha)
             result = canvas

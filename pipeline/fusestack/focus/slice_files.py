@@ -195,7 +195,7 @@ def _listed(paths: Sequence[str]) -> str:
 
 def _without_ours(files: Sequence[str], notices: list[str], where: str) -> tuple[list[str], list[str]]:
     """Sorted files without those that fusestack made: results of earlier runs are no slices."""
-    from fusestack.sources.pictures import made_by_us
+    from fusestack.sources.picture_notes import made_by_us
 
     files = sorted(files, key=natural_order)
     ours = [path for path in files if made_by_us(path)]
