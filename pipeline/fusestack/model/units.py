@@ -22,16 +22,6 @@ _UNITS = {
 }
 UDUNITS = {written: unit for unit, spellings in _UNITS.items() for written in spellings}
 """What people write, in small letters, to UDUNITS name."""
-MICROMETRES = {
-    "nanometer": 1e-3,
-    "micrometer": 1.0,
-    "millimeter": 1e3,
-    "centimeter": 1e4,
-    "meter": 1e6,
-    "angstrom": 1e-4,
-    "inch": 25400.0,
-}
-"""Micrometers in a unit, by its UDUNITS name."""
 _PIXELS = ("", "px", "pixel", "pixels", "world pixel", "world pixels")
 _METERS = {
     "picometer": Fraction(1, 10**12),

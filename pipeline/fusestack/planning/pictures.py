@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fusestack.model.image import PICTURE_SUFFIXES, Channel, Codec
-from fusestack.model.units import MICROMETRES
+from fusestack.model.units import length_factor
 from fusestack.planning.layout import cut_levels
 
 if TYPE_CHECKING:
@@ -58,6 +58,6 @@ def colour_channel(number: int, name: str) -> Channel:
 def pixels_per_inch(size: tuple[float, float], unit: str | None) -> float | None:
     """Resolution that says the physical size of a pixel along y and x; None where these differ, or nothing says it."""
     height, width = size
-    micrometres = MICROMETRES.get(unit or "")
+    micrometres = length_factor(unit, "micrometer") if unit else None
     square = math.isclose(height, width, rel_tol=1e-3)
     return _INCH / (width * micrometres) if micrometres and square else None
