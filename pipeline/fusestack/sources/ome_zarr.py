@@ -198,9 +198,6 @@ def array_axes(array: Any, path: str, given: str | None) -> str:
     InputError
         If they cannot be fused.
     """
-    names = getattr(array, "dimension_names", None) or getattr(
-        getattr(array, "metadata", None), "dimension_names", None
-    )
     return axes_of(dimension_names(path), len(array.shape), path, given)
 
 
