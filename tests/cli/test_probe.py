@@ -298,3 +298,29 @@ def test_problems_are_bounded(tmp_path: Path) -> None:
     assert len(caught.value.problems) == 21
     assert caught.value.problems[0].startswith("view 0: ")
     assert caught.value.problems[-1] == "... and 30 more"
+
+
+def test_a_project_goes_beside_the_configuration(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    config = write_config(tmp_path, **_two_tiles(tmp_path), output={"path": "out.h5", "project": "named.xml"})
+    assert said(capsys, "run", config)[0] == 0
+    assert (tmp_path / "named.xml").is_file()
+    assert list(Path.cwd().iterdir()) == []
+
+
+def test_outputs_and_cache_are_told_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = write_config(tmp_path, **_two_tiles(tmp_path), fusion={"content_based": True})
+    _, text = said(capsys, "plan", config, "--json")
+    left = json.loads(text.splitlines()[-1])["bytes_left"]
+    assert left["output"] == 110 * 40 * 8 * 2
+    assert left["cache"] > 0
+    assert "of outputs, " in text
+    assert "of cache left to write" in text
+    _, text = said(capsys, "run", config)
+    assert " written, and " in text
+    assert " to the cache:" in text
+    _, text = said(capsys, "plan", config, "--json")
+    assert json.loads(text.splitlines()[-1])["bytes_left"] == {"output": 0, "cache": 0}

@@ -496,7 +496,7 @@ BAD = [
     ("execution.workers", "four", "'four' is not allowed; use auto or a whole number"),
     ("execution.threads_per_worker", 1.5, "1.5 is not allowed; use a whole number"),
     ("execution.memory", "4Gi", 'use auto or a number of bytes, or a size such as "4GiB" or "500 MB"'),
-    ("execution.memory", 4, "4 is not allowed; use auto or at least 1,048,576"),
+    ("execution.memory", 4, '4 is not allowed; use auto or a size with its unit, such as "4GiB"'),
     ("execution.retries", -1, "-1 is not allowed; use at least 0"),
     ("execution.profile", {}, "a mapping is not allowed; use text"),
     ("cache.path", 1, "1 is not allowed; use text"),

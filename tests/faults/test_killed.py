@@ -200,7 +200,7 @@ def test_a_full_disk_ends_the_run_with_the_way_out(tmp_path: Path, monkeypatch: 
 def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     settings = config(tmp_path, path=str(tmp_path / "file" / "fused.ome.zarr"))
-    with pytest.raises(OutputError, match="cannot write beside it"):
+    with pytest.raises(OutputError, match="is a file, not a folder"):
         fusestack.run(settings)
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -319,3 +321,33 @@ def test_statistics_are_forgotten_with_the_array_that_they_are_of(tmp_path: Path
     array[:] = rng.integers(0, 60000, array.shape)
     fusestack.run(run_of_it, force=True)
     assert tifffile.imread(tmp_path / "sharp.tif").max() > 50_000
+
+
+def test_a_terminal_is_asked(
+    paths: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    again(paths, tmp_path, OPTIONS)
+    cache = str(tmp_path / "cache.fusestack")
+    before = cache_entries(cache)
+    capsys.readouterr()
+
+    class Person(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    for answer in ("n\n", "", "\n"):
+        monkeypatch.setattr(sys, "stdin", Person(answer))
+        assert command(["cache", "rm", cache]) == 0
+        printed = capsys.readouterr()
+        assert f"delete {len(before)} stages" in printed.err
+        assert "nothing is deleted" in printed.out
+        assert cache_entries(cache) == before
+    monkeypatch.setattr(sys, "stdin", Person("y\n"))
+    assert command(["cache", "rm", cache, "--stage", "slices"]) == 0
+    assert 0 < len(cache_entries(cache)) < len(before)
+    capsys.readouterr()
+    monkeypatch.setattr(sys, "stdin", Person(""))
+    assert command(["cache", "rm", cache, "--yes"]) == 0
+    assert "[y/N]" not in capsys.readouterr().err
+    assert cache_entries(cache) == []

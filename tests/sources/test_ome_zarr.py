@@ -16,6 +16,7 @@ from fusestack.model.geometry import Box
 from fusestack.model.view import SourceRef
 from fusestack.project.readers import READERS
 from fusestack.sources.ome_zarr import OmeZarrSource
+from fusestack.storage import open_folder
 from tests.contracts.source_contract import (
     Example,
     SourceContract,
@@ -376,3 +377,18 @@ def test_no_chunk_is_stored(tmp_path):
             **settings,
         )
         assert open_fresh(ref_of(tmp_path / "i.zarr")).stored_chunk(0) is None
+
+
+def test_chunks_behind_an_address(tmp_path):
+    """Of all chunks, only a few are asked for: the middle one, the corners, and what lies between."""
+    write_image(tmp_path / "i.zarr", [pixels((20, 40, 50))])
+    address = f"memory://{tmp_path.name}/i.zarr"
+    folder = open_folder(address)
+    keys = [str(path.relative_to(tmp_path / "i.zarr")) for path in (tmp_path / "i.zarr").rglob("*") if path.is_file()]
+    for key in keys:
+        if "/c/" not in key:
+            folder.put(key, [(tmp_path / "i.zarr" / key).read_bytes()])
+    assert open_fresh(ref_of(address)).stored_chunk(0) is None
+    folder.put("s0/c/1/2/3", [(tmp_path / "i.zarr/s0/c/1/2/3").read_bytes()])
+    source = open_fresh(ref_of(address))
+    assert source.stored_chunk(0) == Box((16, 32, 48), (20, 40, 50))

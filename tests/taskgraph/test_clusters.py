@@ -68,3 +68,23 @@ def test_a_lost_scheduler_ends_the_run_and_keeps_what_is_done(
 def test_nobody_at_the_address() -> None:
     with pytest.raises(ConfigError, match=r"no dask scheduler answers at tcp://127\.0\.0\.1:9"):
         at_address("tcp://127.0.0.1:9")
+
+
+SCRIPT = """
+from fusestack.taskgraph.clusters import local_cluster
+GUARD
+    with local_cluster(1, 1, 2**30) as backend:
+        print("workers:", backend.workers)
+"""
+
+
+def test_a_script_that_every_process_would_run_again(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT.replace("GUARD", "if True:"))
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert f"ConfigError: {script}: every worker process imports this script" in done.stderr
+    assert 'if __name__ == "__main__":' in done.stderr
+    script.write_text(SCRIPT.replace("GUARD", 'if __name__ == "__main__":'))
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "workers: 1\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a configuration, a cache, or the folder beside it (default: this folder)",
     )
     parser.add_argument("--older-than", metavar="AGE", help="only stages not used for so long, such as 30d, 12h, 2w")
+    parser.add_argument("--yes", action="store_true", help="rm on a terminal: delete without asking")
     parser.add_argument("--stage", metavar="NAME", help="only stages whose name begins so, such as masks or merge")
 
 
@@ -46,6 +48,9 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     total = sum(entry.size for entry in chosen)
     facts: dict[str, Any] = {"cache": cache, "bytes": total, "entries": [vars_of(entry) for entry in chosen]}
     if arguments.action == "rm":
+        if chosen and not arguments.yes and not _agreed(f"delete {len(chosen)} stages, {size(total)}, in {cache}?"):
+            print(f"{cache}: nothing is deleted")
+            return facts | {"freed": 0}
         freed = remove_entries(cache, chosen)
         if not arguments.quiet:
             print(f"{cache}: {len(chosen)} stages deleted, {size(freed)} are free")
@@ -55,6 +60,14 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
             print(f"{entry.stage:<24} {size(entry.size):>11}  {_ago(entry.used):<10}  {entry.title}")
         print(f"{len(chosen)} stages, {size(total)} in {cache}" if Path(cache).is_dir() else f"{cache}: there is none")
     return facts
+
+
+def _agreed(question: str) -> bool:
+    """Ask whoever sits at a terminal; scripts are not asked."""
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return True
+    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def vars_of(entry: CacheEntry) -> dict[str, Any]:

@@ -61,7 +61,7 @@ def warn(warnings: Iterable[str]) -> None:
 
 def print_plan(plan: Plan, probed: Probed | None = None, *, force: bool = False) -> None:
     """Print what a run would make."""
-    from fusestack.model.amounts import duration, size
+    from fusestack.model.amounts import counted, duration, size
     from fusestack.planning.overview import input_facts, layout_facts, output_facts, workers
     from fusestack.running.inspection import inspect
     from fusestack.running.places import amounts_left
@@ -78,7 +78,7 @@ def print_plan(plan: Plan, probed: Probed | None = None, *, force: bool = False)
     for state in states:
         stage = state.stage
         blocks, count = stage.grid.count, stage.nbytes
-        print(f"  {stage.name:<16} {state.action:<9} {blocks:>9,} blocks  {size(count):>11}  {state.reason}")
+        print(f"  {stage.name:<16} {state.action:<9} {counted(blocks, 'block'):>16}  {size(count):>11}  {state.reason}")
     left = amounts_left(plan, states)
     seconds = (left.output + left.cache) / _BYTES_PER_SECOND / plan.resources.workers
     print(f"bytes     {left} left to write, uncompressed")

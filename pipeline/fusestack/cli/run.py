@@ -13,7 +13,11 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add_configuration(parser)
-    parser.add_argument("--force", action="store_true", help="start over: replace what is already done or in the way")
+    parser.add_argument(
+        "--force",
+        action="store_true",
+        help="start over: replace outputs, finished or in the way, and compute anew what is in the cache",
+    )
     add_no_probe(parser)
     parser.add_argument("--dry-run", action="store_true", help="show the plan and stop")
 

@@ -33,7 +33,8 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     fuses = config.input is not None and config.input.images is None
     stacks: list[str] = []
     if warnings or (fuses and config.output is None):
-        views, samples = _opened(loaded) if fuses else (0, ())
+        views, samples, said = _opened(loaded) if fuses else (0, (), ())
+        warnings = [*warnings, *said]
     else:
         plan = make_plan(loaded)
         check_places(plan)
@@ -52,11 +53,11 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     return {"valid": True, "views": views, "stacks": stacks, "probed": found, "warnings": warnings}
 
 
-def _opened(loaded: LoadedConfig) -> tuple[int, tuple[Sample, ...]]:
-    """Views of a configuration that cannot be planned, opened, and what of them can be decoded."""
-    from fusestack.fusion.design import open_views
+def _opened(loaded: LoadedConfig) -> tuple[int, tuple[Sample, ...], tuple[str, ...]]:
+    """Views of a configuration that cannot be planned, opened: how many, what is decoded, what is to be said."""
     from fusestack.fusion.inputs import read_inputs
+    from fusestack.fusion.plan import design_of
     from fusestack.fusion.samples import samples_of_views
 
-    opened = open_views(read_inputs(loaded).views)
-    return len(opened), tuple(samples_of_views(opened))
+    design = design_of(loaded, read_inputs(loaded))
+    return len(design.opened), tuple(samples_of_views(design.opened)), tuple(design.warnings)

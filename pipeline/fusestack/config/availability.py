@@ -25,8 +25,6 @@ def _missing(config: Config) -> Iterator[tuple[str, str]]:
     """Key and sentence."""
     if config.input is not None:
         yield from _missing_input(config.input)
-    if config.fusion.downsampling < 1:
-        yield "fusion.downsampling", _later("a downsampling below 1", "physical units", "1 or more")
     if config.focus is not None and config.focus.method == "multiscale":
         yield "focus.method", _later("'multiscale'", "a new way of focusing", "'masks'")
     if config.focus is not None and config.focus.align is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -19,6 +20,7 @@ KeyPath: TypeAlias = tuple[str | int, ...]
 # Far beyond any configuration; a few aliases of aliases expand to more.
 _MOST_NODES = 1_000_000
 _TAG = "tag:yaml.org,2002:"
+_WINDOWS = re.compile(r"[A-Za-z]:[^\x00-\x1f]*[\x07-\x0d\x1b]")
 _NOT_CONVERTED = ("str", "timestamp")
 
 
@@ -213,6 +215,12 @@ class _Reader:
     def _scalar(self, node: Any) -> Any:
         kind = str(node.tag).removeprefix(_TAG)
         if kind in _NOT_CONVERTED:
+            if node.style == '"' and _WINDOWS.match(node.value):
+                raise self._error(
+                    node,
+                    "in double quotes, \\t, \\n and others of their kind are single characters; "
+                    "write paths in single quotes, or with /",
+                )
             return str(node.value)
         if kind not in ("int", "float", "bool", "null"):
             raise self._error(node, f"the tag {node.tag} is not allowed; use plain YAML")
@@ -228,6 +236,8 @@ def _start(node: Any) -> tuple[int, int]:
 
 def _reason(error: Any) -> str:
     reason = " ".join(str(part) for part in (error.context, error.problem) if part)
+    if "escape" in reason:
+        reason += "; in double quotes a backslash means something else: write paths in single quotes, or with /"
     if "'\\t'" in reason:
         reason += "; indent with spaces, not with tabs"
     return reason

@@ -112,6 +112,8 @@ def _refusal(path: KeyPath, details: list[ErrorDetails]) -> str:
     if isinstance(given, str):
         close = difflib.get_close_matches(given, words, n=1)
         hint = f" (did you mean '{close[0]}'?)" if close else ""
+        if given.lower() in ("nan", "inf", "-inf"):
+            hint = " (YAML writes .nan and .inf, with a dot)"
     return f"{shown(given)} is not allowed; use {_either(allowed)}{hint}"
 
 

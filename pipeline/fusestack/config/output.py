@@ -107,6 +107,14 @@ class Output(Model):
             raise PydanticCustomError("unguessable", "{text}", {"text": text})
         return guess
 
+    @field_validator("compression", mode="before")
+    @classmethod
+    def _codec_of_the_format(cls, value: Any, info: ValidationInfo) -> Any:
+        """A level alone keeps the codec that the format has unsaid."""
+        if isinstance(value, dict) and "codec" not in value and info.data.get("format") is not None:
+            return {"codec": _default_compression(info.data["format"]).codec, **value}
+        return value
+
     @property
     def resolved_chunks(self) -> CountPerAxis:
         """Chunks that are written; equal to `chunks`, whose default depends on the format."""

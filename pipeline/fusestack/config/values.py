@@ -202,6 +202,8 @@ def switch(example: str) -> Callable[[Any], Any]:
 
 
 def _bytes(value: Any) -> Any:
+    if isinstance(value, int | float) and not isinstance(value, bool) and value < SMALLEST_MEMORY:
+        raise not_allowed('a size with its unit, such as "4GiB" or "500 MB" (a number alone means bytes)')
     if not isinstance(value, str):
         return value
     match = _SIZE.fullmatch(value)

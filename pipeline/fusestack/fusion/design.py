@@ -12,10 +12,10 @@ import numpy as np
 from fusestack.config.functions import OwnFunction
 from fusestack.config.models import Blending
 from fusestack.fusion.blocks import FuseBlocks, PixelRule
+from fusestack.fusion.extent import far_views, refuse_absurd
 from fusestack.fusion.frame import (
     Frame,
     average_anisotropy,
-    average_calibration,
     box_of_views,
     couples_z,
     flattened,
@@ -27,10 +27,10 @@ from fusestack.fusion.frame import (
 from fusestack.fusion.groups import Group, group_views
 from fusestack.fusion.intensity import adjustments_of
 from fusestack.fusion.placement import Edges, OpenedView, PlacedView, ViewTable
+from fusestack.fusion.sampling import calibration, compare_sampling, in_one_unit
 from fusestack.model.errors import ConfigError, InputError
 from fusestack.model.geometry import Box
 from fusestack.model.image import Channel
-from fusestack.model.units import UDUNITS
 from fusestack.sources.base import excludable, open_source
 
 if TYPE_CHECKING:
@@ -155,18 +155,24 @@ def design_images(
     ------
     InputError, ConfigError
     """
+    views = in_one_unit(views)
     opened = open_views(views)
     warnings: list[str] = []
     flat = is_flat(o.shape for o in opened.values())
     registrations = _registrations(views, flat=flat, warnings=warnings)
     anisotropy = _anisotropy(views, options, flat=flat, warnings=warnings)
-    frame = _frame(opened, registrations, all_views, boxes, options, anisotropy=anisotropy, flat=flat)
+    stray: list[str] = []
+    frame = _frame(opened, registrations, all_views, boxes, options, stray, anisotropy=anisotropy, flat=flat)
+    said = compare_sampling(views, registrations, frame, options.downsampling, options.preserve_anisotropy)
+    said += stray
+    refuse_absurd(frame, said)
+    warnings += said
     input_dtype = _input_dtype(opened)
     rule = _pixel_rule(opened, input_dtype, options, warnings)
     adjustments = adjustments_of(views, models, options.intensity_adjustment, warnings)
     if adjustments:
         input_dtype = "float32"
-    calibration, unit = _calibration(views, warnings)
+    world_pixel, unit = calibration(views, warnings)
     groups = group_views(views, options.group_by)
     edges = _edges(options)
     placed = {
@@ -188,7 +194,7 @@ def design_images(
             f"fusion.bounding_box: no selected view reaches it (pixels of the fused image {low} to {high}, xyz); "
             "check the box, or use all_views"
         )
-    pixel_size = _float3(s * c for s, c in zip(frame.spacing, calibration, strict=True))
+    pixel_size = _float3(s * c for s, c in zip(frame.spacing, world_pixel, strict=True))
     origin = _float3(w + p * o for w, p, o in zip(views[0].world_origin, pixel_size, frame.box.start, strict=True))
 
     def image(
@@ -295,6 +301,7 @@ def _frame(
     all_views: Sequence[View],
     boxes: Mapping[str, Box],
     options: Fusion,
+    warnings: list[str],
     *,
     anisotropy: float,
     flat: bool,
@@ -306,13 +313,15 @@ def _frame(
     if wanted in boxes:
         return frame_of_box(boxes[wanted], **grid)
     if wanted == "all_views":
-        placed = [_placed(view, opened, registrations) for view in all_views]
+        placed = [(view, *_placed(view, opened, registrations)) for view in all_views]
     elif wanted == "selected_views":
-        placed = [(registrations[i], o.shape) for i, o in opened.items()]
+        placed = [(o.view, registrations[i], o.shape) for i, o in opened.items()]
     else:
         names = ", ".join([*boxes, "all_views", "selected_views"])
         raise ConfigError(f"fusion.bounding_box: the project has no box '{wanted}'; there are: {names}")
-    low, high = box_of_views(placed)
+    if stray := far_views(placed):
+        warnings.append(stray)
+    low, high = box_of_views((affine, shape) for _, affine, shape in placed)
     if options.numerics == "bigstitcher":
         return frame_of_box(whole_pixels(low, high), **grid)
     return frame_of_bounds(low, high, **grid)
@@ -379,19 +388,3 @@ def _intensity_range(
         f"{target.name}; give [min, max] to map another range"
     )
     return None
-
-
-def _calibration(views: Sequence[View], warnings: list[str]) -> tuple[Float3, str | None]:
-    """Physical size of a world pixel (z, y, x), and its unit."""
-    sizes = average_calibration(views)
-    if sizes is None:
-        return (1.0, 1.0, 1.0), None
-    written = {(v.unit or "").strip() for v in views if v.voxel_size}
-    units = {UDUNITS.get(unit.lower()) for unit in written}
-    if len(units) > 1:
-        warnings.append(f"the views have different units ({', '.join(sorted(written))}); the output has none")
-        return sizes, None
-    unit = units.pop()
-    if unit is None and written - {"", "px", "pixel", "pixels"}:
-        warnings.append(f"unknown unit '{written.pop()}'; the output has none")
-    return sizes, unit

@@ -71,6 +71,11 @@ class FileView:
         return self.sizes or (None, None, None)
 
     @property
+    def measured(self) -> bool:
+        """Whether anybody says a length of it."""
+        return any(self.known) or any(map(any, self.positions))
+
+    @property
     def positions(self) -> tuple[Float3, ...]:
         """Places that the file says, in `unit`."""
         return self.facts.positions if self.facts is not None else ()
@@ -114,16 +119,14 @@ def place_views(views: Sequence[FileView], said: dict[str, list[str]]) -> list[F
 
 
 def _in_one_unit(views: Sequence[FileView], said: dict[str, list[str]]) -> list[FileView]:
-    """Views whose numbers are all in the unit of the first view that has one."""
-    sized = [view for view in views if any(view.known) or any(map(any, view.positions))]
-    units = list(dict.fromkeys(known_unit(view.unit) for view in sized))
-    if len(units) < 2:
+    """Views whose numbers are all in the unit of the first view that has one; so are those of views without numbers."""
+    unit = next((view.unit for view in views if view.measured and known_unit(view.unit) is not None), None)
+    if unit is None:
         return list(views)
-    unit = next(view.unit for view in sized if known_unit(view.unit) is not None)
     found, problems = [], []
     for view in views:
-        if view not in sized:
-            found.append(view)
+        if not view.measured:
+            found.append(replace(view, unit=unit))
             continue
         if known_unit(view.unit) is None:
             said[f"its sizes have no unit, and are taken for {unit} as those of others; unit says otherwise"].append(

@@ -82,9 +82,13 @@ def frame_of_bounds(
     """Frame that holds real bounds: scaled first, rounded outwards once.
 
     BigStitcher rounds outwards before and after it divides by the anisotropy, which can add an empty plane; the
-    frame here is the tight one. `frame_of_box` is BigStitcher's rule.
+    frame here is the tight one. `frame_of_box` is BigStitcher's rule. Below a downsampling of 1, world pixels are
+    coarser than the data: rounding to whole ones first would add empty planes.
     """
     scale = np.array([1.0 if flat else anisotropy, 1.0, 1.0])
+    if downsampling < 1:
+        box = _outwards(low / (scale * downsampling), high / (scale * downsampling))
+        return _downsampled(box, scale, downsampling, flat, factor=1.0)
     return _downsampled(_outwards(low / scale, high / scale), scale, downsampling, flat)
 
 
@@ -105,8 +109,11 @@ def _outwards(low: NDArray[np.float64], high: NDArray[np.float64]) -> Box:
     return Box(start, tuple(max(a, math.ceil(v - _TOLERANCE)) + 1 for a, v in zip(start, high, strict=True)))
 
 
-def _downsampled(box: Box, scale: NDArray[np.float64], downsampling: float, flat: bool) -> Frame:
-    inverse = 1 / downsampling
+def _downsampled(
+    box: Box, scale: NDArray[np.float64], downsampling: float, flat: bool, factor: float | None = None
+) -> Frame:
+    """Frame of a box, which `factor` (by default, the downsampling) makes smaller still."""
+    inverse = 1 / (downsampling if factor is None else factor)
     start = [round_half_up(v * inverse) for v in box.start]
     last = [round_half_up((v - 1) * inverse) for v in box.stop]
     if flat:
@@ -142,12 +149,3 @@ def average_anisotropy(views: Iterable[View]) -> float:
     """Mean of z size over mean x, y size of the voxels; 1 where no view has a voxel size."""
     factors = [v.voxel_size[0] / ((v.voxel_size[1] + v.voxel_size[2]) / 2) for v in views if v.voxel_size]
     return float(np.mean(factors)) if factors else 1.0
-
-
-def average_calibration(views: Iterable[View]) -> Float3 | None:
-    """Physical size of a world pixel, z, y, x; None where no view has a voxel size."""
-    sizes = [np.array(v.voxel_size) / v.pixel_to_world.column_lengths for v in views if v.voxel_size]
-    if not sizes:
-        return None
-    z, y, x = (float(v) for v in np.mean(sizes, axis=0))
-    return (z, y, x)

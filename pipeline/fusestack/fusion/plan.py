@@ -69,6 +69,8 @@ def plan_fusion(loaded: LoadedConfig, output: Output, resources: Resources, cach
         If an input is missing, unreadable or contradictory.
     """
     config = loaded.config
+    if output.project is not None:
+        output = output.model_copy(update={"project": loaded.resolve_path(output.project)})
     inputs = read_inputs(loaded)
     read = identities(paths_read(loaded, inputs))
     design = design_of(loaded, inputs, read)

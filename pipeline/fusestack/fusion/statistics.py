@@ -57,7 +57,8 @@ def block_statistics(
     """Count over all groups of an image.
 
     A view adds to a range of blocks, which is eight corners of a running sum: the effort is that of views plus
-    blocks, not of their product.
+    blocks, not of their product. Blocks that no view begins or ends in are counted together, so that a box that is
+    nearly empty takes no more than its views.
 
     Parameters
     ----------
@@ -77,10 +78,17 @@ def block_statistics(
         inside = (stop > start).all(axis=1)
         first, last = start // block, -(-stop // block)
         sizes = input_bytes(table, int3(n + 2 * d for n, d in zip(block, depth, strict=True)), itemsize)
-        layers = _layers(first[inside], last[inside], sizes[inside], counts)
-        for views, size in layers:
-            touched += int(np.count_nonzero(views))
-            pairs += int(views.sum())
+        first, last, sizes = first[inside], last[inside], sizes[inside]
+        many = []
+        for axis in range(3):
+            cuts = np.unique(np.concatenate([[0], first[:, axis], last[:, axis], [counts[axis]]]))
+            first[:, axis], last[:, axis] = np.searchsorted(cuts, first[:, axis]), np.searchsorted(cuts, last[:, axis])
+            many.append(np.diff(cuts))
+        plane = many[1][:, None] * many[2]
+        layers = _layers(first, last, sizes, np.array([len(n) for n in many]))
+        for deep, (views, size) in zip(many[0].tolist(), layers, strict=True):
+            touched += deep * int(plane[views > 0].sum())
+            pairs += deep * int((plane * views).sum())
             most_views = max(most_views, int(views.max()))
             most_input = max(most_input, int(size.max()))
     return BlockStatistics(blocks, touched, pairs, most_views, most_input)

@@ -65,7 +65,7 @@ class World:
         return Affine(linear, np.round((place.offset - self.anchor) / self.step + self.number, _DIGITS))
 
     def voxel_size(self, pixel_to_world: Affine) -> Float3:
-        """Size of a tile's pixels by which fusion finds the size of a world pixel."""
+        """Size of a tile's pixels, in units."""
         return _float3(pixel_to_world.column_lengths * self.step)
 
 
@@ -96,6 +96,7 @@ def project_in_world(tiles: Sequence[Tile], unit: str | None) -> Project:
                     setup.view(timepoint, place, sources[c]),
                     voxel_size=world.voxel_size(place),
                     world_origin=world.origin,
+                    world_pixel=_float3(world.step),
                 )
                 for timepoint, place, sources in zip(tile.timepoints, places, tile.sources, strict=True)
             ]

@@ -1,32 +1,38 @@
-"""Units of length, as people write them."""
+"""Units of length, as people write them, and lengths of several units brought to one."""
 
 from __future__ import annotations
 
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
 from fusestack.model.errors import InputError
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 _UNITS = {
+    "picometer": ("pm", "picometer", "picometre", "picometers"),
     "nanometer": ("nm", "nanometer", "nanometre", "nanometers"),
     "micrometer": ("um", "µm", "μm", "micron", "microns", "micrometer", "micrometre", "micrometers"),
     "millimeter": ("mm", "millimeter", "millimetre", "millimeters"),
     "centimeter": ("cm", "centimeter", "centimetre"),
     "meter": ("m", "meter", "metre", "meters"),
-    "picometer": ("pm", "picometer", "picometre"),
     "angstrom": ("å", "\u212b", "angstrom"),
     "inch": ("in", "inch", "inches", '"'),
 }
 UDUNITS = {written: unit for unit, spellings in _UNITS.items() for written in spellings}
 """What people write, in small letters, to UDUNITS name."""
-_METERS = {
-    "picometer": 1e-12,
-    "angstrom": 1e-10,
-    "nanometer": 1e-9,
-    "micrometer": 1e-6,
-    "millimeter": 1e-3,
-    "centimeter": 1e-2,
-    "inch": 0.0254,
-    "meter": 1.0,
-}
 _PIXELS = ("", "px", "pixel", "pixels", "world pixel", "world pixels")
+_METERS = {
+    "picometer": Fraction(1, 10**12),
+    "nanometer": Fraction(1, 10**9),
+    "micrometer": Fraction(1, 10**6),
+    "millimeter": Fraction(1, 10**3),
+    "centimeter": Fraction(1, 100),
+    "meter": Fraction(1),
+    "angstrom": Fraction(1, 10**10),
+    "inch": Fraction(254, 10**4),
+}
 
 
 def known_unit(text: str | None) -> str | None:
@@ -61,7 +67,7 @@ def length_factor(unit: str | None, into: str | None) -> float | None:
         return 1.0
     if have not in _METERS or want not in _METERS:
         return None
-    return float(f"{_METERS[have] / _METERS[want]:.12g}")
+    return conversion(have, want)
 
 
 def unit_of(text: str) -> str | None:
@@ -78,3 +84,63 @@ def unit_of(text: str) -> str | None:
     if written not in UDUNITS:
         raise InputError(f"unit: '{text}' is not known; use one of {', '.join(_UNITS)}")
     return UDUNITS[written]
+
+
+def conversion(unit: str, into: str) -> float:
+    """How many of one unit are one of another, both UDUNITS names of `UDUNITS`.
+
+    Examples
+    --------
+    >>> conversion("nanometer", "micrometer")
+    0.001
+    """
+    return float(_METERS[unit] / _METERS[into])
+
+
+def common_unit(written: Mapping[str, str | None]) -> tuple[str | None, dict[str, float]]:
+    """One unit for the lengths of several things, and what their numbers are multiplied by.
+
+    Parameters
+    ----------
+    written : mapping of str to (str or None)
+        Unit as people write it, by what has it (for messages); None and pixels are no unit.
+
+    Returns
+    -------
+    unit : str or None
+        As the first one writes it.
+    factors : mapping of str to float
+
+    Raises
+    ------
+    InputError
+        If units differ and one of them is unknown or none, so that nothing can be converted.
+
+    Examples
+    --------
+    >>> common_unit({"tile 0": "um", "tile 1": "nm"})
+    ('um', {'tile 0': 1.0, 'tile 1': 0.001})
+    """
+    names = {label: _name(unit) for label, unit in written.items()}
+    first = next(iter(written), None)
+    if first is None or len(set(names.values())) == 1:
+        return (None if first is None else written[first]), dict.fromkeys(written, 1.0)
+    strange = next((label for label, name in names.items() if name not in _METERS), None)
+    if strange is not None:
+        other = next(label for label, name in names.items() if name != names[strange])
+        raise InputError(
+            f"{_said(strange, written)}, {_said(other, written)}: they cannot be converted into one another; "
+            f"give the sizes of all of them in one unit ({', '.join(_UNITS)})"
+        )
+    into = names[first]
+    return written[first], {label: conversion(name, into) for label, name in names.items()}
+
+
+def _name(unit: str | None) -> str:
+    """UDUNITS name, or what was written of an unknown unit; empty of pixels."""
+    text = (unit or "").strip().lower()
+    return "" if text in _PIXELS else UDUNITS.get(text, text)
+
+
+def _said(label: str, written: Mapping[str, str | None]) -> str:
+    return f"{label} has its sizes in {written[label] or 'no unit'}"

@@ -76,6 +76,8 @@ class View(Shown):
         As written in the project.
     world_origin : (float, float, float)
         Physical place of world pixel 0 along z, y, x, in `unit`; the same for all views of a project.
+    world_pixel : (float, float, float) or None
+        Physical size of a world pixel along z, y, x, in `unit`; None where it follows from voxel size and registration.
     """
 
     id: ViewId
@@ -92,6 +94,7 @@ class View(Shown):
     voxel_size: Float3 | None = None
     unit: str | None = None
     world_origin: Float3 = (0.0, 0.0, 0.0)
+    world_pixel: Float3 | None = None
 
     def __repr__(self) -> str:
         pixels = "size unknown" if self.shape is None else f"{times_xyz(self.shape)} pixels (xyz)"

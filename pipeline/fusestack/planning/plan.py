@@ -57,7 +57,10 @@ class Product:
 
 def replace_with(section: str) -> str:
     """What to do where something else is in the place of an image that a section of the configuration names."""
-    return f"choose another {section}.path, or replace it with {section}.overwrite: true (or --force)"
+    return (
+        f"choose another {section}.path, or replace it with {section}.overwrite: true "
+        "(--force does that, too, and computes anew what is in the cache)"
+    )
 
 
 @dataclass(frozen=True, repr=False)

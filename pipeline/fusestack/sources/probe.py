@@ -95,9 +95,11 @@ def probe(samples: Sequence[Sample], *, seconds: float = _SECONDS, memory: int =
         if stop.is_set() or time.monotonic() > deadline:
             return None
         try:
-            return number, [], _look(samples[number])
+            return number, [], _patiently(samples[number])
         except InputError as error:
             return number, list(error.problems), ""
+        except Exception:  # not of the input: a run tells where it arose, and tries again
+            return None
 
     with ThreadPoolExecutor(threads) as pool:
         try:
@@ -120,6 +122,14 @@ def _bounded(texts: list[str]) -> list[str]:
 
 def _of(sample: Sample, text: str) -> str:
     return excludable(sample.label, text) if sample.label else text
+
+
+def _patiently(sample: Sample) -> str:
+    """Look once more where the first look fails: a network may have stumbled."""
+    try:
+        return _look(sample)
+    except InputError:
+        return _look(sample)
 
 
 def _look(sample: Sample) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from fusestack.model.errors import BlockError, ConfigError, FusestackError
@@ -282,9 +284,16 @@ def local_cluster(workers: int, threads_per_worker: int, memory: int) -> Cluster
     workers, threads_per_worker : int
     memory : int
         Bytes per worker.
+
+    Raises
+    ------
+    ConfigError
+        If the script that calls this would be run again by every process.
     """
     import dask
     from distributed import Client, LocalCluster
+
+    _check_guard()
 
     with dask.config.set(_settings()):
         cluster = LocalCluster(
@@ -297,6 +306,23 @@ def local_cluster(workers: int, threads_per_worker: int, memory: int) -> Cluster
         )
         client = Client(cluster, set_as_default=False)
         return Cluster(client, (client, cluster), workers * threads_per_worker)
+
+
+def _check_guard() -> None:
+    """Refuse scripts that start processes whenever they are imported: each process imports them."""
+    main = sys.modules["__main__"]
+    path = getattr(main, "__file__", None)
+    if path is None or getattr(main, "__spec__", None) is not None or hasattr(sys, "ps1") or sys.flags.interactive:
+        return
+    try:
+        guarded = "__name__" in Path(path).read_text(errors="replace")
+    except OSError:
+        return
+    if not guarded:
+        raise ConfigError(
+            f"{path}: every worker process imports this script, and would run all of it again; put what it does "
+            'below a line if __name__ == "__main__":, or use execution.scheduler: threads'
+        )
 
 
 def at_address(address: str) -> Cluster:

@@ -67,7 +67,8 @@ def file_pattern(loader: Element, description: Description) -> SourceOf:
     """
     folder_element = loader.find("imagedirectory")
     folder = description.folder if folder_element is None else resolve_path(folder_element, description.folder)
-    patterns = [text.strip() for text in (loader.findtext("filePattern") or "").split(";") if text.strip()]
+    named = (loader.findtext("filePattern") or "").replace("\\", "/")  # of Windows
+    patterns = [text.strip() for text in named.split(";") if text.strip()]
     if not patterns:
         raise ValueError("the loader names no filePattern")
     layouts = {
