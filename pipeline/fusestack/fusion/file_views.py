@@ -18,7 +18,7 @@ from fusestack.model.errors import InputError
 from fusestack.model.geometry import Affine
 from fusestack.model.units import known_unit, length_factor
 from fusestack.project.placed import PlacedFile
-from fusestack.sources.base import check_exists, select_index
+from fusestack.sources.base import select_index
 from fusestack.sources.facts import FactsWanted, ImageFacts, all_facts
 from fusestack.storage import is_address
 
@@ -119,7 +119,6 @@ def _opened(loaded: LoadedConfig, views: Sequence[ViewInput]) -> list[_Entry]:
                 raise ValueError(
                     f"no such file ({path}); check the path, which begins at the folder of the configuration"
                 )
-            check_exists(path)
         except (ValueError, OSError) as error:
             problems.append(f"input.views.{number}: {view.path}: {error}")
             continue
@@ -277,6 +276,7 @@ def _expanded(entry: _Entry, place: FileView, numbers: dict[str, int]) -> Iterab
         angle=view.angle,
         tile=view.tile,
         world_origin=place.world_origin,
+        world_pixel=place.world_pixel,
     )
     if facts is None:
         yield replace(common, source=array_source(f"{entry.key}.array", view.array))
@@ -348,6 +348,7 @@ def _say_lost(entries: Sequence[_Entry], told: Told) -> None:
             f"{len(listed)} views lie at the origin, on top of one another: neither their files nor the configuration "
             "say where they are; give translation (world pixels) or affine"
         )
-        if known:
-            raise InputError(f"{listed[0].key}: {listed[0].view.path}: {sentence}, as others have it")
+        untold = [entry for entry in listed if entry.facts is None or not entry.facts.positions]
+        if known and len(untold) > 1:
+            raise InputError(f"{untold[0].key}: {untold[0].view.path}: {sentence}, as others have it")
         told.said[sentence].append(listed[0].name)

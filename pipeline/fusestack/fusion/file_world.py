@@ -45,7 +45,7 @@ class FileView:
     unit : str or None
     places : tuple of Affine
         Result: pixel to world pixels at every timepoint.
-    voxel_size, world_origin : (float, float, float)
+    voxel_size, world_origin, world_pixel : (float, float, float)
         Result, as of `fusestack.model.view.View`.
     """
 
@@ -59,6 +59,7 @@ class FileView:
     places: tuple[Affine, ...] = ()
     voxel_size: Float3 | None = None
     world_origin: Float3 = (0.0, 0.0, 0.0)
+    world_pixel: Float3 | None = None
 
     @property
     def by_file(self) -> bool:
@@ -229,7 +230,14 @@ def _placed(view: FileView, world: World, said: dict[str, list[str]], *, sized: 
         z, y, x = (size or 1.0 for size in known)
         voxel_size = (z, y, x)
     origin = world.origin if view.by_file else (0.0, 0.0, 0.0)
-    return replace(view, places=tuple(places), voxel_size=voxel_size, world_origin=origin)
+    z, y, x = (float(step) for step in world.step)
+    return replace(
+        view,
+        places=tuple(places),
+        voxel_size=voxel_size,
+        world_origin=origin,
+        world_pixel=(z, y, x) if view.affine is None and sized else None,
+    )
 
 
 def _say_places(view: FileView, place: Affine, world: World, said: dict[str, list[str]]) -> None:

@@ -51,8 +51,8 @@ def project_of_tiles(
           centres in world units, those along c names of channels, those along t, if they are whole numbers, timepoint
           ids. Transforms of multiview-stitcher are used;
         * an ``xarray.DataTree`` with nodes ``scale0``, ``scale1`` ... (multiscale-spatial-image, multiview-stitcher);
-        * a path or an address of an OME-Zarr image, whose place and size of pixels are used; of a TIFF file, whose size
-          of pixels is used; of a file of a microscope, which says neither;
+        * a path or an address of an OME-Zarr image or a TIFF file, whose place, size of pixels, unit, channels and
+          timepoints are used; of a file of a microscope, whose place is not read;
         * a layer of napari, or ``(data, metadata)``, or ``(data, metadata, "image")``.
     positions : sequence of (mapping or sequence of float), optional
         For each tile, the centre of its first pixel in world units: ``{"z": 0, "y": 10, "x": 5.5}``, or numbers in

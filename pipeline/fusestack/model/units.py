@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -49,6 +50,7 @@ def known_unit(text: str | None) -> str | None:
     return UDUNITS.get(written.lower(), written)
 
 
+@functools.lru_cache(maxsize=256)
 def length_factor(unit: str | None, into: str | None) -> float | None:
     """Factor from a number in one unit to the same length in another one; None where there is none.
 

@@ -42,6 +42,8 @@ class PlacedFile:
         Empty where nobody says one.
     world_origin : (float, float, float)
         Physical place of world pixel 0, z, y, x in `unit`.
+    world_pixel : (float, float, float) or None
+        Physical size of a world pixel, z, y, x in `unit`; None where it follows from voxel size and affine.
     """
 
     path: str
@@ -58,6 +60,7 @@ class PlacedFile:
     channel_name: str = ""
     channel_color: str = ""
     world_origin: Float3 = (0.0, 0.0, 0.0)
+    world_pixel: Float3 | None = None
 
 
 def project_of_files(entries: Sequence[PlacedFile], folder: str | Path) -> Project:
@@ -99,7 +102,11 @@ def project_of_files(entries: Sequence[PlacedFile], folder: str | Path) -> Proje
         try:
             _check_affine(entry.pixel_to_world)
             view = setup.view(entry.timepoint, entry.pixel_to_world, _source(entry, Path(folder).absolute()))
-            views.append(replace(view, voxel_size=entry.voxel_size, world_origin=entry.world_origin))
+            views.append(
+                replace(
+                    view, voxel_size=entry.voxel_size, world_origin=entry.world_origin, world_pixel=entry.world_pixel
+                )
+            )
         except ValueError as error:
             problems.append(f"input.views.{position}: {entry.path}: {error}")
     if problems:

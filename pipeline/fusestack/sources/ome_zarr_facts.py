@@ -42,7 +42,7 @@ def is_zarr(path: str) -> bool:
     """Whether a folder is a Zarr group or array, whatever it is called; of addresses, the suffix says it."""
     if path.rstrip("/").lower().endswith(".zarr"):
         return True
-    return not is_address(path) and any(Path(path, name).exists() for name in _FILES)
+    return not is_address(path) and Path(path).is_dir() and any(Path(path, name).exists() for name in _FILES)
 
 
 def image_facts(path: str, *, series: int | None = None, axes: str | None = None) -> ImageFacts:
@@ -171,6 +171,8 @@ def _image(
     facts = _facts(path, array, omero, axes, {}, options)
     if steps or outer:
         facts = _placed(facts, matrix, axes, units_of(declared, axes), where, said)
+        if all(step.get("type") in ("scale", "identity") for step in (*steps, *outer)):
+            facts = replace(facts, positions=())
     facts = replace(facts, said=(*facts.said, *said))
     return facts if described.xml is None else _with_xml(facts, described.xml, described.number)
 

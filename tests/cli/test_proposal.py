@@ -1,0 +1,126 @@
+"""What ``fusestack init`` proposes for what is there."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+import zarr
+
+from fusestack.cli.main import run
+from fusestack.cli.proposal import describe
+from fusestack.config.document import read_document
+from fusestack.config.load import from_mapping
+from fusestack.config.models import Input
+from fusestack.model.errors import InputError
+from tests.project.example import write
+
+
+def proposed(places: Any, folder: Path, kind: str | None = None) -> Input:
+    found = from_mapping(read_document(describe(places, folder, kind), "text")[0]).config.input
+    assert found is not None
+    return found
+
+
+def tile(path: Path, x: float | None = None, value: int = 1) -> Path:
+    place = {} if x is None else {"Plane": {"PositionX": [x], "PositionXUnit": ["µm"]}}
+    metadata = {"axes": "YX", "PhysicalSizeX": 1, "PhysicalSizeY": 1, **place}
+    tifffile.imwrite(path, np.full((20, 30), value, np.uint16), ome=True, metadata=metadata)
+    return path
+
+
+def paths(found: Input) -> list[str]:
+    assert found.views is not None
+    return [view.path for view in found.views]
+
+
+def test_tiles_that_know_their_places(tmp_path: Path) -> None:
+    for n in range(3):
+        tile(tmp_path / f"t{n}.ome.tif", 30.0 * n)
+    (tmp_path / "._t0.ome.tif").write_bytes(b"Mac OS X")
+    found = proposed(tmp_path, tmp_path)
+    assert paths(found) == ["t0.ome.tif", "t1.ome.tif", "t2.ome.tif"]
+    assert found.views is not None
+    assert all(view.translation is None for view in found.views)
+    assert "position (OME-XML)" in describe(tmp_path, tmp_path)
+
+
+def test_tiles_that_do_not_are_put_in_a_row(tmp_path: Path) -> None:
+    for n in range(2):
+        tile(tmp_path / f"t{n}.ome.tif")
+    found = proposed(tmp_path, tmp_path)
+    assert found.views is not None
+    assert [view.translation.zyx for view in found.views if view.translation] == [(0, 0, 0), (0, 0, 30)]
+    assert "The translations are guesses" in describe(tmp_path, tmp_path)
+
+
+def test_those_that_do_not_know_it_beside_others_wait_for_it(tmp_path: Path) -> None:
+    for n, x in enumerate((15.0, None, None)):
+        tile(tmp_path / f"t{n}.ome.tif", x)
+    assert paths(proposed(tmp_path, tmp_path)) == ["t0.ome.tif"]
+    assert "    # - {path: t1.ome.tif" in describe(tmp_path, tmp_path)
+
+
+def test_patterns_and_several_files(tmp_path: Path) -> None:
+    for n in range(3):
+        tile(tmp_path / f"t{n}.ome.tif", 30.0 * n)
+    assert paths(proposed(str(tmp_path / "t[01].ome.tif"), tmp_path)) == ["t0.ome.tif", "t1.ome.tif"]
+    assert paths(proposed([tmp_path / "t2.ome.tif", tmp_path / "t0.ome.tif"], tmp_path)) == ["t2.ome.tif", "t0.ome.tif"]
+    with pytest.raises(InputError, match="does not exist"):
+        describe(str(tmp_path / "x*.tif"), tmp_path)
+
+
+def test_one_zarr_whatever_it_is_called(tmp_path: Path) -> None:
+    for name in ("a.ome.zarr", "plain"):
+        group = zarr.open_group(tmp_path / name, mode="w")
+        group.create_array("0", data=np.zeros((4, 8, 9), np.uint16))
+        axes = [{"name": axis, "type": "space", "unit": "micrometer"} for axis in "zyx"]
+        level = {"path": "0", "coordinateTransformations": [{"type": "scale", "scale": [1, 1, 1]}]}
+        group.attrs["ome"] = {"version": "0.5", "multiscales": [{"axes": axes, "datasets": [level]}]}
+        assert paths(proposed(tmp_path / name, tmp_path)) == [name]
+    assert paths(proposed(tmp_path, tmp_path)) == ["a.ome.zarr", "plain"]
+
+
+def test_series_are_views(tmp_path: Path) -> None:
+    with tifffile.TiffWriter(tmp_path / "both.ome.tif", ome=True) as tiff:
+        for value in (1, 2):
+            tiff.write(np.full((3, 20, 30), value, np.uint16), photometric="minisblack", metadata={"axes": "ZYX"})
+    found = proposed([tmp_path / "both.ome.tif"], tmp_path, "tiles")
+    assert found.views is not None
+    assert [(view.path, view.series) for view in found.views] == [("both.ome.tif", 0), ("both.ome.tif", 1)]
+
+
+def test_a_folder_with_a_project_is_the_project(tmp_path: Path) -> None:
+    write(tmp_path)
+    (name,) = [path.name for path in tmp_path.glob("*.xml")]
+    assert proposed(tmp_path, tmp_path).project == name
+
+
+def test_results_are_a_question(tmp_path: Path) -> None:
+    for n in range(3):
+        tile(tmp_path / f"img{n}.tif", 30.0 * n)
+    tile(tmp_path / "focus-stack-result.tif")
+    tile(tmp_path / "img_fused.tif")
+    text = describe(tmp_path, tmp_path)
+    assert "# Are these results of a program? They are left out: focus-stack-result.tif, img_fused.tif." in text
+    assert paths(proposed(tmp_path, tmp_path)) == ["img0.tif", "img1.tif", "img2.tif"]
+    (tmp_path / "only").mkdir()
+    tile(tmp_path / "only" / "fused.tif")
+    assert paths(proposed(tmp_path / "only", tmp_path, "tiles")) == ["only/fused.tif"]
+
+
+def test_hints_are_quoted_and_true(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "my tiles"
+    folder.mkdir()
+    for n in range(2):
+        tile(folder / f"t{n}.tif")
+    config = tmp_path / "a b.yaml"
+    assert run(["init", str(folder), "-o", str(config)]) == 0
+    plan, stack = [shlex.split(line[line.index("fusestack ") :]) for line in capsys.readouterr().out.splitlines()]
+    assert plan == ["fusestack", "plan", str(config)]
+    assert run(stack[1:]) == 0
+    assert "images:" in config.read_text()
