@@ -383,3 +383,21 @@ def test_mattes_keep_their_silhouette(suffix: str, dtype: str, premultiplied: bo
     opaque = sharp[..., 3] > full / 2
     assert (opaque & ~binary_dilation(body, iterations=2)).sum() < 0.05 * body.sum()
     assert opaque[binary_erosion(body, iterations=2)].mean() > 0.98
+
+
+@pytest.mark.parametrize("colour", [0.0, 1.0, 0.4, None], ids=["black", "white", "grey", "twice"])
+def test_a_slice_that_shows_nothing_does_no_harm(colour: float | None, tmp_path: Path) -> None:
+    stack, truth, _ = scene((90, 130), 6)
+
+    def quality(slices: Any) -> float:
+        found = fusestack.focus_stack(np.rint(slices * 255).astype(np.uint8)).image / 255
+        return float(-10 * np.log10(np.mean((found - truth) ** 2)))
+
+    for place in (0, 3, 5, 6):
+        without = np.delete(stack, min(place, 5), axis=0)
+        if colour is None:
+            expected, other = quality(stack), stack[min(place, 5)]
+            assert quality(np.insert(stack, place, other, axis=0)) > expected - 1
+        else:
+            broken = np.insert(without, min(place, 5), colour, axis=0)
+            assert quality(broken) > quality(without) - 1

@@ -73,19 +73,31 @@ class _Neighbours:
     def __init__(self, count: int, shape: tuple[int, int], *, colours: bool) -> None:
         self._peak = np.zeros((3, *shape), np.float32)
         self._closed = np.ones(shape, bool)
+        self._begun = np.zeros(shape, bool)
         self._mask: Plane | None = None
         self._colours: Planes | None = None
         size = (count, *shape) if colours else (0, 0, 0)
         self._behind, self._front = np.zeros(size, np.float32), np.zeros(size, np.float32)
 
     def follow(self, mask: Plane, colours: Planes, opacity: Plane) -> None:
-        """Take notice of a slice."""
+        """Take notice of a slice; where its mask is black it shows nothing, as if it were not there."""
+        empty = (mask <= 0) & (opacity <= 0.5)
+        closed = self._closed | empty
         if self._behind.size:
-            before = colours if self._colours is None else self._colours
-            kernels.paint.follow_colours(colours, before, opacity, self._behind, self._front, self._closed)
-            self._colours = colours.copy()
-        kernels.paint.follow_peak(mask, mask if self._mask is None else self._mask, opacity, self._peak, self._closed)
-        self._mask = mask
+            before = self._last(self._colours, colours)
+            kernels.paint.follow_colours(colours, before, opacity, self._behind, self._front, closed)
+            self._colours = np.where(empty, before, colours)
+        before_mask = self._last(self._mask, mask)
+        kernels.paint.follow_peak(mask, before_mask, opacity, self._peak, closed)
+        self._mask = np.where(empty, before_mask, mask)
+        self._closed = np.where(empty, self._closed, closed)
+        self._begun |= ~empty
+
+    def _last(self, kept: Planes | None, here: Planes) -> Planes:
+        """What the slice behind has, or this one itself where there is none."""
+        if kept is None:
+            return here
+        return kept if self._begun.all() else np.where(self._begun, kept, here)
 
     def offset(self) -> Plane:
         """Where the focus lies, in slices behind the nearest one."""
