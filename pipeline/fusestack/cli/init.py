@@ -11,6 +11,7 @@ from fusestack.storage import is_address
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
 
     from fusestack.model.geometry import Float3
 
@@ -86,7 +87,7 @@ def describe(place: str | Path, folder: Path, kind: str | None = None) -> str:
     images = [path for path in files if path.suffix.lower() in READERS]
     is_stack = (photographs and not images) or _in_colour(images) if kind is None else kind == "stack"
     if is_stack and (images or photographs):
-        return _for_stack(max(images, photographs, key=len), folder)
+        return _for_stack(max(images, photographs, key=len), folder, files)
     if not images:
         raise InputError(f"{source}: holds no image; known are {', '.join([*READERS, *_PHOTOGRAPHS])}")
     return _for_tiles(images, folder)
@@ -135,10 +136,20 @@ def _for_tiles(images: list[Path], folder: Path) -> str:
     return views_template(views)
 
 
-def _for_stack(images: list[Path], folder: Path) -> str:
+def _for_stack(images: list[Path], folder: Path, there: Sequence[Path] = ()) -> str:
+    """Slices, and what is doubtful about them and about the other files that are `there`."""
     from fusestack.config.template import stack_template
+    from fusestack.focus.slice_files import told_files, unread_files
+    from fusestack.model.image import PICTURE_SUFFIXES
 
-    return stack_template([_relative(path, folder) for path in images])
+    others = [path for path in there if path not in images and path.suffix.lower() in PICTURE_SUFFIXES]
+    doubts = [f"{others[0].name} and {len(others) - 1} more pictures are left out"] if others[1:] else []
+    doubts += [f"{others[0].name} is left out"] if len(others) == 1 else []
+    if there:
+        doubts += unread_files([str(path) for path in there], str(images[0].parent)) + told_files(
+            [str(p) for p in images]
+        )
+    return stack_template([_relative(path, folder) for path in images], doubts=doubts)
 
 
 def _relative(path: Path, folder: Path) -> str:
