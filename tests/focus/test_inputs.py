@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
+from scipy.ndimage import binary_dilation, binary_erosion, gaussian_filter
 
 import fusestack
 from fusestack.model.errors import ConfigError, FusestackWarning, InputError
@@ -353,3 +354,50 @@ def test_cut_pictures_are_refused_by_name(tmp_path: Path) -> None:
         cut.write_bytes(cut.read_bytes()[:-4000])
         with pytest.raises(InputError, match=rf"3{suffix}: "):
             planned(str(folder), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "dtype", "premultiplied"),
+    [(".png", "uint8", False), (".tif", "uint16", True), (".tif", "float32", False)],
+)
+def test_mattes_keep_their_silhouette(suffix: str, dtype: str, premultiplied: bool, tmp_path: Path) -> None:
+    """The matte of a slice out of focus is wider than the body; the opacity is that of the slice that is shown."""
+    stack, _, depth = scene((120, 120), 5)
+    body = np.hypot(*(np.indices(depth.shape) - 60)) < 36
+    blurred = np.stack([body * 1.0, *(np.clip(2 * gaussian_filter(body * 1.0, 1.2 * r), 0, 1) for r in range(1, 5))])
+    paths = []
+    for k, colours in enumerate(stack):
+        distance = np.rint(abs(depth - k)).astype(int)
+        matte = np.choose(distance, blurred)[..., None]
+        pixels = np.concatenate([colours * matte if premultiplied else colours, matte], axis=-1)
+        full = 1 if dtype == "float32" else np.iinfo(dtype).max
+        pixels = (np.rint(pixels * full) if full > 1 else pixels).astype(dtype)
+        paths.append(str(tmp_path / f"{k}{suffix}"))
+        if suffix == ".png":
+            Image.fromarray(pixels).save(paths[-1])
+        else:
+            kind = "assocalpha" if premultiplied else "unassalpha"
+            tifffile.imwrite(paths[-1], pixels, photometric="rgb", extrasamples=[kind])
+    run(paths, tmp_path / "out")
+    sharp = tifffile.imread(tmp_path / "out" / "sharp.tif")
+    opaque = sharp[..., 3] > full / 2
+    assert (opaque & ~binary_dilation(body, iterations=2)).sum() < 0.05 * body.sum()
+    assert opaque[binary_erosion(body, iterations=2)].mean() > 0.98
+
+
+@pytest.mark.parametrize("colour", [0.0, 1.0, 0.4, None], ids=["black", "white", "grey", "twice"])
+def test_a_slice_that_shows_nothing_does_no_harm(colour: float | None, tmp_path: Path) -> None:
+    stack, truth, _ = scene((90, 130), 6)
+
+    def quality(slices: Any) -> float:
+        found = fusestack.focus_stack(np.rint(slices * 255).astype(np.uint8)).image / 255
+        return float(-10 * np.log10(np.mean((found - truth) ** 2)))
+
+    for place in (0, 3, 5, 6):
+        without = np.delete(stack, min(place, 5), axis=0)
+        if colour is None:
+            expected, other = quality(stack), stack[min(place, 5)]
+            assert quality(np.insert(stack, place, other, axis=0)) > expected - 1
+        else:
+            broken = np.insert(without, min(place, 5), colour, axis=0)
+            assert quality(broken) > quality(without) - 1
