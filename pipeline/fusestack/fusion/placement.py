@@ -262,10 +262,12 @@ class ViewTable:
         matrices, scales = np.zeros((count, 3, 4)), np.ones((count, 3))
         bounds = np.zeros((count, 2, 3), dtype=np.int64)
         wider = np.zeros(3) if edges.widened is None else np.array(edges.widened)
+        rims = numerics == "exact" and not edges.border and not wider.any()
+        rim = 1.0 if rims else 0.0
         for row, view in enumerate(placed):
             level_to_output = view.level_to_output(frame)
             output_to_level = level_to_output.inverse()
-            low, high = level_to_output.bounds(-wider, np.array(view.pixels.shape) - 1 + wider)
+            low, high = level_to_output.bounds(-wider - rim, np.array(view.pixels.shape) - 1 + wider + rim)
             matrices[row, :, :3], matrices[row, :, 3] = output_to_level.linear, output_to_level.offset
             scales[row] = diagonal_scale(level_to_output, view.full_shape)
             bounds[row, 0], bounds[row, 1] = np.ceil(low - _BEYOND), np.floor(high + _BEYOND) + 1
@@ -280,6 +282,7 @@ class ViewTable:
             borders if edges.widened is None else -wider,
             numerics=numerics if edges.widened is None else "exact",
             flat=frame.flat,
+            rims=rims,
         )
         return cls(tuple(placed), frame, edges, numerics, views, bounds)
 
