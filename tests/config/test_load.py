@@ -305,8 +305,6 @@ class TestUnsupported:
             ({"input": {"images": "*.jpg"}, "focus": {"align": True}}, ["focus.align"]),
             ({"focus": {"prepare": [{"crop": {"left": 20}}]}}, ["focus.prepare"]),
             ({"focus": {"method": "multiscale"}}, ["focus.method"]),
-            ({"input": {"project": "a.xml", "no_data": 0}}, ["input.no_data"]),
-            ({"fusion": {"downsampling": 0.5}}, ["fusion.downsampling"]),
             (
                 {"input": {"views": [{"path": "a.tif"}, {"path": "b.tif", "series": 1, "axes": "zyx"}]}},
                 ["input.views.1.series", "input.views.1.axes"],

@@ -37,8 +37,6 @@ def _missing(config: Config) -> Iterator[tuple[str, str]]:
 
 
 def _missing_input(source: Input) -> Iterator[tuple[str, str]]:
-    if source.no_data is not None:
-        yield "input.no_data", _later("a value for no data", "files that describe themselves", "null")
     for number, view in enumerate(source.views or ()):
         if view.series:
             yield f"input.views.{number}.series", _later("series", "files that describe themselves", "0")

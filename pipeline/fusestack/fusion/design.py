@@ -28,6 +28,7 @@ from fusestack.fusion.groups import Group, group_views
 from fusestack.fusion.intensity import adjustments_of
 from fusestack.fusion.placement import Edges, OpenedView, PlacedView, ViewTable
 from fusestack.fusion.sampling import calibration, compare_sampling, in_one_unit
+from fusestack.kernels.convert import value_dtype
 from fusestack.model.errors import ConfigError, InputError
 from fusestack.model.geometry import Box
 from fusestack.model.image import Channel
@@ -170,6 +171,8 @@ def design_images(
     input_dtype = _input_dtype(opened)
     rule = _pixel_rule(opened, input_dtype, options, warnings)
     adjustments = adjustments_of(views, models, options.intensity_adjustment, warnings)
+    if any(view.no_data is not None for view in views):
+        input_dtype = value_dtype(input_dtype).name  # NaN is no data
     if adjustments:
         input_dtype = "float32"
     world_pixel, unit = calibration(views, warnings)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from fusestack.fusion.array_inputs import array_source, unused_coordinates
@@ -54,7 +54,16 @@ def read_inputs(loaded: LoadedConfig) -> Inputs:
         said = tuple(warning for warning in found if warning is not None)
     else:
         raise ConfigError("input: there are no views; give input.project or input.views")
+    project = with_no_data(project, source.no_data)
     return Inputs(project, select_views(project, selection_of(source.select)), said)
+
+
+def with_no_data(project: Project, value: float | None) -> Project:
+    """Project in which a value means that nothing was recorded, but for views that have one of their own."""
+    if value is None:
+        return project
+    views = tuple(view if view.no_data is not None else replace(view, no_data=value) for view in project.views)
+    return replace(project, views=views)
 
 
 def selection_of(select: Select) -> Selection:
@@ -91,4 +100,5 @@ def _placed_file(loaded: LoadedConfig, number: int, view: ViewInput) -> PlacedFi
         illumination=view.illumination,
         angle=view.angle,
         tile=view.tile,
+        no_data=view.no_data,
     )

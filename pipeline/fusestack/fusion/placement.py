@@ -133,6 +133,8 @@ class LevelPixels:
         One chunk of the level, which is decoded whole; 0 of arrays of a dask graph.
     identities : tuple of str
         Size and time of change of the files, where they were asked for; names of arrays.
+    no_data : float or None
+        Value that means that nothing was recorded.
     """
 
     source: SourceRef
@@ -141,14 +143,30 @@ class LevelPixels:
     factors: Float3
     chunk_bytes: int
     identities: tuple[str, ...] = ()
+    no_data: float | None = None
 
     def facts(self) -> list[Any]:
         """What they are, wherever the files lie."""
-        return [source_facts(self.source), list(self.identities), self.level]
+        return [source_facts(self.source), list(self.identities), self.level, *self.no_data_facts()]
+
+    def no_data_facts(self) -> list[float]:
+        """The value that means no data, if there is one."""
+        return [] if self.no_data is None else [self.no_data]
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Pixel type of what is read: of the source, or one that has NaN for no data."""
+        found = open_source(self.source).dtype
+        return found if self.no_data is None else kernels.convert.value_dtype(found)
 
     def read(self, box: Box) -> NDArray[Any]:
-        """Read a region z, y, x."""
-        return open_source(self.source).read(self.level, box)
+        """Read a region z, y, x; where a value means no data, it becomes NaN."""
+        found = open_source(self.source).read(self.level, box)
+        if self.no_data is None:
+            return found
+        pixels = found.astype(kernels.convert.value_dtype(found.dtype))
+        pixels[found == self.no_data] = np.nan
+        return pixels
 
     def inputs(self, box: Box) -> dict[GraphArray, Box]:
         """See `Compute.inputs`: the region itself where it is read of an array of a dask graph."""
@@ -199,8 +217,9 @@ class PlacedView:
         identities : mapping of str to str
             Size and time of change of files by path, where they matter.
         """
-        steps = frame.world_to_output @ registration
-        number = choose_level(steps, opened.levels) if edges.widened is None else 0
+        steps, no_data = frame.world_to_output @ registration, opened.view.no_data
+        # coarser levels mix what was recorded with what was not
+        number = choose_level(steps, opened.levels) if edges.widened is None and no_data is None else 0
         level, source = opened.levels[number], opened.view.source
         known = [*source.paths, *([adjustment.container] if isinstance(adjustment, CoefficientMap) else [])]
         found = tuple(identities[path] for path in known if path in identities)
@@ -208,7 +227,7 @@ class PlacedView:
         if array is not None:
             found = (array.name,)
         chunk = 0 if array is not None else math.prod(level.chunks) * opened.dtype.itemsize
-        pixels = LevelPixels(source, number, level.shape, level.factors, chunk, found)
+        pixels = LevelPixels(source, number, level.shape, level.factors, chunk, found, no_data)
         return cls(pixels, opened.shape, registration, adjustment)
 
     def facts(self) -> list[Any]:
@@ -218,7 +237,7 @@ class PlacedView:
     def place_facts(self) -> list[Any]:
         """Which view it is and where it goes; numbers as in projects, not to the last bit of a machine."""
         place = [f"{v:.9g}" for v in self.registration.to_xyz()]
-        return [source_facts(self.pixels.source), place, facts_of(self.adjustment)]
+        return [source_facts(self.pixels.source), place, facts_of(self.adjustment), *self.pixels.no_data_facts()]
 
     def level_to_output(self, frame: Frame) -> Affine:
         """Pixel of the level to pixel of the fused image."""

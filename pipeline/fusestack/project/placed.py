@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,6 +34,8 @@ class PlacedFile:
     unit : str or None
     timepoint, channel, illumination, angle, tile : int
         `timepoint` and `channel` are also the indices in files that hold several.
+    no_data : float or None
+        Value of pixels where nothing was recorded.
     source : SourceRef or None
         Who reads pixels that are in no file; `path` is what they are called.
     """
@@ -47,6 +49,7 @@ class PlacedFile:
     illumination: int = 0
     angle: int = 0
     tile: int = 0
+    no_data: float | None = None
     source: SourceRef | None = None
 
 
@@ -88,7 +91,8 @@ def project_of_files(entries: Sequence[PlacedFile], folder: str | Path) -> Proje
         setups.setdefault(number, setup)
         try:
             _check_affine(entry.pixel_to_world)
-            views.append(setup.view(entry.timepoint, entry.pixel_to_world, _source(entry, Path(folder).absolute())))
+            view = setup.view(entry.timepoint, entry.pixel_to_world, _source(entry, Path(folder).absolute()))
+            views.append(replace(view, no_data=entry.no_data))
         except ValueError as error:
             problems.append(f"input.views.{position}: {entry.path}: {error}")
     if problems:
