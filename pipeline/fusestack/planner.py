@@ -83,6 +83,7 @@ def make_plan(loaded: LoadedConfig, client: Any = None) -> Plan:
         inputs=fusion.inputs if fusion else None,
         design=fusion.design if fusion else None,
         statistics=focused.statistics if focused else None,
+        samples=(*(fusion.samples if fusion else ()), *(focused.samples if focused else ())),
         warnings=(*unused, *(fusion.design.warnings if fusion else ()), *(focused.warnings if focused else ())),
     )
 

@@ -232,3 +232,20 @@ def test_all_problems_are_told_at_once(folder: Path, capsys: pytest.CaptureFixtu
     assert run(["plan", "fuse.yaml"]) == 2
     errors = capsys.readouterr().err
     assert all(word in errors for word in ("blendin", "downsampling", "int12"))
+
+
+def test_what_is_not_used_may_be_wrong(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    setup = XML[XML.index("<ViewSetup>") : XML.index("</ViewSetup>")] + "</ViewSetup>"
+    broken = setup.replace("<id>0<", "<id>1<").replace("12 10 8", "0 0 0")
+    box = "<BoundingBoxDefinition name='b'><min>NaN 0 0</min><max>1 1 1</max></BoundingBoxDefinition>"
+    xml = XML.replace(setup, setup + broken).replace("</SpimData>", f"<BoundingBoxes>{box}</BoundingBoxes></SpimData>")
+    (folder / "data.xml").write_text(xml)
+    assert run(["run", "fuse.yaml"]) == 3
+    errors = capsys.readouterr().err
+    assert "ViewSetup 1: size must be between 1" in errors
+    assert "leave out view (timepoint 0, setup 1)" in errors
+    (folder / "fuse.yaml").write_text(CONFIG.replace("data.xml", "data.xml, select: {setups: [0]}"))
+    assert run(["plan", "fuse.yaml", "--set", "fusion.bounding_box=b"]) == 3
+    assert "bounding box 'b': min must be a whole number" in capsys.readouterr().err
+    assert run(["run", "fuse.yaml"]) == 0
+    assert "view (timepoint 0, setup 1) cannot be used and is not selected" in capsys.readouterr().err

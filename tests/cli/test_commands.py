@@ -129,7 +129,7 @@ def test_verbose_shows_where_blocks_failed(
         raise RuntimeError("a scratch")
 
     monkeypatch.setattr(TiffSource, "read", damaged)
-    settings = ["--set", "execution.retries=0", "--quiet"]
+    settings = ["--set", "execution.retries=0", "--quiet", "--no-probe"]
     assert run(["run", str(fuse), *settings]) == 4
     assert "Traceback" not in capsys.readouterr().err
     assert run(["run", str(fuse), *settings, "--verbose"]) == 4

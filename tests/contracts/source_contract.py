@@ -155,6 +155,14 @@ class SourceContract:
         assert empty.shape == (0, *array.shape[1:])
         assert empty.dtype == source.dtype
 
+    def test_stored_chunk(self, example):
+        source = open_fresh(example.ref)
+        for i, array in enumerate(example.arrays):
+            box = source.stored_chunk(i)
+            assert not box.is_empty
+            assert all(n <= most for n, most in zip(box.shape, source.levels[i].chunks, strict=True))
+            assert np.array_equal(source.read(i, box), array[box.slices])
+
     def test_boxes_outside_are_mistakes_of_the_caller(self, example):
         source = open_fresh(example.ref)
         z, y, x = example.arrays[0].shape

@@ -16,7 +16,6 @@ from PIL import Image
 import fusestack
 from fusestack.cli.main import run as command
 from fusestack.config.focus import Focus
-from fusestack.focus.input import natural_order
 from fusestack.focus.recipe import recipe_of
 from fusestack.model.errors import ConfigError, InputError, OutputError
 from tests.conftest import SHARED
@@ -119,7 +118,6 @@ def test_natural_order_and_reverse(tmp_path: Path) -> None:
         fusestack.run(data)
         found = tifffile.imread(place / "depth.tif")
         assert np.nanmean(np.abs((11 - found if reverse else found) - depth)) < 0.6
-    assert sorted(["a10", "a2", "a1b", "a1"], key=natural_order) == ["a1", "a1b", "a2", "a10"]
 
 
 def test_stacks_in_one_file_and_folders(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from zarr.storage import MemoryStore, ZipStore
 
+import fusestack
 from fusestack.config.models import Fusion
 from fusestack.fusion.array_tiles import lazy_array
 from fusestack.fusion.design import DesignedImage, design_images
@@ -427,6 +428,21 @@ def test_timepoints_channels_and_tiles_are_counted() -> None:
     assert one.compute(Box.of_shape(one.shape)).tobytes() == image.tobytes()
     green = project_of_tiles(tiles[0].sel(c="green", t=7)).views[0]
     assert (green.channel_name, green.id.timepoint) == ("green", 7)
+
+
+def test_channels_of_one_name_in_a_tile_are_refused() -> None:
+    tile = xr.DataArray(np.zeros((3, 2, 4, 4), np.uint8), dims=("c", "z", "y", "x"), coords={"c": ["a", "b", "a"]})
+    with pytest.raises(InputError, match="tile 0: 2 of its channels are called 'a'"):
+        project_of_tiles([tile])
+
+
+def test_a_size_without_a_unit_has_no_unit() -> None:
+    tile = np.zeros((2, 4, 4), np.uint8)
+    for unit in (None, "micrometer"):
+        image = fusestack.fuse(tile, voxel_size=0.5, unit=unit)
+        assert image.attrs.get("unit") == unit
+        assert image.x.attrs.get("units") == unit
+        assert float(image.x[1]) == 0.5
 
 
 def test_channels_without_names_are_counted(tmp_path: Path) -> None:

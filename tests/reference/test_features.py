@@ -15,6 +15,7 @@ import zarr
 
 import fusestack
 from fusestack.cli.main import run as command
+from fusestack.model.errors import FusestackWarning
 from fusestack.model.geometry import Box
 from fusestack.model.view import ViewId
 from fusestack.project.document import BACKUPS, read_tree, write_tree
@@ -213,7 +214,9 @@ def test_row_11_smooth_blending(tmp_path: Path) -> None:
     for numerics, values in expected.items():
         found = fused(config(tmp_path, tiles, {"overwrite": True}, numerics=numerics, **row))[0, 0, 0, 0]
         assert {x: found[x] for x in values} == pytest.approx(values, rel=1e-6)
-        rounded = fused(config(tmp_path, tiles, {"overwrite": True}, numerics=numerics, dtype="uint16", **row))
+        integers = config(tmp_path, tiles, {"overwrite": True}, numerics=numerics, dtype="uint16", **row)
+        with pytest.warns(FusestackWarning, match="intensity_range: auto keeps the values of float32"):
+            rounded = fused(integers)
         assert rounded[0, 0, 0, 0, [81, 95]].tolist() == [100, 193]
 
 

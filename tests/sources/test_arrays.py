@@ -120,6 +120,7 @@ MASKED = np.ma.masked_less(PIXELS, 9)
 DOORS: dict[str, Callable[[Any, str], Any]] = {
     "fuse": lambda held, path: fusestack.fuse([held], positions=[(0, 0, 0)]),
     "write": lambda held, path: fusestack.write(held, path),
+    "fused": lambda held, path: fusestack.write(fusestack.fuse([held], positions=[(0, 0, 0)]), path),
     "run": lambda held, path: fusestack.run(
         {"input": {"views": [{"array": held, "translation": 0.0}]}, "output": {"path": path}}
     ),
@@ -136,7 +137,7 @@ def test_masks_are_refused(door: str, lazy: bool, tmp_path: Path) -> None:
         DOORS[door](held, str(tmp_path / "a.ome.zarr"))
 
 
-@pytest.mark.parametrize("door", ["write", "run"])
+@pytest.mark.parametrize("door", ["write", "run", "fused"])
 @pytest.mark.parametrize("change", ["in place", "made anew"])
 def test_what_changed_on_disk_is_written_again(door: str, change: str, tmp_path: Path) -> None:
     array, path = stored(tmp_path), str(tmp_path / "out.ome.zarr")

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import h5py
+import hdf5plugin
 import numpy as np
 import pytest
 
@@ -320,3 +321,73 @@ def test_chunks_that_are_not_stored_are_black(tmp_path, compression, stored):
     assert found.shape == box.shape
     assert found.any() == bool(stored)
     assert (found == np.where(np.arange(7, 60) < stored, 9, 0)).all()
+
+
+FILTERS = {
+    "blosc": lambda: hdf5plugin.Blosc(cname="zstd", clevel=1, shuffle=hdf5plugin.Blosc.BITSHUFFLE),
+    "blosc2": hdf5plugin.Blosc2,
+    "lz4": hdf5plugin.LZ4,
+    "zstd": hdf5plugin.Zstd,
+    "bitshuffle": hdf5plugin.Bitshuffle,
+    "bzip2": hdf5plugin.BZip2,
+    "lzf": lambda: {"compression": "lzf", "shuffle": True},
+    "checksum": lambda: {"compression": "gzip", "fletcher32": True},
+}
+
+
+@pytest.mark.parametrize("name", FILTERS)
+def test_filters_of_other_programs(name, tmp_path):
+    arrays = levels_of(pixels((20, 40, 50)), FACTORS[:2])
+    with h5py.File(tmp_path / "dataset.h5", "w") as file:
+        write_setup(file, arrays, FACTORS[:2], **{"compression": None, "shuffle": False, **FILTERS[name]()})
+    source = open_fresh(ref_of(tmp_path / "dataset.h5"))
+    for level, array in enumerate(arrays):
+        for box in random_boxes(array.shape, 5):
+            assert np.array_equal(source.read(level, box), array[box.slices])
+
+
+def test_filters_are_loaded_where_one_is_met(tmp_path):
+    array = pixels((20, 40, 50))
+    with h5py.File(tmp_path / "usual.h5", "w") as file:
+        write_setup(file, [array])
+    with h5py.File(tmp_path / "zstd.h5", "w") as file:
+        write_setup(file, [array], shuffle=False, **hdf5plugin.Zstd())
+    program = f"""
+import sys
+from fusestack.model.geometry import Box
+from fusestack.sources.bdv_hdf5 import BdvHdf5Source
+read = lambda name: BdvHdf5Source(name, setup=0, timepoint=0).read(0, Box((0, 0, 0), (20, 40, 50))).sum()
+assert read({str(tmp_path / "usual.h5")!r}) == {array.sum()}
+assert "hdf5plugin" not in sys.modules
+assert read({str(tmp_path / "zstd.h5")!r}) == {array.sum()}
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+
+@pytest.mark.parametrize(("number", "name"), [(32016, "b3d"), (40321, "unknown")])
+def test_filter_that_nobody_brings(number, name, tmp_path):
+    with h5py.File(tmp_path / "dataset.h5", "w") as file:
+        write_setup(file, [pixels((16, 32, 32))])
+        del file["t00000/s00/0/cells"]
+        settings = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        settings.set_chunk((16, 32, 32))
+        settings.set_filter(number, h5py.h5z.FLAG_OPTIONAL, ())
+        space = h5py.h5s.create_simple((16, 32, 32))
+        h5py.h5d.create(file["t00000/s00/0"].id, b"cells", h5py.h5t.STD_I16LE, space, settings)
+    assert_refused(ref_of(tmp_path / "dataset.h5"), "t00000/s00/0/cells", f"{number} ({name})", "save it again")
+
+
+@pytest.mark.parametrize("chunks", [(16, 32, 32), None])
+def test_chunk_that_is_stored(chunks, tmp_path):
+    array = np.zeros((40, 70, 70), "u2")
+    with h5py.File(tmp_path / "dataset.h5", "w") as file:
+        write_setup(file, [array, array[::2]], FACTORS[:2])
+        for level in (0, 1):
+            del file[f"t00000/s00/{level}/cells"]
+            file.create_dataset(f"t00000/s00/{level}/cells", array.shape, "u2", chunks=chunks)
+        file["t00000/s00/1/cells"][3, 60, 60] = 7
+    source = open_fresh(ref_of(tmp_path / "dataset.h5"))
+    assert source.stored_chunk(0) is None
+    found = source.stored_chunk(1)
+    assert found == (Box((0, 32, 32), (16, 64, 64)) if chunks else Box((39, 69, 0), (40, 70, 70)))
+    assert chunks is None or source.read(1, found).max() == 7

@@ -298,3 +298,21 @@ def test_loaders(loader, element, expected):
 def test_loader_without_a_container():
     with pytest.raises(ValueError, match=r"bdv\.n5.*has no n5 element"):
         sources_of(ElementTree.fromstring("<ImageLoader format='bdv.n5'/>"), Description("/project"))
+
+
+def test_block_that_is_stored(tmp_path):
+    path, array = tmp_path / "dataset.n5", pixels((17, 45, 61))
+    write_setup(path, 0, FACTORS[:1])
+    place = write_lz4(path, array)
+    blocks = [file for file in place.rglob("*") if file.is_file() and file.name != "attributes.json"]
+    kept = place / "1" / "2" / "0"  # x, y, z
+    assert kept in blocks
+    for file in blocks:
+        if file != kept:
+            file.unlink()
+    source = open_fresh(ref_of(path))
+    found = source.stored_chunk(0)
+    assert found.start == (0, 2 * BLOCK[1], BLOCK[2])
+    assert np.array_equal(source.read(0, found), array[found.slices])
+    kept.unlink()
+    assert open_fresh(ref_of(path)).stored_chunk(0) is None

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import warnings
 from pathlib import Path
 
@@ -307,3 +308,71 @@ def test_only_the_chunks_of_the_box_are_read(tmp_path):
     box = Box((17, 2, 16), (30, 16, 32))
     found = OmeZarrSource(str(tmp_path / "a.zarr")).read(0, box)
     assert np.array_equal(found, array[box.slices])
+
+
+V2 = {"name": "v2", "separator": "/"}
+LAYOUTS = {  # what the metadata say, and how the chunks lie
+    "nested for flat": (2, {}, lambda key: key.replace(".", "/")),
+    "flat for nested": (2, {"chunk_key_encoding": V2}, lambda key: key.replace("/", ".")),
+    "flat version 3": (3, {}, lambda key: key.replace("/", ".")),
+    "without c": (3, {}, lambda key: key.removeprefix("c/")),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_chunks_that_are_called_otherwise(tmp_path, layout):
+    version, settings, renamed = LAYOUTS[layout]
+    arrays = levels_of(pixels((1, 20, 40, 50)), [(1, *f) for f in FACTORS[:2]])
+    write_image(tmp_path / "i.zarr", arrays, "czyx", FACTORS[:2], version=version, **settings)
+    for level in ("s0", "s1"):
+        folder = tmp_path / "i.zarr" / level
+        keys = [str(f.relative_to(folder)) for f in folder.rglob("*") if f.is_file() and f.name[0] in "c0123456789"]
+        (folder / "moved").mkdir()
+        for key in keys:
+            assert renamed(key) != key
+            (folder / "moved" / renamed(key)).parent.mkdir(parents=True, exist_ok=True)
+            (folder / key).rename(folder / "moved" / renamed(key))
+        shutil.rmtree(folder / "c", ignore_errors=True)
+        shutil.rmtree(folder / "0", ignore_errors=True)
+        for entry in list((folder / "moved").iterdir()):
+            entry.rename(folder / entry.name)
+    source = open_fresh(ref_of(tmp_path / "i.zarr"))
+    for level, array in enumerate(arrays):
+        assert np.array_equal(source.read(level, Box.of_shape(array.shape[1:])), array[0])
+        assert source.stored_chunk(level) is not None
+
+
+CHUNKS = (1, 1, 16, 16, 16)
+SPARSE = {"flat": (2, {}), "nested": (2, {"chunk_key_encoding": V2}), "version 3": (3, {})}
+SPARSE["shards"] = (3, {"shards": (1, 1, 32, 32, 32)})
+SPARSE["zarr-python"] = (2, {"order": "F"})  # what it has to read
+
+
+@pytest.mark.parametrize("layout", SPARSE)
+def test_chunk_that_is_stored(tmp_path, layout):
+    """Wherever the only chunk of a timepoint and channel is, it is found; of another channel there is none."""
+    version, settings = SPARSE[layout]
+    for place in random_boxes((20, 40, 50), 4):
+        array = np.zeros((2, 2, 20, 40, 50), "u2")
+        array[1, 0][tuple(slice(a, a + 1) for a in place.start)] = 7
+        write_image(tmp_path / "i.zarr", [array], "tczyx", version=version, chunks=CHUNKS, **settings)
+        source = open_fresh(ref_of(tmp_path / "i.zarr", 1, 0))
+        found = source.stored_chunk(0)
+        if layout == "zarr-python":  # it says that something is stored, not where
+            assert found is not None
+            continue
+        assert source.read(0, found).max() == 7
+        assert open_fresh(ref_of(tmp_path / "i.zarr", 1, 1)).stored_chunk(0) is None
+
+
+def test_no_chunk_is_stored(tmp_path):
+    for version, settings in SPARSE.values():
+        write_image(
+            tmp_path / "i.zarr",
+            [np.zeros((1, 1, 20, 40, 50), "u2")],
+            "tczyx",
+            version=version,
+            chunks=CHUNKS,
+            **settings,
+        )
+        assert open_fresh(ref_of(tmp_path / "i.zarr")).stored_chunk(0) is None

@@ -92,6 +92,7 @@ def run(
     progress: bool | None = None,
     listener: Listener | None = None,
     client: Client | None = None,
+    probe: bool = True,
 ) -> RunReport:
     """Make everything a configuration asks for; a rerun skips what is already done.
 
@@ -112,6 +113,9 @@ def run(
     client : distributed.Client, optional
         Whose workers run it. Without one, an active client is used, as everywhere in dask, unless the configuration
         names a scheduler.
+    probe : bool
+        Whether a chunk of every input is decoded beforehand (for at most some seconds), so that what is broken is told
+        before anything is computed.
 
     Returns
     -------
@@ -134,6 +138,9 @@ def run(
     """
     from fusestack.planner import make_plan
     from fusestack.planning.plan import Plan
+    from fusestack.running.inspection import check_outputs
+    from fusestack.running.places import check_places, scarce_space
+    from fusestack.running.probing import probe_plan
     from fusestack.running.runner import run_plan
     from fusestack.storage import identity_of
 
@@ -144,6 +151,10 @@ def run(
         client = checked_client(client) or client_of(loaded)
         planned = make_plan(loaded, client)
         tell(planned.warnings)
+    check_outputs(planned, force=force)
+    check_places(planned)
+    if probe:
+        tell([*scarce_space(planned, force=force), *probe_plan(planned, force=force).warnings])
     report = run_plan(planned, force=force, listener=_everyone(progress, listener), client=client)
     if not report.reused_all or identity_of(planned.report) is None:
         from fusestack.display.report import write_report

@@ -87,9 +87,10 @@ def fuse(
     xarray.DataArray or xarray.DataTree
         ``[t, c, z, y, x]``; of levels, a tree of ``scale0``, ``scale1`` ..., each with a variable ``image``.
         Coordinates t and c are timepoint ids and channel names; z, y, x are the centres of the pixels in world units,
-        float64: ``attrs["unit"]``, or world pixels where there is no voxel size. Pixel i lies at ``first + pixel_size
-        * i``; the first pixel of a level of factor f lies ``(f - 1) / 2`` pixels of the image beyond the image's. In
-        ``attrs`` are also ``pixel_size`` (of that level) and ``colors`` of the channels (RRGGBB).
+        float64, in ``attrs["unit"]`` where it is known; "world pixel" where there is no voxel size. Pixel i lies at
+        ``first + pixel_size * i``; the first pixel of a level of factor f lies ``(f - 1) / 2`` pixels of the image
+        beyond the image's. In ``attrs`` are also ``pixel_size`` (of that level) and ``colors`` of the channels
+        (RRGGBB).
 
     Warns
     -----
@@ -205,9 +206,10 @@ def _labelled(
 ) -> xarray.DataArray:
     import xarray
 
-    unit = image.unit or "world pixel"
+    sized = any(view.voxel_size for group in image.groups for view in group.views)
+    unit = image.unit or (None if sized else "world pixel")
     axes = {
-        axis: (axis, start + size * np.arange(n), {"units": unit})
+        axis: (axis, start + size * np.arange(n), {"units": unit} if unit else {})
         for axis, start, size, n in zip("zyx", origin, pixel_size, pixels.shape[2:], strict=True)
     }
     return xarray.DataArray(
@@ -216,7 +218,7 @@ def _labelled(
         coords={"t": list(image.timepoints), "c": [channel.name for channel in image.channels], **axes},
         name=name,
         attrs={
-            "unit": unit,
+            **({"unit": unit} if unit else {}),
             "pixel_size": dict(zip("zyx", pixel_size, strict=True)),
             "colors": [channel.color for channel in image.channels],
         },

@@ -17,6 +17,11 @@ def add_configuration(parser: argparse.ArgumentParser) -> None:
     add_set(parser)
 
 
+def add_no_probe(parser: argparse.ArgumentParser) -> None:
+    """Declare ``--no-probe``."""
+    parser.add_argument("--no-probe", action="store_true", help="do not decode a chunk of every input beforehand")
+
+
 def add_set(parser: argparse.ArgumentParser) -> None:
     """Declare ``--set``."""
     parser.add_argument(

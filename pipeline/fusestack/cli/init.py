@@ -75,11 +75,12 @@ def describe(place: str | Path, folder: Path, kind: str | None = None) -> str:
         return _for_stack([source], folder)
     if not source.is_dir() or source.suffix.lower() == ".zarr":
         raise InputError(f"{source}: is neither a project XML nor a folder of images nor a TIFF stack")
-    from fusestack.focus.input import natural_order
+    from fusestack.focus.slice_files import is_companion, natural_order
     from fusestack.project.readers import READERS
     from fusestack.sources.pictures import made_by_us
 
     files = [Path(path) for path in sorted(map(str, source.iterdir()), key=natural_order)]
+    files = [path for path in files if not is_companion(path)]
     files = [path for path in files if path.suffix.lower() not in PICTURE_SUFFIXES or not made_by_us(str(path))]
     photographs = [path for path in files if path.suffix.lower() in _PHOTOGRAPHS]
     images = [path for path in files if path.suffix.lower() in READERS]

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 # name: one line for --help; the module fusestack.cli.<name> has add_arguments(parser) and run(arguments)
 COMMANDS = {
     "run": "make everything a configuration asks for; a rerun skips what is already done",
-    "plan": "show what a run would make, and how; reads metadata only",
-    "validate": "check a configuration, and that its inputs exist and open",
+    "plan": "show what a run would make, and how; computes and writes nothing",
+    "validate": "check a configuration, that its inputs are whole, and that outputs can be written",
     "init": "write a commented configuration for a project, a folder of tiles or a focus stack",
     "preview": "draw a still picture: middle planes and maximum projections",
     "cache": "show or free what is kept of the stages",

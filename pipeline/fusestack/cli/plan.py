@@ -5,12 +5,14 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from fusestack.cli.arguments import add_configuration, load
+from fusestack.cli.arguments import add_configuration, add_no_probe, load
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterable
 
     from fusestack.planning.plan import Plan, PlannedImage
+    from fusestack.sources.probe import Probed
 
 # A first guess, for an estimate that says "about": uncompressed bytes per second and worker.
 _BYTES_PER_SECOND = 120e6
@@ -19,59 +21,78 @@ _BYTES_PER_SECOND = 120e6
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add_configuration(parser)
+    add_no_probe(parser)
 
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Plan and print."""
     from fusestack.planner import make_plan
+    from fusestack.running.places import check_places
+    from fusestack.running.probing import probe_plan
 
     plan = make_plan(load(arguments))
-    warn(plan)
+    check_places(plan)
+    probed = None if arguments.no_probe else probe_plan(plan)
+    warnings = [*plan.warnings, *(() if probed is None else probed.warnings), *refusals(plan)]
+    warn(warnings)
     if not arguments.quiet:
-        print_plan(plan)
-    return summary_of_plan(plan)
+        print_plan(plan, probed)
+    return summary_of_plan(plan, probed) | {"warnings": warnings}
 
 
-def warn(plan: Plan, *, force: bool = False) -> None:
-    """Print what is right but surprising, and what a run would refuse."""
+def refusals(plan: Plan) -> list[str]:
+    """What a run would refuse unless it is told to replace it, and what will not fit the disk."""
     from fusestack.model.errors import OutputError
     from fusestack.running.inspection import check_outputs
+    from fusestack.running.places import scarce_space
 
-    warnings = list(plan.warnings)
     try:
-        check_outputs(plan, force=force)
+        check_outputs(plan)
     except OutputError as error:
-        warnings += [f"a run would refuse: {problem}" for problem in error.problems]
+        return [f"a run would refuse: {problem}" for problem in error.problems]
+    return scarce_space(plan)
+
+
+def warn(warnings: Iterable[str]) -> None:
+    """Print warnings."""
     for warning in warnings:
         print(f"warning: {warning}", file=sys.stderr)
 
 
-def print_plan(plan: Plan, *, force: bool = False) -> None:
+def print_plan(plan: Plan, probed: Probed | None = None, *, force: bool = False) -> None:
     """Print what a run would make."""
-    from fusestack.model.amounts import duration, size
+    from fusestack.model.amounts import counted, duration, size
     from fusestack.planning.overview import input_facts, layout_facts, output_facts, workers
     from fusestack.running.inspection import inspect
+    from fusestack.running.places import amounts_left
 
     facts = input_facts(plan)
+    if probed is not None and probed.total:
+        facts.append(("", str(probed)))
     for image in plan.images:
         facts += [*output_facts(image.target.image), *layout_facts(image)]
     for label, fact in (*facts, ("workers", workers(plan))):
         print(f"{label:<9} {fact}")
     print("stages")
-    left = 0
-    for state in inspect(plan, force=force):
+    states = inspect(plan, force=force)
+    for state in states:
         stage = state.stage
         blocks, count = stage.grid.count, stage.nbytes
-        left += round(count * (1 - state.done / max(1, blocks)))
-        print(f"  {stage.name:<16} {state.action:<9} {blocks:>9,} blocks  {size(count):>11}  {state.reason}")
-    print(f"time      about {duration(left / _BYTES_PER_SECOND / plan.resources.workers)} for {size(left)}")
+        print(f"  {stage.name:<16} {state.action:<9} {counted(blocks, 'block'):>16}  {size(count):>11}  {state.reason}")
+    left = amounts_left(plan, states)
+    seconds = (left.output + left.cache) / _BYTES_PER_SECOND / plan.resources.workers
+    print(f"bytes     {left} left to write, uncompressed")
+    print(f"time      about {duration(seconds)}")
 
 
-def summary_of_plan(plan: Plan, *, force: bool = False) -> dict[str, Any]:
+def summary_of_plan(plan: Plan, probed: Probed | None = None, *, force: bool = False) -> dict[str, Any]:
     """The plan for machines; shapes and sizes in t, c, z, y, x order."""
     from fusestack.running.inspection import inspect
+    from fusestack.running.places import amounts_left
 
-    states = {(s.stage.target.image.path, s.stage.name): s for s in inspect(plan, force=force)}
+    found = inspect(plan, force=force)
+    states = {(s.stage.target.image.path, s.stage.name): s for s in found}
+    left = amounts_left(plan, found)
     images = []
     for image in plan.images:
         spec = image.target.image
@@ -111,7 +132,9 @@ def summary_of_plan(plan: Plan, *, force: bool = False) -> dict[str, Any]:
     resources = plan.resources
     return {
         "images": images,
+        "bytes_left": {"output": left.output, "cache": left.cache},
         "views": len(plan.inputs.views) if plan.inputs is not None else 0,
+        "probed": None if probed is None else probed.count,
         "scheduler": resources.scheduler,
         "workers": resources.workers,
         "memory": resources.memory,

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
-from fusestack.cli.arguments import add_configuration, load
+from fusestack.cli.arguments import add_configuration, add_no_probe, load
 
 if TYPE_CHECKING:
     import argparse
@@ -15,33 +14,40 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add_configuration(parser)
     parser.add_argument("--force", action="store_true", help="start over: replace what is already done or in the way")
+    add_no_probe(parser)
     parser.add_argument("--dry-run", action="store_true", help="show the plan and stop")
 
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Plan, run, and say what was made."""
     from fusestack import api
-    from fusestack.cli.plan import print_plan, summary_of_plan
+    from fusestack.cli.plan import print_plan, summary_of_plan, warn
     from fusestack.model.amounts import duration, size
     from fusestack.planner import make_plan
     from fusestack.running.inspection import check_outputs
+    from fusestack.running.places import check_places, scarce_space
+    from fusestack.running.probing import probe_plan
 
     plan = make_plan(load(arguments))
-    for warning in plan.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+    warn(plan.warnings)
+    check_outputs(plan, force=arguments.force)
+    check_places(plan)
+    warn(scarce_space(plan, force=arguments.force))
+    probed = None if arguments.no_probe else probe_plan(plan, force=arguments.force)
+    if probed is not None:
+        warn(probed.warnings)
     if arguments.dry_run:
-        check_outputs(plan, force=arguments.force)
         if not arguments.quiet:
-            print_plan(plan, force=arguments.force)
-        return summary_of_plan(plan, force=arguments.force)
-    report = api.run(plan, force=arguments.force, progress=not arguments.quiet)
+            print_plan(plan, probed, force=arguments.force)
+        return summary_of_plan(plan, probed, force=arguments.force)
+    report = api.run(plan, force=arguments.force, progress=not arguments.quiet, probe=False)
     if not arguments.quiet:
         if report.reused_all:
             print("nothing to do, everything is already made:")
         else:
-            written = sum(stage.bytes_written for stage in report.stages)
-            cached = ", cache included" if report.cache_bytes else ""
-            print(f"done in {duration(report.seconds)}, {size(written)} written{cached}:")
+            written, cached = report.bytes_written
+            also = f", and {size(cached)} to the cache" if cached else ""
+            print(f"done in {duration(report.seconds)}, {size(written)} written{also}:")
         for path in report.outputs:
             print(f"  {path}")
         if report.cache_bytes:

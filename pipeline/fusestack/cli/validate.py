@@ -1,45 +1,63 @@
-"""``fusestack validate``: check a configuration, and that its inputs exist and open."""
+"""``fusestack validate``: check a configuration, that its inputs exist, open and are whole, and that outputs can be."""
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
-from fusestack.cli.arguments import add_configuration, load
+from fusestack.cli.arguments import add_configuration, add_no_probe, load
 
 if TYPE_CHECKING:
     import argparse
+
+    from fusestack.config.load import LoadedConfig
+    from fusestack.sources.probe import Sample
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add_configuration(parser)
+    add_no_probe(parser)
 
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Check and say so."""
+    from fusestack.cli.plan import refusals, warn
     from fusestack.config.load import unsupported
-    from fusestack.fusion.inputs import read_inputs
-    from fusestack.fusion.plan import design_of
+    from fusestack.planner import make_plan
+    from fusestack.running.places import check_places
+    from fusestack.sources.probe import probe
 
     loaded = load(arguments)
-    later = unsupported(loaded)
-    said = list(later)
-    views = 0
-    stacks: list[str] = []
+    warnings = unsupported(loaded)
     config = loaded.config
-    if config.input is not None and config.input.images is None:
-        design = design_of(loaded, read_inputs(loaded))
-        views = len(design.opened)
-        said += design.warnings
-    if not later and (views == 0 or (config.focus is not None and config.focus.input != "fused")):
-        from fusestack.config.focus import Focus
-        from fusestack.focus.input import stack_inputs
-
-        stacks = [one.source for one in stack_inputs(loaded, config.focus or Focus(), ())]
-    for sentence in dict.fromkeys(said):
-        print(f"warning: {sentence}", file=sys.stderr)
+    fuses = config.input is not None and config.input.images is None
+    stacks: list[str] = []
+    if warnings or (fuses and config.output is None):
+        views, samples, said = _opened(loaded) if fuses else (0, (), ())
+        warnings = [*warnings, *said]
+    else:
+        plan = make_plan(loaded)
+        check_places(plan)
+        warnings = [*plan.warnings, *refusals(plan)]
+        views, samples = 0 if plan.inputs is None else len(plan.inputs.views), plan.samples
+        stacks = [] if fuses else [plan.source]
+    probed = None if arguments.no_probe else probe(samples)
+    if probed is not None:
+        warnings += probed.warnings
+    warn(warnings)
     if not arguments.quiet:
         opened = [f"{views:,} views found and opened"] if views else stacks
-        print(", ".join([f"{loaded.name}: valid", *opened]))
-    return {"valid": True, "views": views, "stacks": stacks, "warnings": said}
+        decoded = [str(probed)] if probed is not None and probed.total else []
+        print(", ".join([f"{loaded.name}: valid", *opened, *decoded]))
+    found = None if probed is None else probed.count
+    return {"valid": True, "views": views, "stacks": stacks, "probed": found, "warnings": warnings}
+
+
+def _opened(loaded: LoadedConfig) -> tuple[int, tuple[Sample, ...], tuple[str, ...]]:
+    """Views of a configuration that cannot be planned, opened: how many, what is decoded, what is to be said."""
+    from fusestack.fusion.inputs import read_inputs
+    from fusestack.fusion.plan import design_of
+    from fusestack.fusion.samples import samples_of_views
+
+    design = design_of(loaded, read_inputs(loaded))
+    return len(design.opened), tuple(samples_of_views(design.opened)), tuple(design.warnings)

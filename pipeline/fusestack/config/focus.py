@@ -131,12 +131,13 @@ class FocusOutput(Model):
     height: Text | None = Field(default=None, description="the depth map in physical units (TIFF, OME-Zarr)")
     depth_colour: Text | None = Field(default=None, description="the depth map in colours, indigo to red")
     between_slices: Switch | None = Field(
-        default=None, description="depth between slices, from three masks; default: only with the default operators"
+        default=None,
+        description="depth between slices, from three masks; default: only with the masks and the cut of the preset",
     )
     sharpen_between: Annotated[float, Field(ge=0, le=100)] | None = Field(
         default=None,
-        description="undo so much of the blur of what lies between two slices, percent; default: 100 with the default "
-        "operators, else 0",
+        description="undo so much of the blur of what lies between two slices, percent; default: 100 with the masks "
+        "and the cut of the preset, else 0",
     )
     dtype: Literal["input", "uint8", "uint16", "float32"] = Field(default="input", description="type of its pixels")
     pyramid: Literal["auto", "none"] | tuple[CountPerAxis, ...] = Field(
@@ -174,14 +175,26 @@ class Focus(Model):
     )
     colorspace: Colorspace = Field(default=unsaid(Colorspace), description="what the generators look at")
     mask_size: MaskSize | None = Field(default=None, description="make the masks at another size")
-    masks: Generators = Field(default=(), description="operators that say how sharp each pixel is")
-    merge: MaskOperators = Field(default=(), description="operators applied to the merged mask")
-    cut: CutOperators = Field(default=(), description="operators applied to the cut mask of every slice")
-    final: FinalOperators = Field(default=(), description="operators applied to the sharp picture")
+    masks: Generators | None = Field(
+        default=None,
+        description="operators that say how sharp each pixel is; default: a preset, []: none, the background alone",
+    )
+    merge: MaskOperators | None = Field(
+        default=None, description="operators applied to the merged mask; default: those of the preset, none with masks"
+    )
+    cut: CutOperators | None = Field(
+        default=None,
+        description="operators applied to the cut mask of every slice; default: those of the preset, none with masks",
+    )
+    final: FinalOperators | None = Field(
+        default=None,
+        description="operators applied to the sharp picture; default: those of the preset, none with masks",
+    )
     background: tuple[Text, ...] | None = Field(
         default=None,
         description="what is painted where nothing is sharp: a colour, transparent, enfuse, wave, wavedark, or an "
-        "image of the stack such as max; several are painted in order",
+        "image of the stack such as max; several are painted in order; default: that of the preset; with masks, "
+        "transparent in photographs and max in volumes",
     )
     substacks: tuple[Substacks, ...] = Field(
         default=(), description="ranges of slices that are focused by themselves and painted over one another"
@@ -222,17 +235,20 @@ class Focus(Model):
             raise _contradiction(
                 [("options", f"says the same as {', '.join(twice)}; use either the string or the lists")]
             )
+        if "background" in found:
+            found.setdefault("masks", [])  # as imfuse: a background without masks is all that is painted
         if isinstance(value.get("output"), dict):
             found["output"] = found.get("output", {}) | value["output"]
         return {key: one for key, one in value.items() if key != "options"} | found
 
     def contradictions(self) -> Iterator[tuple[str, str]]:
         """Refuse weights that leave nothing."""
-        weights = [mask.weight for mask in self.masks if mask.weight is not None]
+        masks = self.masks or ()
+        weights = [mask.weight for mask in masks if mask.weight is not None]
         rest = 100 - sum(weights)
         if rest < 0:
             yield "masks", f"the weights add up to {sum(weights):g} percent; lower them to 100 or less"
-        elif len(weights) < len(self.masks) and rest < len(self.masks) - len(weights):
+        elif len(weights) < len(masks) and rest < len(masks) - len(weights):
             yield "masks", "the weights leave nothing for the masks without a weight; lower them"
 
 

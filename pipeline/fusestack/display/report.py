@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fusestack.display.still import Volume, draw, drawn_part
+from fusestack.model.amounts import size
 from fusestack.model.errors import OutputError
 from fusestack.model.geometry import Box
 from fusestack.storage import folder_of
@@ -126,6 +127,7 @@ def _line(values: NDArray[Any], low: float, high: float) -> str:
 def _facts(plan: Plan, report: RunReport) -> str:
     spec = plan.images[0].target.image
     shape = " x ".join(f"{n:,}" for n in reversed(spec.shape[2:]))
+    written, cached = report.bytes_written
     rows = [
         ("input", plan.source),
         *([("views", f"{len(plan.inputs.views):,}")] if plan.inputs is not None else []),
@@ -137,6 +139,7 @@ def _facts(plan: Plan, report: RunReport) -> str:
         ),
         ("pixel size (x, y, z)", " x ".join(f"{v:.6g}" for v in reversed(spec.pixel_size)) + f" {spec.unit or ''}"),
         ("origin (x, y, z)", " x ".join(f"{v:.6g}" for v in reversed(spec.origin)) + f" {spec.unit or ''}"),
+        ("written", f"{size(written)} of outputs, {size(cached)} of cache"),
         ("time", f"{report.seconds:,.1f} s"),
         *(("warning", warning) for warning in plan.warnings),
     ]

@@ -286,7 +286,12 @@ def lazy_outputs(
 
 def _refuse_files(loaded: LoadedConfig, focus: Focus) -> None:
     """Refuse options about files: arrays go in, arrays come out."""
-    asked = [f"output.{key}" for key in focus.output.model_fields_set if key not in _NO_FILES]
+    output = focus.output
+    asked = [
+        f"output.{key}"
+        for key in sorted(output.model_fields_set)
+        if key not in _NO_FILES and getattr(output, key) != type(output).model_fields[key].default
+    ]
     asked += ["statistics.save"] if focus.statistics.save else []
     asked += ["layered"] if focus.layered else []
     if asked:

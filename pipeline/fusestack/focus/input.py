@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import glob
-import re
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fusestack.focus.slice_files import slice_files
 from fusestack.focus.slices import AXES, ArraySlices, PictureSlices, VolumeSlices
 from fusestack.model.errors import ConfigError, InputError
 from fusestack.model.fingerprint import identities
-from fusestack.model.image import PICTURE_SUFFIXES, Channel
+from fusestack.model.image import Channel
 from fusestack.model.view import SourceRef
 from fusestack.storage import is_address
 
@@ -111,99 +110,18 @@ def stack_inputs(loaded: LoadedConfig, focus: Focus, fused: Sequence[PlannedImag
                 f"{loaded.cite('focus.input')}: {path} is a project, which has to be fused first: name it in "
                 "input.project, give output.path, and leave focus.input out"
             )
-        return [_photographs(*_files(path, "focus.input"), path, reverse=focus.reverse)]
+        return [_photographs(*slice_files(loaded, [focus.input], "focus.input"), path, reverse=focus.reverse)]
     if images is not None:
         patterns = [images] if isinstance(images, str) else list(images)
-        return [_photographs(*_matching(loaded, patterns), ", ".join(patterns), reverse=focus.reverse)]
+        return [
+            _photographs(*slice_files(loaded, patterns, "input.images"), ", ".join(patterns), reverse=focus.reverse)
+        ]
     if not fused:
         raise ConfigError(
             f"{loaded.cite('focus.input')}: there is no fused image; give input.images, input.project or input.views, "
             "or name a stack with focus.input"
         )
     return [_fused(image, focus, reverse=focus.reverse) for image in fused]
-
-
-def natural_order(path: str) -> list[Any]:
-    """Key that sorts file names as people count: ``img2`` before ``img10``."""
-    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in re.split(r"(\d+)", path) if part]
-
-
-def _matching(loaded: LoadedConfig, patterns: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Files of paths, folders and patterns, and what is to be said of those that are left out."""
-    found: list[str] = []
-    left: list[str] = []
-    for pattern in patterns:
-        path = loaded.resolve_path(pattern)
-        if is_address(path) or Path(path).exists() or not glob.has_magic(path):
-            own, notices = _files(path, "input.images")
-        else:
-            own, notices = _without_ours(_fitting(path), path)
-        found += own
-        left += notices
-    return found, left
-
-
-def _fitting(pattern: str) -> list[str]:
-    """Files that fit a pattern."""
-    files = [name for name in glob.glob(pattern) if Path(name).is_file()]  # noqa: PTH207 - absolute patterns
-    if pattern.endswith("*"):
-        files = [name for name in files if name.lower().endswith(PICTURE_SUFFIXES)]
-    if not files:
-        raise InputError(f"{pattern}: {_why_nothing(pattern)}; correct input.images")
-    return files
-
-
-def _why_nothing(pattern: str) -> str:
-    folder = Path(pattern).parent
-    if not folder.exists() and not glob.has_magic(str(folder)):
-        return "there is no such folder"
-    there = sorted(
-        {name.suffix for name in folder.iterdir() if name.is_file()}
-        & {*PICTURE_SUFFIXES, *map(str.upper, PICTURE_SUFFIXES)}
-    )
-    kinds = f" (its folder holds {', '.join(there)})" if there else ""
-    return f"no file fits the pattern{kinds}"
-
-
-def _pictures_in(folder: str) -> list[str]:
-    """Pictures of a folder."""
-    names = (entry.name for entry in Path(folder).iterdir())
-    files = [
-        str(Path(folder, name))
-        for name in names
-        if name.lower().endswith(PICTURE_SUFFIXES) and not name.startswith(".")
-    ]
-    if not files:
-        raise InputError(f"{folder}: holds no JPEG, PNG or TIFF file; name the folder of the slices")
-    return files
-
-
-def _without_ours(files: Sequence[str], where: str) -> tuple[list[str], list[str]]:
-    """Sorted files without those that fusestack made: results of earlier runs are no slices."""
-    from fusestack.sources.pictures import made_by_us
-
-    files = sorted(files, key=natural_order)
-    ours = [path for path in files if made_by_us(path)]
-    if not ours:
-        return files, []
-    listed = ", ".join(Path(path).name for path in ours[:3]) + (" ..." if len(ours) > 3 else "")
-    if len(ours) == len(files):
-        raise InputError(
-            f"{where}: all pictures here were made by fusestack ({listed}); name them one by one in input.images"
-        )
-    return (
-        [path for path in files if path not in set(ours)],
-        [f"{where}: {len(ours)} results of fusestack are left out ({listed}); to stack them, name them one by one"],
-    )
-
-
-def _files(path: str, key: str) -> tuple[list[str], list[str]]:
-    """A file, or those of a folder, and what is to be said of those that are left out."""
-    if is_address(path) or Path(path).is_file():
-        return [path], []
-    if not Path(path).exists():
-        raise InputError(f"{path}: no such file or folder; correct {key}")
-    return _without_ours(_pictures_in(path), path)
 
 
 def _photographs(files: Sequence[str], notices: Sequence[str], source: str, *, reverse: bool) -> StackInput:

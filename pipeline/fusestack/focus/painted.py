@@ -119,6 +119,12 @@ def check_recipe(loaded: LoadedConfig, recipe: Recipe) -> None:
 def doubts_of(recipe: Recipe, focus: Focus) -> list[str]:
     """What is allowed, but probably not meant."""
     transparent = {"threshold", "alpha"}
+    idle = [key for key in ("merge", "cut", "final", "substacks") if getattr(focus, key)] if not focus.masks else []
+    if focus.masks is not None and idle:
+        return [
+            f"focus.{idle[0]}: is not used: without masks, only the background is painted; name masks, or leave masks "
+            "out for the preset"
+        ]
     if (
         recipe.substacks
         and not focus.layered

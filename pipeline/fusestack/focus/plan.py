@@ -11,6 +11,7 @@ from fusestack.focus.input import stack_inputs
 from fusestack.focus.painted import check_recipe, doubts_of, paint_stack
 from fusestack.focus.picture import composition_stage
 from fusestack.focus.recipe import recipe_of
+from fusestack.focus.samples import samples_of
 from fusestack.focus.statistics import known_statistics
 from fusestack.model.fingerprint import digest
 from fusestack.planning.pictures import split_suffix
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from fusestack.focus.recipe import Recipe
     from fusestack.planning.plan import Statistic
     from fusestack.planning.resources import Resources
+    from fusestack.sources.probe import Sample
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class FocusPlan:
     facts: tuple[str, ...]
     statistics: FrozenStatistics | None
     warnings: tuple[str, ...]
+    samples: tuple[Sample, ...]
 
 
 def plan_focus(
@@ -81,6 +84,7 @@ def plan_focus(
         facts=(recipe.option_string() + (" (the default)" if recipe.is_preset else ""),),
         statistics=FrozenStatistics(loaded.resolve_path(save), tuple(kept)) if save else None,
         warnings=(*(warning for one in inputs for warning in one.warnings), *doubts_of(recipe, focus)),
+        samples=tuple(sample for one in inputs for sample in samples_of(one)),
     )
 
 

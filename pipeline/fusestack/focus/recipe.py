@@ -62,7 +62,7 @@ class Recipe:
     reverse : bool
         Slices are counted from the back.
     is_preset : bool
-        Whether the masks are those of `PRESET`.
+        Whether all of it is `PRESET`, and its background.
     between : bool
         Whether the depth is found between slices.
     sharpen : float
@@ -154,33 +154,35 @@ def recipe_of(focus: Focus, *, photographs: bool) -> Recipe:
     Returns
     -------
     Recipe
-        Without masks and backgrounds in the configuration, `PRESET`.
+        Where the configuration names no masks, `PRESET`, of which each key that it names replaces only itself.
     """
     background = focus.background
-    is_preset = not focus.masks and background is None
-    if is_preset:
-        preset = Focus.model_validate({"options": PRESET})
-        changes = {key: getattr(preset, key) for key in ("masks", "merge", "cut", "final") if not getattr(focus, key)}
-        focus = focus.model_copy(update=changes)
+    own_masks = focus.masks is not None
+    lists = {key: getattr(focus, key) for key in ("masks", "merge", "cut", "final")}
+    is_preset = background is None and all(found is None for found in lists.values())
+    unsaid = Focus() if own_masks else Focus.model_validate({"options": PRESET})
+    masks, merge, cuts, finals = (
+        (getattr(unsaid, key) or ()) if found is None else found for key, found in lists.items()
+    )
     if background is None:
         # as imfuse: what nothing is sharp in stays transparent, unless nobody asked for its operators
-        background = ("transparent",) if photographs and not is_preset else ("max",)
+        background = ("transparent",) if photographs and own_masks else ("max",)
     # between slices, there is something to find only where a single slice is cut hard
-    usual = is_preset and not focus.cut
+    usual = not own_masks and not cuts
     between = usual if focus.output.between_slices is None else focus.output.between_slices
     percent = focus.output.sharpen_between
     if percent is None:
         percent = 100 if usual and between else 0
-    modes = [operator.mode for operator in focus.merge if isinstance(operator, MaskMerge)]
-    levels = [operator for operator in focus.merge if isinstance(operator, MaskLevel)]
+    modes = [operator.mode for operator in merge if isinstance(operator, MaskMerge)]
+    levels = [operator for operator in merge if isinstance(operator, MaskLevel)]
     return Recipe(
-        generators=focus.masks,
-        weights=_weights(focus.masks),
+        generators=masks,
+        weights=_weights(masks),
         mode=modes[-1] if modes else MaskMerge().mode,
-        chain=tuple(one for one in focus.merge if not isinstance(one, MaskMerge | MaskLevel)),
+        chain=tuple(one for one in merge if not isinstance(one, MaskMerge | MaskLevel)),
         level=levels[-1] if levels else MaskLevel(),
-        cuts=focus.cut,
-        finals=focus.final,
+        cuts=cuts,
+        finals=finals,
         backgrounds=tuple("transparent" if name.lower() == "none" else name for name in background),
         substacks=focus.substacks,
         colorspace=focus.colorspace,

@@ -32,7 +32,7 @@ from fusestack.kernels.convert import value_dtype
 from fusestack.model.errors import ConfigError, InputError
 from fusestack.model.geometry import Box
 from fusestack.model.image import Channel
-from fusestack.sources.base import open_source
+from fusestack.sources.base import excludable, open_source
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -111,7 +111,7 @@ def open_views(views: Sequence[View]) -> dict[ViewId, OpenedView]:
         try:
             source = open_source(view.source)
         except InputError as error:
-            problems += [f"view {view.id}: {problem}" for problem in error.problems]
+            problems += [excludable(f"view {view.id}", problem) for problem in error.problems]
             continue
         found = OpenedView(view, source.dtype, source.levels)
         if view.shape is not None and view.shape != found.shape:

@@ -55,7 +55,12 @@ def read_inputs(loaded: LoadedConfig) -> Inputs:
     else:
         raise ConfigError("input: there are no views; give input.project or input.views")
     project = with_no_data(project, source.no_data)
-    return Inputs(project, select_views(project, selection_of(source.select)), said)
+    views = select_views(project, selection_of(source.select))
+    if project.flaws:
+        first, text = next(iter(project.flaws.items()))
+        more = f" (and {len(project.flaws) - 1:,} more)" if len(project.flaws) > 1 else ""
+        said += (f"view {first}{more} cannot be used and is not selected: {text}",)
+    return Inputs(project, views, said)
 
 
 def with_no_data(project: Project, value: float | None) -> Project:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from fusestack.config.functions import OwnFunction
 from fusestack.fusion.design import Design, DesignedImage, design_images
 from fusestack.fusion.inputs import read_inputs
-from fusestack.model.errors import ConfigError
+from fusestack.fusion.samples import samples_of
+from fusestack.model.errors import ConfigError, InputError
 from fusestack.model.fingerprint import digest, identities
 from fusestack.model.grid import Grid
 from fusestack.model.stage import Target
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from fusestack.fusion.inputs import Inputs
     from fusestack.model.stage import Stage
     from fusestack.planning.resources import Resources
+    from fusestack.project.model import Project
+    from fusestack.sources.probe import Sample
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,7 @@ class FusionPlan:
     inputs: Inputs
     design: Design
     read: tuple[str, ...]
+    samples: tuple[Sample, ...]
 
 
 def plan_fusion(loaded: LoadedConfig, output: Output, resources: Resources, cache: str) -> FusionPlan:
@@ -72,7 +76,7 @@ def plan_fusion(loaded: LoadedConfig, output: Output, resources: Resources, cach
     options = _option_facts(config.fusion)
     images = tuple(_plan_image(fused, design, output, path, options, read, resources, cache) for fused in design.images)
     refuse_inputs_as_outputs(images, [*read, inputs.project.path])
-    return FusionPlan(path, images, inputs, design, tuple(read))
+    return FusionPlan(path, images, inputs, design, tuple(read), samples_of(design))
 
 
 def design_of(loaded: LoadedConfig, inputs: Inputs, read: Mapping[str, str] | None = None, **changes: Any) -> Design:
@@ -93,9 +97,21 @@ def design_of(loaded: LoadedConfig, inputs: Inputs, read: Mapping[str, str] | No
         adjustment = adjustment.model_copy(update={"coefficients": container})
         options = options.model_copy(update={"intensity_adjustment": adjustment})
     project = inputs.project
+    _refuse_flawed(project, options, inputs)
     boxes = project.bounding_boxes
     found = design_images(inputs.views, project.views, boxes, options, project.intensity, read or {})
     return replace(found, warnings=(*inputs.warnings, *found.warnings))
+
+
+def _refuse_flawed(project: Project, options: Fusion, inputs: Inputs) -> None:
+    """Refuse a box or models of the project that are used and cannot be."""
+    problems = []
+    if isinstance(options.bounding_box, str) and options.bounding_box in project.flawed_boxes:
+        problems.append(project.flawed_boxes[options.bounding_box])
+    if options.intensity_adjustment is not None and options.intensity_adjustment.coefficients is None:
+        problems += [text for view in inputs.views if (text := project.flawed_intensity.get(view.id))]
+    if problems:
+        raise InputError(*problems)
 
 
 def _option_facts(options: Fusion) -> dict[str, Any]:

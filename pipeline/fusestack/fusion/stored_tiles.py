@@ -11,6 +11,7 @@ from fusestack.model.errors import InputError
 from fusestack.model.geometry import Affine
 from fusestack.model.view import SourceRef
 from fusestack.project.readers import READERS, reader_of
+from fusestack.sources.arrays import zarr_identity
 from fusestack.sources.base import open_source
 from fusestack.sources.ome_zarr_facts import image_facts
 from fusestack.sources.tiff_facts import TiffFacts, tiff_facts
@@ -77,7 +78,8 @@ def zarr_tile(label: str, held: Any) -> Tile:
         if 0 in held.shape:
             raise InputError(f"{label}: has no pixels, its shape is {held.shape}; leave it out")
         lengths = dict(zip(axes, held.shape, strict=True))
-        sources = _sources(_ZARR, folder, lengths.get("t", 1), lengths.get("c", 1))
+        known = (("held", zarr_identity(held)),)  # metadata stay where chunks are written in place
+        sources = _sources(_ZARR, folder, lengths.get("t", 1), lengths.get("c", 1), known)
     return Tile(
         label,
         held.basename or (_name(folder) if folder else "") or label,
@@ -162,9 +164,11 @@ def _other_tile(label: str, path: str, reader: str) -> Tile:
     )
 
 
-def _sources(reader: str, path: str, timepoints: int, channels: int) -> tuple[tuple[SourceRef, ...], ...]:
+def _sources(
+    reader: str, path: str, timepoints: int, channels: int, options: tuple[tuple[str, str | None], ...] = ()
+) -> tuple[tuple[SourceRef, ...], ...]:
     return tuple(
-        tuple(SourceRef(reader, path, (("timepoint", t), ("channel", c))) for c in range(channels))
+        tuple(SourceRef(reader, path, (("timepoint", t), ("channel", c), *options)) for c in range(channels))
         for t in range(timepoints)
     )
 

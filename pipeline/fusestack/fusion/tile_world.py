@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fusestack.fusion.frame import is_flat
+from fusestack.model.errors import InputError
 from fusestack.model.geometry import Affine
 from fusestack.project.model import Project, Setup
 
@@ -115,7 +116,20 @@ def _steps(linear: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _channel_names(tiles: Sequence[Tile]) -> list[str]:
-    """Channels in the order in which they appear; those without a name are the first ones, whatever they are called."""
+    """Channels in the order in which they appear; those without a name are the first ones, whatever they are called.
+
+    Raises
+    ------
+    InputError
+        If two channels of a tile have one name: they would be mixed.
+    """
+    for tile in tiles:
+        own = [name for name in tile.channels if name is not None]
+        if twice := sorted({name for name in own if own.count(name) > 1}):
+            raise InputError(
+                f"{tile.label}: {own.count(twice[0])} of its channels are called {twice[0]!r}, and channels of one "
+                "name are one channel; name them apart: tile.assign_coords(c=['a', 'b'])"
+            )
     named = list(dict.fromkeys(name for tile in tiles for name in tile.channels if name is not None))
     counted = max((len(tile.channels) for tile in tiles if None in tile.channels), default=0)
     if counted and named[:counted] != [str(c) for c in range(len(named[:counted]))]:

@@ -11,8 +11,6 @@ import textwrap
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from fusestack.model.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -224,6 +222,8 @@ def _is_method(value: Any) -> bool:
 
 def _of_its_module(function: Any) -> list[tuple[str, Any]]:
     """Values and functions of its own module that a function names."""
+    import numpy as np  # configurations are checked without it
+
     found, plain = [], str | bytes | int | float | complex | tuple | list | dict | np.ndarray | np.generic
     for name in sorted(_names(function.__code__)):
         value = function.__globals__.get(name)

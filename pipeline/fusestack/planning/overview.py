@@ -41,7 +41,7 @@ def input_facts(plan: Plan) -> Facts:
     """What is read: the source, its views or slices."""
     facts = [("input", plan.source)]
     if plan.inputs is not None and plan.design is not None:
-        views = f"{len(plan.inputs.views):,} views"
+        views = counted(len(plan.inputs.views), "view")
         facts.append(("", f"{views}, {plan.design.input_dtype}, {_levels_used(plan)}"))
     return facts + [("focus", fact) for fact in plan.facts]
 
@@ -66,7 +66,7 @@ def layout_facts(image: PlannedImage) -> Facts:
     if image.fusion is not None:
         found = image.fusion.statistics
         views = f"views per block: {found.mean_views:.1f} on average, {found.most_views} at most"
-        facts.append(("", f"{found.blocks:,} blocks, {found.touched:,} with data; {views}"))
+        facts.append(("", f"{counted(found.blocks, 'block')}, {found.touched:,} with data; {views}"))
     if image.project:
         facts.append(("", f"project {image.project}"))
     return facts

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from fusestack.fusion.statistics import BlockStatistics
     from fusestack.model.stage import Stage, Target
     from fusestack.planning.resources import Resources
+    from fusestack.sources.probe import Sample
 
 
 @dataclass(frozen=True)
@@ -165,6 +166,8 @@ class Plan(Shown):
         Of the fusion.
     statistics : FrozenStatistics or None
     warnings : tuple of str
+    samples : tuple of Sample
+        Of what is read: a chunk of each is decoded before a run.
     """
 
     output: str
@@ -180,6 +183,7 @@ class Plan(Shown):
     design: Design | None = None
     statistics: FrozenStatistics | None = None
     warnings: tuple[str, ...] = ()
+    samples: tuple[Sample, ...] = ()
 
     def summary(self) -> Summary:
         """Outputs, workers, warnings, and what the stages cost."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -14,9 +15,12 @@ from fusestack.project.model import ATTRIBUTES, Setup, check_registration
 from fusestack.project.pattern import LIMIT, parse_integer_pattern
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from xml.etree.ElementTree import Element
 
     from fusestack.model.geometry import Float3, Int3
+
+_Value = TypeVar("_Value")
 
 _INTEGER = re.compile(r"[+-]?\d{1,12}", re.ASCII)
 _LARGEST = 2**31 - 1  # ids, sizes and corners are 32-bit integers in BigDataViewer
@@ -88,31 +92,44 @@ def attribute_names(element: Element) -> tuple[str, dict[int, str]]:
     kind = element.get("name", "")
     names = {}
     for entry in element:
-        if entry.find("id") is not None:
-            number = integer(entry.findtext("id"), f"id of a {kind}")
-            names[number] = (entry.findtext("name") or "").strip() or str(number)
+        text = (entry.findtext("id") or "").strip()
+        if _INTEGER.fullmatch(text):  # no setup can mean another id
+            names[int(text)] = (entry.findtext("name") or "").strip() or text
     return kind, names
 
 
-def setup(element: Element, names: Names) -> Setup:
-    """Setup of a ``ViewSetup`` element; attributes it does not name are 0."""
+def setup(element: Element, names: Names) -> tuple[Setup, tuple[str, ...]]:
+    """Setup of a ``ViewSetup`` element, and what is wrong with it: that is left out, and the setup cannot be used.
+
+    Attributes it does not name are 0.
+    """
     number = integer(element.findtext("id"), "id")
+    flaws: list[str] = []
     ids = dict.fromkeys(ATTRIBUTES, 0)
     for kind in ATTRIBUTES:
         text = element.findtext(f"attributes/{kind}")
         if text is not None:
-            ids[kind] = integer(text, kind)
+            ids[kind] = _unless_flawed(flaws, partial(integer, text, kind)) or 0
     channel = ids["channel"]
     unit = (element.findtext("voxelSize/unit") or "").strip() or None
-    return Setup(
+    made = Setup(
         id=number,
         name=(element.findtext("name") or "").strip(),
-        shape=_shape(element),
-        voxel_size=_voxel_size(element),
+        shape=_unless_flawed(flaws, partial(_shape, element)),
+        voxel_size=_unless_flawed(flaws, partial(_voxel_size, element)),
         unit=unit,
         channel_name=names.get("channel", {}).get(channel, str(channel)),
         **ids,
     )
+    return made, tuple(flaws)
+
+
+def _unless_flawed(flaws: list[str], read: Callable[[], _Value | None]) -> _Value | None:
+    try:
+        return read()
+    except ValueError as error:
+        flaws.append(str(error))
+        return None
 
 
 def _shape(element: Element) -> Int3 | None:

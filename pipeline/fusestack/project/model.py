@@ -76,7 +76,7 @@ class Setup:
 class Project(Shown):
     """An acquisition before any pixel is read.
 
-    Every pair of a timepoint and a setup is in exactly one of `views`, `missing` and `unregistered`;
+    Every pair of a timepoint and a setup is in exactly one of `views`, `missing`, `unregistered` and `flaws`;
     only a project of placed files may leave pairs out.
 
     Parameters
@@ -95,10 +95,16 @@ class Project(Shown):
         Views that were never acquired.
     unregistered : frozenset of ViewId
         Views that exist but have no ``ViewRegistration``: their place is unknown, so they cannot be fused.
+    flaws : mapping of ViewId to str
+        Views that cannot be used because of what the file says of them, and what that is, with the way out.
     bounding_boxes : mapping of str to Box
         Named boxes in world pixels, z, y, x, in the order of the file.
     intensity : mapping of ViewId to (float, float)
         Linear models of the intensity, ``I' = a * I + b``; views without one are not in it.
+    flawed_boxes : mapping of str to str
+        Named boxes that cannot be used, and why.
+    flawed_intensity : mapping of ViewId to str
+        Views whose model cannot be used, and why.
     """
 
     path: str
@@ -108,8 +114,11 @@ class Project(Shown):
     setups: Mapping[int, Setup]
     missing: frozenset[ViewId] = frozenset()
     unregistered: frozenset[ViewId] = frozenset()
+    flaws: Mapping[ViewId, str] = field(default_factory=dict)
     bounding_boxes: Mapping[str, Box] = field(default_factory=dict)
     intensity: Mapping[ViewId, tuple[float, float]] = field(default_factory=dict)
+    flawed_boxes: Mapping[str, str] = field(default_factory=dict)
+    flawed_intensity: Mapping[ViewId, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "views", Views(self.views))
@@ -123,8 +132,9 @@ class Project(Shown):
         ]
         facts = [("loader", self.loader), ("views", f"{len(self.views):,}")]
         facts += [("", " x ".join(counted(*kind) for kind in kinds))]
-        lost = ((self.missing, "never acquired"), (self.unregistered, "without registration"))
-        facts += [("", f"{counted(len(views), 'view')} {why}") for views, why in lost if views]
+        lost = [(len(self.missing), "never acquired"), (len(self.unregistered), "without registration")]
+        lost.append((len(self.flaws), "that cannot be used"))
+        facts += [("", f"{counted(count, 'view')} {why}") for count, why in lost if count]
         shapes = Counter(f"{times_xyz(setup.shape)} (xyz)" for setup in self.setups.values() if setup.shape)
         facts += _commonest("pixels", shapes)
         sizes = ((setup.voxel_size, setup.unit or "") for setup in self.setups.values())

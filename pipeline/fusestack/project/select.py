@@ -49,8 +49,8 @@ def select_views(project: Project, selection: Selection = ALL) -> tuple[View, ..
     Raises
     ------
     InputError
-        If an id does not exist, a view named one by one is missing, a selected view has no registration,
-        or nothing is left.
+        If an id does not exist, a view named one by one is missing, a selected view has no registration or cannot be
+        used, or nothing is left.
     """
     problems = _unknown_ids(project, selection) + _unknown_views(project, selection)
     unplaced = [view for view in project.unregistered if _selects(selection, view, project.setups[view.setup])]
@@ -59,6 +59,11 @@ def select_views(project: Project, selection: Selection = ALL) -> tuple[View, ..
             f"{project.path}: view {_listed(sorted(unplaced))} has no ViewRegistration, so its place is unknown; "
             "leave it out with input.select or register it in BigStitcher"
         )
+    flawed: dict[str, list[ViewId]] = {}
+    for view, text in sorted(project.flaws.items()):
+        if _selects(selection, view, project.setups[view.setup]):
+            flawed.setdefault(text, []).append(view)
+    problems += [f"{text}, or leave out view {_listed(views)} with input.select" for text, views in flawed.items()]
     if problems:
         raise InputError(*problems)
     chosen = tuple(view for view in project.views if _selects(selection, view.id, project.setups[view.id.setup]))
@@ -104,7 +109,9 @@ def _unknown_ids(project: Project, selection: Selection) -> list[str]:
 def _unknown_views(project: Project, selection: Selection) -> list[str]:
     named = selection.views or frozenset()
     missing = named & project.missing
-    existing = {view.id for view in project.views} | project.missing | project.unregistered if named else set()
+    existing: set[ViewId] = set()
+    if named:
+        existing = {*(view.id for view in project.views), *project.missing, *project.unregistered, *project.flaws}
     problems = []
     if named - existing:
         problems.append(

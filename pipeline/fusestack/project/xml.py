@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from fusestack.model.errors import InputError
 from fusestack.model.view import ViewId
@@ -17,13 +17,15 @@ from fusestack.project.model import Project, Setup
 from fusestack.storage import is_address
 
 if TYPE_CHECKING:
-    from collections.abc import Set
+    from collections.abc import Callable, Set
     from types import TracebackType
     from xml.etree.ElementTree import Element
 
     from fusestack.model.geometry import Affine, Box
     from fusestack.model.view import SourceRef
     from fusestack.project.loaders.base import SourceOf
+
+_Key = TypeVar("_Key")
 
 MAX_VIEWS = 1_000_000
 """Most views (setups times timepoints) of a project."""
@@ -52,7 +54,8 @@ def read_project(path: str | Path) -> Project:
     ------
     InputError
         If the file is not a project, is damaged, contradicts itself or uses an image loader that this version
-        does not read; all problems found in one pass.
+        does not read; all problems found in one pass. What is wrong with a single setup, view, box or model is kept in
+        the project, and refused by who uses it.
 
     Notes
     -----
@@ -74,7 +77,10 @@ def read_project(path: str | Path) -> Project:
     missing = _missing(root, found) & every
     registrations = _registrations(root, every - missing, found)
     intensity = _intensity(root, every - missing, found)
-    sources = _sources(source_of, sorted(registrations), found)
+    for view in every - missing:
+        if view.setup in found.setups:
+            found.views.setdefault(view, found.setups[view.setup])
+    sources = _sources(source_of, sorted(registrations.keys() - found.views.keys()), found)
     if found.problems:
         raise found.error()
     return Project(
@@ -86,22 +92,36 @@ def read_project(path: str | Path) -> Project:
         timepoints=timepoints,
         setups=setups,
         missing=missing,
-        unregistered=every - missing - registrations.keys(),
+        unregistered=every - missing - registrations.keys() - found.views.keys(),
+        flaws=dict(sorted(found.views.items())),
         bounding_boxes=bounding_boxes,
         intensity=intensity,
+        flawed_boxes=found.boxes,
+        flawed_intensity=found.intensity,
     )
 
 
 class _Problems:
-    """Collects what is wrong with a file, so that all of it is told at once."""
+    """Collects what is wrong with a file, so that all of it is told at once.
+
+    What only some setups, views, boxes or models suffer from is no problem where they are not used.
+    """
 
     def __init__(self, file: str) -> None:
         self.file = file
         self.problems: list[str] = []
+        self.setups: dict[int, str] = {}
+        self.views: dict[ViewId, str] = {}
+        self.boxes: dict[str, str] = {}
+        self.intensity: dict[ViewId, str] = {}
 
     def at(self, where: str, way_out: str = _REPAIR) -> _Attempt:
         """Block whose ValueErrors are collected."""
-        return _Attempt(self, where, way_out)
+        return _Attempt(self.problems.append, f"{self.file}: {where}", way_out)
+
+    def of(self, known: dict[_Key, str], key: _Key, where: str) -> _Attempt:
+        """Block whose ValueErrors concern one thing only; the first one is kept."""
+        return _Attempt(lambda text: known.setdefault(key, text), f"{self.file}: {where}", _REPAIR)
 
     def error(self) -> InputError:
         surplus = len(self.problems) - MAX_PROBLEMS
@@ -110,8 +130,8 @@ class _Problems:
 
 
 class _Attempt:
-    def __init__(self, found: _Problems, where: str, way_out: str) -> None:
-        self.found, self.where, self.way_out = found, where, way_out
+    def __init__(self, keep: Callable[[str], object], where: str, way_out: str) -> None:
+        self.keep, self.where, self.way_out = keep, where, way_out
 
     def __enter__(self) -> None:
         pass
@@ -121,7 +141,7 @@ class _Attempt:
     ) -> bool:
         if not isinstance(error, ValueError):
             return False
-        self.found.problems.append(f"{self.found.file}: {self.where}: {error}; {self.way_out}")
+        self.keep(f"{self.where}: {error}; {self.way_out}")
         return True
 
 
@@ -145,11 +165,14 @@ def _setups(root: Element, names: elements.Names, found: _Problems) -> dict[int,
     setups: dict[int, Setup] = {}
     entries_of_setups = root.findall("SequenceDescription/ViewSetups/ViewSetup")
     for element in entries_of_setups:
-        with found.at(f"ViewSetup {(element.findtext('id') or '').strip()}"):
-            setup = elements.setup(element, names)
-            if setup.id in setups:
-                raise ValueError("there are two setups of this id")
-            setups[setup.id] = setup
+        where = f"ViewSetup {(element.findtext('id') or '').strip()}"
+        with found.at(where):
+            setup, flaws = elements.setup(element, names)
+            with found.of(found.setups, setup.id, where):
+                if setups.setdefault(setup.id, setup) != setup:
+                    raise ValueError("there are two different setups of this id")
+                if flaws:
+                    raise ValueError(", ".join(flaws))
     if not entries_of_setups:
         with found.at("SequenceDescription/ViewSetups"):
             raise ValueError("there is no ViewSetup")
@@ -175,26 +198,24 @@ def _sources(source_of: SourceOf | None, views: list[ViewId], found: _Problems) 
     if source_of is None:
         return sources
     for view in views:
-        with found.at(f"view {view}"):
+        with found.of(found.views, view, f"view {view}"):
             sources[view] = source_of(view)
     return sources
 
 
 def _intensity(root: Element, present: Set[ViewId], found: _Problems) -> dict[ViewId, tuple[float, float]]:
     models: dict[ViewId, tuple[float, float]] = {}
-    seen = set()
     for element in root.findall("IntensityAdjustments/IntensityAdjustments"):
         view = None
         with found.at("IntensityAdjustments"):
             view = elements.view_id(element)
         if view is None or view not in present:
             continue
-        with found.at(f"intensity adjustment of view {view}"):
-            if view in seen:
-                raise ValueError("there are two models of this view")
-            seen.add(view)
-            models[view] = elements.intensity_model(element)
-    return models
+        with found.of(found.intensity, view, f"intensity adjustment of view {view}"):
+            model = elements.intensity_model(element)
+            if models.setdefault(view, model) != model:
+                raise ValueError("there are two different models of this view")
+    return {view: model for view, model in models.items() if view not in found.intensity}
 
 
 def _view_ids(timepoints: tuple[int, ...], setups: dict[int, Setup], found: _Problems) -> frozenset[ViewId]:
@@ -216,18 +237,16 @@ def _missing(root: Element, found: _Problems) -> frozenset[ViewId]:
 
 def _registrations(root: Element, present: Set[ViewId], found: _Problems) -> dict[ViewId, Affine]:
     registrations: dict[ViewId, Affine] = {}
-    seen = set()
     for element in root.findall("ViewRegistrations/ViewRegistration"):
         view = None
         with found.at("ViewRegistrations"):
             view = elements.view_id(element)
         if view is None or view not in present:
             continue
-        with found.at(f"view {view}"):
-            if view in seen:
-                raise ValueError("has two ViewRegistrations")
-            seen.add(view)
-            registrations[view] = elements.registration(element)
+        with found.of(found.views, view, f"view {view}"):
+            registration = elements.registration(element)
+            if registrations.setdefault(view, registration) != registration:
+                raise ValueError("has two different ViewRegistrations")
     return registrations
 
 
@@ -235,8 +254,8 @@ def _bounding_boxes(root: Element, found: _Problems) -> dict[str, Box]:
     boxes: dict[str, Box] = {}
     for element in root.findall("BoundingBoxes/BoundingBoxDefinition"):
         name = element.get("name", "").strip()
-        with found.at(f"bounding box '{name}'"):
+        with found.of(found.boxes, name, f"bounding box '{name}'"):
             box = elements.bounding_box(element)
             if boxes.setdefault(name, box) != box:
                 raise ValueError("there are two different boxes of this name")
-    return boxes
+    return {name: box for name, box in boxes.items() if name not in found.boxes}

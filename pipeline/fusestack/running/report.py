@@ -57,13 +57,14 @@ class RunReport(Shown):
 
     def summary(self) -> Summary:
         """Outputs, and what each stage took."""
-        written = sum(stage.bytes_written for stage in self.stages)
+        written, cached = self.bytes_written
         retries = sum(stage.retries for stage in self.stages)
         facts = [("output", path) for path in self.outputs[:_MOST_OUTPUTS]]
         if (more := len(self.outputs) - _MOST_OUTPUTS) > 0:
             facts.append(("", f"... {counted(more, 'more image')}"))
-        speed = f", {_speed(written, self.seconds)}" if written else ""
-        facts.append(("written", f"{size(written)} in {duration(self.seconds)}{speed}"))
+        speed = f", {_speed(written + cached, self.seconds)}" if written + cached else ""
+        amount = f"{size(written)} of outputs, {size(cached)} of cache" if cached else size(written)
+        facts.append(("written", f"{amount} in {duration(self.seconds)}{speed}"))
         if retries:
             facts.append(("retries", f"{retries:,}"))
         if self.cache_bytes:
@@ -74,6 +75,12 @@ class RunReport(Shown):
         head = ("stage", "image", "", "blocks", "computed", "time", "written", "speed", "retries")
         rows = tuple(_row(stage) for stage in self.stages)
         return Summary(f"Run of {counted(len(self.outputs), 'image')}: {done}", tuple(facts), head, rows)
+
+    @property
+    def bytes_written(self) -> tuple[int, int]:
+        """Bytes of outputs and bytes of the cache that this run wrote."""
+        outputs = sum(stage.bytes_written for stage in self.stages if stage.image in self.outputs)
+        return outputs, sum(stage.bytes_written for stage in self.stages) - outputs
 
     @property
     def reused_all(self) -> bool:

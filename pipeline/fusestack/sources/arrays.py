@@ -13,6 +13,7 @@ import numpy as np
 
 from fusestack.model.errors import InputError
 from fusestack.sources.base import file_identity
+from fusestack.sources.hdf5_chunks import require_filters
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -177,7 +178,9 @@ class StoredHdf5:
         import h5py
 
         with h5py.File(self.path, "r") as file:
-            return np.asarray(file[self.dataset][place])
+            dataset = file[self.dataset]
+            require_filters(dataset, f"{self.path}: {self.dataset}")
+            return np.asarray(dataset[place])
 
 
 def _in_hdf5_file(held: Any) -> bool:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeAlias
 import numpy as np
 
 from fusestack.model.errors import FusestackError, InputError
+from fusestack.model.geometry import Box
 from fusestack.model.stage import resolve
 from fusestack.storage import identity_of, is_address, open_file
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import DTypeLike, NDArray
 
-    from fusestack.model.geometry import Box, Int3
+    from fusestack.model.geometry import Int3
     from fusestack.model.view import SourceRef
 
 PIXEL_TYPES = ("uint8", "uint16", "int16", "uint32", "float32")
@@ -66,6 +67,16 @@ class PixelSource(Protocol):
         ------
         InputError
             If the pixels cannot be read; names the file and the dataset.
+        """
+        ...
+
+    def stored_chunk(self, level: int) -> Box | None:
+        """Part of a level that is decoded in one piece and is stored; None if nothing of the level is.
+
+        Raises
+        ------
+        InputError
+            If that cannot be told.
         """
         ...
 
@@ -136,6 +147,12 @@ def select_index(where: str, axis: str, length: int, index: int) -> int:
     return index
 
 
+def last_chunk(level: SourceLevel) -> Box:
+    """Region (z, y, x) of the last chunk of a level: what a file that is cut has lost first."""
+    z, y, x = ((n - 1) // c * c for n, c in zip(level.shape, level.chunks, strict=True))
+    return Box((z, y, x), level.shape)
+
+
 def check_box(where: str, levels: tuple[SourceLevel, ...], level: int, box: Box) -> None:
     """Refuse a read that does not lie inside the level.
 
@@ -165,6 +182,11 @@ def input_errors(where: str, what: str, way_out: str) -> Iterator[None]:
         cause = getattr(error, "strerror", None) or str(error) or type(error).__name__
         way_out = getattr(error, "way_out", way_out)  # of a store that refuses
         raise InputError(f"{where}: {what} ({' '.join(cause.split())}); {way_out}") from error
+
+
+def excludable(view: str, problem: str) -> str:
+    """A problem of a view, with the way to do without that view."""
+    return f"{view}: {problem}{'' if 'input.select' in problem else ', or leave it out with input.select.views'}"
 
 
 Identity: TypeAlias = str | None

@@ -22,7 +22,7 @@ from fusestack.sources.base import (
     opened_file,
     pixel_dtype,
 )
-from fusestack.sources.hdf5_chunks import read_region
+from fusestack.sources.hdf5_chunks import read_region, require_filters, stored_region
 from fusestack.storage import is_address
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ class BdvHdf5Source:
             for dataset, name in zip(cells, self._names, strict=True):
                 if dataset.ndim != 3:
                     raise InputError(f"{path}: {name}: has {dataset.ndim} axes instead of 3; {_RESTORE}")
+                require_filters(dataset, f"{path}: {name}")
             self._dtype = _pixel_type(cells[0].dtype, declared, f"{path}: {self._names[0]}")
             self._levels = tuple(
                 SourceLevel(_int3(dataset.shape), factor, _unit(dataset))
@@ -77,6 +78,19 @@ class BdvHdf5Source:
     def levels(self) -> tuple[SourceLevel, ...]:
         """Resolutions, full resolution first."""
         return self._levels
+
+    def stored_chunk(self, level: int) -> Box | None:
+        """Part of a level that is decoded in one piece and is stored; None if nothing of the level is.
+
+        Raises
+        ------
+        InputError
+            If that cannot be told.
+        """
+        name = self._names[level]
+        with input_errors(f"{self._path}: {name}", "the chunks cannot be looked for", _RESTORE):
+            file = _open(self._path)
+            return stored_region(_dataset(file, self._path, name))
 
     def read(self, level: int, box: Box) -> NDArray[Any]:
         """Read a region (z, y, x) of a level.

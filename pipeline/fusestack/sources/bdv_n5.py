@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fusestack.model.errors import InputError
-from fusestack.model.geometry import flip3
+from fusestack.model.geometry import Box, flip3
 from fusestack.sources.base import SourceLevel, check_box, check_exists, input_errors, pixel_dtype
 from fusestack.storage.n5_chunks import n5_reader, read_attributes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fusestack.model.geometry import Box, Float3, Int3
+    from fusestack.model.geometry import Float3, Int3
     from fusestack.storage.zarr_chunks import ChunkReader
 
 _RESTORE = "restore it from its source, or save the project again"
@@ -73,6 +73,19 @@ class BdvN5Source:
     def levels(self) -> tuple[SourceLevel, ...]:
         """Resolutions, full resolution first."""
         return self._levels
+
+    def stored_chunk(self, level: int) -> Box | None:
+        """Part of a level that is decoded in one piece and is stored; None if nothing of the level is.
+
+        Raises
+        ------
+        InputError
+            If that cannot be told.
+        """
+        reader = self._readers[level]
+        with input_errors(f"{self._path}: {self._names[level]}", "the blocks cannot be looked for", _RESTORE):
+            found = reader.stored_chunk([0] * reader.ndim, reader.shape)
+        return None if found is None else Box(*found)
 
     def read(self, level: int, box: Box) -> NDArray[Any]:
         """Read a region (z, y, x) of a level.

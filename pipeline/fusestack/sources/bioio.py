@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fusestack.model.errors import InputError
-from fusestack.sources.base import SourceLevel, check_box, check_exists, input_errors, pixel_dtype, select_index
+from fusestack.sources.base import (
+    SourceLevel,
+    check_box,
+    check_exists,
+    input_errors,
+    last_chunk,
+    pixel_dtype,
+    select_index,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -79,6 +87,10 @@ class BioioSource:
     def levels(self) -> tuple[SourceLevel, ...]:
         """Resolutions, full resolution first."""
         return self._levels
+
+    def stored_chunk(self, level: int) -> Box | None:
+        """Part of a level that is decoded in one piece and is stored."""
+        return last_chunk(self._levels[level])
 
     def read(self, level: int, box: Box) -> NDArray[Any]:
         """Read a region (z, y, x) of a level.

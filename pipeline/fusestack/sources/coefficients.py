@@ -11,6 +11,7 @@ import numpy as np
 from fusestack.model.errors import InputError
 from fusestack.model.view import ViewId
 from fusestack.sources.base import check_exists, input_errors, opened_file
+from fusestack.sources.hdf5_chunks import require_filters
 from fusestack.storage import is_address
 from fusestack.storage.n5_chunks import n5_reader, read_attributes
 from fusestack.storage.zarr_chunks import open_zarr
@@ -76,7 +77,10 @@ def _from_hdf5(container: str, name: str) -> _Found | None:
     import h5py
 
     with h5py.File(opened_file(container) if is_address(container) else container, "r") as file:
-        return (file[name][()], dict(file[name].attrs)) if name in file else None
+        if name not in file:
+            return None
+        require_filters(file[name], f"{container}: {name}")
+        return file[name][()], dict(file[name].attrs)
 
 
 def _from_zarr(container: str, name: str) -> _Found | None:

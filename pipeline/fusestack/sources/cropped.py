@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from fusestack.model.errors import InputError
 from fusestack.model.geometry import Box
-from fusestack.sources.base import SourceLevel, check_box, open_source
+from fusestack.sources.base import SourceLevel, check_box, last_chunk, open_source
 
 if TYPE_CHECKING:
     import numpy as np
@@ -75,6 +75,22 @@ class CroppedSource:
     def levels(self) -> tuple[SourceLevel, ...]:
         """Resolutions, full resolution first."""
         return self._levels
+
+    def stored_chunk(self, level: int) -> Box | None:
+        """Part of a level that is decoded in one piece and is stored; None if nothing of the level is.
+
+        Raises
+        ------
+        InputError
+            If that cannot be told.
+        """
+        part, found = self._parts[level], self._whole.stored_chunk(level)
+        if found is None:
+            return None
+        inside = found.intersect(part)
+        if inside.is_empty:  # others are stored, perhaps here
+            inside = last_chunk(self._levels[level]).shift(part.start)
+        return inside.shift([-v for v in part.start])
 
     def read(self, level: int, box: Box) -> NDArray[Any]:
         """Read a region (z, y, x) of a level.

@@ -74,6 +74,16 @@ class FlatFieldSource:
         """Resolutions, full resolution first."""
         return self._image.levels
 
+    def stored_chunk(self, level: int) -> Box | None:
+        """Part of a level that is decoded in one piece and is stored; None if nothing of the level is.
+
+        Raises
+        ------
+        InputError
+            If that cannot be told.
+        """
+        return self._image.stored_chunk(level)
+
     def read(self, level: int, box: Box) -> NDArray[Any]:
         """Read a region (z, y, x) of a level.
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from fusestack.model.graph_array import GraphArray
 from fusestack.model.view import SourceRef
-from fusestack.sources.base import SourceLevel, check_box, pixel_dtype
+from fusestack.sources.base import SourceLevel, check_box, last_chunk, pixel_dtype
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,6 +61,10 @@ class GraphSource:
     def array(self, level: int) -> GraphArray:
         """The array of a level."""
         return self._arrays[level]
+
+    def stored_chunk(self, level: int) -> Box | None:
+        """Part of a level that is decoded in one piece and is stored."""
+        return last_chunk(self._levels[level])
 
     def read(self, level: int, box: Box) -> NDArray[Any]:
         """Read a region (z, y, x) of a level: of what the task was given, see `GraphArray.read`."""

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fusestack.model.errors import InputError
-from fusestack.sources.base import SourceLevel, check_box, check_exists, input_errors, pixel_dtype, select_index
+from fusestack.model.geometry import Box
+from fusestack.sources.base import (
+    SourceLevel,
+    check_box,
+    check_exists,
+    input_errors,
+    last_chunk,
+    pixel_dtype,
+    select_index,
+)
 from fusestack.storage import is_address
 from fusestack.storage.zarr_chunks import ChunkReader, chunk_reader, group_attributes, open_zarr
 
@@ -19,7 +28,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from fusestack.model.geometry import Box, Float3, Int3
+    from fusestack.model.geometry import Float3, Int3
 
 _AXES = "tczyx"
 _RESTORE = "restore it from its source, or write the image again"
@@ -40,6 +49,9 @@ class OmeZarrSource:
     numbered : bool
         As ``bdv.multimg.zarr`` has it: level L is the array ``L`` whatever the metadata call it, and misplaced levels
         are usual.
+    held : str, optional
+        What whoever holds the array knows of its chunks. Nothing is read otherwise; it makes the reference another one
+        where the chunks are others.
 
     Raises
     ------
@@ -52,7 +64,9 @@ class OmeZarrSource:
         If a level is placed in a way that is ignored.
     """
 
-    def __init__(self, path: str, *, timepoint: int = 0, channel: int = 0, numbered: bool = False) -> None:
+    def __init__(
+        self, path: str, *, timepoint: int = 0, channel: int = 0, numbered: bool = False, held: str | None = None
+    ) -> None:
         self._path = path
         check_exists(path)
         with input_errors(path, "is not a Zarr image that can be read", _RESTORE):
@@ -84,6 +98,29 @@ class OmeZarrSource:
     def levels(self) -> tuple[SourceLevel, ...]:
         """Resolutions, full resolution first."""
         return self._levels
+
+    def stored_chunk(self, level: int) -> Box | None:
+        """Part of a level that is decoded in one piece and is stored; None if nothing of the level is.
+
+        Raises
+        ------
+        InputError
+            If that cannot be told.
+        """
+        array, size = self._arrays[level], Box.of_shape(self._levels[level].shape)
+        where = f"{self._path}: {self._names[level]}".rstrip(": ")
+        with input_errors(where, "the chunks cannot be looked for", _RESTORE):
+            if not isinstance(array, ChunkReader):
+                return last_chunk(self._levels[level]) if array.nchunks_initialized else None
+            lead = self._prefix
+            region = size.slices[1:] if self._flat else size.slices
+            found = array.stored_chunk(
+                [*lead, *(part.start for part in region)], [*(i + 1 for i in lead), *(part.stop for part in region)]
+            )
+        if found is None:
+            return None
+        start, stop = (corner[len(lead) :] for corner in found)
+        return Box((0, *start), (1, *stop)) if self._flat else Box(start, stop)
 
     def read(self, level: int, box: Box) -> NDArray[Any]:
         """Read a region (z, y, x) of a level.

@@ -11,7 +11,7 @@ import numpy as np
 from fusestack.model.errors import InputError
 from fusestack.model.geometry import Box
 from fusestack.model.view import SourceRef
-from fusestack.sources.base import SourceLevel, check_box, check_exists, open_source
+from fusestack.sources.base import SourceLevel, check_box, check_exists, last_chunk, open_source
 from fusestack.storage import folder_of
 
 if TYPE_CHECKING:
@@ -65,6 +65,10 @@ class PlaneFilesSource:
     def levels(self) -> tuple[SourceLevel, ...]:
         """Full resolution only."""
         return self._levels
+
+    def stored_chunk(self, level: int) -> Box | None:
+        """Part of a level that is decoded in one piece and is stored."""
+        return last_chunk(self._levels[level])
 
     def read(self, level: int, box: Box) -> NDArray[Any]:
         """Read a region (z, y, x).

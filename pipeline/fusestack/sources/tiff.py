@@ -16,6 +16,7 @@ from fusestack.sources.base import (
     check_box,
     check_exists,
     input_errors,
+    last_chunk,
     opened_file,
     pixel_dtype,
     select_index,
@@ -136,6 +137,10 @@ class TiffSource:
     def levels(self) -> tuple[SourceLevel, ...]:
         """Resolutions, full resolution first."""
         return self._levels
+
+    def stored_chunk(self, level: int) -> Box | None:
+        """Part of a level that is decoded in one piece and is stored."""
+        return last_chunk(self._levels[level])
 
     def read(self, level: int, box: Box) -> NDArray[Any]:
         """Read a region (z, y, x) of a level.

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fusestack.storage import open_folder
+from fusestack.storage.chunk_keys import ChunkKeys
 from fusestack.storage.zarr_chunks import ChunkReader, decode_blosc
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def n5_reader(container: str, name: str, attributes: dict[str, Any]) -> ChunkRea
         raise ValueError(f"its compression '{compression['type']}' is unknown; known are {', '.join(_CODECS)}")
     return ChunkReader(
         folder=open_folder(f"{container.rstrip('/')}/{name}"),
-        key=lambda index: "/".join(str(i) for i in reversed(index)),
+        key=ChunkKeys(turned=True),
         shape=shape,
         chunk=block,
         shard=None,

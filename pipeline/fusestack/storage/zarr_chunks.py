@@ -11,12 +11,12 @@ import json
 import struct
 import zlib
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fusestack.storage import is_address, open_folder, open_store
+from fusestack.storage.chunk_keys import ChunkKeys, keys_in, stored_cells
 from fusestack.storage.kept import decoded
 
 if TYPE_CHECKING:
@@ -97,6 +97,44 @@ class ChunkReader:
             except (ValueError, RuntimeError, zlib.error) as error:
                 raise ValueError(f"{self.folder.where}/{key}: {error}") from error
         return out
+
+    def stored_chunk(self, start: Sequence[int], stop: Sequence[int]) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
+        """Part of the region ``start <= i < stop`` that a stored chunk holds: first and last (exclusive) pixel.
+
+        None where none is stored, or none of those that were looked for behind an address.
+
+        Raises
+        ------
+        OSError, ValueError
+            If the index of a shard cannot be read; names it.
+        """
+        cell = self.shard or self.chunk
+        low = [a // n for a, n in zip(start, cell, strict=True)]
+        high = [-(-b // n) for b, n in zip(stop, cell, strict=True)]
+        for index in stored_cells(self.folder, self.key, low, high):
+            first = [max(a, i * n) for a, i, n in zip(start, index, cell, strict=True)]
+            last = [min(b, (i + 1) * n) for b, i, n in zip(stop, index, cell, strict=True)]
+            if self.shard is None:
+                return tuple(first), tuple(last)
+            if (inside := self._stored_in_shard(index, first, last)) is not None:
+                return inside
+        return None
+
+    def _stored_in_shard(
+        self, index: tuple[int, ...], first: Sequence[int], last: Sequence[int]
+    ) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
+        assert self.shard is not None
+        key = self.key(index)
+        per_shard = tuple(s // c for s, c in zip(self.shard, self.chunk, strict=True))
+        with self.folder.open(key) as file:
+            try:
+                table = _shard_index(file, per_shard)
+            except ValueError as error:
+                raise ValueError(f"{self.folder.where}/{key}: {error}") from error
+        for cell, low, high in _cells(first, last, self.chunk):
+            if table[tuple(i % n for i, n in zip(cell, per_shard, strict=True))][0] != _NO_CHUNK:
+                return low, high
+        return None
 
     def _stored(
         self, key: str, index: tuple[int, ...], low: tuple[int, ...], high: tuple[int, ...]
@@ -200,8 +238,7 @@ def _layout_of_v2(folder: Folder, array: dict[str, Any]) -> ChunkReader | None:
     decode = _decoder(None if compressor is None else compressor["id"])
     if array["order"] != "C" or array["filters"] or fill is None or decode is None:
         return None
-    separator = array.get("dimension_separator", ".")
-    key = partial(_key, prefix="", separator=separator)
+    key = keys_in(folder, ChunkKeys(array.get("dimension_separator", ".")), len(array["shape"]))
     return ChunkReader(folder, key, tuple(array["shape"]), tuple(array["chunks"]), None, dtype, fill, decode)
 
 
@@ -220,12 +257,8 @@ def _layout_of_v3(folder: Folder, array: dict[str, Any]) -> ChunkReader | None:
     if array["node_type"] != "array" or not usual or fill is None or decode is None:
         return None
     separator = keys.get("configuration", {}).get("separator", "/")
-    key = partial(_key, prefix=f"c{separator}", separator=separator)
+    key = keys_in(folder, ChunkKeys(separator, f"c{separator}"), len(array["shape"]))
     return ChunkReader(folder, key, tuple(array["shape"]), chunk, shard, dtype, fill, decode)
-
-
-def _key(index: tuple[int, ...], *, prefix: str, separator: str) -> str:
-    return prefix + separator.join(map(str, index))
 
 
 def _fill(value: Any, dtype: np.dtype[Any]) -> Any:

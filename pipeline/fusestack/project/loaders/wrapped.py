@@ -117,7 +117,7 @@ def _old_description(sequence: Element, folder: str) -> Description:
     for element in sequence.findall("ViewSetups/Attributes"):
         kind, entries = elements.attribute_names(element)
         names.setdefault(kind, {}).update(entries)
-    found = [elements.setup(element, names) for element in sequence.findall("ViewSetups/ViewSetup")]
+    found = [elements.setup(element, names)[0] for element in sequence.findall("ViewSetups/ViewSetup")]
     setups = {setup.id: setup for setup in sorted(found, key=lambda setup: setup.id)}
     if len(setups) < len(found) or not found:
         raise ValueError("the SequenceDescription inside the loader has no ViewSetup, or two of one id")

@@ -21,7 +21,7 @@ def multimg_zarr(loader: Element, description: Description) -> SourceOf:
         raise ValueError("the loader 'bdv.multimg.zarr' has no zarr element that names the container")
     bucket = (loader.findtext("s3bucket") or "").strip()
     if bucket:
-        container = join(f"s3://{bucket}", (element.text or "").strip())
+        container = join(f"s3://{bucket}", (element.text or "").strip().replace("\\", "/"))
     else:
         container = resolve_uri(element, description.folder)
     sources: dict[ViewId, SourceRef] = {}
@@ -30,7 +30,7 @@ def multimg_zarr(loader: Element, description: Description) -> SourceOf:
             integer(group.get("tp", group.get("timepoint")), "tp of a zgroup"),
             integer(group.get("setup"), "setup of a zgroup"),
         )
-        name = (group.findtext("path") or group.get("path") or "").strip().strip("/")
+        name = (group.findtext("path") or group.get("path") or "").strip().replace("\\", "/").strip("/")
         channel, timepoint = _indices(group.get("indicies", ""), view)
         options = (("timepoint", timepoint), ("channel", channel), ("numbered", True))
         path = join(container, name) if name else container

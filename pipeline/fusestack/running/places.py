@@ -1,0 +1,114 @@
+"""Where a run writes: whether it can, how much that will be, and whether it fits the disk."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fusestack.model.amounts import size
+from fusestack.model.errors import OutputError
+from fusestack.running.inspection import inspect
+from fusestack.storage import is_address
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from fusestack.planning.plan import Plan
+    from fusestack.running.inspection import StageState
+
+
+@dataclass(frozen=True)
+class Amounts:
+    """Bytes that a run has left to write, uncompressed: those of outputs, and those of the cache."""
+
+    output: int
+    cache: int
+
+    def __str__(self) -> str:
+        return f"{size(self.output)} of outputs" + (f", {size(self.cache)} of cache" if self.cache else "")
+
+
+def amounts_left(plan: Plan, states: Iterable[StageState]) -> Amounts:
+    """What is left to write; blocks that no view reaches are not stored."""
+    shares = {
+        image.target.image.path: image.fusion.statistics.touched / max(1, image.fusion.statistics.blocks)
+        for image in plan.images
+        if image.fusion is not None
+    }
+    outputs = {image.target.image.path for image in plan.images}
+    output = cache = 0
+    for state in states:
+        stage, path = state.stage, state.stage.target.image.path
+        left = 0 if state.action == "reuse" else stage.nbytes * (1 - state.done / max(1, stage.grid.count))
+        if path in outputs:
+            output += round(left * shares.get(path, 1))
+        else:
+            cache += round(left)
+    return Amounts(output, cache)
+
+
+def check_places(plan: Plan) -> None:
+    """Refuse places where nothing can be written: below a file, or without permission. Nothing is created.
+
+    Raises
+    ------
+    OutputError
+        Names every such place.
+    """
+    places: dict[str, str] = {}
+    for image in plan.images:
+        key = image.way_out.partition("choose another ")[2].partition(",")[0] or "output.path"
+        places.setdefault(image.target.image.path, key)
+        if image.project:
+            places.setdefault(image.project, "output.project")
+    if plan.statistics is not None:
+        places.setdefault(plan.statistics.path, "focus.statistics.save")
+    if any(image.preparation for image in plan.images):
+        places.setdefault(f"{plan.cache}/entry", "cache.path")
+    found = [(path, _obstacle(path), key) for path, key in places.items() if not is_address(path)]
+    problems = [f"{path}: cannot be written: {why}; choose another {key}" for path, why, key in found if why]
+    if problems:
+        raise OutputError(*problems)
+
+
+def scarce_space(plan: Plan, *, force: bool = False) -> list[str]:
+    """What is to be said where outputs and cache, uncompressed, are more than the free bytes of their disks."""
+    left = amounts_left(plan, inspect(plan, force=force))
+    wanted: dict[int, tuple[str, int, list[str]]] = {}
+    for what, path, count in (("outputs", plan.output, left.output), ("cache", plan.cache, left.cache)):
+        if is_address(path) or not count:
+            continue
+        folder = _existing(path)
+        device = folder.stat().st_dev
+        place, before, names = wanted.get(device, (str(folder), 0, []))
+        wanted[device] = (place, before + count, [*names, f"{size(count)} of {what}"])
+    return [
+        f"{place}: {size(free)} are free, and {' and '.join(names)} are to be written, less what compression saves; "
+        "free some space, or choose other places with output.path and cache.path"
+        for place, count, names in wanted.values()
+        if count > (free := shutil.disk_usage(place).free)
+    ]
+
+
+def _existing(path: str) -> Path:
+    """Nearest folder above a path (or file in the way) that is there."""
+    place = Path(path).absolute().parent
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    return place
+
+
+def _obstacle(path: str) -> str:
+    """Why nothing can be written at a path; empty if nothing is in the way."""
+    place = _existing(path)
+    if not place.is_dir():
+        return f"{place} is a file, not a folder"
+    if not os.access(place, os.W_OK | os.X_OK):
+        return f"there is no permission to write in {place}"
+    here = Path(path)
+    if here.exists() and not os.access(here, os.W_OK):
+        return "there is no permission to replace it"
+    return ""

@@ -1,0 +1,158 @@
+"""What can be seen of inputs before anything is computed: one chunk of each is decoded."""
+
+from __future__ import annotations
+
+import random
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from threading import Event
+from typing import TYPE_CHECKING
+
+from fusestack.model.amounts import counted, times_xyz
+from fusestack.model.errors import InputError
+from fusestack.model.view import SourceRef
+from fusestack.sources.base import excludable, open_source
+from fusestack.storage import is_address
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fusestack.sources.base import PixelSource
+    from fusestack.sources.pictures import PicturePage
+
+_SECONDS = 10.0
+_MEMORY = 2**30
+_THREADS = 8
+_COPIES = 3
+"""Of a chunk while it is decoded: stored, decoded, converted."""
+
+_SHOWN = 20
+
+
+@dataclass(frozen=True)
+class Sample:
+    """An input of which a chunk is decoded.
+
+    Parameters
+    ----------
+    label : str
+        For messages, such as ``view (timepoint 0, setup 3)``; may be empty.
+    reads : SourceRef or PicturePage
+    level : int
+        Which is read of a source.
+    nbytes : int
+        Of a chunk, decoded.
+    """
+
+    label: str
+    reads: SourceRef | PicturePage
+    level: int = 0
+    nbytes: int = 0
+
+
+@dataclass(frozen=True)
+class Probed:
+    """What was found: how many of the inputs were looked at, and what is right but may surprise."""
+
+    count: int
+    total: int
+    warnings: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        whole = "each" if self.count == self.total else f"{self.count:,}"
+        return f"a chunk of {whole} of {counted(self.total, 'input')} was decoded"
+
+
+def probe(samples: Sequence[Sample], *, seconds: float = _SECONDS, memory: int = _MEMORY) -> Probed:
+    """Decode a chunk of each input, in threads, until the time is over; which ones come first is left to chance.
+
+    Parameters
+    ----------
+    samples : sequence of Sample
+    seconds : float
+        After which no chunk is begun any more.
+    memory : int
+        Bytes that all threads may take together; larger chunks are left out.
+
+    Returns
+    -------
+    Probed
+
+    Raises
+    ------
+    InputError
+        Names all inputs that were found broken: that cannot be decoded, whose levels do not fit one another, or of
+        which only coarse levels are missing; and says so if no chunk of any of them is stored.
+    """
+    fitting = [number for number, sample in enumerate(samples) if _COPIES * sample.nbytes <= memory]
+    random.Random(0).shuffle(fitting)
+    largest = max((samples[number].nbytes for number in fitting), default=0)
+    threads = max(1, min(_THREADS, memory // max(1, _COPIES * largest)))
+    deadline, stop = time.monotonic() + seconds, Event()
+
+    def look(number: int) -> tuple[int, list[str], str] | None:
+        if stop.is_set() or time.monotonic() > deadline:
+            return None
+        try:
+            return number, [], _look(samples[number])
+        except InputError as error:
+            return number, list(error.problems), ""
+
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            found = sorted(one for one in pool.map(look, fitting) if one is not None)
+        finally:
+            stop.set()
+    problems = [_of(samples[number], problem) for number, broken, _ in found for problem in broken]
+    empty = [_of(samples[number], text) for number, _, text in found if text]
+    if empty and len(empty) == len(found):
+        problems += empty
+    if problems:
+        raise InputError(*_bounded(problems))
+    return Probed(len(found), len(samples), tuple(_bounded(empty)))
+
+
+def _bounded(texts: list[str]) -> list[str]:
+    more = len(texts) - _SHOWN
+    return texts[:_SHOWN] + ([f"... and {more:,} more"] if more > 0 else [])
+
+
+def _of(sample: Sample, text: str) -> str:
+    return excludable(sample.label, text) if sample.label else text
+
+
+def _look(sample: Sample) -> str:
+    """Decode a chunk of an input; returns what is to be said of it."""
+    if not isinstance(sample.reads, SourceRef):
+        from fusestack.sources.pictures import read_picture
+
+        picture = sample.reads
+        height = picture.shape[0]
+        read_picture(picture, slice(max(0, height - picture.piece), height) if picture.piece else None)
+        return ""
+    source, level, path = open_source(sample.reads), sample.level, sample.reads.path
+    _check_levels(source, level, path)
+    box = source.stored_chunk(level)
+    if box is not None:
+        source.read(level, box)
+        return ""
+    looked = "was found where some were looked for" if is_address(path) else "is stored"
+    text = f"{path}: no chunk of level {level} {looked}: all of it counts as empty"
+    if level and source.stored_chunk(0) is not None:
+        raise InputError(f"{text}, although there are chunks of level 0; make its levels again")
+    return f"{text}; restore what is missing"
+
+
+def _check_levels(source: PixelSource, level: int, path: str) -> None:
+    """Refuse a level that does not show what level 0 shows.
+
+    Programs round the size of a level down, up or to the next, also from level to level: about one pixel.
+    """
+    found, full = source.levels[level], source.levels[0].shape
+    wanted = [n / factor for n, factor in zip(full, found.factors, strict=True)]
+    if any(abs(n - most) > 1 + most / 100 for n, most in zip(found.shape, wanted, strict=True)):
+        raise InputError(
+            f"{path}: level {level} has {times_xyz(found.shape)} pixels (xyz), but {times_xyz(full)} pixels reduced by "
+            f"{times_xyz(found.factors)} are {times_xyz(tuple(round(n, 1) for n in wanted))}; make its levels again"
+        )
