@@ -393,12 +393,12 @@ def test_what_files_say_of_pixels_and_channels_is_used(tmp_path: Path) -> None:
     names = {"axes": "CZYX", **sizes, "Channel": {"Name": ["red", "green"]}}
     tifffile.imwrite(tmp_path / "a.ome.tif", image, metadata=names)
     found = project_of_tiles(tmp_path / "a.ome.tif").views
-    expected = [((2.0, 0.5, 0.25), "µm", "red"), ((2.0, 0.5, 0.25), "µm", "green")]
+    expected = [((2.0, 0.5, 0.25), "micrometer", "red"), ((2.0, 0.5, 0.25), "micrometer", "green")]
     assert [(view.voxel_size, view.unit, view.channel_name) for view in found] == expected
     metadata = {"axes": "ZYX", "spacing": 3.0, "unit": "um"}
     tifffile.imwrite(tmp_path / "a.tif", image[0], imagej=True, resolution=(4, 2), metadata=metadata)
     (view,) = project_of_tiles(str(tmp_path / "a.tif")).views
-    assert (view.voxel_size, view.unit) == ((3.0, 0.5, 0.25), "um")
+    assert (view.voxel_size, view.unit) == ((3.0, 0.5, 0.25), "micrometer")
 
 
 def test_transforms_of_a_whole_ome_zarr_image_are_used(tmp_path: Path) -> None:

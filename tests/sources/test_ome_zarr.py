@@ -209,7 +209,7 @@ def set_first(key, value):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (set_axes("x", "y", "z"), ("axes are x, y, z", "in this order")),
+        (set_axes("x", "x", "z"), ("axes are x, x, z", "axes: zyx")),
         (set_axes("y", "x"), ("3 axes",)),
         (set_axes("q", "y", "x"), ("q, y, x",)),
         (set_axes("y", "y", "x"), ("y, y, x",)),

@@ -273,9 +273,9 @@ def test_indices_outside(tmp_path, timepoint, channel, words):
 @pytest.mark.parametrize(
     ("shape", "dtype", "settings", "words"),
     [
-        ((20, 26, 3), "uint8", {"photometric": "rgb"}, ("colours", "split")),
-        ((3, 20, 26), "uint8", {"photometric": "rgb", "planarconfig": "separate"}, ("colours",)),
-        ((4, 20, 26, 3), "uint8", {"photometric": "rgb"}, ("colours",)),
+        ((20, 26, 3), "uint8", {"photometric": "rgb"}, ("colours", "axes: yxc")),
+        ((3, 20, 26), "uint8", {"photometric": "rgb", "planarconfig": "separate"}, ("colours", "axes: ")),
+        ((4, 20, 26, 3), "uint8", {"photometric": "rgb"}, ("colours", "axes: ")),
         ((4, 5, 20, 26), "uint8", {"photometric": "minisblack"}, ("axes are Q (4), Q (5)", "OME-TIFF")),
         ((5, 20, 26), "float64", {"photometric": "minisblack"}, ("float64", "convert")),
         ((5, 20, 26), "int32", {"photometric": "minisblack"}, ("int32",)),

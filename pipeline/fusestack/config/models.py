@@ -42,23 +42,32 @@ class ViewInput(Model):
 
     model_config = ConfigDict(json_schema_extra=needs_path)
 
-    path: Text = Field(default="", description="TIFF, OME-TIFF or OME-Zarr")
+    path: Text = Field(default="", description="TIFF, OME-TIFF, OME-Zarr; what is not said here comes from it")
     array: Array = Field(default=None, description="from Python: instead of path, an array [z, y, x] or [y, x]")
     affine: Annotated[tuple[Number, ...], Field(min_length=12, max_length=12)] | None = Field(
-        default=None, description="3x4 matrix, row-major, x, y, z: pixel index to world pixels; default: identity"
+        default=None,
+        description="3x4 matrix, row-major, x, y, z: pixel index to world pixels; default: the file's place",
     )
-    translation: NumberPerAxis | None = Field(default=None, description="world pixels; instead of affine")
-    voxel_size: PositivePerAxis | None = Field(default=None, description="physical size of a pixel")
+    translation: NumberPerAxis | None = Field(
+        default=None, description="world pixels; instead of affine; default: as the file says"
+    )
+    voxel_size: PositivePerAxis | None = Field(
+        default=None, description="physical size of a pixel; default: as the file says"
+    )
     unit: Text | None = Field(default=None, description="unit of voxel_size, such as micrometer")
-    timepoint: Id = Field(default=0, description="timepoint; also the index along t in files that hold several")
-    channel: Id = Field(default=0, description="channel; also the index along c in files that hold several")
+    timepoint: Id | None = Field(
+        default=None, description="timepoint; also the index along t in files that hold several; default: all"
+    )
+    channel: Id | None = Field(
+        default=None, description="channel; also the index along c in files that hold several; default: all"
+    )
     illumination: Id = Field(default=0, description="illumination direction")
     angle: Id = Field(default=0, description="angle")
     tile: Id = Field(default=0, description="tile")
     no_data: Number | None = Field(
         default=None, description="value of the pixels where nothing was recorded; default: input.no_data"
     )
-    series: Id = Field(default=0, description="image of a file that holds several")
+    series: Id | None = Field(default=None, description="image of a file that holds several")
     axes: Annotated[Text, Field(pattern="^[tczyx]+$")] | None = Field(
         default=None, description="axes of the file's array, slowest first, such as zyx; default: what the file says"
     )

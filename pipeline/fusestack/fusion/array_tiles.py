@@ -54,6 +54,8 @@ class Tile:
     timepoints : tuple of int
     channels : tuple of (str or None)
         Names, where they have one.
+    colors : tuple of (str or None)
+        Colours ``RRGGBB`` of the channels; empty where none has one.
     plane : bool
         It has two axes.
     at_zero : bool
@@ -71,6 +73,7 @@ class Tile:
     unit: str | None = None
     timepoints: tuple[int, ...] = (0,)
     channels: tuple[str | None, ...] = (None,)
+    colors: tuple[str | None, ...] = ()
     plane: bool = False
     at_zero: bool = False
 

@@ -21,12 +21,12 @@ from fusestack.fusion.frame import (
     flattened,
     frame_of_bounds,
     frame_of_box,
-    is_flat,
     whole_pixels,
 )
 from fusestack.fusion.groups import Group, group_views
 from fusestack.fusion.intensity import adjustments_of
 from fusestack.fusion.placement import Edges, OpenedView, PlacedView, ViewTable
+from fusestack.fusion.planes import shows_one_plane
 from fusestack.fusion.sampling import calibration, compare_sampling, in_one_unit
 from fusestack.kernels.convert import value_dtype
 from fusestack.model.errors import ConfigError, InputError
@@ -159,7 +159,7 @@ def design_images(
     views = in_one_unit(views)
     opened = open_views(views)
     warnings: list[str] = []
-    flat = is_flat(o.shape for o in opened.values())
+    flat = shows_one_plane([(v.pixel_to_world, opened[v.id].shape) for v in views], options.numerics, warnings)
     registrations = _registrations(views, flat=flat, warnings=warnings)
     anisotropy = _anisotropy(views, options, flat=flat, warnings=warnings)
     stray: list[str] = []
@@ -265,9 +265,10 @@ def channel_color(number: int) -> str:
 
 def _channels(views: Sequence[View]) -> tuple[Channel, ...]:
     names = {view.channel: view.channel_name or f"channel {view.channel}" for view in views}
+    colors = {view.channel: view.channel_color for view in reversed(views) if view.channel_color}
     if len(names) == 1:
-        return tuple(Channel(i, name) for i, name in names.items())
-    return tuple(Channel(i, names[i], channel_color(n)) for n, i in enumerate(sorted(names)))
+        return tuple(Channel(i, name, colors.get(i, "FFFFFF")) for i, name in names.items())
+    return tuple(Channel(i, names[i], colors.get(i) or channel_color(n)) for n, i in enumerate(sorted(names)))
 
 
 def _registrations(views: Sequence[View], *, flat: bool, warnings: list[str]) -> dict[ViewId, Affine]:

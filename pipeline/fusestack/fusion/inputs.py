@@ -5,29 +5,33 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from fusestack.fusion.array_inputs import array_source, unused_coordinates
+from fusestack.fusion.array_inputs import unused_coordinates
+from fusestack.fusion.file_views import files_of_views
 from fusestack.model.errors import ConfigError
-from fusestack.model.geometry import Affine
 from fusestack.model.view import ViewId
-from fusestack.project.placed import PlacedFile, project_of_files
+from fusestack.project.placed import project_of_files
 from fusestack.project.select import Selection, select_views
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fusestack.config.load import LoadedConfig
-    from fusestack.config.models import Select, ViewInput
+    from fusestack.config.models import Select
     from fusestack.model.view import View
     from fusestack.project.model import Project
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """A project, the views of it that are fused, ordered by view id, and what should be said about them."""
+    """A project, the views of it that are fused, ordered by view id, and what should be said about them.
+
+    `facts` are lines about what was taken from where: "position: OME-XML of tile0.ome.tif".
+    """
 
     project: Project
     views: tuple[View, ...]
     warnings: tuple[str, ...] = ()
+    facts: tuple[str, ...] = ()
 
 
 def read_inputs(loaded: LoadedConfig) -> Inputs:
@@ -44,14 +48,17 @@ def read_inputs(loaded: LoadedConfig) -> Inputs:
     if source is None:
         raise ConfigError("input: is missing; give input.project or input.views")
     said: tuple[str, ...] = ()
+    facts: tuple[str, ...] = ()
     if source.project is not None:
         from fusestack.project.xml import read_project
 
         project = read_project(loaded.resolve_path(source.project))
     elif source.views is not None:
-        project = project_of_files([_placed_file(loaded, *one) for one in enumerate(source.views)], loaded.folder)
-        found = (unused_coordinates(f"input.views.{n}", view) for n, view in enumerate(source.views))
-        said = tuple(warning for warning in found if warning is not None)
+        found = [unused_coordinates(f"input.views.{n}", view) for n, view in enumerate(source.views)]
+        files, told = files_of_views(loaded, source.views)
+        project = project_of_files(files, loaded.folder)
+        said = (*(warning for warning in found if warning is not None), *told.warnings())
+        facts = told.facts()
     else:
         raise ConfigError("input: there are no views; give input.project or input.views")
     project = with_no_data(project, source.no_data)
@@ -60,7 +67,7 @@ def read_inputs(loaded: LoadedConfig) -> Inputs:
         first, text = next(iter(project.flaws.items()))
         more = f" (and {len(project.flaws) - 1:,} more)" if len(project.flaws) > 1 else ""
         said += (f"view {first}{more} cannot be used and is not selected: {text}",)
-    return Inputs(project, views, said)
+    return Inputs(project, views, said, facts)
 
 
 def with_no_data(project: Project, value: float | None) -> Project:
@@ -81,29 +88,3 @@ def selection_of(select: Select) -> Selection:
 
 def _set(ids: Sequence[int] | None) -> frozenset[int] | None:
     return None if ids is None else frozenset(ids)
-
-
-def _placed_file(loaded: LoadedConfig, number: int, view: ViewInput) -> PlacedFile:
-    if view.affine is not None:
-        pixel_to_world = Affine.from_xyz(view.affine)
-    elif view.translation is not None:
-        pixel_to_world = Affine.translation(view.translation.zyx)
-    else:
-        pixel_to_world = Affine.identity()
-    path, held = loaded.resolve_path(view.path), None
-    if view.array is not None:
-        path = f"array of input.views.{number}"
-        held = array_source(f"input.views.{number}.array", view.array)
-    return PlacedFile(
-        path=path,
-        pixel_to_world=pixel_to_world,
-        source=held,
-        voxel_size=None if view.voxel_size is None else view.voxel_size.zyx,
-        unit=view.unit,
-        timepoint=view.timepoint,
-        channel=view.channel,
-        illumination=view.illumination,
-        angle=view.angle,
-        tile=view.tile,
-        no_data=view.no_data,
-    )

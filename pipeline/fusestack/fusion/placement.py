@@ -281,7 +281,7 @@ class ViewTable:
         matrices, scales = np.zeros((count, 3, 4)), np.ones((count, 3))
         bounds = np.zeros((count, 2, 3), dtype=np.int64)
         wider = np.zeros(3) if edges.widened is None else np.array(edges.widened)
-        rims = numerics == "exact" and not edges.border and not wider.any()
+        rims = numerics == "exact" and not wider.any()
         rim = 1.0 if rims else 0.0
         for row, view in enumerate(placed):
             level_to_output = view.level_to_output(frame)
@@ -294,10 +294,13 @@ class ViewTable:
             bounds[:, 0, 0], bounds[:, 1, 0] = 0, 1
         scales = scales.astype(np.float32)
         borders = (np.float32(edges.border) / scales).astype(np.float64)
+        ranges = (np.float32(edges.range) / scales).astype(np.float64)
+        if rims and all(view.full_shape[0] == 1 for view in placed):
+            ranges[:, 0] = borders[:, 0] = 0.0  # planes of a volume: their neighbours decide along z
         views = kernels.views.pack_views(
             matrices,
             np.array([view.pixels.shape for view in placed], dtype=np.int64).reshape(-1, 3),
-            (np.float32(edges.range) / scales).astype(np.float64),
+            ranges,
             borders if edges.widened is None else -wider,
             numerics=numerics if edges.widened is None else "exact",
             flat=frame.flat,

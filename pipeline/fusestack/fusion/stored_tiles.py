@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fusestack.fusion.array_tiles import Tile, check_pixels, lazy_array, sources_of, spatial_shape
 from fusestack.fusion.labelled import axes_of
@@ -12,16 +13,11 @@ from fusestack.model.geometry import Affine
 from fusestack.model.view import SourceRef
 from fusestack.project.readers import READERS, reader_of
 from fusestack.sources.arrays import zarr_identity
-from fusestack.sources.base import open_source
-from fusestack.sources.ome_zarr_facts import image_facts
-from fusestack.sources.tiff_facts import TiffFacts, tiff_facts
+from fusestack.sources.facts import FactsWanted, ImageFacts, facts_of
+from fusestack.sources.ome_zarr_facts import is_zarr
 from fusestack.storage import is_address
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 _ZARR = READERS[".zarr"]
-_ZARR_FILES = ("zarr.json", ".zarray", ".zgroup", ".zattrs")
 _NO_TILES = {
     ".xml": "a project: give it alone, without tiles beside it",
     **dict.fromkeys((".yaml", ".yml"), "a configuration: fusestack.run and fusestack.plan take it"),
@@ -30,28 +26,37 @@ _NO_TILES = {
 
 
 def file_tile(label: str, path: str | Path) -> Tile:
-    """Tile of an OME-Zarr image with its place, size of pixels, unit, channels and timepoints, or of another file.
-
-    Of TIFF, the size of pixels, the unit and the names of channels are used, where OME or ImageJ wrote them; of files
-    of microscopes, only how many timepoints and channels there are. Their places are not read.
+    """Tile of an image in a file, with all that the file says: place, size of pixels, unit, channels, timepoints.
 
     Raises
     ------
     InputError
-        If there is no such file, or it is of a kind that is not read.
+        If there is no such file, it is of a kind that is not read, or holds several images.
     """
     text = str(path) if is_address(str(path)) else str(Path(path).absolute())
     suffix = Path(text).suffix.lower()
     if suffix in _NO_TILES:
         raise InputError(f"{label}: {path} is {_NO_TILES[suffix]}")
     try:
-        zarr = suffix == ".zarr" or (not is_address(text) and any(Path(text, name).exists() for name in _ZARR_FILES))
-        reader = _ZARR if zarr else reader_of(text)
+        reader = reader_of_file(text)
     except OSError as error:
         raise InputError(f"{label}: cannot be looked for ({error.strerror}); check the path") from error
     except ValueError as error:
         raise InputError(f"{label}: {path}: {error}; open it with its own library and give the array") from None
-    return _labelled(label, _image_tile if zarr else _other_tile, text, reader)
+    return _file_tile(label, text, reader)
+
+
+def reader_of_file(path: str) -> str:
+    """Who reads a file, by its suffix; folders that are Zarr, whatever they are called.
+
+    Raises
+    ------
+    ValueError
+        If such files are not read.
+    OSError
+        If it cannot be looked for.
+    """
+    return _ZARR if is_zarr(path) else reader_of(path)
 
 
 def zarr_tile(label: str, held: Any) -> Tile:
@@ -104,7 +109,7 @@ def group_tile(label: str, held: Any) -> Tile:
     folder = _folder(held)
     if folder is None:
         raise InputError(f"{label}: is a Zarr group that is not in a folder of this machine; give one of its arrays")
-    return _labelled(label, _image_tile, folder, _ZARR)
+    return _file_tile(label, folder, _ZARR)
 
 
 def _folder(held: Any) -> str | None:
@@ -116,50 +121,33 @@ def _folder(held: Any) -> str | None:
     return str(Path(held.store.root, held.path).absolute())
 
 
-def _labelled(label: str, make: Callable[[str, str, str], Tile], path: str, reader: str) -> Tile:
+def _file_tile(label: str, path: str, reader: str) -> Tile:
     """Make a tile of a file; its problems begin with the label."""
     try:
-        return make(label, path, reader)
+        facts = facts_of(FactsWanted(reader, path))
     except InputError as error:
         raise InputError(*(f"{label}: {problem}" for problem in error.problems)) from error
+    for sentence in facts.said:
+        warnings.warn(f"{label}: {path}: {sentence}", stacklevel=4)
+    return tile_of_facts(label, _name(path), facts)
 
 
-def _image_tile(label: str, path: str, reader: str) -> Tile:
-    facts = image_facts(path)
+def tile_of_facts(label: str, name: str, facts: ImageFacts) -> Tile:
+    """Tile of what a file says about one of its images."""
     timepoints, channels, z, y, x = facts.shape
-    origin = Affine.translation(facts.origin)
     return Tile(
         label,
-        _name(path),
+        name,
         (z, y, x),
         facts.dtype,
-        _sources(reader, path, timepoints, channels),
-        (origin @ Affine.scaling(facts.pixel_size),) * timepoints,
-        facts.pixel_size,
-        placed=any(facts.origin),
+        tuple(tuple(facts.source(t, c) for c in range(channels)) for t in range(timepoints)),
+        facts.pixel_to_unit,
+        facts.sizes,
+        placed=facts.placed,
         unit=facts.unit,
         timepoints=tuple(range(timepoints)),
-        channels=tuple(name if name != str(c) else None for c, (name, _) in enumerate(facts.channels)),
-        at_zero=True,
-    )
-
-
-def _other_tile(label: str, path: str, reader: str) -> Tile:
-    source: Any = open_source(_sources(reader, path, 1, 1)[0][0])
-    timepoints, channels = source.counts
-    facts = tiff_facts(path) if reader == READERS[".tif"] else TiffFacts()
-    size = Affine.scaling([size or 1.0 for size in facts.pixel_size])
-    return Tile(
-        label,
-        _name(path),
-        source.levels[0].shape,
-        source.dtype.name,
-        _sources(reader, path, timepoints, channels),
-        (size,) * timepoints,
-        facts.pixel_size,
-        unit=facts.unit,
-        timepoints=tuple(range(timepoints)),
-        channels=facts.channels if len(facts.channels) == channels else (None,) * channels,
+        channels=facts.names,
+        colors=facts.colors,
         at_zero=True,
     )
 

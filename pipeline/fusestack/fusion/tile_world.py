@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fusestack.fusion.frame import is_flat
+from fusestack.fusion.planes import at_one_depth, is_flat
 from fusestack.model.errors import InputError
 from fusestack.model.geometry import Affine
 from fusestack.project.model import Project, Setup
@@ -27,7 +27,7 @@ _DIGITS = 9
 
 
 @dataclass(frozen=True)
-class _World:
+class World:
     """World pixels: their size, and the point that lies on whole numbers of them.
 
     Parameters
@@ -45,12 +45,14 @@ class _World:
     number: NDArray[np.float64]
 
     @classmethod
-    def of(cls, tiles: Sequence[Tile]) -> _World:
-        step = np.min([_steps(place.linear) for tile in tiles for place in tile.pixel_to_unit], axis=0)
+    def of(cls, tiles: Sequence[Tile]) -> World:
+        """World of tiles: their finest step, and tile 0 on whole pixels."""
+        step = np.min([steps(place.linear) for tile in tiles for place in tile.pixel_to_unit], axis=0)
         anchor = tiles[0].pixel_to_unit[0].offset
         number = np.floor(anchor / step + 0.5)
-        if is_flat(tile.shape for tile in tiles):
-            number[0] = 0  # the grid of planes has no z
+        placed = [(place, tile.shape) for tile in tiles for place in tile.pixel_to_unit]
+        if is_flat(shape for _, shape in placed) and at_one_depth(placed):
+            number[0] = 0  # the grid of one plane has no z
         return cls(step, anchor, number)
 
     @property
@@ -68,9 +70,21 @@ class _World:
         return _float3(pixel_to_world.column_lengths * self.step)
 
 
+def with_steps_of_planes(tiles: Sequence[Tile]) -> list[Tile]:
+    """Tiles of one plane at several depths, as thick as the nearest ones are apart where nobody says how thick."""
+    depths = np.unique([np.round(place.offset[0], _DIGITS) for tile in tiles for place in tile.pixel_to_unit])
+    if depths.size < 2 or not is_flat(tile.shape for tile in tiles) or any(tile.sizes[0] for tile in tiles):
+        return list(tiles)
+    change = Affine.scaling((float(np.diff(depths).min()), 1, 1))
+    return [
+        replace(tile, pixel_to_unit=tuple(Affine(p.linear @ change.linear, p.offset) for p in tile.pixel_to_unit))
+        for tile in tiles
+    ]
+
+
 def project_in_world(tiles: Sequence[Tile], unit: str | None) -> Project:
     """Views of placed tiles, see `fusestack.fusion.tiles.project_of_tiles`."""
-    world = _World.of(tiles)
+    world = World.of(tiles)
     names = _channel_names(tiles)
     setups: dict[int, Setup] = {}
     views: list[View] = []
@@ -87,6 +101,7 @@ def project_in_world(tiles: Sequence[Tile], unit: str | None) -> Project:
                 channel=found,
                 tile=number,
                 channel_name=names[found],
+                channel_color=(tile.colors[c] or "") if tile.colors else "",
             )
             setups[setup.id] = setup
             views += [
@@ -107,7 +122,7 @@ def project_in_world(tiles: Sequence[Tile], unit: str | None) -> Project:
     )
 
 
-def _steps(linear: NDArray[np.float64]) -> NDArray[np.float64]:
+def steps(linear: NDArray[np.float64]) -> NDArray[np.float64]:
     """How far one has to go along z, y, x to cross one pixel."""
     if np.count_nonzero(linear) == 3:  # not turned but by right angles: exact
         return np.asarray(np.abs(linear).sum(axis=1), dtype=np.float64)

@@ -16,9 +16,9 @@ _UNITS = {
     "micrometer": ("um", "µm", "μm", "micron", "microns", "micrometer", "micrometre", "micrometers"),
     "millimeter": ("mm", "millimeter", "millimetre", "millimeters"),
     "centimeter": ("cm", "centimeter", "centimetre"),
-    "meter": ("m", "meter", "metre"),
-    "angstrom": ("å", "angstrom"),
-    "inch": ("inch", "inches"),
+    "meter": ("m", "meter", "metre", "meters"),
+    "angstrom": ("å", "\u212b", "angstrom"),
+    "inch": ("in", "inch", "inches", '"'),
 }
 UDUNITS = {written: unit for unit, spellings in _UNITS.items() for written in spellings}
 """What people write, in small letters, to UDUNITS name."""
@@ -33,6 +33,41 @@ _METERS = {
     "angstrom": Fraction(1, 10**10),
     "inch": Fraction(254, 10**4),
 }
+
+
+def known_unit(text: str | None) -> str | None:
+    """UDUNITS name of a unit as files write it; the text itself where it is not known, None of pixels and of nothing.
+
+    Examples
+    --------
+    >>> known_unit("\u00b5m"), known_unit("px"), known_unit("furlong")
+    ('micrometer', None, 'furlong')
+    """
+    written = (text or "").strip()
+    if written.lower() in _PIXELS:
+        return None
+    return UDUNITS.get(written.lower(), written)
+
+
+def length_factor(unit: str | None, into: str | None) -> float | None:
+    """Factor from a number in one unit to the same length in another one; None where there is none.
+
+    Parameters
+    ----------
+    unit, into : str or None
+        As people write them.
+
+    Examples
+    --------
+    >>> length_factor("nm", "micrometer"), length_factor("furlong", "furlong"), length_factor("furlong", "mm")
+    (0.001, 1.0, None)
+    """
+    have, want = known_unit(unit), known_unit(into)
+    if have == want:
+        return 1.0
+    if have not in _METERS or want not in _METERS:
+        return None
+    return conversion(have, want)
 
 
 def unit_of(text: str) -> str | None:

@@ -68,6 +68,8 @@ class View(Shown):
         Ids of the attributes.
     name, channel_name : str
         For people.
+    channel_color : str
+        ``RRGGBB``; empty where nobody says one.
     voxel_size : (float, float, float) or None
         Physical size of a pixel along z, y, x in `unit`; None where the project gives none.
     unit : str or None
@@ -90,6 +92,7 @@ class View(Shown):
     tile: int = 0
     name: str = ""
     channel_name: str = ""
+    channel_color: str = ""
     voxel_size: Float3 | None = None
     unit: str | None = None
     no_data: float | None = None

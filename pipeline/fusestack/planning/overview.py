@@ -43,6 +43,7 @@ def input_facts(plan: Plan) -> Facts:
     if plan.inputs is not None and plan.design is not None:
         views = counted(len(plan.inputs.views), "view")
         facts.append(("", f"{views}, {plan.design.input_dtype}, {_levels_used(plan)}"))
+        facts += [("", fact) for fact in plan.inputs.facts]
     return facts + [("focus", fact) for fact in plan.facts]
 
 

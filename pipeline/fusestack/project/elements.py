@@ -119,6 +119,7 @@ def setup(element: Element, names: Names) -> tuple[Setup, tuple[str, ...]]:
         voxel_size=_unless_flawed(flaws, partial(_voxel_size, element)),
         unit=unit,
         channel_name=names.get("channel", {}).get(channel, str(channel)),
+        channel_color="",
         **ids,
     )
     return made, tuple(flaws)

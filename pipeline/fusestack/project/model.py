@@ -41,6 +41,8 @@ class Setup:
         Ids of the attributes.
     channel_name : str
         For people.
+    channel_color : str
+        ``RRGGBB``; empty where nobody says one.
     """
 
     id: int
@@ -53,6 +55,7 @@ class Setup:
     angle: int = 0
     tile: int = 0
     channel_name: str = ""
+    channel_color: str = ""
 
     def view(self, timepoint: int, pixel_to_world: Affine, source: SourceRef) -> View:
         """View of this setup at a timepoint."""
@@ -67,6 +70,7 @@ class Setup:
             tile=self.tile,
             name=self.name,
             channel_name=self.channel_name,
+            channel_color=self.channel_color,
             voxel_size=self.voxel_size,
             unit=self.unit,
         )

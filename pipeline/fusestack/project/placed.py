@@ -15,7 +15,7 @@ from fusestack.storage import is_address
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fusestack.model.geometry import Affine, Float3
+    from fusestack.model.geometry import Affine, Float3, Int3
     from fusestack.model.view import View
 
 
@@ -37,7 +37,13 @@ class PlacedFile:
     no_data : float or None
         Value of pixels where nothing was recorded.
     source : SourceRef or None
-        Who reads pixels that are in no file; `path` is what they are called.
+        Who reads its pixels, where that is not what the suffix of `path` and `timepoint`, `channel` say.
+    shape : tuple of int or None
+        z, y, x, where it is known.
+    channel_name, channel_color : str
+        Empty where nobody says one.
+    world_origin : (float, float, float)
+        Physical place of world pixel 0, z, y, x in `unit`.
     """
 
     path: str
@@ -51,6 +57,10 @@ class PlacedFile:
     tile: int = 0
     no_data: float | None = None
     source: SourceRef | None = None
+    shape: Int3 | None = None
+    channel_name: str = ""
+    channel_color: str = ""
+    world_origin: Float3 = (0.0, 0.0, 0.0)
 
 
 def project_of_files(entries: Sequence[PlacedFile], folder: str | Path) -> Project:
@@ -92,7 +102,8 @@ def project_of_files(entries: Sequence[PlacedFile], folder: str | Path) -> Proje
         try:
             _check_affine(entry.pixel_to_world)
             view = setup.view(entry.timepoint, entry.pixel_to_world, _source(entry, Path(folder).absolute()))
-            views.append(replace(view, no_data=entry.no_data))
+            view = replace(view, voxel_size=entry.voxel_size, no_data=entry.no_data)
+            views.append(replace(view, world_origin=entry.world_origin))
         except ValueError as error:
             problems.append(f"input.views.{position}: {entry.path}: {error}")
     if problems:
@@ -117,13 +128,15 @@ def _setup(entry: PlacedFile, number: int) -> Setup:
     return Setup(
         id=number,
         name=Path(entry.path).name.split(".")[0],
+        shape=entry.shape,
         voxel_size=entry.voxel_size,
         unit=entry.unit,
         channel=entry.channel,
         illumination=entry.illumination,
         angle=entry.angle,
         tile=entry.tile,
-        channel_name=str(entry.channel),
+        channel_name=entry.channel_name or str(entry.channel),
+        channel_color=entry.channel_color,
     )
 
 

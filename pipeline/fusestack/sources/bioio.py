@@ -18,6 +18,7 @@ from fusestack.sources.base import (
     pixel_dtype,
     select_index,
 )
+from fusestack.sources.facts import ImageFacts, refuse_choice
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -104,6 +105,45 @@ class BioioSource:
         with input_errors(f"{self._path}: level {level}", "the pixels cannot be read", _RESTORE), self._lock:
             pixels = self._arrays[level][box.slices].compute(scheduler="synchronous")
         return np.ascontiguousarray(pixels, dtype=self._dtype)
+
+
+def bioio_facts(path: str, *, series: int | None = None, axes: str | None = None) -> ImageFacts:
+    """Facts of a scene: axes, size of pixels in micrometers, names of channels; its place is not known.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, holds several scenes and none is chosen, or axes are named.
+    """
+    check_exists(path)
+    if axes is not None:
+        raise InputError(f"{path}: axes: the axes of such files are known; remove the key")
+    image = _open(path)
+    with input_errors(path, "is not an image that can be read", _RESTORE):
+        if series is None and len(image.scenes) > 1:
+            raise refuse_choice(path, "images (series)", [str(scene) for scene in image.scenes])
+        image.set_scene(select_index(path, "series", len(image.scenes), series or 0))
+        dims = image.dims
+        shape = tuple(int(getattr(dims, axis)) for axis in "TCZYX")
+        found = image.physical_pixel_sizes
+        z, y, x = (float(size) if size and size > 0 else None for size in (found.Z, found.Y, found.X))
+        names = tuple(str(name) for name in image.channel_names or ())
+        lazy = image.dask_data
+        told = [("voxel size", any((z, y, x))), ("channel names", len(names) == shape[1])]
+        return ImageFacts(
+            reader="fusestack.sources.bioio:BioioSource",
+            path=path,
+            shape=shape,
+            chunks=tuple(int(n) for n in lazy.chunksize),
+            dtype=pixel_dtype(image.dtype, path).name,
+            options=(("series", series),) if series else (),
+            sizes=(z, y, x),
+            unit="micrometer" if any((z, y, x)) else None,
+            names=names if len(names) == shape[1] else (None,) * shape[1],
+            colors=(None,) * shape[1],
+            found=tuple((what, "bioio") for what, there in told if there),
+            said=("the place of the stage is not read of such files; translation or affine say it",),
+        )
 
 
 def _open(path: str) -> Any:

@@ -20,6 +20,7 @@ from fusestack.sources.base import (
     pixel_dtype,
     select_index,
 )
+from fusestack.sources.ngff import attributes_of, axes_of, declared_axes, is_scaling, matrix_of
 from fusestack.storage import is_address
 from fusestack.storage.zarr_chunks import ChunkReader, chunk_reader, group_attributes, open_zarr
 
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
     from fusestack.model.geometry import Float3, Int3
 
-_AXES = "tczyx"
 _RESTORE = "restore it from its source, or write the image again"
 
 
@@ -43,12 +43,15 @@ class OmeZarrSource:
     Parameters
     ----------
     path : str
-        Folder or address of the multiscale image or of a plain array, 2-D to 5-D, axes in the order t, c, z, y, x.
+        Folder or address of the multiscale image or of a plain array, 2-D to 5-D.
     timepoint, channel : int
         Indices along t and c; not looked at where the image has only one.
+    series : int
+        Number of the image, of a group that has several.
+    axes : str, optional
+        What the axes of the arrays are, slowest first, whatever the metadata say: letters of t, c, z, y, x.
     numbered : bool
-        As ``bdv.multimg.zarr`` has it: level L is the array ``L`` whatever the metadata call it, and misplaced levels
-        are usual.
+        As in ``bdv.multimg.zarr``, where misplaced levels are usual: they are not told.
     held : str, optional
         What whoever holds the array knows of its chunks. Nothing is read otherwise; it makes the reference another one
         where the chunks are others.
@@ -65,27 +68,35 @@ class OmeZarrSource:
     """
 
     def __init__(
-        self, path: str, *, timepoint: int = 0, channel: int = 0, numbered: bool = False, held: str | None = None
+        self,
+        path: str,
+        *,
+        timepoint: int = 0,
+        channel: int = 0,
+        series: int = 0,
+        axes: str | None = None,
+        numbered: bool = False,
+        held: str | None = None,
     ) -> None:
         self._path = path
         check_exists(path)
         with input_errors(path, "is not a Zarr image that can be read", _RESTORE):
             node = _open(path)
             if isinstance(node, dict):
-                names, arrays, axes, factors = _multiscale(node, path, numbered=numbered)
+                names, arrays, order, factors = _multiscale(node, path, series, axes, numbered=numbered)
             else:
-                names, arrays, axes, factors = [""], [node], _axes(None, node.ndim, path), [(1.0, 1.0, 1.0)]
+                names, arrays, factors = [""], [node], [(1.0, 1.0, 1.0)]
+                order = array_axes(node, path, axes)
         self._names, self._arrays = tuple(names), tuple(arrays)
         self._dtype = pixel_dtype(arrays[0].dtype, path)
-        lengths = dict(zip(axes, arrays[0].shape, strict=True))
-        chosen = {
+        lengths = dict(zip(order, arrays[0].shape, strict=True))
+        self._order = order
+        self._chosen = {
             "t": select_index(path, "timepoint", lengths.get("t", 1), timepoint),
             "c": select_index(path, "channel", lengths.get("c", 1), channel),
         }
-        self._prefix = tuple(chosen[axis] for axis in axes if axis in chosen)
-        self._flat = "z" not in axes
         self._levels = tuple(
-            SourceLevel(_zyx(array.shape, axes), factor, _zyx(array.chunks, axes))
+            SourceLevel(_zyx(array.shape, order), factor, _zyx(array.chunks, order))
             for array, factor in zip(arrays, factors, strict=True)
         )
 
@@ -112,15 +123,12 @@ class OmeZarrSource:
         with input_errors(where, "the chunks cannot be looked for", _RESTORE):
             if not isinstance(array, ChunkReader):
                 return last_chunk(self._levels[level]) if array.nchunks_initialized else None
-            lead = self._prefix
-            region = size.slices[1:] if self._flat else size.slices
-            found = array.stored_chunk(
-                [*lead, *(part.start for part in region)], [*(i + 1 for i in lead), *(part.stop for part in region)]
-            )
+            index = self._index(size)
+            found = array.stored_chunk([part.start for part in index], [part.stop for part in index])
         if found is None:
             return None
-        start, stop = (corner[len(lead) :] for corner in found)
-        return Box((0, *start), (1, *stop)) if self._flat else Box(start, stop)
+        start, stop = found
+        return Box(_zyx(start, self._order, 0), _zyx(stop, self._order))
 
     def read(self, level: int, box: Box) -> NDArray[Any]:
         """Read a region (z, y, x) of a level.
@@ -135,25 +143,33 @@ class OmeZarrSource:
         with input_errors(f"{self._path}: {self._names[level]}".rstrip(": "), "the pixels cannot be read", _RESTORE):
             if box.is_empty:
                 return np.empty(box.shape, self._dtype)
-            region = box.slices[1:] if self._flat else box.slices
+            index = self._index(box)
             if isinstance(array, ChunkReader):
-                lead = [slice(i, i + 1) for i in self._prefix]
-                index = [*lead, *region]
                 pixels = array.read([s.start for s in index], [s.stop for s in index])
             else:
-                self._check_shards(array, self._names[level], region)
-                pixels = array[self._prefix + region]
-            return np.ascontiguousarray(pixels, dtype=self._dtype).reshape(box.shape)
+                self._check_shards(array, self._names[level], index)
+                pixels = array[index]
+            return np.ascontiguousarray(self._turned(pixels), dtype=self._dtype).reshape(box.shape)
 
-    def _check_shards(self, array: Any, name: str, region: tuple[slice, ...]) -> None:
+    def _index(self, box: Box) -> tuple[slice, ...]:
+        """Region of the array, one slice for each of its axes."""
+        spatial = dict(zip("zyx", box.slices, strict=True))
+        return tuple(
+            spatial[axis] if axis in spatial else slice(self._chosen[axis], self._chosen[axis] + 1)
+            for axis in self._order
+        )
+
+    def _turned(self, pixels: NDArray[Any]) -> NDArray[Any]:
+        """Axes t and c, which have length 1, first, then z, y, x."""
+        return pixels.transpose([self._order.index(axis) for axis in "tczyx" if axis in self._order])
+
+    def _check_shards(self, array: Any, name: str, index: tuple[slice, ...]) -> None:
         """Refuse empty files, which a full disk leaves behind: zarr takes them for shards that hold no chunk."""
         if array.shards is None or is_address(self._path):
             return
-        lead = [range(i // n, i // n + 1) for i, n in zip(self._prefix, array.shards, strict=False)]
-        spatial = array.shards[len(lead) :]
-        ranges = [range(s.start // n, -(-s.stop // n)) for s, n in zip(region, spatial, strict=True)]
-        for index in itertools.product(*lead, *ranges):
-            file = Path(self._path, name, array.metadata.encode_chunk_key(index))
+        ranges = [range(s.start // n, -(-s.stop // n)) for s, n in zip(index, array.shards, strict=True)]
+        for place in itertools.product(*ranges):
+            file = Path(self._path, name, array.metadata.encode_chunk_key(place))
             if file.is_file() and not file.stat().st_size:
                 raise InputError(f"{file}: this shard is empty; {_RESTORE}")
 
@@ -174,39 +190,72 @@ def _open(path: str) -> Any:
         raise InputError(f"{path}: is not a Zarr group or array; {way_out} the folder of the image") from error
 
 
+def array_axes(array: Any, path: str, given: str | None) -> str:
+    """Axes of an array without NGFF: those that the user says, its own names, or the last ones of t, c, z, y, x.
+
+    Raises
+    ------
+    InputError
+        If they cannot be fused.
+    """
+    names = getattr(array, "dimension_names", None) or getattr(
+        getattr(array, "metadata", None), "dimension_names", None
+    )
+    return axes_of(list(names) if names and all(names) else None, len(array.shape), path, given)
+
+
 def _multiscale(
-    attributes: dict[str, Any], path: str, *, numbered: bool
+    attributes: dict[str, Any], path: str, series: int, given: str | None, *, numbered: bool
 ) -> tuple[list[str], list[Any], str, list[Float3]]:
-    """Names of the levels, arrays, axes and factors of the first multiscale image of a group."""
-    images = attributes.get("ome", attributes).get("multiscales")
+    """Names of the levels, arrays, axes and factors of a multiscale image of a group."""
+    images = attributes_of(attributes).get("multiscales")
     if not images:
         members = ", ".join(sorted(name for name, _ in open_zarr(path).members())) or "nothing"
         raise InputError(f"{path}: holds no multiscale image; name the image inside it (it holds {members})")
-    datasets = images[0]["datasets"]
+    if series >= len(images):
+        raise InputError(f"{path}: has {len(images)} images, and no series {series}; correct it")
+    image = images[series]
+    datasets = image["datasets"]
     if not datasets:
         raise InputError(f"{path}: its multiscale image has no level; {_RESTORE}")
-    names = [str(number) if numbered else entry["path"].strip("/") for number, entry in enumerate(datasets)]
+    names = [entry["path"].strip("/") for entry in datasets]
     arrays = [_array(name, path) for name in names]
-    axes = _axes(images[0].get("axes"), arrays[0].ndim, path)
+    axes = axes_of(declared_axes(image), arrays[0].ndim, path, given)
     for name, array in zip(names, arrays, strict=True):
         if array.ndim != len(axes) or array.dtype != arrays[0].dtype:
             raise InputError(
                 f"{path}: {name}: has {array.ndim} axes of {array.dtype}, but axes are {axes} "
                 f"and the first level holds {arrays[0].dtype}; {_RESTORE}"
             )
-    scales, translations = zip(*(_placement(entry, len(axes), path) for entry in datasets), strict=True)
-    if any(scale is None for scale in scales):
+    placed = [entry.get("coordinateTransformations") for entry in datasets]
+    if not all(placed):
         # Before version 0.4 there were no scales.
         shapes = [np.asarray(array.shape, dtype=np.float64) for array in arrays]
         factors = [_factors(shapes[0] / shape, axes) for shape in shapes]
     else:
-        factors = [_factors(scale / scales[0], axes) for scale in scales]
-        if not numbered:
-            _warn_of_offsets(path, axes, scales[0], translations, factors)
+        factors = _factors_of(placed, names, axes, path, numbered=numbered)
     for name, (finer, coarser) in zip(names[1:], itertools.pairwise(arrays), strict=True):
         if any(a < b for a, b in zip(finer.shape, coarser.shape, strict=True)):
             raise InputError(f"{path}: {name}: is larger than the level before it; {_RESTORE}")
     return names, arrays, axes, factors
+
+
+def _factors_of(placed: Sequence[Any], names: Sequence[str], axes: str, path: str, *, numbered: bool) -> list[Float3]:
+    """Factors of levels by their transformations, in pixels of the first level."""
+    matrices = [matrix_of(steps, len(axes), f"{path}: {name}") for steps, name in zip(placed, names, strict=True)]
+    try:
+        first = np.linalg.inv(matrices[0])
+    except np.linalg.LinAlgError:
+        raise InputError(f"{path}: {names[0]}: its transformation flattens the image; {_RESTORE}") from None
+    relative = [first @ matrix for matrix in matrices]
+    for name, matrix in zip(names, relative, strict=True):
+        if not is_scaling(matrix) or (np.diag(matrix) <= 0).any():
+            raise InputError(f"{path}: {name}: is turned against the first level; {_RESTORE}")
+    factors = [_factors(np.diag(matrix)[:-1], axes) for matrix in relative]
+    shifted = any(step.get("type") not in ("scale", "identity") for steps in placed for step in steps)
+    if shifted and not numbered:
+        _warn_of_offsets(path, axes, [matrix[:-1, -1] for matrix in relative], factors)
+    return factors
 
 
 def _array(name: str, path: str) -> Any:
@@ -222,71 +271,28 @@ def _array(name: str, path: str) -> Any:
     return array
 
 
-def _axes(declared: Sequence[Any] | None, ndim: int, path: str) -> str:
-    """Axes as letters; images that name none have the last ones of t, c, z, y, x."""
-    if declared is None:
-        names = list(_AXES[-ndim:])
-    else:
-        names = [str(axis["name"] if isinstance(axis, dict) else axis) for axis in declared]
-    places = [_AXES.find(name) for name in names]
-    if -1 in places or places != sorted(set(places)) or names[-2:] != ["y", "x"] or len(names) != ndim:
-        raise InputError(
-            f"{path}: its {ndim} axes are {', '.join(names)}; they have to be y, x with any of t, c, z before, "
-            "in this order; write the image again with such axes"
-        )
-    return "".join(names)
-
-
-def _placement(
-    entry: dict[str, Any], ndim: int, path: str
-) -> tuple[NDArray[np.float64] | None, NDArray[np.float64] | None]:
-    """Scale and translation of a level, one number per axis; None where it has none."""
-    found: dict[str, NDArray[np.float64]] = {}
-    for transform in entry.get("coordinateTransformations", ()):
-        kind = transform["type"]
-        if kind == "identity":
-            continue
-        numbers = np.asarray(transform.get(kind, ()), dtype=np.float64)
-        wrong = kind not in ("scale", "translation") or numbers.shape != (ndim,) or not np.isfinite(numbers).all()
-        if wrong or (kind == "scale" and (numbers <= 0).any()):
-            raise InputError(
-                f"{path}: {entry['path']}: its transformation '{kind}' has not {ndim} usable numbers; {_RESTORE}"
-            )
-        found[kind] = numbers
-    return found.get("scale"), found.get("translation")
-
-
 def _factors(ratios: NDArray[np.float64], axes: str) -> Float3:
     """Factors z, y, x: integers where they are within 1e-4 of one, else 4 decimals (``AllenOMEZarrLoader``)."""
     rounded = [float(round(r)) if abs(r - round(r)) < 1e-4 else round(float(r), 4) for r in ratios]
-    y, x = rounded[-2:]
-    return (rounded[-3] if "z" in axes else 1.0, y, x)
+    z, y, x = (rounded[axes.index(axis)] if axis in axes else 1.0 for axis in "zyx")
+    return (z, y, x)
 
 
-def _warn_of_offsets(
-    path: str,
-    axes: str,
-    scale: NDArray[np.float64],
-    translations: Sequence[NDArray[np.float64] | None],
-    factors: Sequence[Float3],
-) -> None:
-    if all(translation is None for translation in translations):
-        return
-    zero = np.zeros(len(axes))
-    origin = zero if translations[0] is None else translations[0]
-    for level, (translation, factor) in enumerate(zip(translations, factors, strict=True)):
-        given = ((zero if translation is None else translation) - origin) / scale
-        spatial = sum(axis in "zyx" for axis in axes)
-        usual = (np.asarray(factor)[-spatial:] - 1) / 2
-        if np.abs(given[-spatial:] - usual).max() > 0.05:
+def _warn_of_offsets(path: str, axes: str, offsets: Sequence[NDArray[np.float64]], factors: Sequence[Float3]) -> None:
+    """Say that levels are not where they should be, by their offsets in pixels of the first one."""
+    spatial = [axis for axis in "zyx" if axis in axes]
+    for level, (offset, factor) in enumerate(zip(offsets, factors, strict=True)):
+        given = np.array([offset[axes.index(axis)] for axis in spatial])
+        usual = (np.asarray(factor)[-len(spatial) :] - 1) / 2
+        if np.abs(given - usual).max() > 0.05:
             warnings.warn(
-                f"{path}: level {level} says that it is shifted by {given[-spatial:].tolist()} pixels instead of "
+                f"{path}: level {level} says that it is shifted by {given.tolist()} pixels instead of "
                 f"{usual.tolist()} (last axis x); this is ignored as in BigDataViewer",
-                stacklevel=4,
+                stacklevel=5,
             )
             return
 
 
-def _zyx(values: Sequence[int], axes: str) -> Int3:
-    y, x = (int(v) for v in values[-2:])
-    return (int(values[-3]) if "z" in axes else 1, y, x)
+def _zyx(values: Sequence[int], axes: str, without: int = 1) -> Int3:
+    z, y, x = (int(values[axes.index(axis)]) if axis in axes else without for axis in "zyx")
+    return (z, y, x)

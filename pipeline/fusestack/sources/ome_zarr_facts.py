@@ -1,108 +1,270 @@
-"""What an OME-Zarr image says about itself: axes, sizes of pixels, channels; metadata only."""
+"""What an OME-Zarr image, or a plain Zarr array, says about itself; metadata only."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fusestack.model.errors import InputError
+from fusestack.model.geometry import Affine
+from fusestack.model.units import known_unit, length_factor
 from fusestack.sources.base import check_exists, input_errors, pixel_dtype
-from fusestack.storage.zarr_chunks import open_zarr
+from fusestack.sources.facts import ImageFacts, refuse_choice
+from fusestack.sources.ngff import (
+    attributes_of,
+    axes_of,
+    declared_axes,
+    is_collection,
+    is_scaling,
+    matrix_of,
+    outer_steps,
+    spatial_part,
+    units_of,
+)
+from fusestack.sources.ome_zarr import array_axes
+from fusestack.storage import is_address, open_folder
+from fusestack.storage.zarr_chunks import chunk_reader, group_attributes, open_zarr
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from numpy.typing import NDArray
+    from fusestack.sources.ome_xml import Sizes
 
-    from fusestack.model.geometry import Float3
-
+_READER = "fusestack.sources.ome_zarr:OmeZarrSource"
 _RESTORE = "restore it from its source, or write the image again"
+_FILES = ("zarr.json", ".zarray", ".zgroup", ".zattrs")
 
 
-@dataclass(frozen=True)
-class ImageFacts:
-    """The finest level of an image.
+def is_zarr(path: str) -> bool:
+    """Whether a folder is a Zarr group or array, whatever it is called; of addresses, the suffix says it."""
+    if path.rstrip("/").lower().endswith(".zarr"):
+        return True
+    return not is_address(path) and any(Path(path, name).exists() for name in _FILES)
+
+
+def image_facts(path: str, *, series: int | None = None, axes: str | None = None) -> ImageFacts:
+    """Read the metadata of an OME-Zarr image, or of a plain Zarr array.
 
     Parameters
     ----------
-    shape : tuple of int
-        t, c, z, y, x.
-    chunks : tuple of int
-    dtype : str
-    pixel_size, origin : (float, float, float)
-        z, y, x, in `unit`.
-    unit : str or None
-    channels : tuple of (str, str)
-        Name and colour ``RRGGBB``.
-    """
-
-    shape: tuple[int, ...]
-    chunks: tuple[int, ...]
-    dtype: str
-    pixel_size: Float3
-    origin: Float3
-    unit: str | None
-    channels: tuple[tuple[str, str], ...]
-
-
-def image_facts(path: str) -> ImageFacts:
-    """Read the metadata of an OME-Zarr image, or of a plain Zarr array.
+    path : str
+        Folder or address of the image, or of a plate, a well or what bioformats2raw writes.
+    series : int, optional
+        Number of the image, where there are several.
+    axes : str, optional
+        Letters of t, c, z, y, x: what the axes of the array are, slowest first, whatever the metadata say.
 
     Raises
     ------
     InputError
-        If there is none, or it cannot be used.
+        If there is none, it cannot be used, or it is not clear which image is meant.
     """
     check_exists(path)
     with input_errors(path, "is not a Zarr image that can be read", _RESTORE):
-        node = open_zarr(path)
-        if hasattr(node, "shape"):
-            return _facts(path, node, None, [], {})
-        attributes = node.attrs.asdict()
-        attributes = attributes.get("ome", attributes)
-        images = attributes.get("multiscales") or []
+        options: tuple[tuple[str, Any], ...] = () if axes is None else (("axes", axes),)
+        attributes = group_attributes(path)
+        if attributes is None:
+            node = open_zarr(path)
+            if hasattr(node, "shape"):
+                return _facts(path, node, None, array_axes(node, path, axes), {}, options)
+            attributes = node.attrs.asdict()
+        described = _Described(path)
+        if not attributes_of(attributes).get("multiscales"):
+            described, series = _member(path, attributes, series), None
+            attributes = _group(described.path)
+        found = attributes_of(attributes)
+        images = found.get("multiscales") or []
         if not images:
-            raise InputError(f"{path}: holds no multiscale image; name the folder of the image")
-        dataset = images[0]["datasets"][0]
-        axes = images[0].get("axes")
-        transforms = [*dataset.get("coordinateTransformations", ()), *images[0].get("coordinateTransformations", ())]
-        return _facts(path, node[dataset["path"].strip("/")], axes, transforms, attributes.get("omero") or {})
+            raise InputError(f"{described.path}: holds no multiscale image; name the folder of the image")
+        number = series or 0
+        if number >= len(images):
+            raise InputError(f"{path}: has {len(images)} images, and no series {number}; correct it")
+        said = []
+        if len(images) > 1 and series is None:
+            names = ", ".join(str(image.get("name") or number) for number, image in enumerate(images))
+            said.append(
+                f"it holds {len(images)} images of one group ({names}), the first is used; series chooses another"
+            )
+        if number:
+            options = (*options, ("series", number))
+        return _image(described, images[number], found.get("omero") or {}, axes, options, said)
 
 
-def _facts(path: str, array: Any, axes: Any, transforms: Sequence[dict[str, Any]], omero: dict[str, Any]) -> ImageFacts:
-    names = list("tczyx"[-array.ndim :]) if axes is None else [a["name"] if isinstance(a, dict) else a for a in axes]
-    units = {a["name"]: a.get("unit") for a in axes or () if isinstance(a, dict)}
-    scale, translation = np.ones(len(names)), np.zeros(len(names))
-    for transform in transforms:  # those of the level first, then those of the whole image
-        numbers = np.asarray(transform.get(transform["type"], ()), dtype=np.float64)
-        if transform["type"] == "scale":
-            scale, translation = scale * numbers, translation * numbers
-        elif transform["type"] == "translation":
-            translation = translation + numbers
+@dataclass(frozen=True)
+class _Described:
+    """Folder of an image, and the OME-XML that bioformats2raw keeps beside it."""
 
-    def by_axis(values: NDArray[np.float64], default: float) -> Float3:
-        found = dict(zip(names, values.tolist(), strict=True))
-        z, y, x = (float(found.get(axis, default)) for axis in "zyx")
-        return z, y, x
+    path: str
+    xml: str | None = None
+    number: int = 0
 
+
+def _group(path: str) -> dict[str, Any]:
+    found = group_attributes(path)
+    if found is not None:
+        return found
+    node = open_zarr(path)
+    return {} if hasattr(node, "shape") else dict(node.attrs.asdict())
+
+
+def _member(path: str, attributes: Mapping[str, Any], series: int | None) -> _Described:
+    """Image of a group that is none itself."""
+    members = _members(path, attributes)
+    if not members:
+        names = ", ".join(sorted(name for name, _ in open_zarr(path).members())) or "nothing"
+        raise InputError(f"{path}: holds no multiscale image; name the image inside it (it holds {names})")
+    if series is None and len(members) > 1:
+        raise refuse_choice(path, "images", members)
+    number = series or 0
+    if number >= len(members):
+        raise InputError(f"{path}: has {len(members)} images, and no series {number}; correct it")
+    data = open_folder(f"{path}/OME").get("METADATA.ome.xml") if is_collection(attributes) else None
+    return _Described(f"{path.rstrip('/')}/{members[number]}", data.decode() if data else None, number)
+
+
+def _members(path: str, attributes: Mapping[str, Any]) -> list[str]:
+    """Images inside a group, by their paths in it."""
+    found = attributes_of(attributes)
+    if wells := (found.get("plate") or {}).get("wells"):
+        return [
+            f"{well['path']}/{name}"
+            for well in wells
+            for name in _members(f"{path}/{well['path']}", _group(f"{path}/{well['path']}"))
+        ]
+    if fields := (found.get("well") or {}).get("images"):
+        return [str(image["path"]) for image in fields]
+    if is_collection(attributes):
+        listed = attributes_of(_group(f"{path}/OME")).get("series") if _is_group(f"{path}/OME") else None
+        if listed:
+            return [str(name) for name in listed]
+    if is_address(path):
+        return []
+    names = sorted((entry.name for entry in Path(path).iterdir() if entry.is_dir()), key=lambda name: (len(name), name))
+    return [name for name in names if attributes_of(group_attributes(f"{path}/{name}") or {}).get("multiscales")]
+
+
+def _is_group(path: str) -> bool:
+    return group_attributes(path) is not None
+
+
+def _image(
+    described: _Described,
+    image: Mapping[str, Any],
+    omero: Mapping[str, Any],
+    given: str | None,
+    options: tuple[tuple[str, Any], ...],
+    said: list[str],
+) -> ImageFacts:
+    path, dataset = described.path, image["datasets"][0]
+    name = str(dataset["path"]).strip("/")
+    array = chunk_reader(f"{path}/{name}") or open_zarr(f"{path}/{name}")
+    declared = declared_axes(image)
+    axes = axes_of(declared, len(array.shape), path, given)
+    steps = dataset.get("coordinateTransformations") or ()
+    outer = outer_steps(image, said)
+    where = f"{path}: {name}"
+    matrix = matrix_of(outer, len(axes), path) @ matrix_of(steps, len(axes), where)
+    facts = _facts(path, array, omero, axes, {}, options)
+    if steps or outer:
+        facts = _placed(facts, matrix, axes, units_of(declared, axes), where, said)
+    facts = replace(facts, said=(*facts.said, *said))
+    return facts if described.xml is None else _with_xml(facts, described.xml, described.number)
+
+
+def _facts(
+    path: str,
+    array: Any,
+    omero: Mapping[str, Any] | None,
+    axes: str,
+    found: Mapping[str, str],
+    options: tuple[tuple[str, Any], ...],
+) -> ImageFacts:
+    """Facts but for the place."""
     shape, chunks = (
-        tuple(int(dict(zip(names, v, strict=True)).get(a, 1)) for a in "tczyx") for v in (array.shape, array.chunks)
+        tuple(int(dict(zip(axes, v, strict=True)).get(a, 1)) for a in "tczyx") for v in (array.shape, array.chunks)
     )
-    listed = omero.get("channels") or []
-    channels = tuple(
-        (str(listed[c].get("label") or c), str(listed[c].get("color") or "FFFFFF"))
-        if c < len(listed)
-        else (str(c), "FFFFFF")
-        for c in range(shape[1])
-    )
+    listed: Sequence[Mapping[str, Any]] = (omero or {}).get("channels") or ()
+    padded = [*listed, *({},) * shape[1]][: shape[1]]
+    names = tuple(_text(channel.get("label")) for channel in padded)
+    colors = tuple(_text(channel.get("color")) for channel in padded)
+    told = [("channel names", any(names)), ("channel colours", any(colors))]
     return ImageFacts(
+        reader=_READER,
+        path=path,
         shape=shape,
         chunks=chunks,
         dtype=pixel_dtype(np.dtype(array.dtype), path).name,
-        pixel_size=by_axis(scale, 1.0),
-        origin=by_axis(translation, 0.0),
-        unit=units.get("x"),
-        channels=channels,
+        options=options,
+        names=names,
+        colors=colors,
+        found=tuple((what, "omero metadata") for what, there in told if there),
     )
+
+
+def _text(value: Any) -> str | None:
+    return str(value) if value not in (None, "") else None
+
+
+def _placed(
+    facts: ImageFacts,
+    matrix: Any,
+    axes: str,
+    units: Mapping[str, str | None],
+    where: str,
+    said: list[str],
+) -> ImageFacts:
+    """Facts with the place that transformations give."""
+    linear, offset = spatial_part(matrix, axes, where)
+    spatial = [axis for axis in "xyz" if axis in axes]
+    unit = next((known_unit(units[axis]) for axis in spatial if units[axis]), None)
+    for number, axis in enumerate("zyx"):
+        if axis not in axes or not units[axis] or unit is None:
+            continue
+        factor = length_factor(units[axis], unit)
+        if factor is None:
+            raise InputError(
+                f"{where}: its axes have units that are not lengths of one kind ({units[axis]} and {unit})"
+            )
+        linear[number] *= factor
+        offset[number] *= factor
+    if unit is not None and any(not units[axis] for axis in spatial):
+        said.append(f"some of its axes have no unit, and are taken for {unit}; voxel_size and unit say otherwise")
+    sizes = np.linalg.norm(linear, axis=0)
+    plain = is_scaling(np.block([[linear, offset[:, None]], [np.zeros((1, 3)), np.ones((1, 1))]])) and bool(
+        (np.diag(linear) > 0).all()
+    )
+    z, y, x = (float(size) for size in sizes)
+    known: Sizes = (z if "z" in axes else None, y, x)
+    told = [("voxel size", True), ("position", bool(offset.any())), ("orientation", not plain)]
+    return replace(
+        facts,
+        sizes=known,
+        unit=unit,
+        positions=((float(offset[0]), float(offset[1]), float(offset[2])),) * facts.shape[0],
+        turn=None if plain else Affine(linear, np.zeros(3)),
+        found=(*facts.found, *((what, "NGFF") for what, there in told if there)),
+    )
+
+
+def _with_xml(facts: ImageFacts, text: str, number: int) -> ImageFacts:
+    """What bioformats2raw keeps of the original file, where NGFF says nothing: places of the stage, channels."""
+    from fusestack.sources.ome_xml import ome_images
+
+    images = ome_images(text)
+    if number >= len(images):
+        return facts
+    image, where = images[number], "OME-XML of bioformats2raw"
+    factor = length_factor(image.unit, facts.unit) if facts.unit and image.unit else None
+    if factor is not None and image.positions and not facts.placed:
+        scaled = [(z * factor, y * factor, x * factor) for z, y, x in image.positions]
+        count = facts.shape[0]
+        positions = tuple(scaled if len(scaled) == count else scaled[:1] * count)
+        facts = replace(
+            facts, positions=positions, found=(*facts.found, ("position", where)), said=(*facts.said, *image.said)
+        )
+    if not any(facts.names) and any(image.names) and len(image.names) == facts.shape[1]:
+        facts = replace(facts, names=image.names, found=(*facts.found, ("channel names", where)))
+    return facts

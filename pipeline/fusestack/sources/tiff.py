@@ -19,8 +19,8 @@ from fusestack.sources.base import (
     last_chunk,
     opened_file,
     pixel_dtype,
-    select_index,
 )
+from fusestack.sources.tiff_axes import axes_of_series
 from fusestack.sources.tiff_structure import check_structure
 from fusestack.storage import is_address
 
@@ -28,9 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
-
-_NAMES = {"T": "t", "C": "c", "Z": "z", "Q": "z", "I": "z"}
-"""Our axes by tifffile's letters; Q and I are axes without a name."""
 
 _RESTORE = "restore it from its source, or write the image again"
 
@@ -50,7 +47,8 @@ class _Plane:
 class _Layout:
     """One resolution: its planes front to back, and how strips or tiles of `piece` (y, x) pixels are decoded.
 
-    `decode` is None where planes are stored as they are, each in one piece at the first offset.
+    `decode` is None where planes are stored as they are, each in one piece at the first offset. `sample` is the colour
+    that is read, of `samples` that lie beside one another in each pixel.
     """
 
     shape: tuple[int, int]
@@ -59,10 +57,12 @@ class _Layout:
     piece: tuple[int, int]
     decode: Callable[..., Any] | None
     nodata: float
+    samples: int = 1
+    sample: int = 0
 
     @property
     def plane_bytes(self) -> int:
-        return math.prod(self.shape) * self.stored.itemsize
+        return math.prod(self.shape) * self.samples * self.stored.itemsize
 
 
 class TiffSource:
@@ -79,6 +79,8 @@ class TiffSource:
         Number of the image in the file.
     timepoint, channel : int
         Indices along t and c; not looked at where the image has only one.
+    axes : str, optional
+        What the axes of the array are, slowest first, whatever the file says: letters of t, c, z, y, x.
 
     Raises
     ------
@@ -86,7 +88,9 @@ class TiffSource:
         If the file is missing, truncated, no TIFF file, or has colours or axes that cannot be fused.
     """
 
-    def __init__(self, path: str, *, series: int = 0, timepoint: int = 0, channel: int = 0) -> None:
+    def __init__(
+        self, path: str, *, series: int = 0, timepoint: int = 0, channel: int = 0, axes: str | None = None
+    ) -> None:
         import tifffile
 
         self._path = path
@@ -105,12 +109,14 @@ class TiffSource:
                         f"{_RESTORE}"
                     )
                 self._dtype = pixel_dtype(image.dtype, path)
-                lengths = _lengths(image, path)
-                self._counts = lengths.get("t", 1), lengths.get("c", 1)
-                chosen = _chosen_planes(lengths, timepoint, channel, path)
+                found = axes_of_series(image, path, axes)
+                self._counts = found.shape[0], found.shape[1]
+                chosen, sample = found.planes(timepoint, channel, path)
                 # Other resolutions are levels only if they hold the same planes.
                 self._layouts = tuple(
-                    _layout(level, chosen, path) for level in image.levels if _lengths(level, path) == lengths
+                    _layout(level, chosen, sample if found.samples else None, path)
+                    for level in image.levels
+                    if axes_of_series(level, path, axes).lengths == found.lengths
                 )
             _check_extent(self._layouts)
         height, width = self._layouts[0].shape
@@ -163,46 +169,18 @@ class TiffSource:
         return out
 
 
-def _lengths(series: Any, path: str) -> dict[str, int]:
-    """Lengths of the axes t, c, z of a series in the order of the file; axes of length 1 are left out."""
-    found = zip(series.get_axes(squeeze=False), series.get_shape(squeeze=False), strict=True)
-    axes = [(axis, int(length)) for axis, length in found if length > 1 or axis in "YX"]
-    names = [_NAMES.get(axis, axis) for axis, _ in axes]
-    if "S" in names:
-        raise InputError(
-            f"{path}: holds colours; split them into channels, or, if they are planes that were not named, "
-            "write the image again with axes"
-        )
-    if names[-2:] != ["Y", "X"] or not set(names[:-2]) <= set("tcz") or len(set(names)) != len(names):
-        raise InputError(
-            f"{path}: its axes are {', '.join(f'{axis} ({length})' for axis, length in axes)}, not t, c, z, y, x; "
-            "write the image again as OME-TIFF or ImageJ hyperstack with such axes"
-        )
-    return {name: length for name, (_, length) in zip(names[:-2], axes[:-2], strict=True)}
-
-
-def _chosen_planes(lengths: dict[str, int], timepoint: int, channel: int, path: str) -> list[int]:
-    """Numbers of the planes of one timepoint and channel, front to back."""
-    chosen: dict[str, Any] = {
-        "t": select_index(path, "timepoint", lengths.get("t", 1), timepoint),
-        "c": select_index(path, "channel", lengths.get("c", 1), channel),
-    }
-    numbers = np.arange(math.prod(lengths.values())).reshape(tuple(lengths.values()))
-    picked = numbers[tuple(chosen.get(axis, slice(None)) for axis in lengths)]
-    return [int(number) for number in np.atleast_1d(picked)]
-
-
-def _layout(series: Any, chosen: Sequence[int], path: str) -> _Layout:
+def _layout(series: Any, chosen: Sequence[int], sample: int | None, path: str) -> _Layout:
     page = series.keyframe
     if page.imagedepth != 1:
         raise InputError(f"{path}: is stored in volumetric tiles, which are not read; write it again plane by plane")
     samples = page.samplesperpixel if page.planarconfig == 2 else 1
-    if page.samplesperpixel != samples:
+    if sample is None and page.samplesperpixel != samples:
         raise InputError(f"{path}: holds colours ({page.samplesperpixel} samples per pixel); split them into channels")
     shape = (int(page.imagelength), int(page.imagewidth))
     stored = np.dtype(page.parent.byteorder + page.dtype.char)
     piece = (page.tilelength, page.tilewidth) if page.is_tiled else (min(page.rowsperstrip, shape[0]), shape[1])
-    layout = _Layout(shape, stored, (), (int(piece[0]), int(piece[1])), page.decode, page.nodata)
+    together = 1 if sample is None else int(page.samplesperpixel)
+    layout = _Layout(shape, stored, (), (int(piece[0]), int(piece[1])), page.decode, page.nodata, together, sample or 0)
     if series.dataoffset is not None and not series.is_multifile:
         # One run of planes, of which ImageJ describes only the first where the file is large.
         size = np.array([layout.plane_bytes], np.int64)
@@ -266,18 +244,20 @@ def _copy_mapped(layout: _Layout, path: str, work: _Work, region: Box) -> None:
         start = int(plane.offsets[0])
         if start + layout.plane_bytes > mapped.size:
             raise InputError(f"{path}: is truncated: {mapped.size} bytes; {_RESTORE}")
-        target[...] = np.ndarray(layout.shape, layout.stored, mapped, start)[region.slices]
+        pixels = np.ndarray((*layout.shape, layout.samples), layout.stored, mapped, start)
+        target[...] = pixels[region.slices][..., layout.sample]
 
 
 def _copy_read(layout: _Layout, path: str, work: _Work, region: Box) -> None:
     """As `_copy_mapped`, for files that cannot be mapped: whole rows are read."""
     rows, columns = region.slices
-    width = layout.shape[1] * layout.stored.itemsize
+    width = layout.shape[1] * layout.samples * layout.stored.itemsize
     with opened_file(path) as file:
         for plane, target in work:
             file.seek(int(plane.offsets[0]) + rows.start * width)
             data = file.read((rows.stop - rows.start) * width)
-            target[...] = np.frombuffer(data, layout.stored).reshape(-1, layout.shape[1])[:, columns]
+            pixels = np.frombuffer(data, layout.stored).reshape(-1, layout.shape[1], layout.samples)
+            target[...] = pixels[:, columns, layout.sample]
 
 
 def _copy_decoded(layout: _Layout, path: str, work: _Work, region: Box) -> None:
@@ -303,5 +283,5 @@ def _copy_piece(layout: _Layout, file: BinaryIO, plane: _Plane, number: int, tar
     piece = Box((0, 0), tuple(size)).shift(corner[:2])
     common = piece.intersect(region)
     inside = common.shift([-v for v in piece.start]).slices
-    found = layout.nodata if pixels is None else pixels[0, :, :, 0][inside]
+    found = layout.nodata if pixels is None else pixels[0, :, :, layout.sample][inside]
     target[common.shift([-v for v in region.start]).slices] = found

@@ -1,0 +1,354 @@
+"""Views of a configuration: what their files say, unless the configuration says it; what is taken from where."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fusestack.fusion.array_inputs import array_source
+from fusestack.fusion.file_world import FileView, place_views
+from fusestack.fusion.stored_tiles import reader_of_file
+from fusestack.model.amounts import times_xyz
+from fusestack.model.errors import InputError
+from fusestack.model.geometry import Affine
+from fusestack.model.units import known_unit, length_factor
+from fusestack.project.placed import PlacedFile
+from fusestack.sources.base import check_exists, select_index
+from fusestack.sources.facts import FactsWanted, ImageFacts, all_facts
+from fusestack.storage import is_address
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from fusestack.config.load import LoadedConfig
+    from fusestack.config.models import ViewInput
+
+_SAME = 1e-3
+_MOST_SAID = 5
+_NUMBER = re.compile(r"-?\d[\d.e+-]*")
+
+
+@dataclass
+class Told:
+    """What people should know of the files: sentences, and what was taken from where, each with the files it is of."""
+
+    said: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    found: dict[tuple[str, str], list[str]] = field(default_factory=lambda: defaultdict(list))
+
+    def warnings(self) -> tuple[str, ...]:
+        """A sentence for all files of which nearly the same is said."""
+        kinds: dict[str, list[tuple[str, str]]] = defaultdict(list)
+        for sentence, files in self.said.items():
+            kinds[_NUMBER.sub("0", sentence)] += [(file, sentence) for file in files]
+        return tuple(f"{_few([file for file, _ in listed])}: {listed[0][1]}" for listed in kinds.values())
+
+    def facts(self) -> tuple[str, ...]:
+        """``position: OME-XML of tile0.ome.tif``, one line for each kind of file."""
+        return tuple(
+            f"{what}: {where}" + (f" ({_few(files)})" if what == "axes" or not where else f" of {_few(files)}")
+            for (what, where), files in self.found.items()
+        )
+
+
+def _few(files: Sequence[str]) -> str:
+    listed = list(dict.fromkeys(files))
+    more = len(listed) - 1
+    return listed[0] + (f" and {more:,} more" if more else "")
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """A view of the configuration and, unless it is an array, its file."""
+
+    number: int
+    view: ViewInput
+    path: str
+    facts: ImageFacts | None
+
+    @property
+    def key(self) -> str:
+        return f"input.views.{self.number}"
+
+    @property
+    def name(self) -> str:
+        return Path(self.view.path).name or self.key
+
+
+def files_of_views(loaded: LoadedConfig, views: Sequence[ViewInput]) -> tuple[list[PlacedFile], Told]:
+    """Placed files of the views of a configuration: one for each timepoint and channel that they have.
+
+    Raises
+    ------
+    InputError
+        If a file is missing, unreadable or not clear, or places contradict one another; all problems at once.
+    """
+    told = Told()
+    entries = [_overridden(entry, told) for entry in _opened(loaded, views)]
+    _refuse_sets(entries)
+    numbers = _channel_numbers(entries, told)
+    placed = place_views([_as_view(entry) for entry in entries], told.said)
+    made: list[PlacedFile] = []
+    problems: list[str] = []
+    for entry, place in zip(entries, placed, strict=True):
+        try:
+            made += _expanded(entry, place, numbers)
+        except InputError as error:
+            problems += [f"{entry.key}: {problem}" for problem in error.problems]
+    if problems:
+        raise InputError(*problems)
+    _say_unused(entries, told)
+    _say_lost(entries, told)
+    return made, told
+
+
+def _opened(loaded: LoadedConfig, views: Sequence[ViewInput]) -> list[_Entry]:
+    problems: list[str] = []
+    wanted: dict[int, FactsWanted] = {}
+    for number, view in enumerate(views):
+        if view.array is not None:
+            continue
+        path = loaded.resolve_path(view.path)
+        try:
+            reader = reader_of_file(path)
+            if not is_address(path) and not Path(path).exists():
+                raise ValueError(
+                    f"no such file ({path}); check the path, which begins at the folder of the configuration"
+                )
+            check_exists(path)
+        except (ValueError, OSError) as error:
+            problems.append(f"input.views.{number}: {view.path}: {error}")
+            continue
+        wanted[number] = FactsWanted(reader, path, view.series, view.axes)
+    known = all_facts(wanted.values())
+    for number, which in wanted.items():
+        found = known[which]
+        if isinstance(found, InputError):
+            problems += [f"input.views.{number}: {problem}" for problem in found.problems]
+    if problems:
+        raise InputError(*problems)
+    entries = []
+    for number, view in enumerate(views):
+        named = wanted.get(number)
+        facts = None if named is None else known[named]
+        assert not isinstance(facts, InputError)
+        entries.append(_Entry(number, view, "" if named is None else named.path, facts))
+    return entries
+
+
+def _overridden(entry: _Entry, told: Told) -> _Entry:
+    """Entry with what the configuration says of its pixels instead of what the file says; also tells of both."""
+    facts, view = entry.facts, entry.view
+    if facts is None:
+        return entry
+    for sentence in facts.said:
+        told.said[sentence].append(entry.name)
+    given = {"voxel size"} if view.voxel_size is not None else set()
+    if view.affine is not None or view.translation is not None:
+        given |= {"position", "orientation"} if view.affine is not None else {"position"}
+    for what, where in facts.found:
+        if what not in given:
+            told.found[what, where].append(entry.name)
+    for what in sorted(given - {"orientation"}):
+        told.found[what, "the configuration"].append(entry.name)
+    _say_contradictions(entry, told)
+    unit = view.unit if view.unit is not None else facts.unit
+    if view.voxel_size is None:
+        factor = length_factor(facts.unit, unit) if not any(facts.sizes) else None
+        return replace(entry, facts=replace(_scaled_places(facts, factor or 1.0), unit=unit))
+    factor = length_factor(facts.unit, unit)
+    facts = _scaled_places(facts, 1.0 if factor is None else factor)
+    sizes = view.voxel_size.zyx
+    turn = None
+    if facts.turn is not None:
+        linear = facts.turn.linear
+        turn = Affine(linear / np.linalg.norm(linear, axis=0) * np.array(sizes), np.zeros(3))
+    return replace(entry, facts=replace(facts, sizes=sizes, unit=unit, turn=turn))
+
+
+def _scaled_places(facts: ImageFacts, factor: float) -> ImageFacts:
+    if factor == 1.0:
+        return facts
+    return replace(facts, positions=tuple((z * factor, y * factor, x * factor) for z, y, x in facts.positions))
+
+
+def _say_contradictions(entry: _Entry, told: Told) -> None:
+    facts, view = entry.facts, entry.view
+    assert facts is not None
+    factor = length_factor(facts.unit, view.unit) if view.unit else 1.0
+    if view.voxel_size is not None and any(facts.sizes):
+        pairs = zip(facts.sizes, view.voxel_size.zyx, strict=True)
+        if factor is None or any(old and abs(old * factor - new) > _SAME * new for old, new in pairs):
+            old = " x ".join("?" if size is None else f"{size:.6g}" for size in reversed(facts.sizes))
+            told.said[
+                f"voxel_size is {times_xyz(view.voxel_size.zyx)} {view.unit or facts.unit or ''} (xyz) in the "
+                f"configuration, {old} {facts.unit or ''} in the file; the configuration is used"
+            ].append(entry.name)
+    elif view.unit and any(facts.sizes) and facts.unit and known_unit(view.unit) != known_unit(facts.unit):
+        told.said[
+            f"unit is {view.unit} in the configuration, {facts.unit} in the file; the configuration is used"
+        ].append(entry.name)
+    if facts.turn is not None and view.affine is not None:
+        told.said["its orientation is not used, since the view has an affine; remove it to use the file's"].append(
+            entry.name
+        )
+
+
+def _refuse_sets(entries: Sequence[_Entry]) -> None:
+    """Refuse files of one set that are named as if each were an image: each of them is all of it."""
+    seen: dict[tuple[object, ...], _Entry] = {}
+    for entry in entries:
+        if entry.facts is None or len(entry.facts.files) < 2:
+            continue
+        key = (str(Path(entry.path).parent), entry.facts.files, entry.facts.options)
+        other = seen.setdefault(key, entry)
+        if other.path != entry.path:
+            raise InputError(
+                f"{entry.key}: {entry.view.path} and {other.view.path} are files of one image (an OME-TIFF set of "
+                f"{len(entry.facts.files)}); name one of them, it stands for all"
+            )
+
+
+def _channel_numbers(entries: Sequence[_Entry], told: Told) -> dict[str, int]:
+    """Number of every channel that has a name, where the configuration does not number it."""
+    numbers: dict[str, int] = {}
+    names: dict[int, str] = {}
+    for entry in entries:
+        if entry.facts is None or entry.view.channel is None:
+            continue
+        own = entry.facts.names
+        name = own[0] if len(own) == 1 else own[entry.view.channel] if entry.view.channel < len(own) else None
+        if name is None:
+            continue
+        if names.setdefault(entry.view.channel, name) != name:
+            told.said[
+                f"its channel is called {name}, channel {entry.view.channel} of the configuration "
+                f"{names[entry.view.channel]}; the configuration is used"
+            ].append(entry.name)
+        numbers.setdefault(name, entry.view.channel)
+    unnamed = 0
+    for entry in entries:
+        if entry.facts is None or entry.view.channel is not None:
+            continue
+        for name in entry.facts.names:
+            if name is not None and name not in numbers:
+                numbers[name] = next(n for n in range(len(names) + 1) if n not in names)
+                names[numbers[name]] = name
+        if None in entry.facts.names:
+            unnamed = max(unnamed, len(entry.facts.names))
+            if names:
+                listed = ", ".join(names[number] for number in sorted(names))
+                told.said[f"its channels have no names; they are taken for the first ones of {listed}"].append(
+                    entry.name
+                )
+    return numbers
+
+
+def _as_view(entry: _Entry) -> FileView:
+    view = entry.view
+    affine = None if view.affine is None else Affine.from_xyz(view.affine)
+    sizes = None if view.voxel_size is None else view.voxel_size.zyx
+    return FileView(
+        label=f"{entry.key}: {entry.view.path}" if entry.facts else entry.key,
+        name=entry.name,
+        facts=entry.facts,
+        affine=affine,
+        translation=None if view.translation is None else view.translation.zyx,
+        sizes=sizes if entry.facts is None else entry.facts.sizes,
+        unit=view.unit if entry.facts is None else entry.facts.unit,
+    )
+
+
+def _expanded(entry: _Entry, place: FileView, numbers: dict[str, int]) -> Iterable[PlacedFile]:
+    """Yield the views of a file."""
+    view, facts = entry.view, entry.facts
+    common = PlacedFile(
+        path=view.path if view.array is None else f"array of {entry.key}",
+        pixel_to_world=place.places[0],
+        voxel_size=place.voxel_size,
+        unit=place.unit,
+        timepoint=view.timepoint or 0,
+        channel=view.channel or 0,
+        illumination=view.illumination,
+        angle=view.angle,
+        tile=view.tile,
+        no_data=view.no_data,
+        world_origin=place.world_origin,
+    )
+    if facts is None:
+        yield replace(common, source=array_source(f"{entry.key}.array", view.array))
+        return
+    for t in _chosen(entry, "timepoint", facts.shape[0], view.timepoint):
+        for c in _chosen(entry, "channel", facts.shape[1], view.channel):
+            name = facts.names[c]
+            number = c if name is None else numbers.get(name, c)
+            yield replace(
+                common,
+                pixel_to_world=place.places[t],
+                source=facts.source(t, c),
+                shape=facts.zyx,
+                timepoint=t if view.timepoint is None else view.timepoint,
+                channel=number if view.channel is None else view.channel,
+                channel_name=name or "",
+                channel_color=facts.colors[c] or "",
+            )
+
+
+def _chosen(entry: _Entry, axis: str, length: int, given: int | None) -> range:
+    """Indices along an axis of the file: all, or the one that the view names."""
+    if given is None:
+        return range(length)
+    index = select_index(entry.path, axis, length, given)
+    return range(index, index + 1)
+
+
+def _say_unused(entries: Sequence[_Entry], told: Told) -> None:
+    """Say which timepoints and channels of a file no view names."""
+    used: dict[tuple[str, object], list[tuple[_Entry, set[int], set[int]]]] = defaultdict(list)
+    for entry in entries:
+        if entry.facts is not None:
+            times, channels = (
+                set(_chosen(entry, axis, length, given))
+                for axis, length, given in (
+                    ("timepoint", entry.facts.shape[0], entry.view.timepoint),
+                    ("channel", entry.facts.shape[1], entry.view.channel),
+                )
+            )
+            used[entry.path, entry.facts.options].append((entry, times, channels))
+    for listed in used.values():
+        first = listed[0][0]
+        assert first.facts is not None
+        for axis, place, length in (("timepoint", 1, first.facts.shape[0]), ("channel", 2, first.facts.shape[1])):
+            missing = length - len(set.union(*(one[place] for one in listed)))  # type: ignore[arg-type]
+            if missing:
+                verb = "is" if missing == 1 else "are"
+                sentence = f"{missing} of its {length} {axis}s {verb} not used; without the key {axis} all of them are"
+                told.said[sentence].append(first.name)
+
+
+def _say_lost(entries: Sequence[_Entry], told: Told) -> None:
+    """Say that views lie on top of one another because nobody says where they are; refuse it beside others."""
+    lost: dict[tuple[object, ...], list[_Entry]] = defaultdict(list)
+    known = False
+    for entry in entries:
+        view, facts = entry.view, entry.facts
+        if view.affine is not None or view.translation is not None or (facts is not None and facts.placed):
+            known = True
+            continue
+        names = () if facts is None else facts.names
+        kind = (view.timepoint, view.channel, names, view.illumination, view.angle)
+        lost[kind].append(entry)
+    for listed in lost.values():
+        if len(listed) < 2:
+            continue
+        sentence = (
+            f"{len(listed)} views lie at the origin, on top of one another: neither their files nor the configuration "
+            "say where they are; give translation (world pixels) or affine"
+        )
+        if known:
+            raise InputError(f"{listed[0].key}: {listed[0].view.path}: {sentence}, as others have it")
+        told.said[sentence].append(listed[0].name)

@@ -1,0 +1,167 @@
+"""What an image file says about itself, the same for every reader; metadata only."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fusestack.model.errors import InputError
+from fusestack.model.geometry import Affine
+from fusestack.model.stage import resolve
+from fusestack.model.view import SourceRef
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterable
+
+    from fusestack.model.geometry import Float3, Int3
+    from fusestack.sources.ome_xml import Sizes
+
+_FACTS = {
+    "fusestack.sources.tiff:TiffSource": "fusestack.sources.tiff_facts:tiff_facts",
+    "fusestack.sources.ome_zarr:OmeZarrSource": "fusestack.sources.ome_zarr_facts:image_facts",
+    "fusestack.sources.bioio:BioioSource": "fusestack.sources.bioio:bioio_facts",
+}
+"""Reader of pixels -> reader of facts."""
+
+_READERS = 4
+"""Files that are looked at at once: disks answer late, but what they answer is parsed one after another."""
+
+
+@dataclass(frozen=True)
+class ImageFacts:
+    """One image of a file.
+
+    Parameters
+    ----------
+    reader, path : str
+        Who reads its pixels, and where.
+    options : tuple of (str, value)
+        Of the reader, for every timepoint and channel: the series, the axes.
+    shape, chunks : tuple of int
+        t, c, z, y, x.
+    dtype : str
+    sizes : (float or None, float or None, float or None)
+        Of a pixel along z, y, x in `unit`; None where the file does not say.
+    unit : str or None
+        UDUNITS name; as it is written where it is not known.
+    positions : tuple of (float, float, float)
+        Centre of the first pixel, z, y, x in `unit`, at every timepoint; empty where the file does not say.
+    turn : Affine or None
+        Linear part of pixel to unit, where it is more than sizes.
+    names, colors : tuple of (str or None)
+        Of the channels; colours ``RRGGBB``.
+    found : tuple of (str, str)
+        What the file says, and where: ("position", "OME-XML").
+    said : tuple of str
+        What is guessed or not used, as sentences, with the key that would use it.
+    files : tuple of str
+        Names of the files of a set (OME-TIFF) that hold it, where there are several.
+    """
+
+    reader: str
+    path: str
+    shape: tuple[int, ...]
+    chunks: tuple[int, ...]
+    dtype: str
+    options: tuple[tuple[str, Hashable], ...] = ()
+    sizes: Sizes = (None, None, None)
+    unit: str | None = None
+    positions: tuple[Float3, ...] = ()
+    turn: Affine | None = None
+    names: tuple[str | None, ...] = ()
+    colors: tuple[str | None, ...] = ()
+    found: tuple[tuple[str, str], ...] = ()
+    said: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+
+    @property
+    def pixel_size(self) -> Float3:
+        """Of a pixel along z, y, x; 1 where the file does not say."""
+        z, y, x = (size or 1.0 for size in self.sizes)
+        return (z, y, x)
+
+    @property
+    def zyx(self) -> Int3:
+        """Pixels along z, y, x."""
+        z, y, x = self.shape[2:]
+        return (z, y, x)
+
+    @property
+    def origin(self) -> Float3:
+        """Centre of the first pixel at the first timepoint; 0 where the file does not say."""
+        return self.positions[0] if self.positions else (0.0, 0.0, 0.0)
+
+    @property
+    def placed(self) -> bool:
+        """Whether it says where it is: elsewhere than at 0, where images lie that do not know their place."""
+        return any(any(position) for position in self.positions)
+
+    @property
+    def channels(self) -> tuple[tuple[str, str], ...]:
+        """Name and colour of every channel; their number and white where the file does not say."""
+        pairs = zip(self.names, self.colors, strict=True)
+        return tuple((name or str(c), color or "FFFFFF") for c, (name, color) in enumerate(pairs))
+
+    @property
+    def pixel_to_unit(self) -> tuple[Affine, ...]:
+        """Pixel to units at every timepoint; a pixel has size 1 along axes that say no size."""
+        linear = (self.turn or Affine.scaling(self.pixel_size)).linear
+        origins = self.positions or ((0.0, 0.0, 0.0),) * self.shape[0]
+        return tuple(Affine(linear, np.array(origin)) for origin in origins)
+
+    def source(self, timepoint: int, channel: int) -> SourceRef:
+        """Who reads the pixels of a timepoint and a channel, both indices."""
+        return SourceRef(self.reader, self.path, (("timepoint", timepoint), ("channel", channel), *self.options))
+
+
+@dataclass(frozen=True)
+class FactsWanted:
+    """Which image of which file: its path, its reader, and what the user says of it."""
+
+    reader: str
+    path: str
+    series: int | None = None
+    axes: str | None = None
+
+
+def facts_of(wanted: FactsWanted) -> ImageFacts:
+    """Facts of one image.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or unreadable, or holds several images or axes and nobody says which.
+    """
+    found: ImageFacts = resolve(_FACTS[wanted.reader])(wanted.path, series=wanted.series, axes=wanted.axes)
+    twice = sorted({name for name in found.names if name is not None and found.names.count(name) > 1})
+    if not twice:
+        return found
+    said = f"several of its channels are called {twice[0]}; they are numbered, channel chooses one of them"
+    return replace(found, names=(None,) * len(found.names), said=(*found.said, said))
+
+
+def all_facts(wanted: Iterable[FactsWanted]) -> dict[FactsWanted, ImageFacts | InputError]:
+    """Facts of many images, several at once; each of them once, whoever cannot be read as the error."""
+    listed = list(dict.fromkeys(wanted))
+
+    def one(which: FactsWanted) -> ImageFacts | InputError:
+        try:
+            return facts_of(which)
+        except InputError as error:
+            return error
+
+    if len(listed) < 2:
+        return {which: one(which) for which in listed}
+    with ThreadPoolExecutor(min(_READERS, len(listed))) as pool:
+        return dict(zip(listed, pool.map(one, listed), strict=True))
+
+
+def refuse_choice(path: str, what: str, choices: list[str]) -> InputError:
+    """Error of a file that holds several images of which nobody chose one."""
+    most = 8
+    more = f" ... {len(choices) - 1}" if len(choices) > most else ""
+    listed = ", ".join(f"{number} ({choice})" for number, choice in enumerate(choices[:most]))
+    return InputError(f"{path}: holds {len(choices)} {what}; choose one with series: {listed}{more}")
