@@ -153,6 +153,7 @@ def test_defaults_of_a_view() -> None:
         "illumination": 0,
         "angle": 0,
         "tile": 0,
+        "no_data": None,
         "series": None,
         "axes": None,
     }

@@ -421,7 +421,7 @@ BAD: dict[str, tuple[Any, dict[str, Any], str]] = {
     "an unknown option": ("{project}", {"blendin": False}, r"fusion.blendin: .*did you mean 'blending'"),
     "an unknown option for a file": ("{folder}/fuse.yaml", {"blendin": False}, r"blendin: .*did you mean 'blending'"),
     "a bad option": ("{project}", {"method": "mean"}, "fusion.method"),
-    "an option of later": ("{project}", {"downsampling": 0.5}, "fusion.downsampling: .*use 1 or more"),
+    "a value that is none": ("{project}", {"no_data": "black"}, "input.no_data: .*use a number"),
     "several images": ("{project}", {"group_by": "view"}, "group_by: makes 8 images .*; select"),
     "an unknown view": ("{views}", {"select": {"tiles": [77]}}, "input.select.tiles: 77 does not exist; there are"),
     "an unknown selection": ("{views}", {"select": {"tile": [0]}}, "input.select.tile"),

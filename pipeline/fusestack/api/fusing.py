@@ -44,6 +44,7 @@ def fuse(
     chunks: int | Sequence[int] | Mapping[str, int] | None = None,
     levels: bool = False,
     select: Mapping[str, Any] | None = None,
+    no_data: float | None = None,
     **options: Any,
 ) -> xarray.DataArray | xarray.DataTree:
     """Fuse lazily: a dask-backed image whose pixels are computed when they are asked for.
@@ -71,6 +72,8 @@ def fuse(
         Whether coarser levels are wanted, too: those that ``pyramid: auto`` writes.
     select : mapping, optional
         As in ``input.select``: ``{"channels": [0]}``.
+    no_data : float, optional
+        As ``input.no_data``: a value of the pixels of views where nothing was recorded, such as 0 for padding.
     **options
         Keys of the configuration's ``fusion`` section (``downsampling=2``, ``blending=False`` ...); they replace those
         of a configuration, whole: ``blending={"range": 20}`` replaces all that it says of blending. ``method`` and
@@ -120,7 +123,8 @@ def fuse(
     from fusestack.fusion.lazy import lazy_image, lazy_levels
 
     cut = _chunks_of(chunks)
-    designed = _designed(source, Placement(positions, affines, voxel_size, unit), select, options)
+    told = {"select": select, "no_data": no_data}
+    designed = _designed(source, Placement(positions, affines, voxel_size, unit), told, options)
     image = _only(designed)
     tell(designed.warnings)
     pixels = lazy_image(image, cut)
@@ -147,16 +151,18 @@ def design(source: Project | str | Path | Sequence[View] | Any, **options: Any) 
     """
     from fusestack.api.given import Placement
 
-    return _only(_designed(source, Placement(), options.pop("select", None), options))
+    told = {key: options.pop(key, None) for key in ("select", "no_data")}
+    return _only(_designed(source, Placement(), told, options))
 
 
-def _designed(source: Any, placement: Placement, select: Any, options: Mapping[str, Any]) -> Design:
+def _designed(source: Any, placement: Placement, told: Mapping[str, Any], options: Mapping[str, Any]) -> Design:
     from fusestack.api.given import read_given
     from fusestack.config.load import unsupported
     from fusestack.fusion.plan import design_of, paths_read
     from fusestack.model.fingerprint import identities
 
-    loaded, inputs = read_given(source, placement, select, options)
+    given = {key: value for key, value in told.items() if value is not None}
+    loaded, inputs = read_given(source, placement, given, options)
     if problems := unsupported(loaded):
         raise ConfigError(*problems)
     return design_of(loaded, inputs, identities(paths_read(loaded, inputs)))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fusestack.config.load import from_mapping, load_config
-from fusestack.fusion.inputs import Inputs, read_inputs, selection_of
+from fusestack.fusion.inputs import Inputs, read_inputs, selection_of, with_no_data
 from fusestack.model.errors import ConfigError, InputError
 from fusestack.model.view import View
 from fusestack.project.model import Project, Setup
@@ -46,7 +46,7 @@ class Placement:
 
 
 def read_given(
-    source: Any, placement: Placement, select: Any, options: Mapping[str, Any]
+    source: Any, placement: Placement, told: Mapping[str, Any], options: Mapping[str, Any]
 ) -> tuple[LoadedConfig, Inputs]:
     """Turn what was given into options and views.
 
@@ -55,8 +55,8 @@ def read_given(
     source : anything
     placement : Placement
         For tiles.
-    select : mapping or None
-        As ``input.select``.
+    told : mapping
+        Keys of the section ``input``, select and no_data; they replace those of a configuration.
     options : mapping
         Keys of the section ``fusion``; they replace those of a configuration.
 
@@ -67,18 +67,17 @@ def read_given(
     if isinstance(source, str | Path) and Path(source).suffix.lower() in _CONFIGURATIONS:
         loaded = load_config(source)
         _refuse_placement(placement, f"{source}: a configuration")
-        return _replaced(loaded, select, options)
+        return _replaced(loaded, told, options)
     if isinstance(source, Mapping) and ("version" in source or "input" in source):
         _refuse_placement(placement, "a configuration")
-        return _replaced(from_mapping(source), select, options)
-    section: dict[str, Any] = {"project": "."} if select is None else {"project": ".", "select": select}
-    loaded = from_mapping({"version": 1, "input": section, "fusion": options})
+        return _replaced(from_mapping(source), told, options)
+    loaded = from_mapping({"version": 1, "input": {"project": ".", **told}, "fusion": options})
     assert loaded.config.input is not None
-    project = _project_of(source, placement)
+    project = with_no_data(_project_of(source, placement), loaded.config.input.no_data)
     return loaded, Inputs(project, select_views(project, selection_of(loaded.config.input.select)))
 
 
-def _replaced(loaded: LoadedConfig, select: Any, options: Mapping[str, Any]) -> tuple[LoadedConfig, Inputs]:
+def _replaced(loaded: LoadedConfig, told: Mapping[str, Any], options: Mapping[str, Any]) -> tuple[LoadedConfig, Inputs]:
     """The sections ``input`` and ``fusion`` of a configuration, with other options."""
     source = loaded.config.input
     if source is None or source.images is not None:
@@ -86,10 +85,9 @@ def _replaced(loaded: LoadedConfig, select: Any, options: Mapping[str, Any]) -> 
             f"{loaded.name}: fuses nothing, it makes a focus stack; "
             "use fusestack.run to make what it names, or fusestack.focus_stack for its images"
         )
-    if select is not None or options:
+    if told or options:
         said = loaded.config.model_dump(mode="json", exclude_unset=True)
-        section = said["input"] if select is None else {**said["input"], "select": select}
-        mapping = {"version": 1, "input": section, "fusion": {**said.get("fusion", {}), **options}}
+        mapping = {"version": 1, "input": {**said["input"], **told}, "fusion": {**said.get("fusion", {}), **options}}
         loaded = from_mapping(mapping, loaded.folder)
     return loaded, read_inputs(loaded)
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from fusestack.config.load import LoadedConfig
-    from fusestack.config.models import Config, Input
+    from fusestack.config.models import Config
     from fusestack.config.output import Output
 
 _READY_FORMATS = ("ome-zarr", "bdv-hdf5")
@@ -23,8 +23,6 @@ def unsupported(loaded: LoadedConfig) -> list[str]:
 
 def _missing(config: Config) -> Iterator[tuple[str, str]]:
     """Key and sentence."""
-    if config.input is not None:
-        yield from _missing_input(config.input)
     if config.focus is not None and config.focus.method == "multiscale":
         yield "focus.method", _later("'multiscale'", "a new way of focusing", "'masks'")
     if config.focus is not None and config.focus.align is not None:
@@ -34,11 +32,6 @@ def _missing(config: Config) -> Iterator[tuple[str, str]]:
     fuses = config.input is not None and config.input.images is None
     if config.output is not None and fuses:
         yield from _missing_output(config.output)
-
-
-def _missing_input(source: Input) -> Iterator[tuple[str, str]]:
-    if source.no_data is not None:
-        yield "input.no_data", _later("a value for no data", "files that describe themselves", "null")
 
 
 def _missing_output(output: Output) -> Iterator[tuple[str, str]]:

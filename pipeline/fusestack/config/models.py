@@ -64,6 +64,9 @@ class ViewInput(Model):
     illumination: Id = Field(default=0, description="illumination direction")
     angle: Id = Field(default=0, description="angle")
     tile: Id = Field(default=0, description="tile")
+    no_data: Number | None = Field(
+        default=None, description="value of the pixels where nothing was recorded; default: input.no_data"
+    )
     series: Id | None = Field(default=None, description="image of a file that holds several")
     axes: Annotated[Text, Field(pattern="^[tczyx]+$")] | None = Field(
         default=None, description="axes of the file's array, slowest first, such as zyx; default: what the file says"
@@ -102,7 +105,9 @@ class Input(Model):
         default=None,
         description="focus stack of plain images, natural order, front to back: pattern such as *.jpg, or list",
     )
-    no_data: Number | None = Field(default=None, description="value of the pixels where nothing was recorded")
+    no_data: Number | None = Field(
+        default=None, description="value of the pixels of views where nothing was recorded, such as 0 for padding"
+    )
     reverse: Switch = Field(default=False, description="images are ordered from back to front")
     select: Select = Field(default=unsaid(Select), description="which views take part")
 
@@ -115,6 +120,8 @@ class Input(Model):
             yield key, f"there is input.{given[0]} already; give exactly one of project, views, images"
         if self.reverse and self.images is None:
             yield "reverse", "only for images; remove it"
+        if self.no_data is not None and self.images is not None:
+            yield "no_data", "only for project and views, images have no such value; remove it"
         if self.select != unsaid(Select) and self.images is not None:
             yield "select", "images have no views to select; remove it"
 

@@ -88,7 +88,7 @@ class FuseBlocks(Compute):
         Further weights by local contrast.
     """
 
-    VERSION: ClassVar[int] = 2
+    VERSION: ClassVar[int] = 3
 
     tables: Mapping[tuple[int, int], ViewTable]
     rule: PixelRule

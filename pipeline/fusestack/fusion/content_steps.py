@@ -25,7 +25,6 @@ from fusestack.model.fingerprint import arrays_of, facts_of
 from fusestack.model.geometry import Box
 from fusestack.model.graph_array import unite
 from fusestack.model.stage import Along, Compute, StoredArray
-from fusestack.sources.base import open_source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -226,7 +225,7 @@ class ContentStep(Compute):
 
     def warm_up(self) -> None:
         """Compile the kernels for the pixel types of the views."""
-        for dtype in {open_source(row.pixels.source).dtype for row in self.rows}:
+        for dtype in {row.pixels.dtype for row in self.rows}:
             kernels.contrast.warm_up(dtype)
 
     def work_bytes(self, row: ContentRow, count: NDArray[np.int64]) -> int:
@@ -321,7 +320,7 @@ def _restrict_bytes(row: ContentRow, count: NDArray[np.int64]) -> int:
     """Pixels, once more while they are decoded, which of them are no data, and five arrays of nodes."""
     spacing = np.array([axis.spacing for axis in row.axes])
     pixels = int(np.prod(np.minimum((count + 2) * spacing, row.pixels.shape)))
-    itemsize = open_source(row.pixels.source).dtype.itemsize
+    itemsize = row.pixels.dtype.itemsize
     return (2 * itemsize + 1) * pixels + row.pixels.chunk_bytes + 5 * _NODE * int(np.prod(count + 2))
 
 

@@ -21,13 +21,14 @@ from fusestack.fusion.frame import (
     flattened,
     frame_of_bounds,
     frame_of_box,
-    is_flat,
     whole_pixels,
 )
 from fusestack.fusion.groups import Group, group_views
 from fusestack.fusion.intensity import adjustments_of
 from fusestack.fusion.placement import Edges, OpenedView, PlacedView, ViewTable
+from fusestack.fusion.planes import shows_one_plane
 from fusestack.fusion.sampling import calibration, compare_sampling, in_one_unit
+from fusestack.kernels.convert import value_dtype
 from fusestack.model.errors import ConfigError, InputError
 from fusestack.model.geometry import Box
 from fusestack.model.image import Channel
@@ -158,7 +159,7 @@ def design_images(
     views = in_one_unit(views)
     opened = open_views(views)
     warnings: list[str] = []
-    flat = is_flat(o.shape for o in opened.values())
+    flat = shows_one_plane([(v.pixel_to_world, opened[v.id].shape) for v in views], options.numerics, warnings)
     registrations = _registrations(views, flat=flat, warnings=warnings)
     anisotropy = _anisotropy(views, options, flat=flat, warnings=warnings)
     stray: list[str] = []
@@ -170,6 +171,8 @@ def design_images(
     input_dtype = _input_dtype(opened)
     rule = _pixel_rule(opened, input_dtype, options, warnings)
     adjustments = adjustments_of(views, models, options.intensity_adjustment, warnings)
+    if any(view.no_data is not None for view in views):
+        input_dtype = value_dtype(input_dtype).name  # NaN is no data
     if adjustments:
         input_dtype = "float32"
     world_pixel, unit = calibration(views, warnings)

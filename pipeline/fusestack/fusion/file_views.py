@@ -275,6 +275,7 @@ def _expanded(entry: _Entry, place: FileView, numbers: dict[str, int]) -> Iterab
         illumination=view.illumination,
         angle=view.angle,
         tile=view.tile,
+        no_data=view.no_data,
         world_origin=place.world_origin,
         world_pixel=place.world_pixel,
     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fusestack.fusion.frame import is_flat
+from fusestack.fusion.planes import is_flat
 from fusestack.fusion.tile_world import World, steps
 from fusestack.model.errors import InputError
 from fusestack.model.geometry import Affine

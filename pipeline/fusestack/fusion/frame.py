@@ -127,11 +127,6 @@ def _downsampled(
     )
 
 
-def is_flat(shapes: Iterable[Int3]) -> bool:
-    """Whether all views have a single plane."""
-    return all(shape[0] == 1 for shape in shapes)
-
-
 def couples_z(affine: Affine) -> bool:
     """Whether an affine mixes z with x or y."""
     return bool(np.any(affine.linear[0, 1:]) or np.any(affine.linear[1:, 0]))

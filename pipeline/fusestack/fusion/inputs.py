@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from fusestack.fusion.array_inputs import unused_coordinates
@@ -61,12 +61,21 @@ def read_inputs(loaded: LoadedConfig) -> Inputs:
         facts = told.facts()
     else:
         raise ConfigError("input: there are no views; give input.project or input.views")
+    project = with_no_data(project, source.no_data)
     views = select_views(project, selection_of(source.select))
     if project.flaws:
         first, text = next(iter(project.flaws.items()))
         more = f" (and {len(project.flaws) - 1:,} more)" if len(project.flaws) > 1 else ""
         said += (f"view {first}{more} cannot be used and is not selected: {text}",)
     return Inputs(project, views, said, facts)
+
+
+def with_no_data(project: Project, value: float | None) -> Project:
+    """Project in which a value means that nothing was recorded, but for views that have one of their own."""
+    if value is None:
+        return project
+    views = tuple(view if view.no_data is not None else replace(view, no_data=value) for view in project.views)
+    return replace(project, views=views)
 
 
 def selection_of(select: Select) -> Selection:

@@ -133,6 +133,8 @@ class LevelPixels:
         One chunk of the level, which is decoded whole; 0 of arrays of a dask graph.
     identities : tuple of str
         Size and time of change of the files, where they were asked for; names of arrays.
+    no_data : float or None
+        Value that means that nothing was recorded.
     """
 
     source: SourceRef
@@ -141,14 +143,30 @@ class LevelPixels:
     factors: Float3
     chunk_bytes: int
     identities: tuple[str, ...] = ()
+    no_data: float | None = None
 
     def facts(self) -> list[Any]:
         """What they are, wherever the files lie."""
-        return [source_facts(self.source), list(self.identities), self.level]
+        return [source_facts(self.source), list(self.identities), self.level, *self.no_data_facts()]
+
+    def no_data_facts(self) -> list[float]:
+        """The value that means no data, if there is one."""
+        return [] if self.no_data is None else [self.no_data]
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Pixel type of what is read: of the source, or one that has NaN for no data."""
+        found = open_source(self.source).dtype
+        return found if self.no_data is None else kernels.convert.value_dtype(found)
 
     def read(self, box: Box) -> NDArray[Any]:
-        """Read a region z, y, x."""
-        return open_source(self.source).read(self.level, box)
+        """Read a region z, y, x; where a value means no data, it becomes NaN."""
+        found = open_source(self.source).read(self.level, box)
+        if self.no_data is None:
+            return found
+        pixels = found.astype(kernels.convert.value_dtype(found.dtype))
+        pixels[found == self.no_data] = np.nan
+        return pixels
 
     def inputs(self, box: Box) -> dict[GraphArray, Box]:
         """See `Compute.inputs`: the region itself where it is read of an array of a dask graph."""
@@ -199,8 +217,9 @@ class PlacedView:
         identities : mapping of str to str
             Size and time of change of files by path, where they matter.
         """
-        steps = frame.world_to_output @ registration
-        number = choose_level(steps, opened.levels) if edges.widened is None else 0
+        steps, no_data = frame.world_to_output @ registration, opened.view.no_data
+        # coarser levels mix what was recorded with what was not
+        number = choose_level(steps, opened.levels) if edges.widened is None and no_data is None else 0
         level, source = opened.levels[number], opened.view.source
         known = [*source.paths, *([adjustment.container] if isinstance(adjustment, CoefficientMap) else [])]
         found = tuple(identities[path] for path in known if path in identities)
@@ -208,7 +227,7 @@ class PlacedView:
         if array is not None:
             found = (array.name,)
         chunk = 0 if array is not None else math.prod(level.chunks) * opened.dtype.itemsize
-        pixels = LevelPixels(source, number, level.shape, level.factors, chunk, found)
+        pixels = LevelPixels(source, number, level.shape, level.factors, chunk, found, no_data)
         return cls(pixels, opened.shape, registration, adjustment)
 
     def facts(self) -> list[Any]:
@@ -218,7 +237,7 @@ class PlacedView:
     def place_facts(self) -> list[Any]:
         """Which view it is and where it goes; numbers as in projects, not to the last bit of a machine."""
         place = [f"{v:.9g}" for v in self.registration.to_xyz()]
-        return [source_facts(self.pixels.source), place, facts_of(self.adjustment)]
+        return [source_facts(self.pixels.source), place, facts_of(self.adjustment), *self.pixels.no_data_facts()]
 
     def level_to_output(self, frame: Frame) -> Affine:
         """Pixel of the level to pixel of the fused image."""
@@ -262,10 +281,12 @@ class ViewTable:
         matrices, scales = np.zeros((count, 3, 4)), np.ones((count, 3))
         bounds = np.zeros((count, 2, 3), dtype=np.int64)
         wider = np.zeros(3) if edges.widened is None else np.array(edges.widened)
+        rims = numerics == "exact" and not wider.any()
+        rim = 1.0 if rims else 0.0
         for row, view in enumerate(placed):
             level_to_output = view.level_to_output(frame)
             output_to_level = level_to_output.inverse()
-            low, high = level_to_output.bounds(-wider, np.array(view.pixels.shape) - 1 + wider)
+            low, high = level_to_output.bounds(-wider - rim, np.array(view.pixels.shape) - 1 + wider + rim)
             matrices[row, :, :3], matrices[row, :, 3] = output_to_level.linear, output_to_level.offset
             scales[row] = diagonal_scale(level_to_output, view.full_shape)
             bounds[row, 0], bounds[row, 1] = np.ceil(low - _BEYOND), np.floor(high + _BEYOND) + 1
@@ -273,13 +294,17 @@ class ViewTable:
             bounds[:, 0, 0], bounds[:, 1, 0] = 0, 1
         scales = scales.astype(np.float32)
         borders = (np.float32(edges.border) / scales).astype(np.float64)
+        ranges = (np.float32(edges.range) / scales).astype(np.float64)
+        if rims and all(view.full_shape[0] == 1 for view in placed):
+            ranges[:, 0] = borders[:, 0] = 0.0  # planes of a volume: their neighbours decide along z
         views = kernels.views.pack_views(
             matrices,
             np.array([view.pixels.shape for view in placed], dtype=np.int64).reshape(-1, 3),
-            (np.float32(edges.range) / scales).astype(np.float64),
+            ranges,
             borders if edges.widened is None else -wider,
             numerics=numerics if edges.widened is None else "exact",
             flat=frame.flat,
+            rims=rims,
         )
         return cls(tuple(placed), frame, edges, numerics, views, bounds)
 

@@ -170,8 +170,8 @@ def compare_sampling(
         if anisotropy is not True or frame.flat or z_step.max() / asked <= _COARSER or several_angles:
             return []
         return [
-            f"fusion.preserve_anisotropy: true leaves one of {z_step.max():.3g} planes of the data: the registrations "
-            "do not scale them, so that they are as near as pixels; fusion.preserve_anisotropy: false keeps them all"
+            f"fusion.preserve_anisotropy: true leaves one of {z_step.max():.3g} planes of the data, which the "
+            "registrations leave as near as pixels; fusion.preserve_anisotropy: false keeps them all"
         ]
     flatter = ""
     ratio = float(steps[worst, 1:].max() / steps[worst, 0])

@@ -65,7 +65,7 @@ def with_affines(tiles: Sequence[Tile], affines: Any) -> list[Tile]:
 
 
 def _matrix(where: str, given: Any, *, plane: bool) -> Affine:
-    shapes = ((2, 3), (3, 3)) if plane else ((3, 4), (4, 4))
+    shapes = ((2, 3), (3, 3), (3, 4), (4, 4)) if plane else ((3, 4), (4, 4))
     if isinstance(given, Affine):
         return given
     try:
@@ -172,7 +172,8 @@ def _shape(given: Any) -> tuple[int, ...] | None:
 
 def _by_axis(where: str, given: Any, *, plane: bool, alone: bool = False) -> Float3:
     """Numbers along z, y, x of a mapping, a sequence or, if `alone` is allowed, one number; planes have z of 0 or 1."""
-    axes = "yx" if plane else "zyx"
+    flat = plane and not _has_depth(given)
+    axes = "yx" if flat else "zyx"
     wanted = f"give {{{', '.join(f'{axis!r}: ...' for axis in axes)}}} or {len(axes)} numbers ({', '.join(axes)})"
     values: Any = given
     if isinstance(given, Mapping):
@@ -187,5 +188,10 @@ def _by_axis(where: str, given: Any, *, plane: bool, alone: bool = False) -> Flo
         numbers = np.full(len(axes), numbers)
     if numbers.shape != (len(axes),) or not np.isfinite(numbers).all():
         raise ConfigError(f"{where} is {given!r}, not {len(axes)} finite numbers; {wanted}")
-    z, y, x = (float(number) for number in ([1.0 if alone else 0.0, *numbers] if plane else numbers))
+    z, y, x = (float(number) for number in ([1.0 if alone else 0.0, *numbers] if flat else numbers))
     return (z, y, x)
+
+
+def _has_depth(given: Any) -> bool:
+    """Whether what is said of a plane says where it lies along z, or how thick it is."""
+    return "z" in given if isinstance(given, Mapping) else _shape(given) == (3,)

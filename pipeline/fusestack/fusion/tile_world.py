@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fusestack.fusion.frame import is_flat
+from fusestack.fusion.planes import at_one_depth, is_flat
 from fusestack.model.errors import InputError
 from fusestack.model.geometry import Affine
 from fusestack.project.model import Project, Setup
@@ -50,8 +50,9 @@ class World:
         step = np.min([steps(place.linear) for tile in tiles for place in tile.pixel_to_unit], axis=0)
         anchor = tiles[0].pixel_to_unit[0].offset
         number = np.floor(anchor / step + 0.5)
-        if is_flat(tile.shape for tile in tiles):
-            number[0] = 0  # the grid of planes has no z
+        placed = [(place, tile.shape) for tile in tiles for place in tile.pixel_to_unit]
+        if is_flat(shape for _, shape in placed) and at_one_depth(placed):
+            number[0] = 0  # the grid of one plane has no z
         return cls(step, anchor, number)
 
     @property
@@ -67,6 +68,18 @@ class World:
     def voxel_size(self, pixel_to_world: Affine) -> Float3:
         """Size of a tile's pixels, in units."""
         return _float3(pixel_to_world.column_lengths * self.step)
+
+
+def with_steps_of_planes(tiles: Sequence[Tile]) -> list[Tile]:
+    """Tiles of one plane at several depths, as thick as the nearest ones are apart where nobody says how thick."""
+    depths = np.unique([np.round(place.offset[0], _DIGITS) for tile in tiles for place in tile.pixel_to_unit])
+    if depths.size < 2 or not is_flat(tile.shape for tile in tiles) or any(tile.sizes[0] for tile in tiles):
+        return list(tiles)
+    change = Affine.scaling((float(np.diff(depths).min()), 1, 1))
+    return [
+        replace(tile, pixel_to_unit=tuple(Affine(p.linear @ change.linear, p.offset) for p in tile.pixel_to_unit))
+        for tile in tiles
+    ]
 
 
 def project_in_world(tiles: Sequence[Tile], unit: str | None) -> Project:

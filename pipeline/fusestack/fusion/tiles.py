@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import warnings
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +16,10 @@ from fusestack.fusion.labelled import labelled_tile, tree_tile
 from fusestack.fusion.layers import is_layer, layer_tile
 from fusestack.fusion.stored_tiles import file_tile, group_tile, zarr_tile
 from fusestack.fusion.tile_arguments import collected, with_affines, with_positions, with_voxel_size
-from fusestack.fusion.tile_world import project_in_world
+from fusestack.fusion.tile_world import project_in_world, with_steps_of_planes
 from fusestack.model.errors import ConfigError, InputError
 from fusestack.model.geometry import Affine
-from fusestack.model.units import UDUNITS
+from fusestack.model.units import UDUNITS, common_unit
 from fusestack.model.view import View
 from fusestack.project.model import check_registration
 
@@ -56,7 +57,8 @@ def project_of_tiles(
         * a layer of napari, or ``(data, metadata)``, or ``(data, metadata, "image")``.
     positions : sequence of (mapping or sequence of float), optional
         For each tile, the centre of its first pixel in world units: ``{"z": 0, "y": 10, "x": 5.5}``, or numbers in
-        the order z, y, x (y, x for planes).
+        the order z, y, x (y, x for planes that lie at one depth). Planes at several depths are a volume; without a
+        size along z they are as thick as the nearest two are apart.
     affines : sequence of array, optional
         For each tile, pixel to world units: ``float[3, 4]`` or ``float[4, 4]``, rows and columns in the order z, y, x
         (``float[2, 3]`` or ``float[3, 3]``, y, x for planes). The size of a pixel is in it.
@@ -120,6 +122,10 @@ def project_of_tiles(
     if positions is not None:
         found = with_positions(found, positions)
     _check_placed(found, given=positions is not None or affines is not None)
+    if affines is None:
+        found = with_steps_of_planes(found)
+    if unit is None:
+        found = _in_one_unit(found)
     return project_in_world(found, _unit(found, unit))
 
 
@@ -241,8 +247,31 @@ def _check_placed(tiles: Sequence[Tile], *, given: bool) -> None:
         raise InputError(*problems)
 
 
+def _in_one_unit(tiles: Sequence[Tile]) -> list[Tile]:
+    """Tiles whose places and sizes are in the unit of the first one that has one.
+
+    Raises
+    ------
+    InputError
+        If units cannot be converted into one another.
+    """
+    unit, factors = common_unit({tile.label: tile.unit for tile in tiles if tile.unit})
+
+    def converted(tile: Tile) -> Tile:
+        factor = factors.get(tile.label, 1.0)
+        if factor == 1.0:
+            return tile
+        z, y, x = (None if size is None else size * factor for size in tile.sizes)
+        change = Affine.scaling((factor,) * 3)
+        return replace(
+            tile, pixel_to_unit=tuple(change @ place for place in tile.pixel_to_unit), sizes=(z, y, x), unit=unit
+        )
+
+    return [converted(tile) for tile in tiles]
+
+
 def _unit(tiles: Sequence[Tile], given: str | None) -> str | None:
-    """The unit of the world, and the sizes that are in another one refused."""
+    """The unit of the world."""
     written = {tile.unit: tile.label for tile in reversed(tiles) if tile.unit}
     names = {UDUNITS.get(unit.lower(), unit): label for unit, label in written.items()}
     if given is not None:
@@ -250,7 +279,4 @@ def _unit(tiles: Sequence[Tile], given: str | None) -> str | None:
         if others:
             warnings.warn(f"tiles say another unit ({', '.join(others)}); unit= is used: {given}", stacklevel=4)
         return given
-    if len(names) > 1:
-        found = ", ".join(f"{label}: {unit}" for unit, label in names.items())
-        raise InputError(f"tiles have different units ({found}); convert their coordinates to one, and give unit=")
     return next(iter(written), None)

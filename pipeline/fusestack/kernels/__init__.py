@@ -2,7 +2,7 @@
 
 Most modules load numba, so each is imported on first use: ``fuse`` with ``views`` (what it must know of views) and its
 compiled half ``rows``; ``aligned`` (views for functions of the user's); ``mask``; ``contrast`` (content-based weights)
-on ``nodes``; ``intensity``; ``downsample``; ``convert``.
+on ``nodes``; ``rims``; ``intensity``; ``downsample``; ``convert``.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         nodes,
         paint,
         resample,
+        rims,
         sharpen,
         smooth,
         stencils,
@@ -57,6 +58,7 @@ __all__ = [
     "nodes",
     "paint",
     "resample",
+    "rims",
     "sharpen",
     "smooth",
     "stencils",

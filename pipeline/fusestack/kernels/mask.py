@@ -32,7 +32,7 @@ def mask_block(views: NDArray[np.void], origin: ArrayLike, out: NDArray[Any], va
     )
     y, x = y[:, None], x[None, :]
     for view in views:
-        affine, low, high = view["affine"], view["low"], view["high"]
+        affine, low, high = view["affine"], view["low"] - view["reach"], view["high"] + view["reach"]
         for plane, at in zip(out, z, strict=True):
             inside = np.ones(plane.shape, bool)
             for (by_z, by_y, by_x, offset), first, last in zip(affine, low, high, strict=True):

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from fusestack.kernels.jit import njit
+from fusestack.kernels.rims import fill_row, reaches
 from fusestack.kernels.sampling import general_row, separable_row
 
 _ZERO, _ONE, _KNOTS = np.float32(0), np.float32(1), np.float32(30)
@@ -133,6 +134,31 @@ def covered(view: Any, constants: Any, origin: Any, length: Any) -> Any:
         step = view["affine"][axis, 2]
         start, stop = _clip(constants[axis], step, view["low"][axis], view["high"][axis], start, stop)
     return start - origin, stop - origin
+
+
+@njit
+def _within_reach(view: Any, constants: Any, origin: Any, length: Any) -> Any:
+    """As `covered`, with the rims of the view."""
+    start, stop = origin, origin + length
+    for axis in range(3):
+        step, reach = view["affine"][axis, 2], view["reach"][axis]
+        low, high = view["low"][axis] - reach, view["high"][axis] + reach
+        start, stop = _clip(constants[axis], step, low, high, start, stop)
+    return start - origin, stop - origin
+
+
+@njit
+def _fill_holes(pixels: Any, views: Any, row: Any, method: Any, sampling: Any, sums: Any, out: Any) -> None:
+    """Fill what no view covers of a finished row of values, at z, y, from x on (`row`), from the rims of views."""
+    holes = 0
+    for k in range(out.size):
+        holes += out[k] != out[k]
+    if holes == 0:
+        return
+    spans = np.zeros((views.size, 2), np.int64)
+    for v in range(views.size):
+        spans[v] = _within_reach(views[v], row_constants(views[v]["affine"], row[0], row[1]), row[2], out.size)
+    fill_row(pixels, views, spans, row, method, sampling[1] == 0, sums, out)
 
 
 @njit
@@ -269,6 +295,7 @@ def fuse_rows(
     alone = views.size == 1 and (
         method not in (AVERAGE, HEAVIEST) or (least > 0 and nodes.size == 0 and lines.itemsize == 4)
     )
+    rims = reaches(views)
     for z in range(nz):
         for y in range(ny):
             lines[0] = np.nan
@@ -328,4 +355,7 @@ def fuse_rows(
                     _keep(value, keys, best[start:stop], total[start:stop], total_weight[start:stop])
             if not alone:
                 divide(total, total_weight, lines[0, :nx])
+            if rims:
+                row = (origin[0] + z, origin[1] + y, origin[2])
+                _fill_holes(pixels, views, row, method, how, (best, total, total_weight), lines[0, :nx])
             finish(lines[0, :nx], conversion, out[z, y])

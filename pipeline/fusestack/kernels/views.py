@@ -22,6 +22,7 @@ VIEW = np.dtype(
         ("affine", np.float64, (3, 4)),  # output_to_level, of the global output pixel index
         ("low", np.float64, (3,)),  # the view covers low <= l <= high
         ("high", np.float64, (3,)),
+        ("reach", np.float64, (3,)),  # and, where no view covers, that far beyond: its rim
         ("ramp_low", np.float64, (3,)),  # weight: min(l - ramp_low, ramp_high - l) * ramp_scale, then the cosine
         ("ramp_high", np.float64, (3,)),
         ("ramp_scale", np.float64, (3,)),
@@ -37,6 +38,7 @@ def pack_views(
     *,
     numerics: Numerics = "exact",
     flat: bool = False,
+    rims: bool = False,
 ) -> NDArray[np.void]:
     """Table of views for `source_boxes` and the fusion kernel; the same for every block of an image.
 
@@ -54,6 +56,8 @@ def pack_views(
         Closed borders, or BigStitcher's half-open ones.
     flat : bool
         All views have one plane: z decides neither coverage nor weight.
+    rims : bool
+        Whether views without a border fill the last pixel of interpolation where no view covers, see `rims`.
 
     Returns
     -------
@@ -78,6 +82,9 @@ def pack_views(
         views["low"] = np.where(rising, first - inner, first - outer)
         views["high"] = np.where(rising, last + outer, last + inner)
 
+    if rims:
+        views["reach"] = np.where(first == 0, 1 - 2 * TOLERANCE, 0.0)
+
     fade = np.broadcast_to(np.asarray(ranges, dtype=np.float64), first.shape)
     hard = fade < TOLERANCE
     views["ramp_low"] = np.where(hard, -np.inf, first)
@@ -87,6 +94,7 @@ def pack_views(
         views["affine"][:, 0] = 0.0
         views["low"][:, 0] = views["ramp_low"][:, 0] = -np.inf
         views["high"][:, 0] = views["ramp_high"][:, 0] = np.inf
+        views["reach"][:, 0] = 0.0
         views["ramp_scale"][:, 0] = 1.0
     return views
 
@@ -121,7 +129,8 @@ def source_boxes(views: NDArray[np.void], origin: ArrayLike, shape: ArrayLike) -
     at = ((affine[..., 0] * z + affine[..., 1] * y) + affine[..., 3]) + affine[
         ..., 2
     ] * x  # corners, as the kernel does
-    low, high = np.maximum(at.min(axis=1), views["low"]), np.minimum(at.max(axis=1), views["high"])
+    low = np.maximum(at.min(axis=1), views["low"] - views["reach"])
+    high = np.minimum(at.max(axis=1), views["high"] + views["reach"])
     touching = (low <= high).all(axis=1) & (count > 0).all(axis=1) & (views["size"] > 0).all(axis=1)
 
     boxes = np.zeros((len(views), 2, 3), np.int64)

@@ -74,6 +74,8 @@ class View(Shown):
         Physical size of a pixel along z, y, x in `unit`; None where the project gives none.
     unit : str or None
         As written in the project.
+    no_data : float or None
+        Value of pixels where nothing was recorded.
     world_origin : (float, float, float)
         Physical place of world pixel 0 along z, y, x, in `unit`; the same for all views of a project.
     world_pixel : (float, float, float) or None
@@ -93,6 +95,7 @@ class View(Shown):
     channel_color: str = ""
     voxel_size: Float3 | None = None
     unit: str | None = None
+    no_data: float | None = None
     world_origin: Float3 = (0.0, 0.0, 0.0)
     world_pixel: Float3 | None = None
 

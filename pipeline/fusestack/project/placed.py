@@ -34,6 +34,8 @@ class PlacedFile:
     unit : str or None
     timepoint, channel, illumination, angle, tile : int
         `timepoint` and `channel` are also the indices in files that hold several.
+    no_data : float or None
+        Value of pixels where nothing was recorded.
     source : SourceRef or None
         Who reads its pixels, where that is not what the suffix of `path` and `timepoint`, `channel` say.
     shape : tuple of int or None
@@ -55,6 +57,7 @@ class PlacedFile:
     illumination: int = 0
     angle: int = 0
     tile: int = 0
+    no_data: float | None = None
     source: SourceRef | None = None
     shape: Int3 | None = None
     channel_name: str = ""
@@ -102,11 +105,8 @@ def project_of_files(entries: Sequence[PlacedFile], folder: str | Path) -> Proje
         try:
             _check_affine(entry.pixel_to_world)
             view = setup.view(entry.timepoint, entry.pixel_to_world, _source(entry, Path(folder).absolute()))
-            views.append(
-                replace(
-                    view, voxel_size=entry.voxel_size, world_origin=entry.world_origin, world_pixel=entry.world_pixel
-                )
-            )
+            view = replace(view, voxel_size=entry.voxel_size, no_data=entry.no_data)
+            views.append(replace(view, world_origin=entry.world_origin, world_pixel=entry.world_pixel))
         except ValueError as error:
             problems.append(f"input.views.{position}: {entry.path}: {error}")
     if problems:

@@ -1,0 +1,90 @@
+"""Where no view covers a pixel: the last pixel of linear interpolation, between what views hold and what they do not.
+
+Interpolation needs two pixels along an axis. Less than a pixel beyond the border of a view, or beside pixels without
+data, one of them is missing. What is there decides where nothing else does, each view weighted by the share of the
+interpolation that it holds: between tiles that touch, that is the interpolation from one to the other, as if they were
+one image.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fusestack.kernels.jit import njit
+
+_LEAST_SHARE = 1e-6  # that of a pixel which is only a rounding of the affine away from having none
+
+
+@njit
+def _corners(source: Any, view: Any, place: Any, nearest: Any) -> Any:
+    """Share of the interpolation at a place (z, y, x of the level) that has data, and its value."""
+    share, value, most, heaviest = 0.0, 0.0, 0.0, 0.0
+    start, shape = view["start"], view["shape"]
+    low = (np.int64(np.floor(place[0])), np.int64(np.floor(place[1])), np.int64(np.floor(place[2])))
+    for corner in range(8):
+        weight, index, inside = 1.0, np.int64(0), True
+        for axis in range(3):
+            far = (corner >> (2 - axis)) & 1
+            rest = place[axis] - low[axis]
+            weight *= rest if far else 1.0 - rest
+            at = low[axis] + far - start[axis]
+            inside = inside and 0 <= at < shape[axis]
+            index = index * shape[axis] + at
+        if weight > 0 and inside:
+            found = np.float64(source[index])
+            if found == found:
+                share += weight
+                value += weight * found
+                if weight > most:
+                    most, heaviest = weight, found
+    if share < _LEAST_SHARE:
+        return 0.0, 0.0
+    return share, heaviest if nearest else value / share
+
+
+@njit
+def reaches(views: Any) -> Any:
+    """Whether any view has a rim."""
+    for v in range(views.size):
+        for axis in range(3):
+            if views[v]["reach"][axis] > 0:
+                return True
+    return False
+
+
+@njit
+def fill_row(pixels: Any, views: Any, spans: Any, row: Any, method: Any, nearest: Any, sums: Any, out: Any) -> None:
+    """Fill what is NaN of a row at z, y, from x on (`row`); its part within the rim of each view is in `spans`.
+
+    `sums` are rows of best keys, totals and weights: -inf, 0 and 0 where `out` is NaN; `method` is one of `rows`.
+    """
+    best, total, weight = sums
+    for v in range(views.size):
+        view, shape = views[v], views[v]["shape"]
+        affine = view["affine"]
+        source = pixels[view["offset"] : view["offset"] + shape[0] * shape[1] * shape[2]]
+        for k in range(spans[v, 0], spans[v, 1]):
+            if out[k] == out[k]:
+                continue
+            x = np.float64(row[2] + k)
+            place = (
+                ((affine[0, 0] * row[0] + affine[0, 1] * row[1]) + affine[0, 3]) + affine[0, 2] * x,
+                ((affine[1, 0] * row[0] + affine[1, 1] * row[1]) + affine[1, 3]) + affine[1, 2] * x,
+                ((affine[2, 0] * row[0] + affine[2, 1] * row[1]) + affine[2, 3]) + affine[2, 2] * x,
+            )
+            share, value = _corners(source, view, place, nearest)
+            if share == 0:
+                continue
+            value = np.float64(out.dtype.type(value))  # as it is where the view is alone
+            if method == 0:
+                total[k] += share * value
+                weight[k] += share
+                continue
+            key = value if method == 1 else 0.0 if method == 2 else np.float64(v) if method == 3 else share
+            if key > best[k]:
+                best[k], total[k], weight[k] = key, value, 1.0
+    for k in range(out.size):
+        if out[k] != out[k] and weight[k] > 0:
+            out[k] = out.dtype.type(total[k] / weight[k])
