@@ -309,7 +309,6 @@ class TestUnsupported:
             ({"focus": {"prepare": [{"crop": {"left": 20}}]}}, ["focus.prepare"]),
             ({"focus": {"method": "multiscale"}}, ["focus.method"]),
             ({"input": {"project": "a.xml", "no_data": 0}}, ["input.no_data"]),
-            ({"fusion": {"downsampling": 0.5}}, ["fusion.downsampling"]),
             ({"output": {"path": "a.h5", "partitions": {"timepoints": 1}}}, ["output.partitions"]),
             ({"output": {"path": "a.dzi"}}, ["output.format"]),
             ({"output": {"path": "a.n5"}}, ["output.format"]),
