@@ -19,10 +19,11 @@ from fusestack.planning.plan import Plan
 from fusestack.project.select import select_views
 
 SECTIONS = ("version", "input", "fusion", "output", "execution", "cache")
-VIEWS = [
-    {"path": "t0.tif", "voxel_size": {"x": 0.5, "y": 0.5, "z": 2}, "unit": "micrometer"},
-    {"path": "t1.tif", "tile": 1, "affine": [1, 0, 0, 50, 0, 1, 0, 0.5, 0, 0, 1, 0]},
-    {"path": "t2.tif", "channel": 1, "translation": {"x": 20, "y": 0, "z": 0}},
+SIZE = {"voxel_size": {"x": 0.5, "y": 0.5, "z": 2}, "unit": "micrometer"}
+VIEWS: list[dict[str, Any]] = [
+    {"path": "t0.tif", **SIZE},
+    {"path": "t1.tif", **SIZE, "tile": 1, "affine": [1, 0, 0, 50, 0, 1, 0, 0.5, 0, 0, 1, 0]},
+    {"path": "t2.tif", **SIZE, "channel": 1, "translation": {"x": 20, "y": 0, "z": 0}},
 ]
 BASES: dict[str, dict[str, Any]] = {
     "views": {"input": {"views": VIEWS}, "output": {"path": "out.ome.zarr"}},
