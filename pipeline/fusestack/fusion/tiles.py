@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import warnings
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from fusestack.fusion.tile_arguments import collected, with_affines, with_positi
 from fusestack.fusion.tile_world import project_in_world
 from fusestack.model.errors import ConfigError, InputError
 from fusestack.model.geometry import Affine
-from fusestack.model.units import UDUNITS
+from fusestack.model.units import UDUNITS, length_factor
 from fusestack.model.view import View
 from fusestack.project.model import check_registration
 
@@ -120,6 +121,8 @@ def project_of_tiles(
     if positions is not None:
         found = with_positions(found, positions)
     _check_placed(found, given=positions is not None or affines is not None)
+    if unit is None:
+        found = _converted(found)
     return project_in_world(found, _unit(found, unit))
 
 
@@ -239,6 +242,21 @@ def _check_placed(tiles: Sequence[Tile], *, given: bool) -> None:
             problems.append(f"{tile.label}: {str(error).replace('registration', 'affine')}; correct it")
     if problems:
         raise InputError(*problems)
+
+
+def _converted(tiles: Sequence[Tile]) -> list[Tile]:
+    """Tiles whose lengths are in the unit of the first one that has one, where files say another one of length."""
+    into = next((tile.unit for tile in tiles if tile.unit), None)
+    found = []
+    for tile in tiles:
+        factor = length_factor(tile.unit, into) if tile.unit else None
+        if factor is None or factor == 1.0 or not tile.at_zero:
+            found.append(tile)
+            continue
+        z, y, x = (None if size is None else size * factor for size in tile.sizes)
+        moved = tuple(Affine(place.linear * factor, place.offset * factor) for place in tile.pixel_to_unit)
+        found.append(replace(tile, pixel_to_unit=moved, sizes=(z, y, x), unit=into))
+    return found
 
 
 def _unit(tiles: Sequence[Tile], given: str | None) -> str | None:
