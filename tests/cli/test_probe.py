@@ -111,7 +111,7 @@ def test_a_broken_view_is_named_before_anything_is_made(
     line = next(line for line in text.splitlines() if name in line)
     assert "(timepoint 0, setup 1)" in line
     assert "input.select.views" in line
-    assert "t0.tif" not in text
+    assert not any("t0.tif" in line for line in text.splitlines() if not line.startswith("warning"))
     assert sorted(tmp_path.iterdir()) == before
 
 

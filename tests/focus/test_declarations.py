@@ -117,6 +117,18 @@ def test_reads_are_declared(name: str, tmp_path: Path, reads: list[Read], monkey
     watch(planned(slices(tmp_path / "in", SHAPE), tmp_path, OPAQUE[name]), reads)
 
 
+def wide(folder: Path, shape: tuple[int, int]) -> Plan:
+    """A plan for photographs whose type does not say what is white."""
+    return planned(write(folder / "wide", scene(shape, 3)[0], "float32"), folder, "--blur --bg=max")
+
+
+def test_reads_of_photographs_without_limits_are_declared(
+    tmp_path: Path, reads: list[Read], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut(monkeypatch, 32, 16)
+    watch(wide(tmp_path, SHAPE), reads)
+
+
 def test_reads_of_tiles_are_declared(tmp_path: Path, reads: list[Read], monkeypatch: pytest.MonkeyPatch) -> None:
     """A plane of several tiles of a low pass, each block of which needs those around it."""
     cut(monkeypatch, 512, 256)
@@ -170,7 +182,7 @@ def test_every_kind_of_stage_is_watched(tmp_path: Path, monkeypatch: pytest.Monk
     paths = slices(tmp_path / "in", SHAPE)
     plans = [planned(paths, tmp_path, OPAQUE[name]) for name in OPAQUE if name != "tiled"]
     monkeypatch.setattr(lowpass, "WHOLE_PIXELS", 0)
-    plans.append(planned(paths, tmp_path, OPAQUE["tiled"]))
+    plans += [planned(paths, tmp_path, OPAQUE["tiled"]), wide(tmp_path, SHAPE)]
     seen = {type(stage.compute).__name__ for plan in plans for stage in plan.stages} | {VolumeSlices.__name__}
     ours = {kind.__name__ for kind in kinds(Compute) if kind.__module__.startswith("fusestack.focus")}
     # slices that are arrays already are stored by nobody

@@ -18,6 +18,8 @@ from fusestack.cli.main import run as command
 from fusestack.config.focus import Focus
 from fusestack.focus.recipe import recipe_of
 from fusestack.model.errors import ConfigError, InputError, OutputError
+from fusestack.sources.picture_notes import made_by_us
+from fusestack.sources.tiff_facts import tiff_facts
 from tests.conftest import SHARED
 from tests.focus.stacks import config, run, scene, write
 
@@ -473,3 +475,43 @@ def test_the_preset_is_what_it_says() -> None:
     assert recipe.is_preset
     assert recipe.option_string() == "--blur=s1,S2 --maskwave=p100 --maskblur=s4 --bg=max --between=p100"
     assert not recipe_of(Focus.model_validate({"options": "--blur"}), photographs=True).is_preset
+
+
+@pytest.mark.parametrize("suffix", [".ome.tif", ".OME.TIFF"])
+def test_ome_tiff_of_photographs(suffix: str, tmp_path: Path) -> None:
+    paths = write(tmp_path / "in", scene()[0], "uint16")
+    plan, _ = run(
+        paths, tmp_path, output={"path": str(tmp_path / f"sharp{suffix}"), "depth": str(tmp_path / "d.ome.tif")}
+    )
+    run(paths, tmp_path / "plain")
+    with tifffile.TiffFile(tmp_path / f"sharp{suffix}") as file:
+        assert file.is_ome
+        assert file.series[0].axes == "YXS"
+        assert "--maskblur=s4" in file.ome_metadata
+        assert np.array_equal(file.asarray(), tifffile.imread(tmp_path / "plain" / "sharp.tif"))
+    with tifffile.TiffFile(tmp_path / "d.ome.tif") as file:
+        assert file.series[0].axes == "YX"
+        assert np.array_equal(file.asarray(), tifffile.imread(tmp_path / "plain" / "depth.tif"), equal_nan=True)
+    assert made_by_us(str(tmp_path / f"sharp{suffix}"))
+    assert not any(stage.computed for stage in fusestack.run(plan).stages)
+
+
+def test_ome_tiff_of_channels(tmp_path: Path) -> None:
+    stack = np.floor(scene(colours=2)[0] * 60000).astype(np.uint16)
+    stored = np.moveaxis(stack, -1, 1)
+    facts = {"axes": "ZCYX", "spacing": 2.0, "unit": "um"}
+    tifffile.imwrite(tmp_path / "a.tif", stored, imagej=True, resolution=(4, 4), metadata=facts)
+    output = {"path": str(tmp_path / "o.ome.tif"), "height": str(tmp_path / "h.ome.tif")}
+    fusestack.run({"version": 1, "focus": {"input": str(tmp_path / "a.tif"), "output": output}})
+    facts_found = tiff_facts(str(tmp_path / "o.ome.tif"))
+    assert facts_found.channels == ("channel 0", "channel 1")
+    assert facts_found.pixel_size[1:] == (0.25, 0.25)
+    with tifffile.TiffFile(tmp_path / "o.ome.tif") as file:
+        assert file.series[0].axes == "CYX"
+        assert file.asarray().shape == (2, 90, 130)
+    # a lazy image, stored by its suffix
+    lazy = fusestack.focus_stack(tmp_path / "a.tif").image[0]
+    fusestack.write(lazy, tmp_path / "w.ome.tif")
+    with tifffile.TiffFile(tmp_path / "w.ome.tif") as file:
+        assert file.series[0].axes == "CYX"
+        assert np.array_equal(file.asarray(), tifffile.imread(tmp_path / "o.ome.tif"))

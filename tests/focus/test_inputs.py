@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
+from scipy.ndimage import binary_dilation, binary_erosion, gaussian_filter
 
 import fusestack
 from fusestack.model.errors import ConfigError, FusestackWarning, InputError
-from fusestack.sources.pictures import made_by_us
+from fusestack.sources.picture_notes import made_by_us
 from tests.focus.stacks import config, run, scene, write
 
 
@@ -75,7 +76,9 @@ def test_a_camera_that_was_turned_and_slices_named_twice(tmp_path: Path) -> None
         exif[274] = 6 if k == 3 else 1
         Image.fromarray(stack[k]).save(path, quality=95, exif=exif.tobytes())
     (warning,) = planned(paths, tmp_path).warnings
-    assert warning.startswith(f"{paths[3]}: says that the camera was held in another way than for 0.jpg; pixels")
+    assert warning.startswith(
+        f"{paths[3]}: says that the camera was held in another way than for 0.jpg; all are turned"
+    )
     assert "is named more than once" in planned([*paths[:3], paths[0]], tmp_path).warnings[0]
 
 
@@ -234,3 +237,167 @@ def test_backgrounds_of_transparent_slices_bring_the_slices_along(tmp_path: Path
         shutil.rmtree(entry)
     run(paths, tmp_path, options="--blur --maskblur=s4 --bg=mean", output={"dtype": "uint16", "overwrite": True})
     assert np.array_equal(tifffile.imread(tmp_path / "sharp.tif") // 257, first)
+
+
+def shifted(dtype: str) -> np.ndarray[Any, np.dtype[Any]]:
+    """Grey slices whose numbers no other type holds."""
+    ends = {"int8": (-100, 120), "int16": (-30000, 30000), "uint32": (100_000, 160_000)}[dtype]
+    return np.rint(ends[0] + scene(colours=1)[0][..., 0] * (ends[1] - ends[0])).astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int16", "uint32"])
+@pytest.mark.parametrize("said", [{}, {"options": "--blur=s1,S2 --maskblur=s4 --bg=max"}])
+def test_signed_and_wide_numbers_are_kept(dtype: str, said: dict[str, Any], tmp_path: Path) -> None:
+    stack = shifted(dtype)
+    (tmp_path / "in").mkdir()
+    for k, plane in enumerate(stack):
+        tifffile.imwrite(tmp_path / "in" / f"{k}.tif", plane)
+    run([str(tmp_path / "in" / f"{k}.tif") for k in range(len(stack))], tmp_path, output={"sharpen_between": 0}, **said)
+    sharp = tifffile.imread(tmp_path / "sharp.tif")
+    assert sharp.dtype == dtype
+    assert (sharp >= stack.min(0).astype(float) - 1).all()
+    assert (sharp <= stack.max(0).astype(float) + 1).all()
+    # the same slices in memory, and the same picture in the range of another type
+    lazy = fusestack.focus_stack(stack, output={"sharpen_between": 0}, **said)
+    np.testing.assert_array_equal(lazy.image, sharp)
+
+
+@pytest.mark.parametrize("dtype", ["int32", "uint64"])
+def test_wider_numbers_are_refused(dtype: str, tmp_path: Path) -> None:
+    for k in range(2):
+        tifffile.imwrite(tmp_path / f"{k}.tif", np.ones((9, 9), dtype))
+    with pytest.raises(InputError, match=rf"0.tif: pixels of type {dtype} are not read; convert"):
+        planned(str(tmp_path), tmp_path)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".jpg"])
+@pytest.mark.parametrize("largest", [1.0, 0.01, 5000.0])
+def test_float_photographs_keep_their_colours(suffix: str, largest: float, tmp_path: Path) -> None:
+    tint = (scene()[0] * (1, 0.6, 0.25) * largest).astype(np.float32)
+    clean = write(tmp_path / "clean", tint, "float32")
+    hot = tint.copy()
+    hot[:, 20, 30, 0] = 1000 * largest  # of the sensor, so of every slice
+    with_hot = write(tmp_path / "hot", hot, "float32")
+    shares = []
+    for name, paths in (("a", clean), ("b", with_hot)):
+        run(paths, tmp_path / name, output={"path": str(tmp_path / name / f"sharp{suffix}")})
+        path = tmp_path / name / f"sharp{suffix}"
+        found = tifffile.imread(path) if suffix == ".tif" else np.asarray(Image.open(path).convert("RGB"))
+        if suffix == ".png":
+            found = imagecodecs.png_decode(path.read_bytes())
+        found = found.astype(float)
+        if suffix == ".tif":
+            assert found.max() <= hot.max() * 1.001
+        found[15:25, 25:35] = 0  # what is around the hot pixel
+        shares.append(found.mean((0, 1)))
+    expected = tint.mean((0, 1, 2))
+    for share in shares:
+        np.testing.assert_allclose(share / share[0], expected / expected[0], rtol=0.05)
+    np.testing.assert_allclose(shares[1], shares[0], rtol=0.05)  # a hot pixel does not make the others dark
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_pictures_come_out_upright(orientation: int, tmp_path: Path) -> None:
+    stack = (scene()[0] * 255).astype(np.uint8)
+    upright = write(tmp_path / "up", scene()[0])
+    back = {1: 1, 2: 2, 3: 3, 4: 4, 5: 5, 6: 8, 7: 7, 8: 6}[orientation]
+    turns = {2: "FLIP_LEFT_RIGHT", 3: "ROTATE_180", 4: "FLIP_TOP_BOTTOM", 5: "TRANSPOSE"}
+    turns |= {6: "ROTATE_270", 7: "TRANSVERSE", 8: "ROTATE_90"}
+    paths = []
+    (tmp_path / "in").mkdir()
+    for k, path in enumerate(upright):
+        picture = Image.fromarray(tifffile.imread(path))
+        stored = picture if back == 1 else picture.transpose(getattr(Image.Transpose, turns[back]))
+        exif = Image.Exif()
+        exif[274] = orientation
+        paths.append(str(tmp_path / "in" / f"{k}.png"))
+        stored.save(paths[-1], exif=exif)
+    run(upright, tmp_path / "a")
+    run(paths, tmp_path / "b")
+    for name in ("sharp.tif", "depth.tif", "mask.tif"):
+        one, two = (tifffile.imread(tmp_path / folder / name) for folder in "ab")
+        assert np.array_equal(one, two), name
+    with tifffile.TiffFile(tmp_path / "b" / "sharp.tif") as file:
+        assert file.pages.first.tags.valueof(274, default=1) == 1
+    assert stack.shape[1:3] == one.shape
+
+
+def test_pictures_that_only_fit_upright_are_turned_each(tmp_path: Path) -> None:
+    paths = write(tmp_path / "in", scene()[0])
+    turned = Image.fromarray(tifffile.imread(paths[2])).transpose(Image.Transpose.ROTATE_90)
+    tifffile.imwrite(paths[2], np.asarray(turned), photometric="rgb", extratags=[(274, 3, 1, 6, True)])
+    plan = planned(paths, tmp_path)
+    assert not plan.warnings
+    assert plan.images[0].target.image.shape[3:] == (90, 130)
+
+
+def test_pictures_that_were_taken_in_another_order_are_told(tmp_path: Path) -> None:
+    stack = (scene()[0] * 255).astype(np.uint8)
+    paths = [str(tmp_path / f"{k}.jpg") for k in range(len(stack))]
+    for k, path in enumerate(paths):
+        exif = Image.Exif()
+        exif.get_ifd(34665).update({36867: f"2024:05:06 07:08:{(k + 2) % 5:02d}"})
+        Image.fromarray(stack[k]).save(path, exif=exif)
+    (warning,) = planned(paths, tmp_path).warnings
+    assert warning.startswith(f"{paths[3]}: was taken at 2024:05:06 07:08:00, before 2.jpg (2024:05:06 07:08:04)")
+    assert planned([*paths[3:], *paths[:3]], tmp_path).warnings == ()
+
+
+def test_cut_pictures_are_refused_by_name(tmp_path: Path) -> None:
+    stack = (scene()[0] * 255).astype(np.uint8)
+    for suffix in (".jpg", ".png", ".tif"):
+        folder = tmp_path / suffix[1:]
+        folder.mkdir()
+        for k, plane in enumerate(stack):
+            Image.fromarray(plane).save(folder / f"{k}{suffix}")
+        cut = folder / f"3{suffix}"
+        cut.write_bytes(cut.read_bytes()[:-4000])
+        with pytest.raises(InputError, match=rf"3{suffix}: "):
+            planned(str(folder), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "dtype", "premultiplied"),
+    [(".png", "uint8", False), (".tif", "uint16", True), (".tif", "float32", False)],
+)
+def test_mattes_keep_their_silhouette(suffix: str, dtype: str, premultiplied: bool, tmp_path: Path) -> None:
+    """The matte of a slice out of focus is wider than the body; the opacity is that of the slice that is shown."""
+    stack, _, depth = scene((120, 120), 5)
+    body = np.hypot(*(np.indices(depth.shape) - 60)) < 36
+    blurred = np.stack([body * 1.0, *(np.clip(2 * gaussian_filter(body * 1.0, 1.2 * r), 0, 1) for r in range(1, 5))])
+    paths = []
+    for k, colours in enumerate(stack):
+        distance = np.rint(abs(depth - k)).astype(int)
+        matte = np.choose(distance, blurred)[..., None]
+        pixels = np.concatenate([colours * matte if premultiplied else colours, matte], axis=-1)
+        full = 1 if dtype == "float32" else np.iinfo(dtype).max
+        pixels = (np.rint(pixels * full) if full > 1 else pixels).astype(dtype)
+        paths.append(str(tmp_path / f"{k}{suffix}"))
+        if suffix == ".png":
+            Image.fromarray(pixels).save(paths[-1])
+        else:
+            kind = "assocalpha" if premultiplied else "unassalpha"
+            tifffile.imwrite(paths[-1], pixels, photometric="rgb", extrasamples=[kind])
+    run(paths, tmp_path / "out")
+    sharp = tifffile.imread(tmp_path / "out" / "sharp.tif")
+    opaque = sharp[..., 3] > full / 2
+    assert (opaque & ~binary_dilation(body, iterations=2)).sum() < 0.05 * body.sum()
+    assert opaque[binary_erosion(body, iterations=2)].mean() > 0.98
+
+
+@pytest.mark.parametrize("colour", [0.0, 1.0, 0.4, None], ids=["black", "white", "grey", "twice"])
+def test_a_slice_that_shows_nothing_does_no_harm(colour: float | None, tmp_path: Path) -> None:
+    stack, truth, _ = scene((90, 130), 6)
+
+    def quality(slices: Any) -> float:
+        found = fusestack.focus_stack(np.rint(slices * 255).astype(np.uint8)).image / 255
+        return float(-10 * np.log10(np.mean((found - truth) ** 2)))
+
+    for place in (0, 3, 5, 6):
+        without = np.delete(stack, min(place, 5), axis=0)
+        if colour is None:
+            expected, other = quality(stack), stack[min(place, 5)]
+            assert quality(np.insert(stack, place, other, axis=0)) > expected - 1
+        else:
+            broken = np.insert(without, min(place, 5), colour, axis=0)
+            assert quality(broken) > quality(without) - 1

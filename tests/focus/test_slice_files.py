@@ -13,6 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from fusestack.cli.init import describe
+from fusestack.config.document import read_document
 from fusestack.config.load import from_mapping
 from fusestack.focus.slice_files import UNREAD, natural_order, slice_files, told_files
 from fusestack.model.errors import InputError
@@ -154,3 +156,20 @@ def test_numbers_that_may_be_decimals() -> None:
     (said,) = told_files(names)
     assert said.startswith("z0.5um.tif: comes before z0.25um.tif")
     assert told_files(["z0.25.tif", "z0.50.tif", "z1.00.tif"]) == []
+
+
+def test_init_leaves_companions_out_and_asks(tmp_path: Path) -> None:
+    folder = tmp_path / "x [a-z]"
+    pictures(folder, *(f"s{k}.png" for k in range(4)), "stacked.png", "s0.CR2")
+    for name in ("._s1.png", "Thumbs.db"):
+        (folder / name).write_bytes(b"\0\5\26\7")
+    text = describe(folder, tmp_path)
+    files = [f"x [a-z]/{name}" for name in ("s0.png", "s1.png", "s2.png", "s3.png", "stacked.png")]
+    assert read_document(text, "a.yaml")[0]["input"]["images"] == files
+    assert "# look at this: " in text
+    assert "stacked.png: called like results of a program" in text
+    assert "1 file .CR2 (s0.CR2) is not read" in text
+    assert found(tmp_path, *files)[0] == files
+    pictures(folder, "s0.jpg")
+    with pytest.raises(InputError, match=r"s0.(jpg|png) and s0.(jpg|png) have one name"):
+        describe(folder, tmp_path)

@@ -11,10 +11,11 @@ import pytest
 import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, ImageOps
 
 from fusestack.model.errors import InputError
-from fusestack.sources.pictures import Metadata, PicturePage, describe_picture, read_metadata, read_picture
+from fusestack.sources.picture_notes import CameraFacts, Metadata, camera_facts, read_metadata
+from fusestack.sources.pictures import PicturePage, describe_picture, read_picture
 from fusestack.storage import open_store
 from tests.conftest import SHARED
 
@@ -109,13 +110,47 @@ def test_the_first_bytes_say_what_it_is(tmp_path):
     check(tmp_path / "a.jpg", pixels)
 
 
-def test_the_orientation_of_a_camera_is_not_applied(tmp_path):
-    exif = Image.Exif()
-    exif[274] = 6
-    Image.new("RGB", (30, 20)).save(tmp_path / "a.jpg", exif=exif)
-    (picture,) = describe_picture(str(tmp_path / "a.jpg"))
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("suffix", ["jpg", "png", "tif"])
+def test_pictures_are_turned_as_the_camera_was_held(tmp_path, suffix, orientation):
+    path, stored = str(tmp_path / f"a.{suffix}"), noise((20, 30, 3))
+    if suffix == "tif":
+        tifffile.imwrite(path, stored, photometric="rgb", rowsperstrip=4, extratags=[(274, 3, 1, orientation, True)])
+    else:
+        exif = Image.Exif()
+        exif[274] = orientation
+        exif.get_ifd(EXIF).update({36867: "2024:05:06 07:08:09", 37521: "25"})
+        Image.fromarray(stored).save(path, exif=exif)
+    assert camera_facts(path) == CameraFacts(orientation, "" if suffix == "tif" else "2024:05:06 07:08:09.25")
+    with Image.open(path) as picture:
+        expected = np.asarray(ImageOps.exif_transpose(picture))
+    (picture,) = describe_picture(path)
     assert picture.shape == (20, 30)
-    assert read_picture(picture).shape == (3, 20, 30)
+    upright = picture.upright(orientation)
+    assert upright.shape == expected.shape[:2]
+    np.testing.assert_array_equal(read_picture(upright), np.moveaxis(expected, -1, 0))
+    np.testing.assert_array_equal(read_picture(upright, slice(3, 9)), np.moveaxis(expected, -1, 0)[:, 3:9])
+
+
+def test_a_jpeg_that_is_cut_is_noticed_by_its_header(tmp_path):
+    path = tmp_path / "a.jpg"
+    exif = Image.Exif()
+    exif.get_ifd(EXIF)[37500] = b"a thumbnail \xff\xd8 \xff\xd9"
+    Image.fromarray(noise((200, 300, 3))).save(path, exif=exif)
+    path.write_bytes(path.read_bytes()[:-30000])
+    with pytest.raises(InputError, match=r"a.jpg: ends within the picture"):
+        describe_picture(str(path))
+
+
+def test_smaller_pages_are_no_slices_whether_they_say_so_or_not(tmp_path):
+    with tifffile.TiffWriter(tmp_path / "a.svs") as file:
+        for shape in ((16, 12), (64, 48), (64, 48), (32, 24), (20, 60)):
+            file.write(noise((*shape, 3)), photometric="rgb", tile=(16, 16), compression="zlib")
+    pictures = describe_picture(str(tmp_path / "a.svs"))
+    assert [(picture.page, picture.shape, picture.beside) for picture in pictures] == [
+        (1, (64, 48), 3),
+        (2, (64, 48), 3),
+    ]
 
 
 def test_bytes_behind_a_jpeg_do_no_harm(tmp_path):
@@ -126,7 +161,7 @@ def test_bytes_behind_a_jpeg_do_no_harm(tmp_path):
 
 
 @pytest.mark.parametrize("colours", [1, 2, 3, 4])
-@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float16", "float32", "float64"])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int8", "int16", "uint32", "float16", "float32", "float64"])
 @pytest.mark.parametrize(
     "options",
     [
@@ -324,8 +359,8 @@ def test_colours_and_numbers_that_are_not_read(tmp_path):
     with pytest.raises(InputError, match=r"a\.jpg: .*CMYK colours, which are not read.*; "):
         describe_picture(str(tmp_path / "a.jpg"))
     refused = {
-        "uint32": noise((8, 8), "uint32"),
-        "int16": noise((8, 8), "int16"),
+        "int32": noise((8, 8), "int32"),
+        "uint64": noise((8, 8), "uint64"),
         "complex64": noise((8, 8), "float32").astype("complex64"),
         "1-bit": noise((8, 8)) > 100,
     }

@@ -45,12 +45,15 @@ def focus_stack(
     Parameters
     ----------
     stack : path, sequence of paths, array or sequence of arrays
-        - NumPy or dask: slices uint8, uint16 or float32 [k, y, x], or [k, y, x, colour] with 3 colours and possibly
-          opacity, front first; Zarr or HDF5; or slices one by one, all of one size and type, also pictures of PIL.
+        - NumPy or dask: slices uint8, uint16, float32, int8, int16 or uint32 [k, y, x], or [k, y, x, colour] with 3
+          colours and possibly opacity, front first; Zarr or HDF5; or slices one by one, all of one size and type, also
+          pictures of PIL.
           NaN in float32 counts as black.
         - xarray.DataArray: a volume with dimensions out of t, c, z, y, x (as `fuse` gives it; also Z, depth, time,
           channel, row, column ...), focused along ``axis``; or photographs k, y, x, colour. In any order.
-        - A pattern such as ``stack/*.jpg``, a folder of pictures, a TIFF stack, an OME-Zarr, pictures one by one.
+        - A pattern such as ``stack/*.jpg``, a folder of pictures, a TIFF stack, an OME-Zarr, pictures one by one: read
+          as ``focus.input`` and ``input.images`` of a configuration are, in the order of ``sort -V``, turned as EXIF
+          says; of a hyperstack (OME-TIFF, ImageJ) with its timepoints, channels and heights.
     chunks : int or (int, int), optional
         Rows and columns of a tile, at least; they change no pixel. By default, all slices of a tile and their masks
         have about 256 MiB.

@@ -11,6 +11,7 @@ import numpy as np
 from fusestack.model.errors import ConfigError, InputError
 from fusestack.model.image import ImageSpec
 from fusestack.planning.pictures import CODEC, pixels_per_inch, plane_levels
+from fusestack.writers import ome_tiff
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -167,8 +168,11 @@ def as_picture(image: LabelledImage, path: str, *, overwrite: bool) -> Wanted:
         channels=image.channels[: pixels.shape[1]],
     )
     resolution = pixels_per_inch(image.pixel_size[1:], image.unit)
-    notes = {} if resolution is None else {"resolution": resolution}
-    lost = _lost(image, resolved=resolution is not None)
+    notes: dict[str, Any] = {} if resolution is None else {"resolution": resolution}
+    ome = path.lower().endswith(ome_tiff.SUFFIXES)
+    if ome and not image.colours and c > 1:
+        notes |= {"page_axis": "C", "page_names": list(names)}
+    lost = _lost(image, resolved=resolution is not None, ome=ome)
     said = (f"{name} does not hold {', '.join(lost)} of the image; .ome.zarr does",) if lost else ()
     return Wanted(
         pixels,
@@ -182,15 +186,17 @@ def as_picture(image: LabelledImage, path: str, *, overwrite: bool) -> Wanted:
     )
 
 
-def _lost(image: LabelledImage, *, resolved: bool) -> list[str]:
-    """What an image says that a picture cannot say."""
+def _lost(image: LabelledImage, *, resolved: bool, ome: bool) -> list[str]:
+    """What an image says that a picture cannot say; OME-TIFF knows sizes in units, and names."""
+    resolved = resolved or (ome and image.unit is not None)
     z, y, x = image.pixel_size
     names = [] if image.colours else [channel.name for channel in image.channels]
     said = {
         "the size of a pixel": (y, x) != (1.0, 1.0) and not resolved,
-        "the distance of its planes": image.shape[2] > 1 and z != 1.0,
+        "the distance of its planes": image.shape[2] > 1 and z != 1.0 and not (ome and resolved),
         "the place": any(image.origin),
         "the timepoint": image.timepoints != (0,),
-        "the names of channels": any(name != f"channel {number}" for number, name in enumerate(names)),
+        "the names of channels": not (ome and len(names) > 1)
+        and any(name != f"channel {number}" for number, name in enumerate(names)),
     }
     return [what for what, is_said in said.items() if is_said]

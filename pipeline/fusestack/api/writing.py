@@ -68,8 +68,8 @@ def write(
         resolution is written.
     path : str or Path
         ``.ome.zarr``, ``.zarr`` (also an address) or ``.h5`` (with a project ``.xml`` beside it); or a picture of one
-        timepoint: ``.png`` (uint8, uint16), ``.jpg`` (uint8, quality 95, no opacity) or ``.tif`` (also float32), which
-        has a page for each plane, or for each channel that is no colour.
+        timepoint: ``.png`` (uint8, uint16), ``.jpg`` (uint8, quality 95, no opacity) or ``.tif`` or
+        ``.ome.tif`` (also float32), which has a page for each plane, or for each channel that is no colour.
     levels : "auto", "none" or list
         As ``output.pyramid``; levels are made anew from full resolution. Pictures have one.
     voxel_size : float, mapping or (float, float, float), optional

@@ -44,6 +44,8 @@ class _There:
         What has the name of a result of some program.
     own : list of Path
         Pictures that fusestack made.
+    others : list of Path
+        What is no image that is read.
     """
 
     projects: list[Path] = field(default_factory=list)
@@ -51,6 +53,7 @@ class _There:
     photographs: list[Path] = field(default_factory=list)
     results: list[Path] = field(default_factory=list)
     own: list[Path] = field(default_factory=list)
+    others: list[Path] = field(default_factory=list)
 
 
 def describe(places: str | Path | Sequence[str | Path], folder: Path, kind: str | None = None) -> str:
@@ -88,7 +91,8 @@ def describe(places: str | Path | Sequence[str | Path], folder: Path, kind: str 
         return _with_notes(_for_project(first, _relative(first, folder)), _not_taken(others))
     is_stack = (there.photographs and not there.images) or _in_colour(there.images) if kind is None else kind == "stack"
     if is_stack and (there.images or there.photographs):
-        return _with_notes(_for_stack(max(there.images, there.photographs, key=len), folder), _question(there))
+        slices, left = sorted((there.photographs, there.images), key=len, reverse=True)
+        return _with_notes(_for_stack(slices, folder, [*left, *there.others]), _question(there))
     if not there.images and not there.photographs:
         return _nothing(listed, there, folder, kind)
     return _with_notes(_for_tiles(there.images or there.photographs, folder), _question(there))
@@ -126,7 +130,7 @@ def _look(paths: Sequence[Path]) -> _There:
     from fusestack.model.image import PICTURE_SUFFIXES
     from fusestack.project.readers import READERS
     from fusestack.sources.ome_zarr_facts import is_zarr
-    from fusestack.sources.pictures import made_by_us
+    from fusestack.sources.picture_notes import made_by_us
 
     there = _There()
     folders = [path for path in paths if path.is_dir() and not is_zarr(str(path))]
@@ -141,7 +145,7 @@ def _look(paths: Sequence[Path]) -> _There:
         if suffix == ".xml" and _is_project(path):
             there.projects.append(path)
         elif not (picture or is_image):
-            continue
+            there.others.append(path)
         elif not named and picture and made_by_us(str(path)):
             there.own.append(path)
         elif not named and _RESULT.search(path.name.split(".")[0]):
@@ -268,10 +272,17 @@ def _series(reader: str, path: str, error: InputError) -> list[tuple[str, int, I
             return found
 
 
-def _for_stack(images: Sequence[Path], folder: Path) -> str:
+def _for_stack(images: Sequence[Path], folder: Path, left: Sequence[Path] = ()) -> str:
+    """Slices, and what is doubtful about them and about what is left out."""
     from fusestack.config.template import stack_template
+    from fusestack.focus.slice_files import told_files, unread_files
+    from fusestack.model.image import PICTURE_SUFFIXES
 
-    return stack_template([_relative(path, folder) for path in images])
+    pictures = [path for path in left if path.suffix.lower() in PICTURE_SUFFIXES]
+    doubts = [f"{_named(pictures)}: left out"] if pictures else []
+    doubts += unread_files([str(path) for path in left], str(images[0].parent))
+    doubts += told_files([str(path) for path in images]) if len(images) > 1 else []
+    return stack_template([_relative(path, folder) for path in images], doubts=doubts)
 
 
 def _with_notes(text: str, notes: Sequence[str]) -> str:

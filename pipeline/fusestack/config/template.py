@@ -166,13 +166,15 @@ def views_template(views: Sequence[ViewLine], *, notes: Sequence[str] = (), outp
     return "\n".join(lines) + "\n"
 
 
-def stack_template(images: str | Sequence[str], *, output: str = "sharp.tif") -> str:
+def stack_template(images: str | Sequence[str], *, doubts: Sequence[str] = (), output: str = "sharp.tif") -> str:
     """Configuration for a focus stack of plain images.
 
     Parameters
     ----------
     images : str or sequence of str
         Pattern such as ``stack/*.jpg``, or the files, front to back.
+    doubts : sequence of str
+        What is to be looked at.
     output : str
         Path of the sharp image.
     """
@@ -182,6 +184,7 @@ def stack_template(images: str | Sequence[str], *, output: str = "sharp.tif") ->
         "input:",
         f"  images: {given[0]}".rstrip(),
         *given[1:],
+        *("  # look at this: " + "".join(c if c.isprintable() else "?" for c in doubt) for doubt in doubts),
         "  # reverse: false                  # true: the images are ordered from back to front",
         "",
         "focus:",

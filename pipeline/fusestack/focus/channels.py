@@ -51,6 +51,29 @@ class Scale:
 
 
 @dataclass(frozen=True)
+class SharedScale(Scale):
+    """As `Scale`, with one black and one white for the colours of photographs.
+
+    Parameters
+    ----------
+    colours : int
+        The first channels, which share them.
+    clips : bool
+        Whether what is darker or brighter, a hot pixel perhaps, counts as black or white.
+    """
+
+    colours: int = 0
+    clips: bool = False
+
+    def black_white(self, t: int, channel: int) -> tuple[float, float]:
+        """Pixels that stand for 0 and 1."""
+        if channel >= self.colours:
+            return super().black_white(t, channel)
+        ends = [super(SharedScale, self).black_white(t, colour) for colour in range(self.colours)]
+        return min(low for low, _ in ends), max(high for _, high in ends)
+
+
+@dataclass(frozen=True)
 class SliceChannels:
     """Some channels of the slices for each mask set; what is no number is black.
 
@@ -90,6 +113,8 @@ class SliceChannels:
                 plane /= np.float32(high - low)
         if found.dtype.kind == "f":
             np.nan_to_num(planes, copy=False, nan=0.0, posinf=1.0, neginf=0.0)
+        if isinstance(self.scale, SharedScale) and self.scale.clips:
+            np.clip(planes, 0, 1, out=planes)
         return planes
 
     def greatest(self, t: int, m: int, region: Region) -> Planes:

@@ -17,10 +17,10 @@ from fusestack.model.stage import Target
 from fusestack.operators.commands import function_sources
 from fusestack.planning import pyramid
 from fusestack.planning.levels import cut_facts, int3, layout_facts, with_pyramid
-from fusestack.planning.pictures import CODEC, colour_channel, is_picture, pixels_per_inch, plane_levels, split_suffix
+from fusestack.planning.pictures import CODEC, colour_channel, is_picture, picture_suffix, pixels_per_inch, plane_levels
 from fusestack.planning.plan import PlannedImage, replace_with
 from fusestack.planning.stages import make_stage
-from fusestack.writers import WRITERS
+from fusestack.writers import WRITERS, ome_tiff
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,7 +73,7 @@ class FocusFiles:
     def image(self, kind: str, path: str, pages: Sequence[StoredArray]) -> PlannedImage:
         """One output: its spec, its stages, what its fingerprint is made of."""
         recipe = self.on.recipe
-        suffix = split_suffix(path)[1].lower()
+        suffix = picture_suffix(path)
         picture = suffix in PICTURE_SUFFIXES
         compute, names = self.written(kind, suffix, pages)
         dtype, spread = compute.dtype, compute.pages
@@ -82,6 +82,8 @@ class FocusFiles:
         file_format = "picture" if picture else "ome-zarr"
         target = Target(WRITERS[file_format], spec, 0, f"{self.path}.fusestack")
         notes = self._notes(kind, picture=picture, alpha="A" in names)
+        if path.lower().endswith(ome_tiff.SUFFIXES):
+            notes |= {"page_axis": "C", "page_names": list(names) if spread > 1 else []}
         layout = layout_facts(spec, file_format)
         functions = function_sources((*recipe.generators, *recipe.chain, *recipe.cuts, *recipe.finals))
         components = {
@@ -241,5 +243,5 @@ def check_suffix(loaded: LoadedConfig, key: str, path: str | None) -> None:
         return
     raise ConfigError(
         f"{loaded.cite(f'focus.output.{key}')}: '{path}' has no suffix that is known; "
-        f"use .ome.zarr or one of {', '.join(PICTURE_SUFFIXES)}"
+        f"use .ome.zarr or one of {', '.join((*PICTURE_SUFFIXES, *ome_tiff.SUFFIXES))}"
     )

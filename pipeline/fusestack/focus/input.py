@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fusestack.focus.hyperstacks import Hyperstack, hyperstack_of
+from fusestack.focus.photographs import check_photographs, photographs
 from fusestack.focus.slice_files import slice_files
-from fusestack.focus.slices import AXES, ArraySlices, PictureSlices, VolumeSlices
-from fusestack.model.errors import ConfigError, InputError
+from fusestack.focus.slices import AXES, VolumeSlices
+from fusestack.focus.stack import StackInput
+from fusestack.model.errors import ConfigError
 from fusestack.model.fingerprint import identities
 from fusestack.model.image import Channel
 from fusestack.model.view import SourceRef
@@ -22,72 +24,11 @@ if TYPE_CHECKING:
     from fusestack.config.load import LoadedConfig
     from fusestack.model.geometry import Float3
     from fusestack.planning.plan import PlannedImage
-    from fusestack.sources.pictures import PicturePage
+
+__all__ = ["StackInput", "stack_inputs"]
 
 _DIRECT_CHUNK = 1024
 _PROJECTS = (".xml", ".h5", ".hdf5", ".n5")
-_COLOURS = {"L": "grey", "LA": "grey with alpha", "RGB": "in colour", "RGBA": "in colour with alpha"}
-
-
-@dataclass(frozen=True)
-class StackInput:
-    """A stack before any pixel is read.
-
-    Parameters
-    ----------
-    title : str
-        For names of files where there are several.
-    source : str
-        For people.
-    shape : tuple of int
-        t, c, k, y, x.
-    dtype : str
-    slices : PictureSlices, VolumeSlices or ArraySlices
-    read : mapping
-        Identities of the files, by path.
-    photographs : bool
-        Whether channels are the colours of photographs.
-    colours : str
-        Of photographs: ``L``, ``RGB``, with ``A`` for opacity.
-    channels : tuple of Channel
-        Of volumes.
-    depth_chunk : int
-        Slices that are decoded together.
-    direct : bool
-        Whether slices need not be stored again.
-    plane_size, plane_origin : (float, float)
-        Physical size and place of the first pixel along y and x of the slices.
-    step, first : float
-        Physical distance of the slices, place of the first one.
-    unit : str or None
-    timepoints : tuple of int
-    fused : bool
-        Whether it is made by other stages of the plan.
-    notes : mapping
-        EXIF and colour profile.
-    warnings : tuple of str
-    """
-
-    title: str
-    source: str
-    shape: tuple[int, ...]
-    dtype: str
-    slices: PictureSlices | VolumeSlices | ArraySlices
-    read: Mapping[str, str]
-    photographs: bool
-    colours: str = ""
-    channels: tuple[Channel, ...] = ()
-    depth_chunk: int = 1
-    direct: bool = False
-    plane_size: tuple[float, float] = (1.0, 1.0)
-    plane_origin: tuple[float, float] = (0.0, 0.0)
-    step: float = 1.0
-    first: float = 0.0
-    unit: str | None = None
-    timepoints: tuple[int, ...] = (0,)
-    fused: bool = False
-    notes: Mapping[str, Any] = field(default_factory=dict)
-    warnings: tuple[str, ...] = ()
 
 
 def stack_inputs(loaded: LoadedConfig, focus: Focus, fused: Sequence[PlannedImage]) -> list[StackInput]:
@@ -110,12 +51,10 @@ def stack_inputs(loaded: LoadedConfig, focus: Focus, fused: Sequence[PlannedImag
                 f"{loaded.cite('focus.input')}: {path} is a project, which has to be fused first: name it in "
                 "input.project, give output.path, and leave focus.input out"
             )
-        return [_photographs(*slice_files(loaded, [focus.input], "focus.input"), path, reverse=focus.reverse)]
+        return [_of_files(loaded, focus, *slice_files(loaded, [focus.input], "focus.input"), path)]
     if images is not None:
         patterns = [images] if isinstance(images, str) else list(images)
-        return [
-            _photographs(*slice_files(loaded, patterns, "input.images"), ", ".join(patterns), reverse=focus.reverse)
-        ]
+        return [_of_files(loaded, focus, *slice_files(loaded, patterns, "input.images"), ", ".join(patterns))]
     if not fused:
         raise ConfigError(
             f"{loaded.cite('focus.input')}: there is no fused image; give input.images, input.project or input.views, "
@@ -124,67 +63,40 @@ def stack_inputs(loaded: LoadedConfig, focus: Focus, fused: Sequence[PlannedImag
     return [_fused(image, focus, reverse=focus.reverse) for image in fused]
 
 
-def _photographs(files: Sequence[str], notices: Sequence[str], source: str, *, reverse: bool) -> StackInput:
-    from fusestack.sources.pictures import describe_picture, orientation, read_metadata
+def _of_files(
+    loaded: LoadedConfig, focus: Focus, files: Sequence[str], notices: Sequence[str], source: str
+) -> StackInput:
+    """Photographs, or the volume that a TIFF file says it is."""
+    found = hyperstack_of(files)
+    if isinstance(found, Hyperstack):
+        return _hyperstack(found, focus, notices)
+    check_photographs(loaded, focus)
+    return photographs(files, notices, source, reverse=focus.reverse, described=found)
 
-    pictures: list[PicturePage] = []
-    problems: list[str] = []
-    for path in files:
-        try:
-            pictures += describe_picture(path)
-        except InputError as error:
-            problems += error.problems
-    if problems:
-        raise InputError(*problems)
-    first = pictures[0]
-    for picture in pictures[1:]:
-        for what, own, other in (
-            ("is {} pixels", _size(picture), _size(first)),
-            ("is {}", _COLOURS[picture.colours], _COLOURS[first.colours]),
-            ("has {} pixels", picture.dtype, first.dtype),
-        ):
-            if own != other:
-                problems.append(
-                    f"{picture.path}: {what.format(own)}, but {Path(first.path).name} {what.format(other)}; "
-                    "all slices must be alike: leave it out, or crop or convert it first"
-                )
-    if problems:
-        raise InputError(*problems)
-    if reverse:
-        pictures.reverse()
-    warnings = list(notices)
-    if len(pictures) == 1:
-        warnings.append(f"{source}: a single picture is no stack; the result is that picture")
-    if twice := [path for path, count in Counter(files).items() if count > 1]:
-        warnings.append(f"{twice[0]}: is named more than once, and is more than one slice")
-    read = identities([picture.path for picture in pictures])
-    metadata = read_metadata(files[0])
-    held = orientation(files[0]) or 1
-    others = [path for path in files[1:] if orientation(path) not in (held, None)]
-    if others:
-        warnings.append(
-            f"{others[0]}: says that the camera was held in another way than for {Path(files[0]).name}"
-            f"{f' (and {len(others) - 1} more)' if len(others) > 1 else ''}; pixels are taken as they are stored"
-        )
-    return StackInput(
-        title=f"{len(pictures)} pictures",
-        source=f"{source} ({len(pictures)} pictures of {first.shape[1]:,} x {first.shape[0]:,} pixels, {first.dtype})",
-        shape=(1, len(first.colours), len(pictures), *first.shape),
-        dtype=first.dtype,
-        slices=PictureSlices(tuple(replace(picture, identity=read[picture.path]) for picture in pictures)),
-        read=read,
-        photographs=True,
-        colours=first.colours,
-        notes={
-            "exif": metadata.exif.hex() if metadata.exif else None,
-            "icc": metadata.icc.hex() if metadata.icc else None,
-        },
-        warnings=tuple(warnings),
+
+def _hyperstack(found: Hyperstack, focus: Focus, notices: Sequence[str]) -> StackInput:
+    t, c = found.shape[:2]
+    reader = "fusestack.sources.tiff:TiffSource"
+    volumes = tuple(
+        tuple(SourceRef(reader, found.path, (("channel", j), ("timepoint", i))) for j in range(c)) for i in range(t)
     )
-
-
-def _size(picture: PicturePage) -> str:
-    return f"{picture.shape[1]:,} x {picture.shape[0]:,}"
+    made = _volume(
+        Path(found.path).name.split(".")[0],
+        found.path,
+        found.shape,
+        found.dtype,
+        volumes,
+        focus,
+        chunks=found.chunks,
+        channels=tuple(Channel(i, name) for i, name in enumerate(found.channels)),
+        pixel_size=found.pixel_size,
+        origin=(0.0, 0.0, 0.0),
+        unit=found.unit,
+        timepoints=tuple(range(t)),
+        read=identities(found.files),
+        reverse=focus.reverse,
+    )
+    return replace(made, warnings=(*notices, *found.warnings, *made.warnings))
 
 
 def _is_zarr(path: str) -> bool:

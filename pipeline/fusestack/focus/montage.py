@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -73,19 +73,31 @@ class _Neighbours:
     def __init__(self, count: int, shape: tuple[int, int], *, colours: bool) -> None:
         self._peak = np.zeros((3, *shape), np.float32)
         self._closed = np.ones(shape, bool)
+        self._begun = np.zeros(shape, bool)
         self._mask: Plane | None = None
         self._colours: Planes | None = None
         size = (count, *shape) if colours else (0, 0, 0)
         self._behind, self._front = np.zeros(size, np.float32), np.zeros(size, np.float32)
 
     def follow(self, mask: Plane, colours: Planes, opacity: Plane) -> None:
-        """Take notice of a slice."""
+        """Take notice of a slice; where its mask is black it shows nothing, as if it were not there."""
+        empty = (mask <= 0) & (opacity <= 0.5)
+        closed = self._closed | empty
         if self._behind.size:
-            before = colours if self._colours is None else self._colours
-            kernels.paint.follow_colours(colours, before, opacity, self._behind, self._front, self._closed)
-            self._colours = colours.copy()
-        kernels.paint.follow_peak(mask, mask if self._mask is None else self._mask, opacity, self._peak, self._closed)
-        self._mask = mask
+            before = self._last(self._colours, colours)
+            kernels.paint.follow_colours(colours, before, opacity, self._behind, self._front, closed)
+            self._colours = np.where(empty, before, colours)
+        before_mask = self._last(self._mask, mask)
+        kernels.paint.follow_peak(mask, before_mask, opacity, self._peak, closed)
+        self._mask = np.where(empty, before_mask, mask)
+        self._closed = np.where(empty, self._closed, closed)
+        self._begun |= ~empty
+
+    def _last(self, kept: Planes | None, here: Planes) -> Planes:
+        """What the slice behind has, or this one itself where there is none."""
+        if kept is None:
+            return here
+        return kept if self._begun.all() else np.where(self._begun, kept, here)
 
     def offset(self) -> Plane:
         """Where the focus lies, in slices behind the nearest one."""
@@ -126,6 +138,9 @@ class Painting:
     between: bool = False
     sharpen: float = 0.0
 
+    mattes: ClassVar[bool] = False
+    """Whether slices have an opacity."""
+
     @property
     def keeps_canvas(self) -> bool:
         """Whether a second canvas follows as further planes (colours, opacity): a layer of the background."""
@@ -159,8 +174,8 @@ class Painting:
         place : Place
         """
         count, *shape = size
-        # the index of the slice is painted like a colour
-        result = Canvas.empty((count + 1, *shape))
+        # the index of the slice is painted like a colour, and so is its opacity
+        result = Canvas.empty((count + 1 + self.mattes, *shape))
         result.colours[count] = place.slices - 1  # what nothing is painted on lies at the back
         layer = np.empty_like(result.colours)
         greatest, valley, painted = np.zeros((3, *shape), np.float32)
@@ -177,23 +192,31 @@ class Painting:
                 painted += np.clip(opacity, 0, 1) * (1 - painted)
             layer[:count] = colours
             layer[count] = k
+            if self.mattes:
+                layer[-1] = 1 if seen is None else seen
             if neighbours is not None:
                 beside = layer[:count] if seen is None else np.where(seen > 0, layer[:count], result.colours[:count])
                 neighbours.follow(mask, beside, opacity)
             result.paint(layer, opacity)
-        return self._picture(
-            Canvas(result.colours[:count], result.alpha), result.colours[count], greatest, neighbours, canvas
-        )
+        shown = result.alpha * result.colours[-1] if self.mattes else result.alpha
+        painted_slices = Canvas(result.colours[:count], shown)
+        return self._picture(painted_slices, result.alpha, result.colours[count], greatest, neighbours, canvas)
 
     def _picture(
-        self, result: Canvas, depth: Plane, mask: Plane, neighbours: _Neighbours | None, canvas: Canvas | None
+        self,
+        result: Canvas,
+        known: Plane,
+        depth: Plane,
+        mask: Plane,
+        neighbours: _Neighbours | None,
+        canvas: Canvas | None,
     ) -> Planes:
         """What was painted, with the depth between slices, and over a canvas of its own or with that behind it."""
-        known = result.alpha
         if neighbours is not None:
             nearest, depth = depth, np.clip(depth + neighbours.offset(), self.slices[0], self.slices[1] - 1)
+            ends = np.minimum(result.colours, 0), np.maximum(result.colours, 1)  # what is there may be a hot pixel
             neighbours.sharpen(result.colours, depth - nearest, self.sharpen)
-            np.clip(result.colours, 0, 1, out=result.colours)
+            np.clip(result.colours, *ends, out=result.colours)
         if canvas is not None and not self.keeps_canvas:
             canvas.paint(result.colours, result.alpha)
             result = canvas
@@ -202,6 +225,13 @@ class Painting:
             return planes
         kept = Canvas.empty(result.colours.shape) if canvas is None else canvas
         return np.concatenate([planes, kept.colours, kept.alpha[None]])
+
+
+@dataclass(frozen=True)
+class MattePainting(Painting):
+    """Slices that are cut out: what is painted is as opaque as the slice that is shown."""
+
+    mattes: ClassVar[bool] = True
 
 
 @dataclass(frozen=True)
@@ -256,7 +286,7 @@ class Montage(BlockWise):
     def peak_bytes(self, block: tuple[int, ...]) -> int:
         """Memory of a block: a few planes of each colour, and of masks; those of neighbours, and of a second canvas."""
         count, function = len(self.painted.sets[0]), self.function
-        planes = 7 * count + 20
+        planes = 7 * count + 20 + 4 * function.mattes
         planes += (5 + 4 * count * (function.sharpen > 0)) * function.between
         planes += 2 * (count + 1) * any(isinstance(cut, CutBackground) for cut in function.cuts)
         return BYTES * self.outer_pixels(block) * planes + 2**23
@@ -279,17 +309,17 @@ def montage_stages(
     """Paintings of ranges of slices, before the final operators."""
     masks = merged_masks(on)
     sets, level, cuts = on.sets, on.recipe.level, on.recipe.cuts
-    opacity = sets.opacity if between else None
+    kind = Painting if sets.opacity is None else MattePainting
     found = []
     for number, part in enumerate(parts):
-        painting = Painting(cuts, part, between, sharpen)
+        painting = kind(cuts, part, between, sharpen)
         own = part if level.over == "substack" and len(parts) > 1 else None
         last = FinalLevel(level, _limits(on, masks, own))
         planes = planes_of(sets.colours, canvas=painting.keeps_canvas)
         array = on.cached.add(
             f"{on.prefix}montage" + (f"/{number + 1}" if len(parts) > 1 else ""),
             f"slices {part[0] + 1} to {part[1]} painted {option_string(cuts)}".rstrip(),
-            Montage(sets.size, painting, sets.painted, opacity, masks, on.resizing.back, last),
+            Montage(sets.size, painting, sets.painted, sets.opacity, masks, on.resizing.back, last),
             in_blocks((sets.times, sets.count, planes, *sets.painted.plane), (1, 1, planes)),
         )
         found.append((array, painting))

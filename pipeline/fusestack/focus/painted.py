@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from fusestack.focus.channels import MaskSets, Scale, SliceChannels
+from fusestack.focus.channels import MaskSets, Scale, SharedScale, SliceChannels
 from fusestack.focus.finals import final_stages
 from fusestack.focus.montage import montage_stages
 from fusestack.focus.picture import backgrounds_of, composition_stage, is_background
 from fusestack.focus.recipe import NESTED, Recipe, StackRecipe, ranges
 from fusestack.focus.slices import stored_slices
-from fusestack.focus.statistics import Bands, Extremes
+from fusestack.focus.statistics import Bands, Extremes, WideExtremes
 from fusestack.model.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -153,18 +153,23 @@ def _sets(loaded: LoadedConfig, one: StackInput, cached: CachedStages, reference
     """The stored slices by mask set; the limits of their pixels, where those say what is black and white."""
     array = stored_slices(cached, one)
     scale = Scale(one.dtype)
-    if not one.photographs or one.dtype == "float32":
+    colours = len(one.colours.rstrip("A"))
+    if not one.photographs:
         limits = cached.statistic("slices limits", "limits/slices", Extremes(array, Bands(one.shape)))
         scale = Scale(one.dtype, limits)
+    elif one.dtype not in ("uint8", "uint16"):
+        limits = cached.statistic("slices limits", "limits/slices", WideExtremes(array, Bands(one.shape)))
+        scale = SharedScale(one.dtype, limits, colours)
     every = tuple(range(one.shape[1]))
     looked: tuple[tuple[int, ...], ...] = tuple((c,) for c in every)
     painted = looked
     if one.photographs:
-        looked = painted = (every[: len(one.colours.rstrip("A"))],)
+        looked = painted = (every[:colours],)
     elif reference is not None:
         looked, painted = ((_reference(loaded, one, reference),),), (every,)
     opacity = SliceChannels(array, scale, (every[-1:],)) if one.colours.endswith("A") else None
-    return MaskSets(SliceChannels(array, scale, looked), SliceChannels(array, scale, painted), opacity)
+    seen = replace(scale, clips=True) if isinstance(scale, SharedScale) else scale
+    return MaskSets(SliceChannels(array, seen, looked), SliceChannels(array, scale, painted), opacity)
 
 
 def _reference(loaded: LoadedConfig, one: StackInput, channel: int) -> int:

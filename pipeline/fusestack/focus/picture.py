@@ -91,7 +91,7 @@ class Layering:
     def __call__(
         self,
         pictures: Iterable[Planes],
-        backgrounds: Iterable[tuple[Planes, Plane]],
+        backgrounds: Iterable[tuple[Planes, Plane, bool]],
         size: tuple[int, int, int],
         place: Place,
     ) -> Planes:
@@ -101,8 +101,9 @@ class Layering:
         ----------
         pictures : iterable of float32[plane, y, x]
             The last one is the uppermost.
-        backgrounds : iterable of (float32[c, y, x], float32[y, x])
-            Colours and opacity; the last one is the uppermost.
+        backgrounds : iterable of (float32[c, y, x], float32[y, x], bool)
+            Colours, opacity, and whether that is the greatest of the slices, which counts where none of them is shown;
+            the last one is the uppermost.
         size : (int, int, int)
             Colours, rows and columns.
         place : Place
@@ -112,17 +113,27 @@ class Layering:
         depth = Canvas.empty((1, *shape))
         depth.colours[:] = place.slices - 1
         mask = np.zeros(shape, np.float32)
-        for colours, opacity in backgrounds:
-            layers.paint(colours, opacity)
+        kept: list[tuple[Planes, Plane]] = []
         for planes in pictures:
             picture = Picture.unpacked(planes[: count + PICTURE_PLANES])
             if self.keeps_canvas:
-                layers.paint(planes[count + PICTURE_PLANES : -1], np.clip(planes[-1], 0, 1))
+                kept.append((planes[count + PICTURE_PLANES : -1], np.clip(planes[-1], 0, 1)))
             result.paint(picture.colours, np.clip(picture.alpha, 0, 1))
             depth.paint(picture.depth[None], np.clip(picture.depth_alpha, 0, 1))
             np.maximum(mask, picture.mask, out=mask)
+        for colours, opacity, of_slices in backgrounds:
+            layers.paint(colours, opacity * _unseen(result.alpha, depth.alpha) if of_slices else opacity)
+        for colours, opacity in kept:
+            layers.paint(colours, opacity)
         layers.paint(result.colours, result.alpha)
         return Picture(layers.colours, layers.alpha, mask, depth.colours[0], depth.alpha).packed()
+
+
+def _unseen(alpha: Plane, known: Plane) -> Plane:
+    """Share of a background that is left behind a picture so that both together are as opaque as the slices shown."""
+    behind = 1 - alpha
+    left = np.divide(1 - known, behind, out=np.ones_like(alpha), where=behind > 0)
+    return np.asarray(np.clip(left, 0, 1))
 
 
 @dataclass(frozen=True)
@@ -145,11 +156,14 @@ class Composition(BlockWise):
 
     def read(
         self, t: int, m: int, k: int, region: Region
-    ) -> tuple[Iterator[Planes], Iterator[tuple[Planes, Plane]], tuple[int, int, int]]:
+    ) -> tuple[Iterator[Planes], Iterator[tuple[Planes, Plane, bool]], tuple[int, int, int]]:
         """Layers one by one, the uppermost last."""
         span = (0, planes_of(self.colours, canvas=self.function.keeps_canvas))
         pictures = (read_planes(one, t, m, span, region) for one in reversed(self.pictures))
-        backgrounds = (one.read(t, m, self.colours, region) for one in self.backgrounds)
+        backgrounds = (
+            (*one.read(t, m, self.colours, region), one.opacity is not None and bool(self.pictures))
+            for one in self.backgrounds
+        )
         return pictures, backgrounds, (self.colours, *region.shape)
 
     def reaches(self) -> dict[StoredArray, Reach]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from fusestack.config.focus import Focus
 
-PICTURE_TYPES = ("uint8", "uint16", "float32")
+PICTURE_TYPES = ("uint8", "uint16", "int8", "int16", "uint32", "float32")
 WANTED = "give slices [k, y, x], or [k, y, x, 3 or 4] with their colours, paths, or a pattern such as stack/*.jpg"
 _MODES = ("L", "RGB", "RGBA", "I;16")
 """Of pictures of PIL: their numbers are what is seen."""

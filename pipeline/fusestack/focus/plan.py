@@ -14,7 +14,7 @@ from fusestack.focus.recipe import recipe_of
 from fusestack.focus.samples import samples_of
 from fusestack.focus.statistics import known_statistics
 from fusestack.model.fingerprint import digest
-from fusestack.planning.pictures import split_suffix
+from fusestack.planning.pictures import picture_suffix, split_suffix
 from fusestack.planning.plan import FrozenStatistics, PlannedImage
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ class _StackOutputs:
 
     def images(self) -> list[PlannedImage]:
         """All outputs, in order."""
-        opaque = not self.input.photographs or split_suffix(self.path)[1].lower() in (".jpg", ".jpeg")
+        opaque = not self.input.photographs or picture_suffix(self.path) in (".jpg", ".jpeg")
         reference = self.focus.reference_channel
         painted = paint_stack(self.loaded, self.recipe, self.input, self.cached, reference, opaque=opaque)
         pages = [painted.final]

@@ -138,6 +138,11 @@ def told_files(files: Sequence[str]) -> list[str]:
     return _told(list(files), set(files))
 
 
+def unread_files(files: Sequence[str], where: str) -> list[str]:
+    """What is to be said of pictures in formats that are not read."""
+    return _unread([name for name in files if Path(name).suffix.lower() in UNREAD], where)
+
+
 def _fitting(pattern: str) -> list[str]:
     """Files and folders that fit a pattern; of a name that is there as it is written, brackets are no pattern."""
     found = [Path(pattern).anchor or "."]
@@ -171,7 +176,7 @@ def _pictures(names: Iterable[str], where: str) -> tuple[list[str], list[str]]:
     """Pictures among some files, and what is to be said of those in formats that are not read."""
     names = list(names)
     files = [name for name in names if name.lower().endswith(PICTURE_SUFFIXES)]
-    unread = _unread([name for name in names if Path(name).suffix.lower() in UNREAD], where)
+    unread = unread_files(names, where)
     if not files:
         raise InputError(*(unread or [f"{where}: holds no JPEG, PNG or TIFF file; name the folder of the slices"]))
     beside = ", ".join(sorted({Path(name).suffix for name in files}))
@@ -195,7 +200,7 @@ def _listed(paths: Sequence[str]) -> str:
 
 def _without_ours(files: Sequence[str], notices: list[str], where: str) -> tuple[list[str], list[str]]:
     """Sorted files without those that fusestack made: results of earlier runs are no slices."""
-    from fusestack.sources.pictures import made_by_us
+    from fusestack.sources.picture_notes import made_by_us
 
     files = sorted(files, key=natural_order)
     ours = [path for path in files if made_by_us(path)]

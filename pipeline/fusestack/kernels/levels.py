@@ -117,3 +117,15 @@ def _shorten(bits: Any) -> None:
         word = bits[i]
         odd = (word >> np.uint32(7)) & np.uint32(1)
         bits[i] = (word + np.uint32(63) + odd) & np.uint32(0xFFFFFF80)
+
+
+def median_of_five(a: Any, b: Any, c: Any, d: Any, e: Any) -> Any:
+    """The middle one of five numbers at each place; NaN where one of them is.
+
+    Parameters
+    ----------
+    a, b, c, d, e : array
+        Of one shape and dtype.
+    """
+    low, high = np.minimum(np.maximum(a, b), np.maximum(c, d)), np.maximum(np.minimum(a, b), np.minimum(c, d))
+    return np.maximum(np.minimum(low, high), np.minimum(np.maximum(low, high), e))

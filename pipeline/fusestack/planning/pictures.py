@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fusestack.model.image import PICTURE_SUFFIXES, Channel, Codec
+from fusestack.model.units import length_factor
 from fusestack.planning.layout import cut_levels
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ CODEC = Codec("zstd", 3)
 
 _CHUNK, _BLOCK = 512, 1024
 _COLOURS = {"R": "FF0000", "G": "00FF00", "B": "0000FF", "A": "000000"}
-_MICROMETRES = {"nanometer": 1e-3, "micrometer": 1.0, "millimeter": 1e3, "centimeter": 1e4, "meter": 1e6}
 _INCH = 25400.0
 _OME_TIFF = (".ome.tif", ".ome.tiff")
 
@@ -34,9 +34,14 @@ def split_suffix(path: str) -> tuple[str, str]:
     return path[: len(path) - len(plain.suffix)], plain.suffix
 
 
+def picture_suffix(path: str) -> str:
+    """Suffix that says the format of a picture, in small letters: ``.tif`` of ``.ome.tif``, too."""
+    return Path(path).suffix.lower()
+
+
 def is_picture(path: str) -> bool:
-    """Whether a suffix says a picture: TIFF (without the metadata of OME), PNG or JPEG."""
-    return split_suffix(path)[1].lower() in PICTURE_SUFFIXES
+    """Whether a suffix says a picture: TIFF, OME-TIFF, PNG or JPEG."""
+    return picture_suffix(path) in PICTURE_SUFFIXES
 
 
 def plane_levels(shape: tuple[int, ...], factors: Sequence[Int3] = ((1, 1, 1),), *, stored: bool) -> tuple[Level, ...]:
@@ -53,6 +58,6 @@ def colour_channel(number: int, name: str) -> Channel:
 def pixels_per_inch(size: tuple[float, float], unit: str | None) -> float | None:
     """Resolution that says the physical size of a pixel along y and x; None where these differ, or nothing says it."""
     height, width = size
-    micrometres = _MICROMETRES.get(unit or "")
+    micrometres = length_factor(unit, "micrometer") if unit else None
     square = math.isclose(height, width, rel_tol=1e-3)
     return _INCH / (width * micrometres) if micrometres and square else None

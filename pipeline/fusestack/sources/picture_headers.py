@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 PNG = b"\x89PNG\r\n\x1a\n"
 JPEG = b"\xff\xd8\xff"
+JPEG_END = b"\xff\xd9"
 EXIF = b"Exif\0\0"
 """What EXIF begins with in a JPEG file; PNG files leave it out."""
 
@@ -26,7 +27,7 @@ _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _FRAMES_READ = frozenset({0xC0, 0xC1, 0xC2, 0xC9, 0xCA})
 """JPEG frames of whole numbers of bits, sequential or progressive; not lossless, not hierarchical."""
 
-_SCAN, _END, _APP1, _APP2 = 0xDA, 0xD9, 0xE1, 0xE2
+_SCAN, _APP1, _APP2 = 0xDA, 0xE1, 0xE2
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,7 @@ def jpeg_is_whole(data: bytes) -> bool:
     file = io.BytesIO(data)
     for _ in _jpeg_segments(file):
         pass
-    return data.find(bytes((0xFF, _END)), file.tell()) >= 0
+    return data.find(JPEG_END, file.tell()) >= 0
 
 
 def _frame(marker: int, data: bytes) -> Header:

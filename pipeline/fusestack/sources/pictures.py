@@ -1,14 +1,14 @@
 """Photographs and drawings in: JPEG, PNG and the pages of TIFF files, read whole.
 
-The first bytes of a file say what it is, not its suffix. The orientation tag of EXIF is not applied: pixels come as
-they are stored, so that all pictures of a stack fit each other whatever the camera thought of its position.
+The first bytes of a file say what it is, not its suffix. Pixels are described as they are stored; who wants them as the
+camera was held asks for a page that is turned (`PicturePage.upright`).
 """
 
 from __future__ import annotations
 
 import itertools
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ import numpy as np
 
 from fusestack.model.errors import InputError
 from fusestack.sources.base import input_errors, opened_file
-from fusestack.sources.picture_headers import JPEG, PNG, Header, jpeg_header, jpeg_is_whole, png_header
+from fusestack.sources.picture_headers import JPEG, JPEG_END, PNG, Header, jpeg_header, jpeg_is_whole, png_header
 from fusestack.sources.tiff_structure import check_structure
 from fusestack.storage import is_address
 
@@ -26,23 +26,16 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_RESTORE = "restore it from its source, or leave it out"
+RESTORE = "restore it from its source, or leave it out"
 _CONVERT = "convert it to grey or RGB with 8 or 16 bits or 32-bit floating point"
 
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _YCBCR = 0, 1, 2, 3, 6
 _BASE_COLOURS = {_WHITE_IS_ZERO: 1, _BLACK_IS_ZERO: 1, _RGB: 3, _PALETTE: 1, _YCBCR: 3}
 _JPEG_COMPRESSIONS = (6, 7)
 _NAMES = {(1, 0): "L", (1, 1): "LA", (3, 0): "RGB", (3, 1): "RGBA"}
-_DTYPES = {"uint8": "uint8", "uint16": "uint16", "float16": "float32", "float32": "float32", "float64": "float32"}
-
-_CAMERA_TAGS = (271, 272, 306, 315, 33432)
-"""Make, Model, DateTime, Artist, Copyright."""
-_EXPOSURE_TAGS = (33434, 33437, 34850, 34855, 36867, 37377, 37378, 37380, 37385, 37386, 41989, 42036)
-"""Times, apertures, speeds and lenses; some programs put them beside those of the camera."""
-_EXIF_TAG, _GPS_TAG = 34665, 34853
-_ORIENTATION, _SOFTWARE = 274, 305
-_PLACES = frozenset({0xA005})
-"""Tags whose value is a place in the file."""
+_KEPT = ("uint8", "uint16", "int8", "int16", "uint32", "float32")
+_DTYPES = {**{name: name for name in _KEPT}, "float16": "float32", "float64": "float32"}
+_TAIL_BYTES = 2**16
 
 
 @dataclass(frozen=True)
@@ -60,11 +53,15 @@ class PicturePage:
     colours : str
         ``L`` (grey), ``LA`` (grey and alpha), ``RGB`` or ``RGBA``.
     dtype : str
-        ``uint8``, ``uint16`` or ``float32``.
+        ``uint8``, ``uint16``, ``float32``; of TIFF files also ``int8``, ``int16``, ``uint32``.
     piece : int
         Rows that are decoded together; 0 where that is the whole picture.
     identity : str
         Of the file, where somebody has asked for it.
+    turned : int
+        How its pixels are turned when they are read: an orientation of EXIF, 1 as they are stored.
+    beside : int
+        Smaller pages of the file that are taken for thumbnails, labels or other resolutions of it.
     """
 
     path: str
@@ -74,26 +71,19 @@ class PicturePage:
     dtype: str
     piece: int = field(default=0, compare=False)
     identity: str = field(default="", compare=False)
+    turned: int = 1
+    beside: int = field(default=0, compare=False)
 
     def facts(self) -> list[Any]:
         """What a fingerprint takes of it; not the folder, which may be another one."""
-        return [Path(self.path).name, self.page, self.identity]
+        return [Path(self.path).name, self.page, self.identity, *([self.turned] if self.turned != 1 else [])]
 
-
-@dataclass(frozen=True)
-class Metadata:
-    """What a camera or a program said about a picture.
-
-    Parameters
-    ----------
-    exif : bytes or None
-        As in a JPEG file: ``Exif``, two zero bytes, and a TIFF header with its directories.
-    icc : bytes or None
-        Colour profile.
-    """
-
-    exif: bytes | None
-    icc: bytes | None
+    def upright(self, orientation: int) -> PicturePage:
+        """The same picture, turned as a camera that was held so says (1 to 8)."""
+        if orientation == 1:
+            return self
+        shape = (self.shape[1], self.shape[0]) if orientation > 4 else self.shape
+        return replace(self, shape=shape, turned=orientation, piece=0)
 
 
 def describe_picture(path: str) -> tuple[PicturePage, ...]:
@@ -116,18 +106,19 @@ def describe_picture(path: str) -> tuple[PicturePage, ...]:
     InputError
         If the file is missing, empty, cut, no picture, or holds colours or numbers that are not read.
     """
-    kind = _kind(path)
-    with input_errors(path, f"is not a {kind} file that can be read", _RESTORE):
+    kind = kind_of(path)
+    with input_errors(path, f"is not a {kind} file that can be read", RESTORE):
         if kind == "TIFF":
             check_structure(path)
-            with _tiff(path) as tiff:
-                return tuple(_page_picture(path, number, page) for number, page in _pages(path, tiff))
-        header = _header(path, kind)
+            with opened_tiff(path) as tiff:
+                pages, beside = _sorted_pages(path, tiff)
+                return tuple(replace(_page_picture(path, *numbered), beside=beside) for numbered in pages)
+        header = header_of(path, kind)
         return (PicturePage(path, 0, header.shape, header.colours, header.dtype),)
 
 
 def read_picture(picture: PicturePage, rows: slice | None = None) -> NDArray[Any]:
-    """Read the pixels of a picture, as they are stored: the orientation tag of EXIF is not applied.
+    """Read the pixels of a picture.
 
     Parameters
     ----------
@@ -145,10 +136,14 @@ def read_picture(picture: PicturePage, rows: slice | None = None) -> NDArray[Any
     InputError
         If the file is missing, damaged, or not the one that was described.
     """
-    path, kind = picture.path, _kind(picture.path)
-    with input_errors(path, "the pixels cannot be read", _RESTORE):
+    if picture.turned != 1:
+        stored = replace(picture, turned=1, shape=picture.shape[::-1] if picture.turned > 4 else picture.shape)
+        pixels = _turned(read_picture(stored), picture.turned)
+        return np.ascontiguousarray(pixels if rows is None else pixels[:, rows])
+    path, kind = picture.path, kind_of(picture.path)
+    with input_errors(path, "the pixels cannot be read", RESTORE):
         if kind == "TIFF":
-            with _tiff(path) as tiff:
+            with opened_tiff(path) as tiff:
                 pixels = _page_pixels(tiff.pages[picture.page], rows)
         else:
             pixels = _decoded(path, kind)[slice(None) if rows is None else rows]
@@ -161,64 +156,23 @@ def read_picture(picture: PicturePage, rows: slice | None = None) -> NDArray[Any
         return np.ascontiguousarray(np.moveaxis(pixels, -1, 0), dtype=picture.dtype)
 
 
-def read_metadata(path: str) -> Metadata:
-    """Read EXIF and colour profile of a picture; of a TIFF file those of its first page of full size.
+def _turned(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """Pixels [colour, y, x] upright: EXIF says where the first row and the first column of what is stored are seen."""
+    if orientation > 4:
+        pixels = pixels.swapaxes(1, 2)
+    down, right = orientation in (3, 4, 7, 8), orientation in (2, 3, 6, 7)
+    return pixels[:, :: -1 if down else 1, :: -1 if right else 1]
 
-    Thumbnails are not read, nor what a camera maker keeps at a place that only its own programs find.
+
+def kind_of(path: str) -> str:
+    """What the first bytes of a file say that it is: ``PNG``, ``JPEG`` or ``TIFF``.
 
     Raises
     ------
     InputError
-        As `describe_picture`.
+        If it is none, empty, or cannot be read.
     """
-    kind = _kind(path)
-    with input_errors(path, "its metadata cannot be read", _RESTORE):
-        if kind == "TIFF":
-            check_structure(path)
-            with _tiff(path) as tiff:
-                _, page = next(_pages(path, tiff))
-                return Metadata(_tiff_exif(page), page.iccprofile)
-        header = _header(path, kind, metadata=True)
-        return Metadata(header.exif, header.icc)
-
-
-def made_by_us(path: str) -> bool:
-    """Whether fusestack wrote a picture; False for whatever cannot be read."""
-    try:
-        kind = _kind(path)
-        if kind == "TIFF":
-            with _tiff(path) as tiff:
-                said = str(tiff.pages.first.software)
-        else:
-            header = _header(path, kind, metadata=True)
-            said = header.software or _exif_tag(header.exif, _SOFTWARE)
-    except Exception:  # damaged: whoever reads it says so
-        return False
-    return said.startswith("fusestack")
-
-
-def orientation(path: str) -> int | None:
-    """How a camera held a JPEG or PNG picture, 1 to 8; 1 where nothing says so, None where that cannot be read."""
-    try:
-        kind = _kind(path)
-        said = "" if kind == "TIFF" else _exif_tag(_header(path, kind, metadata=True).exif, _ORIENTATION)
-        return int(said or 1)
-    except Exception:  # pixels are what counts
-        return None
-
-
-def _exif_tag(exif: bytes | None, tag: int) -> str:
-    if exif is None:
-        return ""
-    from PIL import Image
-
-    found = Image.Exif()
-    found.load(exif)
-    return str(found.get(tag, ""))
-
-
-def _kind(path: str) -> str:
-    with opened_file(path) as file, input_errors(path, "cannot be read", _RESTORE):
+    with opened_file(path) as file, input_errors(path, "cannot be read", RESTORE):
         first = file.read(8)
     if first == PNG:
         return "PNG"
@@ -227,15 +181,24 @@ def _kind(path: str) -> str:
     if first[:4] in _TIFF:
         return "TIFF"
     if not first:
-        raise InputError(f"{path}: is empty; {_RESTORE}")
+        raise InputError(f"{path}: is empty; {RESTORE}")
     raise InputError(
         f"{path}: is no JPEG, PNG or TIFF file; convert it to one of them, restore it from its source, or leave it out"
     )
 
 
-def _header(path: str, kind: str, *, metadata: bool = False) -> Header:
+def header_of(path: str, kind: str, *, metadata: bool = False) -> Header:
+    """Header of a PNG or JPEG file, which is seen to be whole."""
     with opened_file(path) as file:
-        return png_header(file, metadata=metadata) if kind == "PNG" else jpeg_header(file)
+        if kind == "PNG":
+            return png_header(file, metadata=metadata)
+        header = jpeg_header(file)
+        start, size = file.tell(), file.seek(0, 2)
+        for tail in (max(start, size - _TAIL_BYTES), start):  # some cameras write more behind the picture
+            file.seek(tail)
+            if JPEG_END in file.read():
+                return header
+    raise InputError(f"{path}: ends within the picture; {RESTORE}")
 
 
 def _decoded(path: str, kind: str) -> NDArray[Any]:
@@ -244,21 +207,33 @@ def _decoded(path: str, kind: str) -> NDArray[Any]:
     with opened_file(path) as file:
         data = file.read()
     if kind == "JPEG" and not jpeg_is_whole(data):
-        raise InputError(f"{path}: ends within the picture; {_RESTORE}")
+        raise InputError(f"{path}: ends within the picture; {RESTORE}")
     pixels: NDArray[Any] = imagecodecs.png_decode(data) if kind == "PNG" else imagecodecs.jpeg8_decode(data)
     return pixels
 
 
 @contextmanager
-def _tiff(path: str) -> Iterator[Any]:
+def opened_tiff(path: str) -> Iterator[Any]:
+    """A `tifffile.TiffFile`, of a path or an address."""
     import tifffile
 
     with tifffile.TiffFile(opened_file(path) if is_address(path) else path) as tiff:
         yield tiff
 
 
-def _pages(path: str, tiff: Any) -> Iterator[tuple[int, Any]]:
-    """Pages of full size and their numbers: no thumbnails, no masks."""
+def full_pages(path: str, tiff: Any) -> Iterator[tuple[int, Any]]:
+    """Pages of full size and their numbers: no thumbnails, no masks, no other resolutions, whether they say so or not.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    yield from _sorted_pages(path, tiff)[0]
+
+
+def _sorted_pages(path: str, tiff: Any) -> tuple[list[tuple[int, Any]], int]:
+    """Pages of full size with their numbers, and how many others there are that do not say that they are others."""
     described = (tiff.imagej_metadata or {}).get("images", 1) if tiff.is_imagej else 1
     if described > len(tiff.pages):
         raise InputError(
@@ -269,7 +244,10 @@ def _pages(path: str, tiff: Any) -> Iterator[tuple[int, Any]]:
     found = [(number, page) for number, page in found if not (page.is_reduced or page.is_mask)]
     if not found:
         raise InputError(f"{path}: holds no picture of full size; develop raw files to TIFF, or leave it out")
-    yield from found
+    # labels and thumbnails of slide scanners, levels of pyramids: none has half as many pixels
+    most = max(page.imagelength * page.imagewidth for _, page in found)
+    large = [(number, page) for number, page in found if 2 * page.imagelength * page.imagewidth > most]
+    return large, len(found) - len(large)
 
 
 def _page_picture(path: str, number: int, page: Any) -> PicturePage:
@@ -286,7 +264,7 @@ def _page_picture(path: str, number: int, page: Any) -> PicturePage:
     size = page.parent.filehandle.size
     ends = (offset + count for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True))
     if (end := max(ends, default=0)) > size:
-        raise InputError(f"{where}: is cut: {size} bytes of at least {end}; {_RESTORE}")
+        raise InputError(f"{where}: is cut: {size} bytes of at least {end}; {RESTORE}")
     dtype = _DTYPES[page.dtype.name]
     if photometric == _PALETTE:
         colours, dtype = "RGB" + colours[1:], "uint8"
@@ -342,24 +320,3 @@ def _page_rows(page: Any, rows: slice) -> NDArray[Any]:
     if apart > 1:
         return found[..., 0]
     return found[0, ..., 0] if samples == 1 else found[0]
-
-
-def _tiff_exif(page: Any) -> bytes | None:
-    """EXIF as in a JPEG file from the tags of a TIFF page."""
-    from PIL import Image
-
-    found, made = Image.Exif(), Image.Exif()
-    found.bigtiff, found.endian = page.parent.is_bigtiff, page.parent.byteorder
-    file = page.parent.filehandle
-    found.load_from_fp(file, page.offset)
-    made.endian = "<"
-    for tag in _CAMERA_TAGS:
-        if tag in found:
-            made[tag] = str(found[tag]).encode("latin-1", "replace")  # as the bytes were read
-    exposure = {tag: found[tag] for tag in _EXPOSURE_TAGS if tag in found} | found.get_ifd(_EXIF_TAG)
-    for tag in exposure.keys() & _PLACES:
-        del exposure[tag]
-    for group, values in ((_EXIF_TAG, exposure), (_GPS_TAG, found.get_ifd(_GPS_TAG))):
-        if values:
-            made.get_ifd(group).update(values)
-    return made.tobytes() if made or exposure or found.get_ifd(_GPS_TAG) else None

@@ -18,6 +18,7 @@ from fusestack.model.geometry import Box
 from fusestack.model.grid import Grid
 from fusestack.model.image import Codec
 from fusestack.storage import is_address
+from fusestack.writers import ome_tiff
 from fusestack.writers.base import check_block, output_errors, settings_differ
 from fusestack.writers.ome_zarr import OmeZarrWriter
 from fusestack.writers.picture_format import BAND_BYTES, Layout, Notes, Page
@@ -184,8 +185,8 @@ class PictureWriter:
         options : mapping
             JSON values, each of which may be missing: ``description`` and ``software`` (text), ``exif`` and ``icc``
             (hexadecimal; see `fusestack.writers.picture_format.exif_of` for what is carried over), ``resolution``
-            (pixels per inch), ``drop_opaque_alpha`` (leave the last channel out where all of it is opaque). Others are
-            not looked at.
+            (pixels per inch), ``drop_opaque_alpha`` (leave the last channel out where all of it is opaque), and
+            those of `fusestack.writers.ome_tiff.ome_xml` for ``.ome.tif``. Others are not looked at.
 
         Raises
         ------
@@ -201,6 +202,9 @@ class PictureWriter:
                     if options.get("drop_opaque_alpha") and all(_is_opaque(page) for page in pages):
                         pages = [_without_alpha(page) for page in pages]
                     notes = Notes.of_options(options, pages[0].shape[2])
+                    if self.path.name.lower().endswith(ome_tiff.SUFFIXES):
+                        text = ome_tiff.ome_xml(self.spec, pages[0].shape[2], notes.description, options)
+                        notes = replace(notes, description=text)
                     self._format.write(self._partial, pages, notes, self.spec.codec)
                     with self._partial.open("r+b") as file:
                         os.fsync(file.fileno())

@@ -141,7 +141,7 @@ def power_of_two(most: int) -> int:
 def exif_of(notes: Notes, shape: tuple[int, ...], most_bytes: int | None = None) -> Any:
     """EXIF of a new picture, as a `PIL.Image.Exif`, from that of an old one.
 
-    Orientation stays, since pixels are not turned; the size is that of the picture. Thumbnails are left out, and
+    Pixels are upright, whatever the old one says; the size is that of the picture. Thumbnails are left out, and
     everything of an old EXIF that is damaged.
 
     Parameters
@@ -185,8 +185,6 @@ def _carried(exif: bytes | None, shape: tuple[int, ...]) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         found.load(exif)
-        if found.get(_ORIENTATION) in range(1, 9):
-            made[_ORIENTATION] = found[_ORIENTATION]  # pixels are not turned, so viewers still have to
         for tag in KEPT_TAGS:
             if tag in found:
                 made[tag] = str(found[tag]).encode("latin-1", "replace")  # as the bytes were read

@@ -38,8 +38,7 @@ _WORKERS = 4
 _BEFORE = 1
 """tifffile writes no tags that point to directories; the numbers before theirs are free and keep the order of tags."""
 
-_ASCII, _SHORT, _LONG, _LONG8 = 2, 3, 4, 16
-_ORIENTATION = 274
+_ASCII, _LONG, _LONG8 = 2, 4, 16
 
 
 def _write(path: Path, pages: Sequence[Page], notes: Notes, codec: Codec) -> None:
@@ -111,8 +110,6 @@ def _tiles(page: Page) -> Iterator[NDArray[Any]]:
 def _tags(exif: Any, pointer: int) -> list[tuple[int, int, int | None, Any, bool]]:
     found: list[tuple[int, int, int | None, Any, bool]] = []
     found += [(tag, _ASCII, None, exif[tag], True) for tag in KEPT_TAGS if tag in exif]
-    if exif.get(_ORIENTATION, 1) != 1:
-        found.append((_ORIENTATION, _SHORT, 1, exif[_ORIENTATION], True))
     found += [(tag - _BEFORE, pointer, 1, 0, True) for tag in (EXIF_TAG, GPS_TAG) if exif.get_ifd(tag)]
     return found
 
@@ -171,5 +168,12 @@ def _read(path: Path, page: int, rows: slice, columns: slice) -> NDArray[Any]:
 
 
 TIFF = PictureFormat(
-    "TIFF", ("uint8", "uint16", "float32"), (1, 2, 3, 4), 2**31 - 1, _write, _layout, _read, many_pages=True
+    "TIFF",
+    ("uint8", "uint16", "int8", "int16", "uint32", "float32"),
+    (1, 2, 3, 4),
+    2**31 - 1,
+    _write,
+    _layout,
+    _read,
+    many_pages=True,
 )

@@ -1,0 +1,73 @@
+"""What a stack is before any pixel of it is read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from fusestack.focus.slices import ArraySlices, PictureSlices, VolumeSlices
+    from fusestack.model.image import Channel
+
+
+@dataclass(frozen=True)
+class StackInput:
+    """A stack before any pixel is read.
+
+    Parameters
+    ----------
+    title : str
+        For names of files where there are several.
+    source : str
+        For people.
+    shape : tuple of int
+        t, c, k, y, x.
+    dtype : str
+    slices : PictureSlices, VolumeSlices or ArraySlices
+    read : mapping
+        Identities of the files, by path.
+    photographs : bool
+        Whether channels are the colours of photographs.
+    colours : str
+        Of photographs: ``L``, ``RGB``, with ``A`` for opacity.
+    channels : tuple of Channel
+        Of volumes.
+    depth_chunk : int
+        Slices that are decoded together.
+    direct : bool
+        Whether slices need not be stored again.
+    plane_size, plane_origin : (float, float)
+        Physical size and place of the first pixel along y and x of the slices.
+    step, first : float
+        Physical distance of the slices, place of the first one.
+    unit : str or None
+    timepoints : tuple of int
+    fused : bool
+        Whether it is made by other stages of the plan.
+    notes : mapping
+        EXIF and colour profile.
+    warnings : tuple of str
+    """
+
+    title: str
+    source: str
+    shape: tuple[int, ...]
+    dtype: str
+    slices: PictureSlices | VolumeSlices | ArraySlices
+    read: Mapping[str, str]
+    photographs: bool
+    colours: str = ""
+    channels: tuple[Channel, ...] = ()
+    depth_chunk: int = 1
+    direct: bool = False
+    plane_size: tuple[float, float] = (1.0, 1.0)
+    plane_origin: tuple[float, float] = (0.0, 0.0)
+    step: float = 1.0
+    first: float = 0.0
+    unit: str | None = None
+    timepoints: tuple[int, ...] = (0,)
+    fused: bool = False
+    notes: Mapping[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()

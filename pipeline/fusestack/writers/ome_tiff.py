@@ -1,0 +1,62 @@
+"""The description of an OME-TIFF: OME-XML of its pages."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from fusestack.model.image import ImageSpec
+
+SUFFIXES = (".ome.tif", ".ome.tiff")
+
+_SYMBOLS = {
+    "nanometer": "nm",
+    "micrometer": "µm",
+    "millimeter": "mm",
+    "centimeter": "cm",
+    "meter": "m",
+    "angstrom": "Å",
+    "inch": "in",
+}
+
+
+def ome_xml(spec: ImageSpec, colours: int, description: str, options: Mapping[str, Any]) -> str:
+    """OME-XML of a picture or of pages, whose values are those of the 2016-06 schema.
+
+    Parameters
+    ----------
+    spec : ImageSpec
+        (1, c, n, y, x): c is the colour, n the page.
+    colours : int
+        That are written; opacity that says nothing is left out.
+    description : str
+        What was done.
+    options : mapping
+        ``page_axis`` says that pages are channels (``C``) or planes (``Z``), ``page_names`` how channels are called.
+    """
+    import tifffile
+
+    _, _, pages, height, width = spec.shape
+    axis = str(options.get("page_axis") or "Z")
+    stored = (pages, 1, 1, height, width, colours)
+    facts: dict[str, Any] = {"Name": spec.name, "Description": description}
+    names = [str(name) for name in options.get("page_names") or ()]
+    if axis == "C" and len(names) == pages:
+        facts["Channel"] = {"Name": names}
+    if spec.unit in _SYMBOLS:
+        for letter, size in zip("ZYX", spec.pixel_size, strict=True):
+            if size > 0 and (letter != "Z" or axis == "Z"):
+                facts |= {f"PhysicalSize{letter}": size, f"PhysicalSize{letter}Unit": _SYMBOLS[spec.unit]}
+    made = tifffile.OmeXml(Creator="fusestack")
+    made.addimage(
+        np.dtype(spec.dtype),
+        (pages, height, width, *([colours] if colours > 1 else [])),
+        stored,
+        axes=f"{axis}YX" + ("S" if colours > 1 else ""),
+        **facts,
+    )
+    return str(made.tostring(declaration=True))
