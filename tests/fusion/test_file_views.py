@@ -85,6 +85,12 @@ def test_units_of_files_are_converted(tmp_path: Path) -> None:
     assert {(view.voxel_size, view.unit) for view in inputs.views} == {((0.5, 0.5, 0.5), "micrometer")}
 
 
+def test_units_are_converted_from_python_too(tmp_path: Path) -> None:
+    image = fusestack.fuse([tmp_path / name for name in tiles(tmp_path, "µm", "nm")])
+    np.testing.assert_array_equal(image.values[0], WORLD)
+    assert (image.attrs["unit"], float(image.x[1] - image.x[0])) == ("micrometer", 0.5)
+
+
 def test_units_that_cannot_be_converted_are_refused(tmp_path: Path) -> None:
     tiles(tmp_path)
     views = [{"path": "t0.ome.tif"}, {"path": "t1.ome.tif", "voxel_size": 1.0, "unit": "furlong"}]

@@ -392,3 +392,19 @@ def test_chunks_behind_an_address(tmp_path):
     folder.put("s0/c/1/2/3", [(tmp_path / "i.zarr/s0/c/1/2/3").read_bytes()])
     source = open_fresh(ref_of(address))
     assert source.stored_chunk(0) == Box((16, 32, 48), (20, 40, 50))
+
+
+def test_levels_are_called_as_the_metadata_say(tmp_path):
+    path = tmp_path / "t0.zarr"
+    arrays = levels_of(pixels((4, 20, 20)), FACTORS[:2])
+    write_image(path, arrays, factors=FACTORS[:2])
+
+    def rename(image):
+        for number, dataset in enumerate(image["datasets"]):
+            (path / dataset["path"]).rename(path / f"level{number}")
+            dataset["path"] = f"level{number}"
+
+    edit(path, rename)
+    ref = SourceRef("fusestack.sources.ome_zarr:OmeZarrSource", str(path), (("numbered", True),))
+    for level, array in enumerate(arrays):
+        np.testing.assert_array_equal(open_fresh(ref).read(level, Box.of_shape(array.shape)), array)

@@ -197,7 +197,7 @@ def _filled(
             "or translation (world pixels)"
         )
     missing = [axis for axis in range(3) if told[axis] and view.known[axis] is None]
-    if missing and view.facts is not None and view.affine is None and not (flat and missing == [0]):
+    if missing and view.facts is not None and view.by_file and not (flat and missing == [0]):
         sizes = ", ".join(f"{'zyx'[axis]} {step[axis]:.6g}" for axis in reversed(missing))
         said[
             f"does not say how large its pixels are; they are taken to be as large as those of others ({sizes}); "
