@@ -252,7 +252,11 @@ COLOUR_VOLUME = xarray.DataArray(np.zeros((2, 4, 5, 3), np.uint8), dims=("z", "y
 @pytest.mark.parametrize(
     ("given_stack", "options", "sentence"),
     [
-        (da.zeros((3, 40, 50)), {}, r"float64; convert them to uint8, uint16 or float32 \(stack.astype"),
+        (
+            da.zeros((3, 40, 50)),
+            {},
+            r"float64; convert them to uint8, uint16, int8, int16, uint32 or float32 \(stack.astype",
+        ),
         (da.zeros((40, 50), dtype=np.uint8), {}, r"has the shape \(40, 50\); give slices"),
         (da.zeros((2, 2, 3, 40, 50), dtype=np.uint8), {}, "name the axes of a volume with xarray.DataArray"),
         (da.zeros((30, 40, 3), dtype=np.uint8), {}, "looks like one picture in colour"),
