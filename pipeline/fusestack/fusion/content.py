@@ -179,6 +179,7 @@ def _pack(views: NDArray[np.void], axes: Sequence[Axes]) -> NDArray[np.void]:
     table["affine"] /= spacing[:, :, None]
     table["low"], table["high"] = table["low"] / spacing - _SLACK, table["high"] / spacing + _SLACK
     table["reach"] /= spacing
+    table["alone"] /= spacing
     table["ramp_low"], table["ramp_high"], table["ramp_scale"] = -np.inf, np.inf, 1.0
     return table
 

@@ -304,7 +304,7 @@ class ViewTable:
             borders if edges.widened is None else -wider,
             numerics=numerics if edges.widened is None else "exact",
             flat=frame.flat,
-            rims=rims,
+            rims=1 / scales.astype(np.float64) if rims else None,
         )
         return cls(tuple(placed), frame, edges, numerics, views, bounds)
 

@@ -31,17 +31,22 @@ def mask_block(views: NDArray[np.void], origin: ArrayLike, out: NDArray[Any], va
         start + np.arange(count, dtype=np.float64) for start, count in zip(_ints(origin), out.shape, strict=True)
     )
     y, x = y[:, None], x[None, :]
+    rims = np.zeros(out.shape, np.uint8)
     for view in views:
-        affine, low, high = view["affine"], view["low"] - view["reach"], view["high"] + view["reach"]
-        for plane, at in zip(out, z, strict=True):
-            inside = np.ones(plane.shape, bool)
-            for (by_z, by_y, by_x, offset), first, last in zip(affine, low, high, strict=True):
+        affine, low, high = view["affine"], view["low"], view["high"]
+        for plane, rim, at in zip(out, rims, z, strict=True):
+            near, inside = np.ones(plane.shape, bool), np.ones(plane.shape, bool)
+            for axis, (by_z, by_y, by_x, offset) in enumerate(affine):
                 # an axis that does not depend on x is one column, one that does not depend on y one row
                 across = np.zeros((1, 1)) if by_y == 0 else by_y * y
                 along = np.zeros((1, 1)) if by_x == 0 else by_x * x
                 place = ((by_z * at + across) + offset) + along
-                inside &= (first <= place) & (place <= last)
-            plane[inside] = value
+                beyond = np.maximum(low[axis] - place, place - high[axis])
+                near &= beyond <= view["alone"][axis]
+                inside &= beyond <= view["reach"][axis]
+            plane[near] = value
+            plane[inside & (rim > 0)] = value  # between two views
+            rim[inside] = 1
 
 
 def _ints(values: ArrayLike) -> list[int]:

@@ -3,7 +3,7 @@
 Interpolation needs two pixels along an axis. Less than a pixel beyond the border of a view, or beside pixels without
 data, one of them is missing. What is there decides where nothing else does, each view weighted by the share of the
 interpolation that it holds: between tiles that touch, that is the interpolation from one to the other, as if they were
-one image.
+one image. A view by itself reaches less than a pixel of the output beyond its border.
 """
 
 from __future__ import annotations
@@ -61,6 +61,7 @@ def fill_row(pixels: Any, views: Any, spans: Any, row: Any, method: Any, nearest
     `sums` are rows of best keys, totals and weights: -inf, 0 and 0 where `out` is NaN; `method` is one of `rows`.
     """
     best, total, weight = sums
+    rims = np.zeros(out.size, np.int64)
     for v in range(views.size):
         view, shape = views[v], views[v]["shape"]
         affine = view["affine"]
@@ -77,6 +78,11 @@ def fill_row(pixels: Any, views: Any, spans: Any, row: Any, method: Any, nearest
             share, value = _corners(source, view, place, nearest)
             if share == 0:
                 continue
+            near = True
+            for axis in range(3):
+                beyond = max(view["low"][axis] - place[axis], place[axis] - view["high"][axis])
+                near = near and beyond <= view["alone"][axis]
+            rims[k] += 2 if near else 1
             value = np.float64(out.dtype.type(value))  # as it is where the view is alone
             if method == 0:
                 total[k] += share * value
@@ -86,5 +92,5 @@ def fill_row(pixels: Any, views: Any, spans: Any, row: Any, method: Any, nearest
             if key > best[k]:
                 best[k], total[k], weight[k] = key, value, 1.0
     for k in range(out.size):
-        if out[k] != out[k] and weight[k] > 0:
+        if out[k] != out[k] and rims[k] > 1:
             out[k] = out.dtype.type(total[k] / weight[k])

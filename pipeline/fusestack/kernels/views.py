@@ -23,6 +23,7 @@ VIEW = np.dtype(
         ("low", np.float64, (3,)),  # the view covers low <= l <= high
         ("high", np.float64, (3,)),
         ("reach", np.float64, (3,)),  # and, where no view covers, that far beyond: its rim
+        ("alone", np.float64, (3,)),  # how far without the rim of another view
         ("ramp_low", np.float64, (3,)),  # weight: min(l - ramp_low, ramp_high - l) * ramp_scale, then the cosine
         ("ramp_high", np.float64, (3,)),
         ("ramp_scale", np.float64, (3,)),
@@ -38,7 +39,7 @@ def pack_views(
     *,
     numerics: Numerics = "exact",
     flat: bool = False,
-    rims: bool = False,
+    rims: ArrayLike | None = None,
 ) -> NDArray[np.void]:
     """Table of views for `source_boxes` and the fusion kernel; the same for every block of an image.
 
@@ -56,8 +57,9 @@ def pack_views(
         Closed borders, or BigStitcher's half-open ones.
     flat : bool
         All views have one plane: z decides neither coverage nor weight.
-    rims : bool
-        Whether views without a border fill the last pixel of interpolation where no view covers, see `rims`.
+    rims : float[n, 3] or None
+        Views without a border fill the last pixel of interpolation where no view covers, see `rims`: so far beyond
+        their last pixel each by itself, in pixels of the level, and up to a whole one between views.
 
     Returns
     -------
@@ -82,8 +84,9 @@ def pack_views(
         views["low"] = np.where(rising, first - inner, first - outer)
         views["high"] = np.where(rising, last + outer, last + inner)
 
-    if rims:
+    if rims is not None:
         views["reach"] = np.where(first == 0, 1 - 2 * TOLERANCE, 0.0)
+        views["alone"] = np.minimum(views["reach"], np.asarray(rims) - 2 * TOLERANCE)
 
     fade = np.broadcast_to(np.asarray(ranges, dtype=np.float64), first.shape)
     hard = fade < TOLERANCE
@@ -94,7 +97,7 @@ def pack_views(
         views["affine"][:, 0] = 0.0
         views["low"][:, 0] = views["ramp_low"][:, 0] = -np.inf
         views["high"][:, 0] = views["ramp_high"][:, 0] = np.inf
-        views["reach"][:, 0] = 0.0
+        views["reach"][:, 0] = views["alone"][:, 0] = 0.0
         views["ramp_scale"][:, 0] = 1.0
     return views
 
