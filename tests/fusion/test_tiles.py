@@ -660,7 +660,12 @@ REFUSED: dict[str, tuple[Any, dict[str, Any], type[FusestackError], tuple[str, .
     "position NaN": ([A], {"positions": [(0, 0, np.nan)]}, ConfigError, ("tile 0", "finite")),
     "position None": ([A, A], {"positions": [None, AT[0]]}, ConfigError, ("tile 0", "give")),
     "position of texts": ([A, A], {"positions": ["abc", AT[0]]}, ConfigError, ("tile 0", "not numbers", "give")),
-    "position of a plane": ([A[0]], {"positions": [(0, 0, 0, 0)]}, ConfigError, ("tile 0", "2 finite numbers", "(y, x)")),
+    "position of a plane": (
+        [A[0]],
+        {"positions": [(0, 0, 0, 0)]},
+        ConfigError,
+        ("tile 0", "2 finite numbers", "(y, x)"),
+    ),
     "positions and affines": ([A], {"positions": AT[:1], "affines": [np.eye(4)]}, ConfigError, ("leave one away",)),
     "voxel size and affines": ([A], {"voxel_size": 1, "affines": [np.eye(4)]}, ConfigError, ("leave one away",)),
     "affines of two": ([A], {"affines": [np.eye(4)] * 2}, ConfigError, ("affines= has 2 entries for 1 tiles",)),
