@@ -23,13 +23,13 @@ def is_flat(shapes: Iterable[Int3]) -> bool:
 
 
 def plane_depths(placed: Iterable[tuple[Affine, Int3]]) -> tuple[NDArray[np.float64], float]:
-    """Where the middles of views of one plane lie along z, and how far apart the nearest planes of one would be.
+    """Where the first pixels of views of one plane lie along z, and how far apart the nearest planes of one would be.
 
     Parameters
     ----------
     placed : iterable of (pixel_to_world, shape)
     """
-    found = [(affine.apply((0, (y - 1) / 2, (x - 1) / 2))[0], affine.column_lengths[0]) for affine, (_, y, x) in placed]
+    found = [(affine.offset[0], affine.column_lengths[0]) for affine, _ in placed]
     return np.array([depth for depth, _ in found]), float(min(step for _, step in found))
 
 

@@ -13,7 +13,18 @@ import numpy as np
 from fusestack.kernels.convert import value_dtype
 from fusestack.kernels.fuse import LEAST_WEIGHT, NO_CONTRAST, check_reads, conversion_to, weighing
 from fusestack.kernels.jit import njit
-from fusestack.kernels.rows import accumulate, covered, divide, fade_row, finish, row_constants, sample, tabulate_views
+from fusestack.kernels.rims import align_row, reaches
+from fusestack.kernels.rows import (
+    accumulate,
+    covered,
+    divide,
+    fade_row,
+    finish,
+    row_constants,
+    sample,
+    tabulate_views,
+    within_reach,
+)
 from fusestack.kernels.views import pack_views, place_views, source_boxes
 
 if TYPE_CHECKING:
@@ -110,6 +121,14 @@ def _align_rows(
                 for k in range(weight.size):
                     heavy = max(factor * weight[k], least)
                     weight[k] = heavy if value[k] == value[k] else _ZERO
+    if reaches(views):
+        spans = np.empty((views.size, 2), np.int64)
+        for z in range(nz):
+            for y in range(ny):
+                row = (origin[0] + z, origin[1] + y, origin[2])
+                for v in range(views.size):
+                    spans[v] = within_reach(views[v], row, nx)
+                align_row(pixels, views, spans, row, how[1] == 0, values[:, z, y], masks[:, z, y])
 
 
 def average_block(

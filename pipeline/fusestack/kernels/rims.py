@@ -55,6 +55,25 @@ def reaches(views: Any) -> Any:
 
 
 @njit
+def _found(pixels: Any, view: Any, row: Any, x: Any, nearest: Any) -> Any:
+    """What a view holds at a pixel of the output: share of the interpolation, value, whether it decides by itself."""
+    affine, shape = view["affine"], view["shape"]
+    at = np.float64(x)
+    place = (
+        ((affine[0, 0] * row[0] + affine[0, 1] * row[1]) + affine[0, 3]) + affine[0, 2] * at,
+        ((affine[1, 0] * row[0] + affine[1, 1] * row[1]) + affine[1, 3]) + affine[1, 2] * at,
+        ((affine[2, 0] * row[0] + affine[2, 1] * row[1]) + affine[2, 3]) + affine[2, 2] * at,
+    )
+    source = pixels[view["offset"] : view["offset"] + shape[0] * shape[1] * shape[2]]
+    share, value = _corners(source, view, place, nearest)
+    near = True
+    for axis in range(3):
+        beyond = max(view["low"][axis] - place[axis], place[axis] - view["high"][axis])
+        near = near and beyond <= view["alone"][axis]
+    return np.float32(share), value, near
+
+
+@njit
 def fill_row(pixels: Any, views: Any, spans: Any, row: Any, method: Any, nearest: Any, sums: Any, out: Any) -> None:
     """Fill what is NaN of a row at z, y, from x on (`row`); its part within the rim of each view is in `spans`.
 
@@ -63,34 +82,41 @@ def fill_row(pixels: Any, views: Any, spans: Any, row: Any, method: Any, nearest
     best, total, weight = sums
     rims = np.zeros(out.size, np.int64)
     for v in range(views.size):
-        view, shape = views[v], views[v]["shape"]
-        affine = view["affine"]
-        source = pixels[view["offset"] : view["offset"] + shape[0] * shape[1] * shape[2]]
         for k in range(spans[v, 0], spans[v, 1]):
             if out[k] == out[k]:
                 continue
-            x = np.float64(row[2] + k)
-            place = (
-                ((affine[0, 0] * row[0] + affine[0, 1] * row[1]) + affine[0, 3]) + affine[0, 2] * x,
-                ((affine[1, 0] * row[0] + affine[1, 1] * row[1]) + affine[1, 3]) + affine[1, 2] * x,
-                ((affine[2, 0] * row[0] + affine[2, 1] * row[1]) + affine[2, 3]) + affine[2, 2] * x,
-            )
-            share, value = _corners(source, view, place, nearest)
+            share, value, near = _found(pixels, views[v], row, row[2] + k, nearest)
             if share == 0:
                 continue
-            near = True
-            for axis in range(3):
-                beyond = max(view["low"][axis] - place[axis], place[axis] - view["high"][axis])
-                near = near and beyond <= view["alone"][axis]
             rims[k] += 2 if near else 1
             value = np.float64(out.dtype.type(value))  # as it is where the view is alone
             if method == 0:
-                total[k] += share * value
-                weight[k] += share
+                total[k] += np.float64(share) * value
+                weight[k] += np.float64(share)
                 continue
-            key = value if method == 1 else 0.0 if method == 2 else np.float64(v) if method == 3 else share
+            key = value if method == 1 else 0.0 if method == 2 else np.float64(v) if method == 3 else np.float64(share)
             if key > best[k]:
                 best[k], total[k], weight[k] = key, value, 1.0
     for k in range(out.size):
         if out[k] != out[k] and rims[k] > 1:
             out[k] = out.dtype.type(total[k] / weight[k])
+
+
+@njit
+def align_row(pixels: Any, views: Any, spans: Any, row: Any, nearest: Any, values: Any, weights: Any) -> None:
+    """As `fill_row`, for rows [view, x] of values and weights of each view: where all weights are 0."""
+    holes, rims = np.ones(values.shape[1], np.bool_), np.zeros(values.shape[1], np.int64)
+    for v in range(views.size):
+        for k in range(holes.size):
+            holes[k] = holes[k] and not weights[v, k] > 0
+    for v in range(views.size):
+        for k in range(spans[v, 0], spans[v, 1]):
+            if holes[k]:
+                share, value, near = _found(pixels, views[v], row, row[2] + k, nearest)
+                if share > 0:
+                    values[v, k], weights[v, k] = value, share
+                    rims[k] += 2 if near else 1
+    for k in range(holes.size):
+        if holes[k] and rims[k] == 1:
+            values[:, k] = np.nan
+            weights[:, k] = 0

@@ -137,14 +137,15 @@ def covered(view: Any, constants: Any, origin: Any, length: Any) -> Any:
 
 
 @njit
-def _within_reach(view: Any, constants: Any, origin: Any, length: Any) -> Any:
-    """As `covered`, with the rims of the view."""
-    start, stop = origin, origin + length
+def within_reach(view: Any, row: Any, length: Any) -> Any:
+    """Part of an output row at z, y, from x on (`row`) that a view and its rim cover, counted from x."""
+    constants = row_constants(view["affine"], row[0], row[1])
+    start, stop = row[2], row[2] + length
     for axis in range(3):
         step, reach = view["affine"][axis, 2], view["reach"][axis]
         low, high = view["low"][axis] - reach, view["high"][axis] + reach
         start, stop = _clip(constants[axis], step, low, high, start, stop)
-    return start - origin, stop - origin
+    return start - row[2], stop - row[2]
 
 
 @njit
@@ -157,7 +158,7 @@ def _fill_holes(pixels: Any, views: Any, row: Any, method: Any, sampling: Any, s
         return
     spans = np.zeros((views.size, 2), np.int64)
     for v in range(views.size):
-        spans[v] = _within_reach(views[v], row_constants(views[v]["affine"], row[0], row[1]), row[2], out.size)
+        spans[v] = within_reach(views[v], row, out.size)
     fill_row(pixels, views, spans, row, method, sampling[1] == 0, sums, out)
 
 
