@@ -148,13 +148,13 @@ def test_defaults_of_a_view() -> None:
         "translation": None,
         "voxel_size": None,
         "unit": None,
-        "timepoint": 0,
-        "channel": 0,
+        "timepoint": None,
+        "channel": None,
         "illumination": 0,
         "angle": 0,
         "tile": 0,
         "no_data": None,
-        "series": 0,
+        "series": None,
         "axes": None,
     }
 
