@@ -154,6 +154,7 @@ def test_a_constant_image_stays_constant(tmp_path: Path) -> None:
     assert (~np.isnan(found)).sum() > 50_000
 
 
+@pytest.mark.filterwarnings("ignore:the views have one plane each, beside one another")
 def test_flat_images(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     views = []

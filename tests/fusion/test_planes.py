@@ -73,6 +73,14 @@ def test_planes_at_one_depth_are_one_plane() -> None:
         assert fused([plane(z) for z in range(3)], numerics="bigstitcher").shape[2] == 1
 
 
+def test_a_mosaic_whose_tiles_lie_at_several_depths_is_one_plane_and_that_is_said() -> None:
+    left, right = plane(0, cut=np.s_[:, :8]), plane(0, x=6, cut=np.s_[:, 6:])
+    right["affine"][11] = 3
+    with pytest.warns(FusestackWarning, match="beside one another, at z 0 to 3"):
+        found = fused([left, right])
+    assert (found.values[0, 0] == VOLUME[:1]).all()
+
+
 @pytest.mark.parametrize("kind", ["planes", "axes z of length 1"])
 @pytest.mark.parametrize("step", [1, 2.5])
 def test_python_takes_places_of_planes_along_z(kind: str, step: float) -> None:

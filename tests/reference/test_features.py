@@ -445,6 +445,7 @@ def test_row_27_masks(offset: int, count: int, dtype: str, on: int, tmp_path: Pa
 FLAT_METHODS = ["average", "max", "lowest_view", "highest_view", "closest_pixel"]
 
 
+@pytest.mark.filterwarnings("ignore:the views have one plane each, beside one another")
 @pytest.mark.parametrize("method", FLAT_METHODS)
 @pytest.mark.parametrize("numerics", ["exact", "bigstitcher"])
 @pytest.mark.parametrize("interpolation", ["linear", "nearest"])

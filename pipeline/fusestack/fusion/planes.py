@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from fusestack.model.geometry import Affine, Int3
 
 _TOLERANCE = 1e-6
+_LOOKED_AT = 100
+_STACKED = 0.75
+"""Share of a plane that lies over another one in a stack; tiles of a mosaic overlap less, whatever their focus is."""
 
 
 def is_flat(shapes: Iterable[Int3]) -> bool:
@@ -22,24 +25,33 @@ def is_flat(shapes: Iterable[Int3]) -> bool:
     return all(shape[0] == 1 for shape in shapes)
 
 
-def plane_depths(placed: Iterable[tuple[Affine, Int3]]) -> tuple[NDArray[np.float64], float]:
+def plane_depths(placed: Sequence[tuple[Affine, Int3]]) -> tuple[NDArray[np.float64], float]:
     """Where the first pixels of views of one plane lie along z, and how far apart the nearest planes of one would be.
 
     Parameters
     ----------
-    placed : iterable of (pixel_to_world, shape)
+    placed : sequence of (pixel_to_world, shape)
     """
     found = [(affine.offset[0], affine.column_lengths[0]) for affine, _ in placed]
     return np.array([depth for depth, _ in found]), float(min(step for _, step in found))
 
 
-def at_one_depth(placed: Iterable[tuple[Affine, Int3]]) -> bool:
-    """Whether views of one plane show the same plane: none lies half a step along z from another, or more."""
+def at_one_depth(placed: Sequence[tuple[Affine, Int3]]) -> bool:
+    """Whether views of one plane show one plane: none lies over another, half a step along z from it or more."""
     depths, step = plane_depths(placed)
-    return bool(np.ptp(depths) < step / 2)
+    if np.ptp(depths) < step / 2:
+        return True
+    bounds = np.array([affine.bounds((0, 0, 0), (0, y - 1, x - 1)) for affine, (_, y, x) in placed])[:, :, 1:]
+    sizes = bounds[:, 1] - bounds[:, 0] + 1
+    for one in np.unique(np.linspace(0, len(bounds) - 1, _LOOKED_AT).astype(int)).tolist():
+        common = np.minimum(bounds[one, 1], bounds[:, 1]) - np.maximum(bounds[one, 0], bounds[:, 0]) + 1
+        share = np.clip(common, 0, None).prod(axis=1) / np.minimum(sizes[one].prod(), sizes.prod(axis=1))
+        if ((np.abs(depths - depths[one]) >= step / 2) & (share > _STACKED)).any():
+            return False
+    return True
 
 
-def gap_of_planes(placed: Iterable[tuple[Affine, Int3]]) -> str | None:
+def gap_of_planes(placed: Sequence[tuple[Affine, Int3]]) -> str | None:
     """What should be said where planes at several depths leave out some in between."""
     depths, step = plane_depths(placed)
     known = np.unique(np.round(depths, 6))
@@ -56,7 +68,9 @@ def gap_of_planes(placed: Iterable[tuple[Affine, Int3]]) -> str | None:
 
 
 def shows_one_plane(placed: Sequence[tuple[Affine, Int3]], numerics: Numerics, warnings: list[str]) -> bool:
-    """Whether views show one plane; planes at several depths are a volume, but not for BigStitcher.
+    """Whether views show one plane: those that lie over one another at several depths are a volume.
+
+    Tiles beside one another are a mosaic, whatever their depths are, and everything is one for BigStitcher.
 
     Parameters
     ----------
@@ -67,7 +81,13 @@ def shows_one_plane(placed: Sequence[tuple[Affine, Int3]], numerics: Numerics, w
     """
     if not is_flat(shape for _, shape in placed):
         return False
+    depths, step = plane_depths(placed)
     if at_one_depth(placed):
+        if np.ptp(depths) >= step / 2:
+            warnings.append(
+                f"the views have one plane each, beside one another, at z {depths.min():.6g} to {depths.max():.6g} "
+                "(world pixels): they are fused as one plane, their z is not used; give them one z"
+            )
         return True
     if numerics == "bigstitcher":
         warnings.append(

@@ -73,13 +73,14 @@ class World:
 def with_steps_of_planes(tiles: Sequence[Tile]) -> list[Tile]:
     """Tiles of one plane at several depths, as thick as the nearest ones are apart where nobody says how thick."""
     depths = np.unique([np.round(place.offset[0], _DIGITS) for tile in tiles for place in tile.pixel_to_unit])
-    if depths.size < 2 or not is_flat(tile.shape for tile in tiles) or any(tile.sizes[0] for tile in tiles):
+    if depths.size < 2 or any(tile.sizes[0] for tile in tiles) or not is_flat(tile.shape for tile in tiles):
         return list(tiles)
-    change = Affine.scaling((float(np.diff(depths).min()), 1, 1))
-    return [
-        replace(tile, pixel_to_unit=tuple(Affine(p.linear @ change.linear, p.offset) for p in tile.pixel_to_unit))
+    change = Affine.scaling((float(np.diff(depths).min()), 1, 1)).linear
+    thick = [
+        replace(tile, pixel_to_unit=tuple(Affine(place.linear @ change, place.offset) for place in tile.pixel_to_unit))
         for tile in tiles
     ]
+    return list(tiles) if at_one_depth([(p, tile.shape) for tile in thick for p in tile.pixel_to_unit]) else thick
 
 
 def project_in_world(tiles: Sequence[Tile], unit: str | None) -> Project:
