@@ -186,7 +186,8 @@ def test_init_knows_photographs(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert all(Path(path).name in Path(config).read_text() for path in grey)
     Image.fromarray(np.zeros((9, 9), np.uint8)).save(tmp_path / "grey" / "thumb.jpg")
     assert run(["init", str(tmp_path / "grey"), "-o", config, "--as", "stack", "--force"]) == 0
-    assert "thumb" not in Path(config).read_text()
+    assert "grey/thumb" not in Path(config).read_text()
+    assert "thumb.jpg: left out" in Path(config).read_text()
     (tmp_path / "empty").mkdir()
     assert run(["init", str(tmp_path / "empty"), "-o", config, "--as", "stack", "--force"]) == 3
     capsys.readouterr()

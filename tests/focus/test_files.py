@@ -504,7 +504,7 @@ def test_ome_tiff_of_channels(tmp_path: Path) -> None:
     output = {"path": str(tmp_path / "o.ome.tif"), "height": str(tmp_path / "h.ome.tif")}
     fusestack.run({"version": 1, "focus": {"input": str(tmp_path / "a.tif"), "output": output}})
     facts_found = tiff_facts(str(tmp_path / "o.ome.tif"))
-    assert facts_found.channels == ("channel 0", "channel 1")
+    assert facts_found.names == ("channel 0", "channel 1")
     assert facts_found.pixel_size[1:] == (0.25, 0.25)
     with tifffile.TiffFile(tmp_path / "o.ome.tif") as file:
         assert file.series[0].axes == "CYX"

@@ -17,7 +17,7 @@ import tifffile
 
 import fusestack
 from fusestack.cli.main import run
-from fusestack.model.errors import InputError, OutputError
+from fusestack.model.errors import FusestackWarning, InputError, OutputError
 from fusestack.running import lock
 from fusestack.running.lock import is_locked, output_lock
 from fusestack.storage import open_store, store
@@ -152,7 +152,8 @@ def test_zarr_behind_an_address_is_read_as_on_a_disk(
         settings["input"] = {
             "views": [{"path": f"{place}/source.ome.zarr", "translation": {"x": 0.5, "y": 0.25, "z": 0}}]
         }
-        fusestack.run(settings)
+        with pytest.warns(FusestackWarning, match=r"its translation is .* the configuration is used"):
+            fusestack.run(settings)
         found.append(tree(tmp_path / f"fused{len(found)}.ome.zarr"))
     assert found[0] == found[1] == found[2]
 

@@ -145,7 +145,7 @@ def test_another_picture_in_the_same_place_is_refused_or_replaced(tmp_path: Path
 BAD: dict[str, tuple[Any, str, dict[str, Any], str]] = {
     "float png": (np.zeros((4, 4), "f4"), ".png", {}, "does not hold float32; choose the suffix .tif, or a dtype of"),
     "deep jpeg": (DEEP, ".jpg", {}, "does not hold uint16; choose the suffix .tif, or a dtype of uint8"),
-    "signed": (np.zeros((4, 4), "i2"), ".tif", {}, "does not hold int16; choose OME-Zarr"),
+    "signed": (np.zeros((4, 4), "i2"), ".png", {}, "does not hold int16; choose the suffix .tif"),
     "opacity": (COLOURS, ".jpg", {}, "does not hold 4 colours .*choose the suffix .tif or .png"),
     "times": (plane(DEEP).expand_dims(t=2), ".tif", {}, "holds one timepoint"),
     "volume of channels": (xarray.DataArray(np.zeros((2, 3, 4, 5), "u1"), dims=list("czyx")), ".tif", {}, "isel"),

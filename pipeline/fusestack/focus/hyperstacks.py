@@ -43,6 +43,8 @@ class Hyperstack:
     Parameters
     ----------
     path : str
+    series : int
+        Number of the image in the file.
     files : tuple of str
         All that hold planes of it.
     shape : tuple of int
@@ -59,6 +61,7 @@ class Hyperstack:
     """
 
     path: str
+    series: int
     files: tuple[str, ...]
     shape: tuple[int, int, int, int, int]
     dtype: str
@@ -71,11 +74,16 @@ class Hyperstack:
 
 @dataclass(frozen=True)
 class _Described:
-    """Axes of the image of a file, longer than 1: t, c, z, and S of colours; files that hold its planes."""
+    """Axes of the image of a file, longer than 1: t, c, z, and S of colours; files that hold its planes.
+
+    `series` is its number where there are smaller images beside it, `letters` are its axes where some are colours.
+    """
 
     axes: dict[str, int]
     files: tuple[str, ...]
     warnings: tuple[str, ...]
+    series: int | None = None
+    letters: str | None = None
 
 
 def hyperstack_of(files: Sequence[str]) -> Hyperstack | ColourStack | None:
@@ -128,6 +136,7 @@ def _described(path: str) -> _Described | None:
             axes = {_AXES.get(axis, axis): int(n) for axis, n in lengths if n > 1 and axis not in "YX"}
             kept = {str(page.parent.filehandle.path) for page in image.pages if page is not None}
             others = len(tiff.series) - len(large)
+            number = next(k for k, one in enumerate(tiff.series) if one is image)
     except Exception:  # whoever reads its pages says what is wrong
         return None
     if not axes.keys() & set(_WORDS):
@@ -142,7 +151,9 @@ def _described(path: str) -> _Described | None:
             "{path: ..., series: 0}, with output.path for the fused image, and leave focus.input out"
         )
     said = (f"{path}: {others} smaller images are not used: taken for labels or thumbnails",) if others else ()
-    return _Described(axes, tuple(sorted(kept)) if image.is_multifile else (path,), said)
+    files = tuple(sorted(kept)) if image.is_multifile else (path,)
+    letters = "".join("c" if axis == _COLOURS else axis.lower() for axis in image.axes) if _COLOURS in axes else None
+    return _Described(axes, files, said, number if others else None, letters)
 
 
 def _largest(series: Sequence[Any]) -> list[Any]:
@@ -160,7 +171,7 @@ def _pages(path: str, found: _Described) -> ColourStack:
             f"{path}: holds {kind} of {_counted(found.axes)}; a stack in colour has one such axis, others have z; "
             "split the colours into channels, or write a file for each of the others"
         )
-    size, unit, said = _places(path, along_z=stacked == ["z"])
+    size, unit, said = _places(path, found, along_z=stacked == ["z"])
     if stacked != ["z"]:
         said = (
             *said,
@@ -173,18 +184,19 @@ def _volume(path: str, found: _Described) -> Hyperstack:
     from fusestack.sources.tiff import TiffSource
     from fusestack.sources.tiff_facts import tiff_facts
 
-    source = TiffSource(path)
+    source = TiffSource(path, series=found.series or 0)
     level = source.levels[0]
     t, c = source.counts
     z, y, x = level.shape
-    size, unit, said = _places(path, along_z=True)
-    names = tiff_facts(path).names
+    size, unit, said = _places(path, found, along_z=True)
+    names = tiff_facts(path, series=found.series).names
     counts = Counter(names)
     channels = tuple(
         str(names[k]) if k < len(names) and names[k] and counts[names[k]] == 1 else f"channel {k}" for k in range(c)
     )
     return Hyperstack(
         path=path,
+        series=found.series or 0,
         files=found.files,
         shape=(t, c, z, y, x),
         dtype=source.dtype.name,
@@ -204,11 +216,11 @@ def _orientation(path: str) -> tuple[str, ...]:
     return (f"{path}: says that it is to be turned (Orientation), which is not done to hyperstacks; turn the result",)
 
 
-def _places(path: str, *, along_z: bool) -> tuple[Float3, str | None, tuple[str, ...]]:
+def _places(path: str, found: _Described, *, along_z: bool) -> tuple[Float3, str | None, tuple[str, ...]]:
     """Size of a pixel z, y, x in micrometers, its unit, and what is to be said; 1 and None where nothing is known."""
     from fusestack.sources.tiff_facts import tiff_facts
 
-    facts = tiff_facts(path)
+    facts = tiff_facts(path, series=found.series, axes=found.letters)
     if facts.unit is None or not any(facts.sizes):
         return (1.0, 1.0, 1.0), None, ()
     factor = length_factor(facts.unit, "micrometer")

@@ -77,8 +77,10 @@ def _of_files(
 def _hyperstack(found: Hyperstack, focus: Focus, notices: Sequence[str]) -> StackInput:
     t, c = found.shape[:2]
     reader = "fusestack.sources.tiff:TiffSource"
+    which = (("series", found.series),) if found.series else ()
     volumes = tuple(
-        tuple(SourceRef(reader, found.path, (("channel", j), ("timepoint", i))) for j in range(c)) for i in range(t)
+        tuple(SourceRef(reader, found.path, (("channel", j), ("timepoint", i), *which)) for j in range(c))
+        for i in range(t)
     )
     made = _volume(
         Path(found.path).name.split(".")[0],

@@ -16,7 +16,7 @@ Facts: TypeAlias = list[tuple[str, str]]
 
 _MOST_IMAGES = 3
 _MOST_WARNINGS = 2
-_MOST_FACTS = 3
+_MOST_FACTS = 6
 
 
 def overview(plan: Plan) -> Summary:

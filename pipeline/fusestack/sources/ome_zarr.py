@@ -81,7 +81,7 @@ class OmeZarrSource:
         self._path = path
         check_exists(path)
         with input_errors(path, "is not a Zarr image that can be read", _RESTORE):
-            node = _open(path)
+            node = open_node(path)
             if isinstance(node, dict):
                 names, arrays, order, factors = _multiscale(node, path, series, axes, numbered=numbered)
             else:
@@ -174,7 +174,7 @@ class OmeZarrSource:
                 raise InputError(f"{file}: this shard is empty; {_RESTORE}")
 
 
-def _open(path: str) -> Any:
+def open_node(path: str) -> Any:
     """Attributes of a group, or an array: a `ChunkReader`, or zarr-python's where its layout is unusual."""
     attributes = group_attributes(path)
     if attributes is not None:

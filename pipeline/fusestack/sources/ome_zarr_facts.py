@@ -24,7 +24,7 @@ from fusestack.sources.ngff import (
     spatial_part,
     units_of,
 )
-from fusestack.sources.ome_zarr import array_axes
+from fusestack.sources.ome_zarr import array_axes, open_node
 from fusestack.storage import is_address, open_folder
 from fusestack.storage.zarr_chunks import chunk_reader, group_attributes, open_zarr
 
@@ -65,13 +65,9 @@ def image_facts(path: str, *, series: int | None = None, axes: str | None = None
     check_exists(path)
     with input_errors(path, "is not a Zarr image that can be read", _RESTORE):
         options: tuple[tuple[str, Any], ...] = () if axes is None else (("axes", axes),)
-        attributes = group_attributes(path)
-        if attributes is None:
-            node: Any = chunk_reader(path)
-            node = node or open_zarr(path)
-            if hasattr(node, "shape"):
-                return _facts(path, node, None, array_axes(node, path, axes), {}, options)
-            attributes = node.attrs.asdict()
+        attributes = open_node(path)
+        if not isinstance(attributes, dict):
+            return _facts(path, attributes, None, array_axes(attributes, path, axes), {}, options)
         described = _Described(path)
         if not attributes_of(attributes).get("multiscales"):
             described, series = _member(path, attributes, series), None
