@@ -509,7 +509,10 @@ def test_arguments_win_over_what_tiles_say_and_that_is_said() -> None:
     assert "1 tile says otherwise where they are (first: tile 1); positions= is used" in said(*tiles, positions=others)
     assert "voxel_size= is used" in said(*tiles, voxel_size=1)
     assert "2 tiles say otherwise where they are" in said(*tiles, affines=[np.eye(4), np.eye(4)])
-    assert "unit= is used: nm" in said(*tiles, unit="nm")
+    assert "unit= is used: furlong" in said(*tiles, unit="furlong")
+    (view, _) = project_of_tiles(tiles, unit="nm").views
+    expected = [1000 * size for size in project_of_tiles(tiles).views[0].voxel_size]
+    assert view.voxel_size == pytest.approx(expected), "sizes and places are converted"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         moved = project_of_tiles(tiles, positions=others, voxel_size=1)

@@ -129,11 +129,11 @@ def _in_one_unit(views: Sequence[FileView], said: dict[str, list[str]]) -> list[
         if not view.measured:
             found.append(replace(view, unit=unit))
             continue
-        if known_unit(view.unit) is None:
+        if not view.unit:
             said[f"its sizes have no unit, and are taken for {unit} as those of others; unit says otherwise"].append(
                 view.name
             )
-        factor = 1.0 if known_unit(view.unit) is None else length_factor(view.unit, unit)
+        factor = length_factor(view.unit, unit) if view.unit else 1.0
         if factor is None:
             problems.append(
                 f"{view.label}: its unit is {view.unit}, that of others {unit}, and they cannot be converted; give "

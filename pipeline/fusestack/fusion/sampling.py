@@ -123,7 +123,7 @@ def world_pixel_sizes(views: Sequence[View]) -> NDArray[np.float64]:
     steps, kind = np.unique(voxels[other, :, None] * np.linalg.inv(linear[other]), axis=0, return_inverse=True)
     sizes[other] = axis_lengths(steps)[kind.reshape(-1)]
     diagonal = np.count_nonzero(linear * (1 - np.eye(3)), axis=(1, 2)) == 0
-    sizes[diagonal] = (voxels / np.abs(np.diagonal(linear, axis1=1, axis2=2)))[diagonal]
+    sizes[diagonal] = voxels[diagonal] / np.abs(np.diagonal(linear[diagonal], axis1=1, axis2=2))
     known = np.array([view.world_pixel is not None for view in views])
     if known.any():
         sizes[known] = [view.world_pixel for view in views if view.world_pixel is not None]

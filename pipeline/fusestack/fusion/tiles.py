@@ -19,7 +19,7 @@ from fusestack.fusion.tile_arguments import collected, with_affines, with_positi
 from fusestack.fusion.tile_world import project_in_world, with_steps_of_planes
 from fusestack.model.errors import ConfigError, InputError
 from fusestack.model.geometry import Affine
-from fusestack.model.units import UDUNITS, common_unit
+from fusestack.model.units import UDUNITS, common_unit, length_factor
 from fusestack.model.view import View
 from fusestack.project.model import check_registration
 
@@ -115,6 +115,8 @@ def project_of_tiles(
     make = functools.partial(_tile, transformed=affines is None)
     found = collected(make, [(f"tile {i}", tile) for i, tile in enumerate(held)])
     _check_together(found)
+    if unit is not None:
+        found = [_converted(tile, length_factor(tile.unit, unit) if tile.unit else None, unit) for tile in found]
     if affines is not None:
         found = with_affines(found, affines)
     if voxel_size is not None:
@@ -256,18 +258,18 @@ def _in_one_unit(tiles: Sequence[Tile]) -> list[Tile]:
         If units cannot be converted into one another.
     """
     unit, factors = common_unit({tile.label: tile.unit for tile in tiles if tile.unit})
+    return [_converted(tile, factors.get(tile.label), unit) for tile in tiles]
 
-    def converted(tile: Tile) -> Tile:
-        factor = factors.get(tile.label, 1.0)
-        if factor == 1.0:
-            return tile
-        z, y, x = (None if size is None else size * factor for size in tile.sizes)
-        change = Affine.scaling((factor,) * 3)
-        return replace(
-            tile, pixel_to_unit=tuple(change @ place for place in tile.pixel_to_unit), sizes=(z, y, x), unit=unit
-        )
 
-    return [converted(tile) for tile in tiles]
+def _converted(tile: Tile, factor: float | None, unit: str | None) -> Tile:
+    """Tile in another unit; as it is where there is no factor, or nothing to convert."""
+    if factor is None or factor == 1.0:
+        return tile
+    z, y, x = (None if size is None else size * factor for size in tile.sizes)
+    change = Affine.scaling((factor,) * 3)
+    return replace(
+        tile, pixel_to_unit=tuple(change @ place for place in tile.pixel_to_unit), sizes=(z, y, x), unit=unit
+    )
 
 
 def _unit(tiles: Sequence[Tile], given: str | None) -> str | None:

@@ -164,7 +164,7 @@ def _of_imagej(tiff: Any, axes: Axes) -> ImageFacts:
     colors = _lookup_tables(description, axes.shape[1])
     if any(colors):
         facts = replace(facts, colors=colors, found=(("channel colours", "ImageJ"),))
-    spacing = _positive(description.get("spacing"))
+    spacing = _positive(abs(float(description.get("spacing") or 0)))  # the sign is of no use to ImageJ either
     if unit is None:
         plain = _of_tags(page, axes)
         if any(plain.sizes):  # a unit of the resolution only
