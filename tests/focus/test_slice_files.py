@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from fusestack.cli.init import describe
+from fusestack.cli.proposal import describe
 from fusestack.config.document import read_document
 from fusestack.config.load import from_mapping
 from fusestack.focus.slice_files import UNREAD, natural_order, slice_files, told_files
