@@ -425,7 +425,7 @@ def test_heights_and_units_are_those_of_the_file(options: dict[str, Any], tmp_pa
 
 
 def test_a_volume_that_says_no_place_has_no_height(tmp_path: Path) -> None:
-    zarr.save(str(tmp_path / "a.zarr"), np.zeros((3, 40, 50), np.uint8))
+    zarr.save(str(tmp_path / "a.zarr"), np.ones((3, 40, 50), np.uint8))
     assert "height" not in fusestack.focus_stack(tmp_path / "a.zarr")
 
 
