@@ -125,7 +125,7 @@ def test_a_run_that_ends_anywhere_is_continued_with_the_same_bytes(
 
     def failing(self: OmeZarrWriter, level: int, box: Any, pixels: Any) -> int:
         writes.append(level)
-        if len(writes) % 23 == 0:
+        if len(writes) % 13 == 0:
             raise RuntimeError("the lights went out")
         return write(self, level, box, pixels)
 
