@@ -64,7 +64,16 @@ def main() -> None:
         seconds, graphs = [], []
         for _ in range(1 if arguments.toy else 3):
             start = time.perf_counter()
-            command = [sys.executable, "-m", "fusestack", "plan", str(folder / "fuse.yaml"), "--json", "--quiet", "--no-probe"]
+            command = [
+                sys.executable,
+                "-m",
+                "fusestack",
+                "plan",
+                str(folder / "fuse.yaml"),
+                "--json",
+                "--quiet",
+                "--no-probe",
+            ]
             done = subprocess.run(command, capture_output=True, text=True, check=True)
             seconds.append(time.perf_counter() - start)
             start = time.perf_counter()
