@@ -9,9 +9,10 @@ from fusestack.cli.arguments import add_configuration, add_no_probe, load
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from fusestack.planning.plan import Plan, PlannedImage
+    from fusestack.running.inspection import StageState
     from fusestack.sources.probe import Probed
 
 # A first guess, for an estimate that says "about": uncompressed bytes per second and worker.
@@ -27,20 +28,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Plan and print."""
     from fusestack.planner import make_plan
+    from fusestack.running.inspection import inspect
     from fusestack.running.places import check_places
     from fusestack.running.probing import probe_plan
 
     plan = make_plan(load(arguments))
     check_places(plan)
-    probed = None if arguments.no_probe else probe_plan(plan)
-    warnings = [*plan.warnings, *(() if probed is None else probed.warnings), *refusals(plan)]
+    states = inspect(plan)
+    probed = None if arguments.no_probe else probe_plan(plan, states)
+    warnings = [*plan.warnings, *(() if probed is None else probed.warnings), *refusals(plan, states)]
     warn(warnings)
     if not arguments.quiet:
-        print_plan(plan, probed)
-    return summary_of_plan(plan, probed) | {"warnings": warnings}
+        print_plan(plan, states, probed)
+    return summary_of_plan(plan, states, probed) | {"warnings": warnings}
 
 
-def refusals(plan: Plan) -> list[str]:
+def refusals(plan: Plan, states: Sequence[StageState]) -> list[str]:
     """What a run would refuse unless it is told to replace it, and what will not fit the disk."""
     from fusestack.model.errors import OutputError
     from fusestack.running.inspection import check_outputs
@@ -50,7 +53,7 @@ def refusals(plan: Plan) -> list[str]:
         check_outputs(plan)
     except OutputError as error:
         return [f"a run would refuse: {problem}" for problem in error.problems]
-    return scarce_space(plan)
+    return scarce_space(plan, states)
 
 
 def warn(warnings: Iterable[str]) -> None:
@@ -59,11 +62,10 @@ def warn(warnings: Iterable[str]) -> None:
         print(f"warning: {warning}", file=sys.stderr)
 
 
-def print_plan(plan: Plan, probed: Probed | None = None, *, force: bool = False) -> None:
+def print_plan(plan: Plan, states: Sequence[StageState], probed: Probed | None) -> None:
     """Print what a run would make."""
     from fusestack.model.amounts import counted, duration, size
     from fusestack.planning.overview import input_facts, layout_facts, output_facts, workers
-    from fusestack.running.inspection import inspect
     from fusestack.running.places import amounts_left
 
     facts = input_facts(plan)
@@ -74,7 +76,6 @@ def print_plan(plan: Plan, probed: Probed | None = None, *, force: bool = False)
     for label, fact in (*facts, ("workers", workers(plan))):
         print(f"{label:<9} {fact}")
     print("stages")
-    states = inspect(plan, force=force)
     for state in states:
         stage = state.stage
         blocks, count = stage.grid.count, stage.nbytes
@@ -85,14 +86,12 @@ def print_plan(plan: Plan, probed: Probed | None = None, *, force: bool = False)
     print(f"time      about {duration(seconds)}")
 
 
-def summary_of_plan(plan: Plan, probed: Probed | None = None, *, force: bool = False) -> dict[str, Any]:
+def summary_of_plan(plan: Plan, states: Sequence[StageState], probed: Probed | None) -> dict[str, Any]:
     """The plan for machines; shapes and sizes in t, c, z, y, x order."""
-    from fusestack.running.inspection import inspect
     from fusestack.running.places import amounts_left
 
-    found = inspect(plan, force=force)
-    states = {(s.stage.target.image.path, s.stage.name): s for s in found}
-    left = amounts_left(plan, found)
+    named = {(s.stage.target.image.path, s.stage.name): s for s in states}
+    left = amounts_left(plan, states)
     images = []
     for image in plan.images:
         spec = image.target.image
@@ -121,9 +120,9 @@ def summary_of_plan(plan: Plan, probed: Probed | None = None, *, force: bool = F
                         "stage": stage.name,
                         "blocks": stage.grid.count,
                         "peak_bytes": stage.peak_bytes,
-                        "action": states[stage.target.image.path, stage.name].action,
-                        "done": states[stage.target.image.path, stage.name].done,
-                        "reason": states[stage.target.image.path, stage.name].reason,
+                        "action": named[stage.target.image.path, stage.name].action,
+                        "done": named[stage.target.image.path, stage.name].done,
+                        "reason": named[stage.target.image.path, stage.name].reason,
                     }
                     for stage in (*image.preparation, *image.stages)
                 ],

@@ -28,7 +28,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     from fusestack.cli.plan import print_plan, summary_of_plan, warn
     from fusestack.model.amounts import duration, size
     from fusestack.planner import make_plan
-    from fusestack.running.inspection import check_outputs
+    from fusestack.running.inspection import check_outputs, inspect
     from fusestack.running.places import check_places, scarce_space
     from fusestack.running.probing import probe_plan
 
@@ -36,14 +36,15 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     warn(plan.warnings)
     check_outputs(plan, force=arguments.force)
     check_places(plan)
-    warn(scarce_space(plan, force=arguments.force))
-    probed = None if arguments.no_probe else probe_plan(plan, force=arguments.force)
+    states = inspect(plan, force=arguments.force)
+    warn(scarce_space(plan, states))
+    probed = None if arguments.no_probe else probe_plan(plan, states)
     if probed is not None:
         warn(probed.warnings)
     if arguments.dry_run:
         if not arguments.quiet:
-            print_plan(plan, probed, force=arguments.force)
-        return summary_of_plan(plan, probed, force=arguments.force)
+            print_plan(plan, states, probed)
+        return summary_of_plan(plan, states, probed)
     report = api.run(plan, force=arguments.force, progress=not arguments.quiet, probe=False)
     if not arguments.quiet:
         if report.reused_all:

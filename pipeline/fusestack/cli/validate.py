@@ -24,6 +24,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     from fusestack.cli.plan import refusals, warn
     from fusestack.config.load import unsupported
     from fusestack.planner import make_plan
+    from fusestack.running.inspection import inspect
     from fusestack.running.places import check_places
     from fusestack.sources.probe import probe
 
@@ -38,7 +39,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     else:
         plan = make_plan(loaded)
         check_places(plan)
-        warnings = [*plan.warnings, *refusals(plan)]
+        warnings = [*plan.warnings, *refusals(plan, inspect(plan))]
         views, samples = 0 if plan.inputs is None else len(plan.inputs.views), plan.samples
         stacks = [] if fuses else [plan.source]
     probed = None if arguments.no_probe else probe(samples)

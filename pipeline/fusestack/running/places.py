@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from fusestack.model.amounts import size
 from fusestack.model.errors import OutputError
-from fusestack.running.inspection import inspect
 from fusestack.storage import is_address
 
 if TYPE_CHECKING:
@@ -74,9 +73,9 @@ def check_places(plan: Plan) -> None:
         raise OutputError(*problems)
 
 
-def scarce_space(plan: Plan, *, force: bool = False) -> list[str]:
+def scarce_space(plan: Plan, states: Iterable[StageState]) -> list[str]:
     """What is to be said where outputs and cache, uncompressed, are more than the free bytes of their disks."""
-    left = amounts_left(plan, inspect(plan, force=force))
+    left = amounts_left(plan, states)
     wanted: dict[int, tuple[str, int, list[str]]] = {}
     for what, path, count in (("outputs", plan.output, left.output), ("cache", plan.cache, left.cache)):
         if is_address(path) or not count:
