@@ -24,7 +24,7 @@ from fusestack.fusion.content_steps import (
 )
 from fusestack.kernels.nodes import NodeAxis
 from fusestack.model.fingerprint import facts_of
-from fusestack.model.geometry import Box
+from fusestack.model.geometry import Box, float3
 from fusestack.model.graph_array import unite
 from fusestack.model.image import Level
 from fusestack.planning.stages import make_cached_stage
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from fusestack.fusion.content_steps import Axes, Nodes
     from fusestack.fusion.placement import ViewTable
-    from fusestack.model.geometry import Float3, Int3
+    from fusestack.model.geometry import Int3
     from fusestack.model.graph_array import GraphArray
     from fusestack.model.stage import Stage
     from fusestack.planning.resources import Resources
@@ -145,7 +145,7 @@ def content_weights(
         packed[place] = _pack(table.views, axes)
         boxes = kernels.views.source_boxes(packed[place], (0, 0, 0), shape)
         rows += [
-            ContentRow(view.pixels, axis, _float3(s1), _float3(s2), Box(tuple(low), tuple(high)))
+            ContentRow(view.pixels, axis, float3(s1), float3(s2), Box(tuple(low), tuple(high)))
             for view, axis, s1, s2, (low, high) in zip(table.placed, axes, *sigma, boxes.tolist(), strict=True)
         ]
     done = tuple(rows)
@@ -157,11 +157,6 @@ def content_weights(
 
 def _axes(size: Sequence[int], step: Sequence[int]) -> Axes:
     z, y, x = (NodeAxis.of(n, s) for n, s in zip(size, step, strict=True))
-    return (z, y, x)
-
-
-def _float3(values: Sequence[float]) -> Float3:
-    z, y, x = (float(v) for v in values)
     return (z, y, x)
 
 

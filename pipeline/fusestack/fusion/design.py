@@ -30,12 +30,12 @@ from fusestack.fusion.planes import shows_one_plane
 from fusestack.fusion.sampling import calibration, compare_sampling, in_one_unit
 from fusestack.kernels.convert import value_dtype
 from fusestack.model.errors import ConfigError, InputError
-from fusestack.model.geometry import Box
+from fusestack.model.geometry import Box, float3
 from fusestack.model.image import Channel
 from fusestack.sources.base import excludable, open_source
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from fusestack.config.models import Fusion
     from fusestack.model.geometry import Affine, Float3, Int3
@@ -197,8 +197,8 @@ def design_images(
             f"fusion.bounding_box: no selected view reaches it (pixels of the fused image {low} to {high}, xyz); "
             "check the box, or use all_views"
         )
-    pixel_size = _float3(s * c for s, c in zip(frame.spacing, world_pixel, strict=True))
-    origin = _float3(w + p * o for w, p, o in zip(views[0].world_origin, pixel_size, frame.box.start, strict=True))
+    pixel_size = float3(s * c for s, c in zip(frame.spacing, world_pixel, strict=True))
+    origin = float3(w + p * o for w, p, o in zip(views[0].world_origin, pixel_size, frame.box.start, strict=True))
 
     def image(
         title: str, members: Sequence[Group], times: tuple[int, ...], channels: tuple[Channel, ...]
@@ -251,11 +251,6 @@ def _edges(options: Fusion) -> Edges:
         fade = (blending or Blending()).range
         return Edges(fade if options.numerics == "bigstitcher" else 1.0, border)
     return Edges(blending.range if blending and options.plain_method == "average" else 0.0, border)
-
-
-def _float3(values: Iterable[float]) -> Float3:
-    z, y, x = values
-    return (z, y, x)
 
 
 def channel_color(number: int) -> str:

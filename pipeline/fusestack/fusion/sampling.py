@@ -10,6 +10,7 @@ import numpy as np
 
 from fusestack.fusion.extent import called
 from fusestack.model.amounts import times_xyz
+from fusestack.model.geometry import float3
 from fusestack.model.units import UDUNITS, common_unit
 
 if TYPE_CHECKING:
@@ -89,8 +90,8 @@ def in_one_unit(views: Sequence[View]) -> list[View]:
         factor = by_id.get(view.id, 1.0)
         if factor == 1.0 or view.voxel_size is None:
             return view
-        size, origin = (_float3(np.array(v) * factor) for v in (view.voxel_size, view.world_origin))
-        step = None if view.world_pixel is None else _float3(np.array(view.world_pixel) * factor)
+        size, origin = (float3(np.array(v) * factor) for v in (view.voxel_size, view.world_origin))
+        step = None if view.world_pixel is None else float3(np.array(view.world_pixel) * factor)
         return replace(view, voxel_size=size, world_origin=origin, world_pixel=step, unit=unit)
 
     return [converted(view) for view in views]
@@ -105,7 +106,7 @@ def calibration(views: Sequence[View], warnings: list[str]) -> tuple[Float3, str
     unit = UDUNITS.get(written.lower())
     if unit is None and written.lower() not in ("", "px", "pixel", "pixels"):
         warnings.append(f"unknown unit '{written}'; the output has none")
-    return _float3(world_pixel_sizes(sized).mean(axis=0)), unit
+    return float3(world_pixel_sizes(sized).mean(axis=0)), unit
 
 
 def world_pixel_sizes(views: Sequence[View]) -> NDArray[np.float64]:
@@ -187,8 +188,3 @@ def compare_sampling(
 def _shown(steps: NDArray[np.float64], *, flat: bool) -> str:
     z, y, x = (float(f"{v:.3g}") for v in steps)
     return f"{times_xyz((y, x))} (xy)" if flat else f"{times_xyz((z, y, x))} (xyz)"
-
-
-def _float3(values: NDArray[np.float64]) -> Float3:
-    z, y, x = (float(v) for v in values)
-    return (z, y, x)

@@ -10,7 +10,7 @@ import numpy as np
 
 from fusestack.fusion.planes import at_one_depth, is_flat
 from fusestack.model.errors import InputError
-from fusestack.model.geometry import Affine
+from fusestack.model.geometry import Affine, float3
 from fusestack.project.model import Project, Setup
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class World:
     @property
     def origin(self) -> Float3:
         """World pixel 0 in units."""
-        return _float3(self.anchor - self.number * self.step)
+        return float3(self.anchor - self.number * self.step)
 
     def from_pixel(self, place: Affine) -> Affine:
         """Pixel to world pixels of a tile."""
@@ -67,7 +67,7 @@ class World:
 
     def voxel_size(self, pixel_to_world: Affine) -> Float3:
         """Size of a tile's pixels, in units."""
-        return _float3(pixel_to_world.column_lengths * self.step)
+        return float3(pixel_to_world.column_lengths * self.step)
 
 
 def with_steps_of_planes(tiles: Sequence[Tile]) -> list[Tile]:
@@ -110,7 +110,7 @@ def project_in_world(tiles: Sequence[Tile], unit: str | None) -> Project:
                     setup.view(timepoint, place, sources[c]),
                     voxel_size=world.voxel_size(place),
                     world_origin=world.origin,
-                    world_pixel=_float3(world.step),
+                    world_pixel=float3(world.step),
                 )
                 for timepoint, place, sources in zip(tile.timepoints, places, tile.sources, strict=True)
             ]
@@ -155,8 +155,3 @@ def _channel_names(tiles: Sequence[Tile]) -> list[str]:
             stacklevel=4,
         )
     return named + [str(c) for c in range(len(named), counted)]
-
-
-def _float3(values: NDArray[np.float64]) -> Float3:
-    z, y, x = (float(value) for value in values)
-    return (z, y, x)

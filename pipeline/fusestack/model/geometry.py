@@ -20,6 +20,12 @@ Float3: TypeAlias = tuple[float, float, float]
 Int3: TypeAlias = tuple[int, int, int]
 
 
+def float3(values: Iterable[float]) -> Float3:
+    """Three numbers, z, y, x, of an array or anything else that holds them."""
+    z, y, x = (float(value) for value in values)
+    return (z, y, x)
+
+
 def flip3(values: Sequence[float]) -> Float3:
     """Turn three numbers from x, y, z order into z, y, x order, or back."""
     first, second, third = values

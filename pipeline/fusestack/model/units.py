@@ -80,12 +80,10 @@ def unit_of(text: str) -> str | None:
     InputError
         If it is no unit of length that is known.
     """
-    written = str(text).strip().lower()
-    if written in _PIXELS:
-        return None
-    if written not in UDUNITS:
+    found = known_unit(str(text))
+    if found is not None and found not in _UNITS:
         raise InputError(f"unit: '{text}' is not known; use one of {', '.join(_UNITS)}")
-    return UDUNITS[written]
+    return found
 
 
 def conversion(unit: str, into: str) -> float:
@@ -139,9 +137,8 @@ def common_unit(written: Mapping[str, str | None]) -> tuple[str | None, dict[str
 
 
 def _name(unit: str | None) -> str:
-    """UDUNITS name, or what was written of an unknown unit; empty of pixels."""
-    text = (unit or "").strip().lower()
-    return "" if text in _PIXELS else UDUNITS.get(text, text)
+    """UDUNITS name, or what was written of an unknown unit, in small letters; empty of pixels."""
+    return (known_unit(unit) or "").lower()
 
 
 def _said(label: str, written: Mapping[str, str | None]) -> str:

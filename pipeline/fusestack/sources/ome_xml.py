@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fusestack.model.geometry import float3
 from fusestack.model.units import known_unit, length_factor
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from xml.etree.ElementTree import Element
 
     from numpy.typing import NDArray
@@ -190,7 +190,7 @@ class _Stage:
         found = [starts.get(t, starts[first[0]]) for t in range(count)]
         if sizes[2] is not None:
             stage._say_differences(first, sizes, unit, said)
-        stage.positions = tuple(_float3(place) for place in found)
+        stage.positions = tuple(float3(place) for place in found)
         return stage
 
     @staticmethod
@@ -257,8 +257,3 @@ def _step(planes: dict[int, NDArray[np.float64]]) -> float | None:
     step = float(heights[-1] - heights[0]) / (numbers[-1] - numbers[0])
     even = np.abs(heights - (heights[0] + step * (np.array(numbers) - numbers[0]))).max() <= _ALONG * 10 * abs(step)
     return step if step and even else None
-
-
-def _float3(values: Sequence[float] | NDArray[np.float64]) -> Float3:
-    z, y, x = (float(value) for value in values)
-    return (z, y, x)
