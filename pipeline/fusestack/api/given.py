@@ -15,6 +15,7 @@ from fusestack.model.errors import ConfigError, InputError
 from fusestack.model.view import View
 from fusestack.project.model import Project, Setup
 from fusestack.project.select import select_views
+from fusestack.sources.ome_zarr_facts import is_zarr
 from fusestack.storage import is_address
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ _ACCEPTED = (
     "or tiles: arrays with positions=, images with coordinates, paths of OME-Zarr images"
 )
 _CONFIGURATIONS = (".yaml", ".yml")
-_OF_ZARR = ("zarr.json", ".zattrs", ".zgroup", ".zarray")
 
 
 @dataclass(frozen=True)
@@ -116,8 +116,7 @@ def _project_of_path(path: str, placement: Placement) -> Project:
 
         _refuse_placement(placement, f"{path}: a project")
         return read_project(path)
-    zarr = place.name.lower().rstrip("/").endswith(".zarr")
-    if not is_address(path) and not zarr and place.is_dir() and not any((place / name).exists() for name in _OF_ZARR):
+    if not is_address(path) and place.is_dir() and not is_zarr(path):
         raise InputError(f"{path}: is a folder, and no OME-Zarr image; {_ACCEPTED}")
     return _project_of_tiles(path, placement)
 

@@ -112,10 +112,7 @@ def _zarr(path: str, focus: Focus, *, reverse: bool) -> StackInput:
 
     facts = image_facts(path)
     t, c = facts.shape[:2]
-    reader = "fusestack.sources.ome_zarr:OmeZarrSource"
-    volumes = tuple(
-        tuple(SourceRef(reader, path, (("timepoint", i), ("channel", j))) for j in range(c)) for i in range(t)
-    )
+    volumes = tuple(tuple(facts.source(i, j) for j in range(c)) for i in range(t))
     return _volume(
         Path(path).name.split(".")[0],
         path,
@@ -129,7 +126,7 @@ def _zarr(path: str, focus: Focus, *, reverse: bool) -> StackInput:
         origin=facts.origin,
         unit=facts.unit,
         timepoints=tuple(range(t)),
-        read=identities([path]),
+        read=identities([facts.path]),
         reverse=reverse,
     )
 

@@ -216,7 +216,7 @@ def _multiscale(
     if not datasets:
         raise InputError(f"{path}: its multiscale image has no level; {_RESTORE}")
     names = [entry["path"].strip("/") for entry in datasets]
-    arrays = [_array(name, path) for name in names]
+    arrays = [level_array(name, path) for name in names]
     axes = axes_of(declared_axes(image), arrays[0].ndim, path, given)
     for name, array in zip(names, arrays, strict=True):
         if array.ndim != len(axes) or array.dtype != arrays[0].dtype:
@@ -255,7 +255,14 @@ def _factors_of(placed: Sequence[Any], names: Sequence[str], axes: str, path: st
     return factors
 
 
-def _array(name: str, path: str) -> Any:
+def level_array(name: str, path: str) -> Any:
+    """Array of a level: a `ChunkReader`, or zarr-python's where its layout is unusual.
+
+    Raises
+    ------
+    InputError
+        If it is missing, or no array.
+    """
     reader = chunk_reader(f"{path}/{name}")
     if reader is not None:
         return reader

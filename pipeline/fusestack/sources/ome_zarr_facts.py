@@ -24,9 +24,9 @@ from fusestack.sources.ngff import (
     spatial_part,
     units_of,
 )
-from fusestack.sources.ome_zarr import array_axes, open_node
+from fusestack.sources.ome_zarr import array_axes, level_array, open_node
 from fusestack.storage import is_address, open_folder
-from fusestack.storage.zarr_chunks import chunk_reader, group_attributes, open_zarr
+from fusestack.storage.zarr_chunks import group_attributes, open_zarr
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -100,11 +100,8 @@ class _Described:
 
 
 def _group(path: str) -> dict[str, Any]:
-    found = group_attributes(path)
-    if found is not None:
-        return found
-    node = open_zarr(path)
-    return {} if hasattr(node, "shape") else dict(node.attrs.asdict())
+    node = open_node(path)
+    return node if isinstance(node, dict) else {}
 
 
 def _member(path: str, attributes: Mapping[str, Any], series: int | None) -> _Described:
@@ -157,7 +154,7 @@ def _image(
 ) -> ImageFacts:
     path, dataset = described.path, image["datasets"][0]
     name = str(dataset["path"]).strip("/")
-    array = chunk_reader(f"{path}/{name}") or open_zarr(f"{path}/{name}")
+    array = level_array(name, path)
     declared = declared_axes(image)
     axes = axes_of(declared, len(array.shape), path, given)
     steps = dataset.get("coordinateTransformations") or ()
