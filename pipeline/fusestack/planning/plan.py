@@ -161,8 +161,10 @@ class Plan(Shown):
         The resolved configuration.
     source : str
         What is read, for people.
+    found : tuple of str
+        What was taken from where: "voxel size: NGFF".
     facts : tuple of str
-        More about it.
+        What is done with it.
     inputs : Inputs or None
         Views, where there are any.
     design : Design or None
@@ -181,6 +183,7 @@ class Plan(Shown):
     resources: Resources
     config: Mapping[str, Any]
     source: str
+    found: tuple[str, ...] = ()
     facts: tuple[str, ...] = ()
     inputs: Inputs | None = None
     design: Design | None = None
