@@ -228,5 +228,49 @@ def test_what_is_said_of_many_files_is_said_once(tmp_path: Path) -> None:
         metadata = {"axes": "ZYX", "spacing": 2.0 + number}
         tifffile.imwrite(tmp_path / f"{number}.tif", WORLD[0], imagej=True, metadata=metadata)
     views = [{"path": f"{n}.tif", "translation": {"x": n, "y": 0, "z": 0}} for n in range(5)]
-    (warning,) = read(tmp_path, *views).warnings
-    assert warning.startswith("0.tif and 4 more: its spacing of 2 along z has no unit")
+    said = read(tmp_path, *views).warnings
+    assert [warning.partition(" along z")[0] for warning in said] == [
+        f"{n}.tif: its spacing of {2 + n}" for n in range(3)
+    ]
+    assert said[2].endswith("(3.tif and 1 more: the same with other numbers)")
+
+
+def test_channels_that_are_not_used_are_said_well_by_well(tmp_path: Path) -> None:
+    """Each image of a plate has channels of its own: that another one uses them is no use of them."""
+    group = zarr.open_group(tmp_path / "p.zarr", mode="w", zarr_format=2)
+    group.attrs["plate"] = {"wells": [{"path": "A/1"}, {"path": "B/1"}]}
+    for well in ("A/1", "B/1"):
+        group.require_group(well).attrs["well"] = {"images": [{"path": "0"}]}
+        image = group.require_group(f"{well}/0")
+        image.create_array("0", data=WORLD, chunks=(1, 3, 20, 70))
+        axes = [{"name": "c", "type": "channel"}, *({"name": axis, "type": "space"} for axis in "zyx")]
+        place = [{"type": "scale", "scale": [1, 1, 1, 1]}]
+        datasets = [{"path": "0", "coordinateTransformations": place}]
+        image.attrs["multiscales"] = [{"version": "0.4", "axes": axes, "datasets": datasets}]
+    inputs = read(
+        tmp_path,
+        {"path": "p.zarr", "series": 0, "channel": 0, "translation": {"x": 0, "y": 0, "z": 0}},
+        {"path": "p.zarr", "series": 1, "channel": 1, "translation": {"x": 90, "y": 0, "z": 0}},
+    )
+    assert any("1 of its 2 channels is not used" in warning for warning in inputs.warnings)
+
+
+def test_files_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        ome(tmp_path / folder / "t.ome.tif", WORLD, 1000.0 if folder == "a" else 1040.0)
+    inputs = read(tmp_path, {"path": "a/t.ome.tif"}, {"path": "b/t.ome.tif", "channel": 0})
+    assert "position: OME-XML of a/t.ome.tif and 1 more" in inputs.facts
+    assert any(warning.startswith("b/t.ome.tif: 1 of its 2 channels") for warning in inputs.warnings)
+
+
+def test_numbers_of_each_file_are_said(tmp_path: Path) -> None:
+    """Sentences that differ in their numbers are said one by one, a few of them."""
+    for number in range(6):
+        ome(tmp_path / f"{number}.ome.tif", WORLD, 1000.0 + 40 * number, 0.5 + number / 10)
+    size = {"x": 0.4, "y": 0.4, "z": 0.4}
+    views = [{"path": f"{n}.ome.tif", "voxel_size": size, "unit": "micrometer"} for n in range(6)]
+    said = [warning for warning in read(tmp_path, *views).warnings if "voxel_size is" in warning]
+    assert [warning.partition(":")[0] for warning in said] == ["0.ome.tif", "1.ome.tif", "2.ome.tif"]
+    assert ["0.5 x 0.5 x 0.5" in said[0], "0.6 x 0.6 x 0.6" in said[1]] == [True, True]
+    assert said[2].endswith("(3.ome.tif and 2 more: the same with other numbers)")

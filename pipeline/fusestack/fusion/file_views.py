@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from fusestack.config.models import ViewInput
 
 _SAME = 1e-3
-_MOST_SAID = 5
+_MOST_ALIKE = 3
 _NUMBER = re.compile(r"-?\d[\d.e+-]*")
 
 
@@ -41,11 +41,16 @@ class Told:
     found: dict[tuple[str, str], list[str]] = field(default_factory=lambda: defaultdict(list))
 
     def warnings(self) -> tuple[str, ...]:
-        """A sentence for all files of which nearly the same is said."""
-        kinds: dict[str, list[tuple[str, str]]] = defaultdict(list)
-        for sentence, files in self.said.items():
-            kinds[_NUMBER.sub("0", sentence)] += [(file, sentence) for file in files]
-        return tuple(f"{_few([file for file, _ in listed])}: {listed[0][1]}" for listed in kinds.values())
+        """A sentence for all files of which the same is said; of many that differ in numbers only, the first ones."""
+        kinds: dict[str, list[str]] = defaultdict(list)
+        for sentence in self.said:
+            kinds[_NUMBER.sub("0", sentence)].append(sentence)
+        lines: list[str] = []
+        for alike in kinds.values():
+            lines += [f"{_few(self.said[sentence])}: {sentence}" for sentence in alike[:_MOST_ALIKE]]
+            if others := [file for sentence in alike[_MOST_ALIKE:] for file in self.said[sentence]]:
+                lines[-1] += f" ({_few(others)}: the same with other numbers)"
+        return tuple(lines)
 
     def facts(self) -> tuple[str, ...]:
         """``position: OME-XML of tile0.ome.tif``, one line for each kind of file."""
@@ -69,14 +74,11 @@ class _Entry:
     view: ViewInput
     path: str
     facts: ImageFacts | None
+    name: str
 
     @property
     def key(self) -> str:
         return f"input.views.{self.number}"
-
-    @property
-    def name(self) -> str:
-        return Path(self.view.path).name or self.key
 
 
 def files_of_views(loaded: LoadedConfig, views: Sequence[ViewInput]) -> tuple[list[PlacedFile], Told]:
@@ -131,11 +133,16 @@ def _opened(loaded: LoadedConfig, views: Sequence[ViewInput]) -> list[_Entry]:
     if problems:
         raise InputError(*problems)
     entries = []
+    paths: dict[str, set[str]] = defaultdict(set)
+    for view in views:
+        paths[Path(view.path).name].add(view.path)
     for number, view in enumerate(views):
         named = wanted.get(number)
         facts = None if named is None else known[named]
         assert not isinstance(facts, InputError)
-        entries.append(_Entry(number, view, "" if named is None else named.path, facts))
+        name = Path(view.path).name
+        name = (name if len(paths[name]) == 1 else view.path) or f"input.views.{number}"
+        entries.append(_Entry(number, view, "" if named is None else named.path, facts, name))
     return entries
 
 
@@ -318,7 +325,7 @@ def _say_unused(entries: Sequence[_Entry], told: Told) -> None:
                     ("channel", entry.facts.shape[1], entry.view.channel),
                 )
             )
-            used[entry.path, entry.facts.options].append((entry, times, channels))
+            used[entry.facts.path, entry.facts.options].append((entry, times, channels))
     for listed in used.values():
         first = listed[0][0]
         assert first.facts is not None

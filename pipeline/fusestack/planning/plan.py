@@ -89,6 +89,8 @@ class PlannedImage(Shown):
         What its writer is told when the pixels are there.
     way_out : str
         What to do where something else is in its place.
+    key : str
+        Which says its path, in the configuration or of a function.
     """
 
     title: str
@@ -102,6 +104,7 @@ class PlannedImage(Shown):
     overwrite: bool = False
     notes: Mapping[str, Any] = field(default_factory=dict)
     way_out: str = replace_with("output")
+    key: str = "output.path"
 
     def __repr__(self) -> str:
         spec = self.target.image
