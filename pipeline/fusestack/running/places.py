@@ -97,7 +97,8 @@ def scarce_space(plan: Plan, states: Iterable[StageState]) -> list[str]:
         device = folder.stat().st_dev
         place, before, names = wanted.get(device, (str(folder), 0, []))
         wanted[device] = (place, before + count, [*names, f"{size(count)} of {what}"])
-    said, hopeless = [], []
+    said: list[str] = []
+    hopeless: list[str] = []
     for place, count, names in wanted.values():
         free = shutil.disk_usage(place).free
         if count <= free:
