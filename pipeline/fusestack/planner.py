@@ -78,7 +78,7 @@ def make_plan(loaded: LoadedConfig, client: Any = None) -> Plan:
         images=images,
         resources=resources,
         config=config.model_dump(mode="json"),
-        source=fusion.inputs.project.path if fusion else focused.source if focused else "",
+        source=fusion.inputs.source if fusion else focused.source if focused else "",
         found=focused.found if focused else (),
         facts=focused.facts if focused else (),
         inputs=fusion.inputs if fusion else None,

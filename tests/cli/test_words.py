@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 import yaml
 import zarr
 from PIL import Image
@@ -129,3 +133,51 @@ def test_zarr_by_its_content(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     shutil.move(tmp_path / "v.ome.zarr", tmp_path / "v")
     text = said(capsys, "plan", focus_of(tmp_path, "v"))
     assert "6 slices of 60 x 40 pixels" in text
+
+
+@pytest.mark.beside("data/mosaic")
+def test_tiles_of_a_mosaic(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Nobody says where they are: what init proposes is a guess, for init, for the plan, and until it is corrected."""
+    config = str(tmp_path / "fuse.yaml")
+    text = said(capsys, "init", str(DATA / "mosaic"), "-o", config)
+    assert "look at this: The translations are guesses, since no file says where it is" in text
+    lines = said(capsys, "plan", config, "--no-probe").splitlines()
+    assert f"input     2 files in {DATA.resolve() / 'mosaic'}, tile0.tif to tile1.tif" in lines
+    assert any("tile0.tif and 1 more: 2 views lie edge to edge in a row, which is what init" in line for line in lines)
+    moved = Path(config).read_text().replace("x: 924", "x: 832")
+    Path(config).write_text(moved)
+    assert "edge to edge" not in said(capsys, "validate", config, "--no-probe")
+
+
+@pytest.mark.beside("data/kidney-tiles")
+def test_a_project(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    config = str(tmp_path / "fuse.yaml")
+    text = said(capsys, "init", str(DATA / "kidney-tiles"), "-o", config)
+    assert "look at this" not in text
+    lines = said(capsys, "plan", config, "--no-probe").splitlines()
+    assert lines[:2] == [
+        f"input     {DATA.resolve() / 'kidney-tiles' / 'dataset.xml'}",
+        "          15 views, uint16, full resolution",
+    ]
+
+
+def test_what_init_leaves_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pictures(tmp_path / "board", "b_1.png", "b_2.png", "focus-stack-result.png")
+    (tmp_path / "board" / "b_3.heic").write_bytes(b"heic")
+    text = said(capsys, "init", str(tmp_path / "board"), "-o", str(tmp_path / "fuse.yaml"), "--json")
+    assert "look at this: Are these results of a program? They are left out: focus-stack-result.png." in text
+    assert "1 file .heic (b_3.heic) is not read" in text
+    line = next(line for line in text.splitlines() if line.startswith("{"))
+    assert len(json.loads(line)["warnings"]) == 2
+
+
+def test_libraries_do_not_speak_before_us(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "t.tif", PIXELS, metadata={"axes": "ZYX"})
+    data = (tmp_path / "t.tif").read_bytes()
+    (tmp_path / "t.tif").write_bytes(data[: len(data) // 2])
+    config = write_config(tmp_path, input={"views": [{"path": "t.tif"}]}, output={"path": "o.ome.zarr"})
+    done = subprocess.run(
+        [sys.executable, "-m", "fusestack", "validate", config], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 3
+    assert [line.partition(":")[0] for line in done.stderr.splitlines()] == ["fusestack"] * done.stderr.count("\n")

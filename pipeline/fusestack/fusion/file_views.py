@@ -105,6 +105,7 @@ def files_of_views(loaded: LoadedConfig, views: Sequence[ViewInput]) -> tuple[li
         raise InputError(*problems)
     _say_unused(entries, told)
     _say_lost(entries, told)
+    _say_guess(entries, told)
     return made, told
 
 
@@ -135,15 +136,22 @@ def _opened(loaded: LoadedConfig, views: Sequence[ViewInput]) -> list[_Entry]:
     entries = []
     paths: dict[str, set[str]] = defaultdict(set)
     for view in views:
-        paths[Path(view.path).name].add(view.path)
+        paths[_named(view.path)].add(view.path)
     for number, view in enumerate(views):
         named = wanted.get(number)
         facts = None if named is None else known[named]
         assert not isinstance(facts, InputError)
-        name = Path(view.path).name
+        name = _named(view.path)
         name = (name if len(paths[name]) == 1 else view.path) or f"input.views.{number}"
         entries.append(_Entry(number, view, "" if named is None else named.path, facts, name))
     return entries
+
+
+def _named(path: str) -> str:
+    """Name of a file; of what is inside of a Zarr group, from its name on: ``plate.zarr/A/1/0``."""
+    parts = Path(path).parts
+    outer = next((k for k, part in enumerate(parts) if part.lower().endswith(".zarr")), -1)
+    return "/".join(parts[outer:])
 
 
 def _overridden(entry: _Entry, told: Told) -> _Entry:
@@ -335,6 +343,22 @@ def _say_unused(entries: Sequence[_Entry], told: Told) -> None:
                 verb = "is" if missing == 1 else "are"
                 sentence = f"{missing} of its {length} {axis}s {verb} not used; without the key {axis} all of them are"
                 told.said[sentence].append(first.name)
+
+
+def _say_guess(entries: Sequence[_Entry], told: Told) -> None:
+    """Say that views lie edge to edge, as ``fusestack init`` writes them down where no file says where it is."""
+    x = 0
+    for entry in entries:
+        if entry.facts is None or entry.facts.placed or entry.view.translation is None:
+            return
+        if entry.view.translation.zyx != (0.0, 0.0, float(x)):
+            return
+        x += entry.facts.shape[4]
+    if len(entries) > 1:
+        told.said[
+            f"{len(entries)} views lie edge to edge in a row, which is what init guesses where no file says where it "
+            "is; correct their translation (world pixels)"
+        ] += [entry.name for entry in entries]
 
 
 def _say_lost(entries: Sequence[_Entry], told: Told) -> None:

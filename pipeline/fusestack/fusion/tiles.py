@@ -234,7 +234,7 @@ def _check_placed(tiles: Sequence[Tile], *, given: bool) -> None:
     alone = len(lost) == 1 and lost[0].at_zero
     if len(tiles) > 1 and lost and not given and not alone:
         raise InputError(
-            f"{lost[0].label} does not say where it is{f', nor do {len(lost) - 1} others' if len(lost) > 1 else ''}: "
+            f"{lost[0].label} does not say where it is{_nor(len(lost) - 1)}: "
             "they would all lie on top of one another; give positions= (z, y, x of the first pixel, in world units), "
             "affines=, or coordinates (xarray.DataArray)"
         )
@@ -282,3 +282,7 @@ def _unit(tiles: Sequence[Tile], given: str | None) -> str | None:
             warnings.warn(f"tiles say another unit ({', '.join(others)}); unit= is used: {given}", stacklevel=4)
         return given
     return next(iter(written), None)
+
+
+def _nor(others: int) -> str:
+    return "" if not others else ", nor does another one" if others == 1 else f", nor do {others:,} others"
