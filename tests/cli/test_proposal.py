@@ -70,7 +70,7 @@ def test_patterns_and_several_files(tmp_path: Path) -> None:
         tile(tmp_path / f"t{n}.ome.tif", 30.0 * n)
     assert paths(proposed(str(tmp_path / "t[01].ome.tif"), tmp_path)) == ["t0.ome.tif", "t1.ome.tif"]
     assert paths(proposed([tmp_path / "t2.ome.tif", tmp_path / "t0.ome.tif"], tmp_path)) == ["t2.ome.tif", "t0.ome.tif"]
-    with pytest.raises(InputError, match="does not exist"):
+    with pytest.raises(InputError, match="no file fits the pattern"):
         describe(str(tmp_path / "x*.tif"), tmp_path)
 
 

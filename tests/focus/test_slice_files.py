@@ -16,8 +16,9 @@ from PIL import Image
 from fusestack.cli.proposal import describe
 from fusestack.config.document import read_document
 from fusestack.config.load import from_mapping
-from fusestack.focus.slice_files import UNREAD, natural_order, slice_files, told_files
+from fusestack.focus.slice_files import UNREAD, slice_files, told_files
 from fusestack.model.errors import InputError
+from fusestack.sources.file_names import natural_order
 
 
 def found(folder: Path, *patterns: str) -> tuple[list[str], list[str]]:

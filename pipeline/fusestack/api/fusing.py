@@ -57,7 +57,8 @@ def fuse(
     source : Project, path, sequence of View, or tiles
         A project or the path of its XML; views; the path of a configuration (``.yaml``), of which the sections
         ``input`` and ``fusion`` are used, and not what it writes; or tiles: arrays (numpy, dask, zarr, xarray),
-        multiscale images, paths of OME-Zarr images, napari's ``(data, metadata)``.
+        multiscale images, paths of OME-Zarr images and TIFF files, patterns of names (``"tiles/*.tif"``, in the order
+        of ``sort -V``), napari's ``(data, metadata)``.
     positions : sequence of (z, y, x) or of mappings, optional
         Of tiles: where the centre of the first pixel of each lies, in world units.
     affines : sequence of matrices, optional

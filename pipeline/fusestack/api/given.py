@@ -15,6 +15,7 @@ from fusestack.model.errors import ConfigError, InputError
 from fusestack.model.view import View
 from fusestack.project.model import Project, Setup
 from fusestack.project.select import select_views
+from fusestack.sources.file_names import is_pattern
 from fusestack.sources.ome_zarr_facts import is_zarr
 from fusestack.storage import is_address
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 _ACCEPTED = (
     "give a project (path of its XML, or what open_project gives), views, the path of a configuration (.yaml), "
-    "or tiles: arrays with positions=, images with coordinates, paths of OME-Zarr images"
+    "or tiles: arrays with positions=, images with coordinates, paths of images, or patterns such as tiles/*.tif"
 )
 _CONFIGURATIONS = (".yaml", ".yml")
 
@@ -109,7 +110,7 @@ def _project_of(source: Any, placement: Placement) -> Project:
 def _project_of_path(path: str, placement: Placement) -> Project:
     """A project XML (also ``dataset.xml~1``, as BigStitcher keeps earlier ones), or one tile."""
     place = Path(path)
-    if not is_address(path) and not place.exists():
+    if not is_address(path) and not place.exists() and not is_pattern(path):
         raise InputError(f"{path}: no such file or folder; check the path; {_ACCEPTED}")
     if ".xml" in place.name.lower():
         from fusestack.project.xml import read_project

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import operator
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 from fusestack.api.configured import plan, run
 from fusestack.model.errors import ConfigError, InputError, tell
 from fusestack.model.geometry import Box
+from fusestack.sources.file_names import is_pattern
 from fusestack.storage import is_address
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def _of_paths(named: str | list[str], options: dict[str, Any]) -> xarray.Dataset
         }
         output = {**paths, "pyramid": "none", **options.pop("output", {})}
         config: dict[str, Any] = {"version": 1, "focus": {**options, "output": output}}
-        if isinstance(named, list) or glob.has_magic(named):
+        if isinstance(named, list) or is_pattern(named):
             config["input"] = {"images": named}
         else:
             config["focus"]["input"] = named

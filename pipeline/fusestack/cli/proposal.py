@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fusestack.model.amounts import counted
 from fusestack.model.errors import InputError
+from fusestack.sources.file_names import is_companion, is_pattern, named_files, natural_order
 from fusestack.storage import is_address
 
 if TYPE_CHECKING:
@@ -120,17 +120,11 @@ def _existing(places: Sequence[str | Path]) -> list[Path]:
     for place in places:
         if Path(place).exists():
             found.append(Path(place))
-        elif glob.has_magic(str(place)) and (named := sorted(glob.glob(str(place)), key=_order)):  # noqa: PTH207
-            found += map(Path, named)
+        elif is_pattern(str(place)):
+            found += map(Path, named_files([str(place)]))
         else:
             raise InputError(f"{place}: does not exist; give a project XML, images, or a folder of images")
     return found
-
-
-def _order(path: str) -> list[Any]:
-    from fusestack.focus.slice_files import natural_order
-
-    return list(natural_order(path))
 
 
 def _look(paths: Sequence[Path]) -> _There:
@@ -142,10 +136,12 @@ def _look(paths: Sequence[Path]) -> _There:
 
     there = _There()
     folders = [path for path in paths if path.is_dir() and not is_zarr(str(path))]
-    inside = [entry for path in folders for entry in sorted(path.iterdir(), key=lambda entry: _order(str(entry)))]
+    inside = [
+        entry for path in folders for entry in sorted(path.iterdir(), key=lambda entry: natural_order(str(entry)))
+    ]
     for path in [*(path for path in paths if path not in folders), *inside]:
         suffix = path.suffix.lower()
-        if path.name.startswith("."):  # companions of a Mac, hidden files
+        if is_companion(path):
             continue
         named = path in paths
         picture = suffix in PICTURE_SUFFIXES

@@ -7,11 +7,12 @@ import itertools
 import re
 from collections import Counter, defaultdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fusestack.model.errors import InputError
 from fusestack.model.image import PICTURE_SUFFIXES
 from fusestack.planning.pictures import split_suffix
+from fusestack.sources.file_names import fitting, is_companion, natural_order
 from fusestack.storage import is_address
 
 if TYPE_CHECKING:
@@ -35,7 +36,6 @@ UNREAD = {**dict.fromkeys(_RAW.split(), _DEVELOP), **dict.fromkeys(_OTHERS.split
 """Suffixes of pictures that folders are not searched for, and what helps."""
 
 _DIGITS = re.compile(r"(\d+)")
-_SUFFIXES = re.compile(r"(?<=.)(\.[A-Za-z~][A-Za-z0-9~]*)*$", re.DOTALL)
 _DECIMALS = re.compile(r"\d+\.\d+")
 _RESULT = re.compile(
     r"(?<![a-z])(result|stacked|focus[-_ ]?stack(ed)?|fused|pmax|dmap|depth[-_ ]?map|enfused?|helicon|zerene|picolay|"
@@ -43,43 +43,6 @@ _RESULT = re.compile(
     re.IGNORECASE,
 )
 _MOST_NAMES = 3
-
-
-def natural_order(path: str) -> list[Any]:
-    """Key that sorts paths as people count, and ``sort -V`` does.
-
-    ``img2`` comes before ``img10``, ``a.tif`` before ``a (1).tif``. Folder by folder; suffixes count last.
-
-    Notes
-    -----
-    The order of Debian's versions, as in gnulib's ``filevercmp``, also for digits of other scripts.
-    """
-    return [_version(part) for part in path.replace("\\", "/").split("/")]
-
-
-def _version(name: str) -> tuple[Any, ...]:
-    found = _SUFFIXES.search(name)
-    stem = name[: found.start()] if found else name
-    return not name.startswith("."), _counted(stem), _counted(name), name
-
-
-def _counted(text: str) -> list[Any]:
-    """Other characters, by their ranks, and numbers in turn; no number is 0, and only a tilde comes before the end."""
-    parts = _DIGITS.split(text)
-    if parts[-1] or len(parts) == 1:
-        parts += ["0", ""]
-    return [int(part) if number % 2 else (*map(_rank, part), 0) for number, part in enumerate(parts)]
-
-
-def _rank(character: str) -> int:
-    if character == "~":
-        return -2
-    return ord(character) + (0 if character.isascii() and character.isalpha() else 256)
-
-
-def is_companion(path: str | Path) -> bool:
-    """Whether a file only accompanies others, as Macs and Windows leave them: ``._a.tif``, ``Thumbs.db``."""
-    return Path(path).name.startswith(".") or Path(path).name.lower() in ("thumbs.db", "desktop.ini")
 
 
 def slice_files(loaded: LoadedConfig, patterns: Sequence[str], key: str) -> tuple[list[str], list[str]]:
@@ -116,15 +79,15 @@ def files_of(path: str, key: str) -> tuple[list[str], list[str]]:
         return _without_ours(*_pictures(_entries(path), path), path)
     if not glob.has_magic(path):
         raise InputError(f"{path}: no such file or folder; correct {key}")
-    fitting = [name for name in _fitting(path) if Path(name).is_file()]
-    if not fitting:
+    found = [name for name in fitting(path) if Path(name).is_file()]
+    if not found:
         raise InputError(f"{path}: {_why_nothing(path)}; correct {key}")
     if path.endswith("*"):
-        return _without_ours(*_pictures(fitting, path), path)
-    unread = [name for name in fitting if UNREAD.get(Path(name).suffix.lower()) == _DEVELOP]
+        return _without_ours(*_pictures(found, path), path)
+    unread = [name for name in found if UNREAD.get(Path(name).suffix.lower()) == _DEVELOP]
     if unread:
         raise InputError(*_unread(unread, path))
-    return _without_ours(fitting, [], path)
+    return _without_ours(found, [], path)
 
 
 def told_files(files: Sequence[str]) -> list[str]:
@@ -143,24 +106,8 @@ def unread_files(files: Sequence[str], where: str) -> list[str]:
     return _unread([name for name in files if Path(name).suffix.lower() in UNREAD], where)
 
 
-def _fitting(pattern: str) -> list[str]:
-    """Files and folders that fit a pattern; of a name that is there as it is written, brackets are no pattern."""
-    found = [Path(pattern).anchor or "."]
-    for part in Path(pattern).parts[bool(Path(pattern).anchor) :]:
-        following: list[str] = []
-        for folder in found:
-            if Path(folder, part).exists():
-                following.append(str(Path(folder, part)))
-            elif glob.has_magic(part):
-                literal = part.replace("[", "[[]")
-                within = glob.escape(folder)
-                following += glob.glob(f"{within}/{literal}") or glob.glob(f"{within}/{part}")  # noqa: PTH207 - as text
-        found = following
-    return found
-
-
 def _why_nothing(pattern: str) -> str:
-    folders = _fitting(str(Path(pattern).parent))
+    folders = fitting(str(Path(pattern).parent))
     if not folders:
         return "there is no such folder"
     there = sorted({Path(name).suffix for folder in folders if Path(folder).is_dir() for name in _entries(folder)})

@@ -20,6 +20,7 @@ from fusestack.model.units import known_unit, length_factor
 from fusestack.project.placed import PlacedFile
 from fusestack.sources.base import select_index
 from fusestack.sources.facts import FactsWanted, ImageFacts, all_facts
+from fusestack.sources.file_names import is_pattern
 from fusestack.storage import is_address
 
 if TYPE_CHECKING:
@@ -119,9 +120,12 @@ def _opened(loaded: LoadedConfig, views: Sequence[ViewInput]) -> list[_Entry]:
         try:
             reader = reader_of_file(path)
             if not is_address(path) and not Path(path).exists():
-                raise ValueError(
-                    f"no such file ({path}); check the path, which begins at the folder of the configuration"
+                way_out = (
+                    "a view is one file; fusestack init writes a view for each that fits a pattern"
+                    if is_pattern(path)
+                    else "check the path, which begins at the folder of the configuration"
                 )
+                raise ValueError(f"no such file ({path}); {way_out}")
         except (ValueError, OSError) as error:
             problems.append(f"input.views.{number}: {view.path}: {error}")
             continue

@@ -22,6 +22,7 @@ from fusestack.model.geometry import Affine
 from fusestack.model.units import UDUNITS, common_unit, length_factor
 from fusestack.model.view import View
 from fusestack.project.model import check_registration
+from fusestack.sources.file_names import named_files
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,7 +53,8 @@ def project_of_tiles(
           centres in world units, those along c names of channels, those along t, if they are whole numbers, timepoint
           ids. Transforms of multiview-stitcher are used;
         * an ``xarray.DataTree`` with nodes ``scale0``, ``scale1`` ... (multiscale-spatial-image, multiview-stitcher);
-        * a path or an address of an OME-Zarr image or a TIFF file, whose place, size of pixels, unit, channels and
+        * a path (also a pattern such as ``tiles/*.tif``, for all that fit it, in the order of ``sort -V``) or an
+          address of an OME-Zarr image or a TIFF file, whose place, size of pixels, unit, channels and
           timepoints are used; of a file of a microscope, whose place is not read;
         * a layer of napari, or ``(data, metadata)``, or ``(data, metadata, "image")``.
     positions : sequence of (mapping or sequence of float), optional
@@ -135,14 +137,17 @@ def _listed(tiles: Any) -> list[Any]:
     """The tiles of an argument that may be one."""
     if tiles is None:
         raise InputError("tiles: None was given; give an array, or a list of arrays")
-    kinds = (str, bytes, Path, Mapping, np.ndarray)
+    if isinstance(tiles, str | Path):
+        return named_files([str(tiles)])
+    kinds = (bytes, Mapping, np.ndarray)
     alone = isinstance(tiles, kinds) or is_layer(tiles) or hasattr(tiles, "dtype") or hasattr(tiles, "attrs")
     if alone or not isinstance(tiles, Iterable):
         return [tiles]
     listed = list(tiles)
     if not listed:
         raise InputError("tiles: the list is empty; give at least one array")
-    return listed
+    paths = (str, Path)
+    return [one for held in listed for one in (named_files([str(held)]) if isinstance(held, paths) else [held])]
 
 
 def _tile(label: str, held: Any, *, transformed: bool) -> Tile:
