@@ -111,7 +111,8 @@ def hyperstack_of(files: Sequence[str]) -> Hyperstack | ColourStack | None:
     if len(set(files)) > 1 and not set(files) <= set(one.files):
         raise InputError(
             f"{path}: holds {_counted(one.axes)}, and is one of {len(set(files))} files; which of them are slices is "
-            "not said; write one file with the axes t, c, z, y, x (OME-TIFF, ImageJ hyperstack), or one for each slice"
+            "not said; write one file with the axes t, c, z, y, x (OME-TIFF, ImageJ hyperstack), one for each slice, "
+            "or one for each channel, called so (stack_C0.tif, stack_C1.tif)"
         )
     if _COLOURS in one.axes or "z" not in one.axes:
         return _pages(path, one)

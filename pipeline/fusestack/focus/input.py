@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fusestack.focus.channel_files import channel_files
 from fusestack.focus.hyperstacks import Hyperstack, hyperstack_of
 from fusestack.focus.photographs import check_photographs, photographs
 from fusestack.focus.slice_files import slice_files
@@ -72,38 +73,49 @@ def stack_inputs(loaded: LoadedConfig, focus: Focus, fused: Sequence[PlannedImag
 
 def _of_files(loaded: LoadedConfig, focus: Focus, files: Sequence[str], notices: Sequence[str]) -> StackInput:
     """Photographs, or the volume that a TIFF file says it is."""
+    if channels := channel_files(files):
+        return _hyperstack(channels, focus, notices)
     found = hyperstack_of(files)
     if isinstance(found, Hyperstack):
-        return _hyperstack(found, focus, notices)
+        return _hyperstack([found], focus, notices)
     check_photographs(loaded, focus)
     return photographs(files, notices, reverse=focus.reverse, described=found)
 
 
-def _hyperstack(found: Hyperstack, focus: Focus, notices: Sequence[str]) -> StackInput:
-    t, c = found.shape[:2]
-    reader = "fusestack.sources.tiff:TiffSource"
-    which = (("series", found.series),) if found.series else ()
-    volumes = tuple(
-        tuple(SourceRef(reader, found.path, (("channel", j), ("timepoint", i), *which)) for j in range(c))
-        for i in range(t)
-    )
+def _hyperstack(channels: Sequence[Hyperstack], focus: Focus, notices: Sequence[str]) -> StackInput:
+    """Volume of one file (or OME-TIFF set) with all its channels, or of several with one each."""
+    found, several = channels[0], len(channels) > 1
+    t, c, *zyx = found.shape
+    volumes = tuple(tuple(_stored(one, i, j) for one in channels for j in range(c)) for i in range(t))
+    names = [name for one in channels for name in one.channels]
+    if len(set(names)) < len(names):
+        names = [Path(one.path).name.split(".")[0] for one in channels]
+    source = f"{len(channels)} files, {found.path} to {Path(channels[-1].path).name}" if several else found.path
     made = _volume(
         Path(found.path).name.split(".")[0],
-        found.path,
-        found.shape,
+        source,
+        (t, len(names), *zyx),
         found.dtype,
         volumes,
         focus,
         chunks=found.chunks,
-        channels=tuple(Channel(i, name) for i, name in enumerate(found.channels)),
+        channels=tuple(Channel(i, name) for i, name in enumerate(names)),
         pixel_size=found.pixel_size,
         origin=(0.0, 0.0, 0.0),
         unit=found.unit,
         timepoints=tuple(range(t)),
-        read=identities(found.files),
+        read=identities([path for one in channels for path in one.files]),
         reverse=focus.reverse,
     )
-    return replace(made, warnings=(*notices, *found.warnings, *made.warnings))
+    said = [sentence for one in channels for sentence in one.warnings]
+    if several:
+        said.append(f"{source}: are taken for channels of one stack, as they are called")
+    return replace(made, warnings=(*notices, *said, *made.warnings))
+
+
+def _stored(one: Hyperstack, timepoint: int, channel: int) -> SourceRef:
+    which = (("series", one.series),) if one.series else ()
+    return SourceRef(READERS[".tif"], one.path, (("channel", channel), ("timepoint", timepoint), *which))
 
 
 def _zarr(path: str, focus: Focus, *, reverse: bool) -> StackInput:
