@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fusestack.fusion.frame import steps
 from fusestack.fusion.planes import is_flat
-from fusestack.fusion.tile_world import World, steps
+from fusestack.fusion.tile_world import World
 from fusestack.model.errors import InputError
 from fusestack.model.geometry import Affine
 from fusestack.model.units import known_unit, length_factor
