@@ -5,13 +5,14 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 WORKERS ?= 2
 
-.PHONY: help setup demo test lint unit bench clean
+.PHONY: help setup demo test lint unit explore bench clean
 
 help:
 	@echo "make demo    set up, simulate an acquisition, fuse it, say how close it came"
 	@echo "make test    set up, lint, check types, run all tests"
 	@echo "make lint    linter and type checker only"
 	@echo "make unit    tests only"
+	@echo "make explore tests with examples that were never tried"
 	@echo "make bench   benchmarks (minutes; peers are measured where they are installed)"
 	@echo "make clean   remove .venv, caches and the demo"
 
@@ -45,6 +46,9 @@ lint: $(VENV)/.test-ready
 	$(BIN)/mypy
 
 unit: $(VENV)/.test-ready
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --hypothesis-profile=landing
+
+explore: $(VENV)/.test-ready
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 bench: $(VENV)/.test-ready

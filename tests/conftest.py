@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 SHARED = Path(__file__).parents[2] / "shared"
 ORIGINALS = {"golden/bigstitcher": "BIGSTITCHER", "golden/imfuse": "IMFUSE"}  # other folders: real acquisitions
@@ -16,6 +17,9 @@ WAY_OUT = (
     "too large for the repository: put the folder 'shared' that holds them beside the folder of the project and run\n"
     "again. With FUSESTACK_GOLDEN=required in the environment, missing data is an error."
 )
+
+# What lands is judged by the same examples every time; new ones are sought by `make explore`.
+settings.register_profile("landing", derandomize=True, deadline=None)
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest says "empty parameter set", which tells nobody anything

@@ -95,9 +95,34 @@ def test_units_that_cannot_be_converted_are_refused(tmp_path: Path) -> None:
     tiles(tmp_path)
     views = [{"path": "t0.ome.tif"}, {"path": "t1.ome.tif", "voxel_size": 1.0, "unit": "furlong"}]
     with pytest.raises(
-        InputError, match=r"input\.views\.1: t1\.ome\.tif: its unit is furlong, that of others micrometer"
+        InputError, match=r"input\.views\.1: t1\.ome\.tif has its sizes in furlong.*t0\.ome\.tif has .*"
     ):
         read(tmp_path, *views)
+
+
+@pytest.mark.parametrize(
+    "more", [{}, {"translation": {"x": 7, "y": 0, "z": 0}}, {"affine": [1, 0, 0, 7, 0, 1, 0, 0, 0, 0, 1, 0]}]
+)
+def test_a_unit_alone_converts_what_the_file_says(more: dict[str, Any], tmp_path: Path) -> None:
+    name = tiles(tmp_path, "nm", "nm")[0]
+    inputs = read(tmp_path, {"path": name, "unit": "micrometer", **more})
+    view = inputs.views[0]
+    assert (view.voxel_size, view.unit) == ((0.5, 0.5, 0.5), "micrometer")
+    assert view.world_origin[2] + 0.5 * view.pixel_to_world.offset[2] == (3.5 if more else 1000)
+    assert not any("unit" in warning for warning in inputs.warnings)
+
+
+def test_a_unit_that_the_one_of_the_file_cannot_become_is_said(tmp_path: Path) -> None:
+    tiles(tmp_path, "furlong", "furlong")
+    inputs = read(tmp_path, {"path": "t0.ome.tif", "unit": "micrometer"})
+    assert inputs.views[0].voxel_size == (0.5, 0.5, 0.5)
+    assert "unit is micrometer in the configuration, furlong in the file" in " ".join(inputs.warnings)
+
+
+def test_a_size_alone_is_in_the_unit_of_the_file(tmp_path: Path) -> None:
+    inputs = read(tmp_path, {"path": tiles(tmp_path, "nm", "nm")[0], "voxel_size": 250.0})
+    assert (inputs.views[0].voxel_size, inputs.views[0].unit) == ((250, 250, 250), "nanometer")
+    assert "250 x 250 x 250 nanometer (xyz) in the configuration, 500 x 500 x 500 nanometer" in inputs.warnings[0]
 
 
 def test_the_configuration_beats_the_file_and_both_are_said(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from html.parser import HTMLParser
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fusestack.model.geometry import Affine
@@ -39,11 +39,20 @@ class Tags(HTMLParser):
         self.text += data
 
 
-@given(texts, st.lists(st.tuples(texts, texts), max_size=60), st.lists(st.tuples(texts, texts, texts), max_size=60))
+@given(
+    texts,
+    st.lists(st.tuples(texts, texts), max_size=60),
+    st.lists(st.tuples(texts, texts, texts), max_size=60),
+    st.integers(0, 5),
+)
+@example("t", [("fact", "")] * 23, [], 0)  # as many as a screen holds without a table
+@example("t", [("fact", "")] * 40, [], 0)
+@example("t", [], [("a", "b", "c")] * 22, 3)
+@example("t", [("fact", "")] * 40, [], 3)
 def test_any_summary_fits_and_is_escaped(
-    title: str, facts: list[tuple[str, str]], rows: list[tuple[str, str, str]]
+    title: str, facts: list[tuple[str, str]], rows: list[tuple[str, str, str]], more: int
 ) -> None:
-    summary = Summary(title, tuple(facts), ("a", "b", "c"), tuple(rows))
+    summary = Summary(title, tuple(facts), ("a", "b", "c"), tuple(rows), more)
     lines = summary.text().split("\n")
     assert len(lines) <= LINES
     assert max(map(len, lines)) <= COLUMNS
@@ -112,3 +121,11 @@ def test_affines_name_their_order_and_fit() -> None:
     assert turned._repr_html_().count("<tr>") == 4
     assert max(map(len, lines)) <= COLUMNS
     assert eval(repr(turned)).to_xyz() == pytest.approx(turned.to_xyz(), rel=1e-5)
+
+
+@given(st.integers(0, 60), st.integers(0, 60), st.integers(0, 5))
+def test_facts_and_rows_are_shown_or_counted(facts: int, rows: int, more: int) -> None:
+    text = Summary("t", (("fact", "x"),) * facts, ("n",), (("row",),) * rows, more).text()
+    said = [int(line.split()[-2]) for line in text.split("\n") if line.endswith(" more")]
+    shown = text.count("fact"), text.count("row")
+    assert sum(said) + sum(shown) == facts + rows + more

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fusestack.fusion.array_inputs import array_source
-from fusestack.fusion.file_world import FileView, place_views
+from fusestack.fusion.file_world import FileView, converted, place_views
 from fusestack.fusion.stored_tiles import reader_of_file
 from fusestack.model.amounts import times_xyz
 from fusestack.model.errors import InputError
 from fusestack.model.geometry import Affine
-from fusestack.model.units import known_unit, length_factor
+from fusestack.model.units import length_factor
 from fusestack.project.placed import PlacedFile
 from fusestack.sources.base import select_index
 from fusestack.sources.facts import FactsWanted, ImageFacts, all_facts
@@ -175,23 +175,15 @@ def _overridden(entry: _Entry, told: Told) -> _Entry:
         told.found[what, "the configuration"].append(entry.name)
     _say_contradictions(entry, told)
     unit = view.unit if view.unit is not None else facts.unit
+    facts = converted(facts, length_factor(facts.unit, unit) or 1.0, unit)
     if view.voxel_size is None:
-        factor = length_factor(facts.unit, unit) if not any(facts.sizes) else None
-        return replace(entry, facts=replace(_scaled_places(facts, factor or 1.0), unit=unit))
-    factor = length_factor(facts.unit, unit)
-    facts = _scaled_places(facts, 1.0 if factor is None else factor)
+        return replace(entry, facts=facts)
     sizes = view.voxel_size.zyx
     turn = None
     if facts.turn is not None:
         linear = facts.turn.linear
         turn = Affine(linear / np.linalg.norm(linear, axis=0) * np.array(sizes), np.zeros(3))
-    return replace(entry, facts=replace(facts, sizes=sizes, unit=unit, turn=turn))
-
-
-def _scaled_places(facts: ImageFacts, factor: float) -> ImageFacts:
-    if factor == 1.0:
-        return facts
-    return replace(facts, positions=tuple((z * factor, y * factor, x * factor) for z, y, x in facts.positions))
+    return replace(entry, facts=replace(facts, sizes=sizes, turn=turn))
 
 
 def _say_contradictions(entry: _Entry, told: Told) -> None:
@@ -206,7 +198,7 @@ def _say_contradictions(entry: _Entry, told: Told) -> None:
                 f"voxel_size is {times_xyz(view.voxel_size.zyx)} {view.unit or facts.unit or ''} (xyz) in the "
                 f"configuration, {old} {facts.unit or ''} in the file; the configuration is used"
             ].append(entry.name)
-    elif view.unit and any(facts.sizes) and facts.unit and known_unit(view.unit) != known_unit(facts.unit):
+    elif factor is None and facts.unit and (any(facts.sizes) or facts.placed):
         told.said[
             f"unit is {view.unit} in the configuration, {facts.unit} in the file; the configuration is used"
         ].append(entry.name)

@@ -79,16 +79,17 @@ class Summary:
 
     def _kept(self) -> tuple[Sequence[tuple[str, str]], Sequence[tuple[str, ...]], str]:
         """Facts and rows that a screen has room for, and how many more rows there are."""
-        table = min(len(self.rows), _FEWEST_ROWS) + 2 if self.rows else 0
+        count = len(self.rows) + self.more
+        table = min(count, _FEWEST_ROWS) + 2 if count else 0
         most = LINES - 1 - table
         facts = list(self.facts)
         if len(facts) > most:
             facts[most - 1 :] = [("", f"... {len(facts) - most + 1:,} more")]
         most = LINES - 2 - len(facts)
-        count = len(self.rows) + self.more
-        if count <= most:
+        if not self.more and (not count or count <= most):
             return facts, self.rows, ""
-        return facts, self.rows[: most - 1], f"... {count - most + 1:,} more"
+        rows = self.rows[: most - 1]
+        return facts, rows, f"... {count - len(rows):,} more"
 
 
 class Shown:
