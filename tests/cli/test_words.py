@@ -118,12 +118,12 @@ def test_the_orientation_of_a_volume(
     assert "orientation: NGFF" not in text
 
 
-def test_what_a_volume_says_and_is_not_used(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_which_image_of_a_group(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     volume(tmp_path / "v.ome.zarr")
     group = zarr.open_group(tmp_path / "v.ome.zarr")
     group.attrs["multiscales"] = [*group.attrs["multiscales"], *group.attrs["multiscales"]]  # type: ignore[misc]
-    text = said(capsys, "plan", focus_of(tmp_path, "v.ome.zarr"))
-    assert "v.ome.zarr: it holds 2 images of one group" in text
+    text = said(capsys, "plan", focus_of(tmp_path, "v.ome.zarr"), code=3)
+    assert "v.ome.zarr: holds 2 images; choose one with series" in text
     assert "name it in input.views" in text
 
 

@@ -246,14 +246,14 @@ def _images(images: Sequence[str | Path]) -> list[tuple[str, int, ImageFacts]]:
     wanted = [FactsWanted(reader_of_file(path), path) for path in paths]
     known = all_facts(wanted)
     found: list[tuple[str, int, ImageFacts]] = []
-    sets: set[tuple[str, tuple[str, ...], object]] = set()
+    sets: set[tuple[tuple[str, ...], object]] = set()
     for which in wanted:
         facts = known[which]
         if isinstance(facts, InputError):
             found += _series(which.reader, which.path, facts)
             continue
         if facts.files:
-            key = (str(Path(which.path).parent), facts.files, facts.options)
+            key = (facts.files, facts.options)
             if key in sets:
                 continue
             sets.add(key)
@@ -263,9 +263,9 @@ def _images(images: Sequence[str | Path]) -> list[tuple[str, int, ImageFacts]]:
 
 def _series(reader: str, path: str, error: InputError) -> list[tuple[str, int, ImageFacts]]:
     """All images of a file that holds several."""
-    from fusestack.sources.facts import FactsWanted, facts_of
+    from fusestack.sources.facts import FactsWanted, SeveralImages, facts_of
 
-    if "choose one with series" not in str(error):
+    if not isinstance(error, SeveralImages):
         raise error
     found: list[tuple[str, int, ImageFacts]] = []
     while True:

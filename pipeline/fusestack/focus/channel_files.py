@@ -34,24 +34,24 @@ def channel_files(files: Sequence[str]) -> tuple[Hyperstack, ...]:
     if numbers is None:
         return ()
     first = hyperstack_of(files[:1])
-    if not isinstance(first, Hyperstack) or set(files) <= set(first.files):
+    if not isinstance(first, Hyperstack) or set(files) <= {*first.facts.source(0, 0).paths}:
         return ()
     found = [first, *(hyperstack_of([path]) for path in files[1:])]
-    stacks = [one for one in found if isinstance(one, Hyperstack) and one.shape[1] == 1]
+    stacks = [one for one in found if isinstance(one, Hyperstack) and one.facts.shape[1] == 1]
     if len(stacks) < len(found):
         return ()
     for one in stacks[1:]:
         what = None
-        if one.shape != first.shape:
+        if one.facts.shape != first.facts.shape:
             what = _size(one), _size(first)
-        elif one.dtype != first.dtype:
-            what = f"pixels {one.dtype}", f"pixels {first.dtype}"
+        elif one.facts.dtype != first.facts.dtype:
+            what = f"pixels {one.facts.dtype}", f"pixels {first.facts.dtype}"
         elif (one.pixel_size, one.unit) != (first.pixel_size, first.unit):
             what = _place(one), _place(first)
         if what is not None:
             raise InputError(
-                f"{one.path}: is called a channel beside {Path(first.path).name}, and has {what[0]} where that has "
-                f"{what[1]}; channels of one stack must be alike: leave it out, or write it again"
+                f"{one.facts.path}: is called a channel beside {Path(first.facts.path).name}, and has {what[0]} where "
+                f"that has {what[1]}; channels of one stack must be alike: leave it out, or write it again"
             )
     return tuple(stack for _, stack in sorted(zip(numbers, stacks, strict=True), key=lambda pair: pair[0]))
 
@@ -71,7 +71,7 @@ def _numbers(files: Sequence[str]) -> list[int] | None:
 
 
 def _size(one: Hyperstack) -> str:
-    return f"{times_xyz(one.shape[2:])} pixels (xyz) at {one.shape[0]} timepoints"
+    return f"{times_xyz(one.facts.shape[2:])} pixels (xyz) at {one.facts.shape[0]} timepoints"
 
 
 def _place(one: Hyperstack) -> str:

@@ -13,12 +13,11 @@ from fusestack.focus.slice_files import slice_files
 from fusestack.focus.slices import AXES, VolumeSlices
 from fusestack.focus.stack import StackInput
 from fusestack.model.amounts import counted
-from fusestack.model.errors import ConfigError
+from fusestack.model.errors import ConfigError, InputError
 from fusestack.model.fingerprint import identities
 from fusestack.model.image import Channel
-from fusestack.model.view import SourceRef
 from fusestack.project.readers import READERS
-from fusestack.sources.facts import FactsWanted, facts_of
+from fusestack.sources.facts import FactsWanted, SeveralImages, facts_of
 from fusestack.sources.ome_zarr_facts import is_zarr
 
 if TYPE_CHECKING:
@@ -85,26 +84,27 @@ def _of_files(loaded: LoadedConfig, focus: Focus, files: Sequence[str], notices:
 def _hyperstack(channels: Sequence[Hyperstack], focus: Focus, notices: Sequence[str]) -> StackInput:
     """Volume of one file (or OME-TIFF set) with all its channels, or of several with one each."""
     found, several = channels[0], len(channels) > 1
-    t, c, *zyx = found.shape
-    volumes = tuple(tuple(_stored(one, i, j) for one in channels for j in range(c)) for i in range(t))
+    facts = found.facts
+    t, c, *zyx = facts.shape
     names = [name for one in channels for name in one.channels]
     if len(set(names)) < len(names):
-        names = [Path(one.path).name.split(".")[0] for one in channels]
-    source = f"{len(channels)} files, {found.path} to {Path(channels[-1].path).name}" if several else found.path
+        names = [Path(one.facts.path).name.split(".")[0] for one in channels]
+    last = Path(channels[-1].facts.path).name
+    source = f"{len(channels)} files, {facts.path} to {last}" if several else facts.path
     made = _volume(
-        Path(found.path).name.split(".")[0],
+        Path(facts.path).name.split(".")[0],
         source,
         (t, len(names), *zyx),
-        found.dtype,
-        volumes,
+        facts.dtype,
+        tuple(tuple(one.facts.source(i, j) for one in channels for j in range(c)) for i in range(t)),
         focus,
-        chunks=found.chunks,
+        chunks=facts.chunks,
         channels=tuple(Channel(i, name) for i, name in enumerate(names)),
         pixel_size=found.pixel_size,
         origin=(0.0, 0.0, 0.0),
         unit=found.unit,
         timepoints=tuple(range(t)),
-        read=identities([path for one in channels for path in one.files]),
+        read=identities([path for one in channels for path in one.facts.source(0, 0).paths]),
         reverse=focus.reverse,
     )
     said = [sentence for one in channels for sentence in one.warnings]
@@ -113,13 +113,11 @@ def _hyperstack(channels: Sequence[Hyperstack], focus: Focus, notices: Sequence[
     return replace(made, warnings=(*notices, *said, *made.warnings))
 
 
-def _stored(one: Hyperstack, timepoint: int, channel: int) -> SourceRef:
-    which = (("series", one.series),) if one.series else ()
-    return SourceRef(READERS[".tif"], one.path, (("channel", channel), ("timepoint", timepoint), *which))
-
-
 def _zarr(path: str, focus: Focus, *, reverse: bool) -> StackInput:
-    facts = facts_of(FactsWanted(READERS[".zarr"], path))
+    try:
+        facts = facts_of(FactsWanted(READERS[".zarr"], path))
+    except SeveralImages as error:
+        raise InputError(f"{error}; {_AS_VIEW}") from error
     t, c = facts.shape[:2]
     volumes = tuple(tuple(facts.source(i, j) for j in range(c)) for i in range(t))
     made = _volume(
