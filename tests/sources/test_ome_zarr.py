@@ -16,6 +16,7 @@ from fusestack.model.geometry import Box
 from fusestack.model.view import SourceRef
 from fusestack.project.readers import READERS
 from fusestack.sources.ome_zarr import OmeZarrSource
+from fusestack.sources.ome_zarr_facts import image_facts
 from fusestack.storage import open_folder
 from tests.contracts.source_contract import (
     Example,
@@ -325,6 +326,7 @@ def test_chunks_that_are_called_otherwise(tmp_path, layout):
     version, settings, renamed = LAYOUTS[layout]
     arrays = levels_of(pixels((1, 20, 40, 50)), [(1, *f) for f in FACTORS[:2]])
     write_image(tmp_path / "i.zarr", arrays, "czyx", FACTORS[:2], version=version, **settings)
+    assert not image_facts(str(tmp_path / "i.zarr")).said
     for level in ("s0", "s1"):
         folder = tmp_path / "i.zarr" / level
         keys = [str(f.relative_to(folder)) for f in folder.rglob("*") if f.is_file() and f.name[0] in "c0123456789"]
@@ -337,6 +339,8 @@ def test_chunks_that_are_called_otherwise(tmp_path, layout):
         shutil.rmtree(folder / "0", ignore_errors=True)
         for entry in list((folder / "moved").iterdir()):
             entry.rename(folder / entry.name)
+    (said,) = image_facts(str(tmp_path / "i.zarr")).said
+    assert said.startswith("its chunks are not called as its metadata say")
     source = open_fresh(ref_of(tmp_path / "i.zarr"))
     for level, array in enumerate(arrays):
         assert np.array_equal(source.read(level, Box.of_shape(array.shape[1:])), array[0])

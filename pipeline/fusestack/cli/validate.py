@@ -23,6 +23,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Check and say so."""
     from fusestack.cli.plan import refusals, warn
     from fusestack.config.load import unsupported
+    from fusestack.model.amounts import counted
     from fusestack.planner import make_plan
     from fusestack.running.inspection import inspect
     from fusestack.running.places import check_places
@@ -47,7 +48,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         warnings += probed.warnings
     warn(warnings)
     if not arguments.quiet:
-        opened = [f"{views:,} views found and opened"] if views else stacks
+        opened = [f"{counted(views, 'view')} found and opened"] if views else stacks
         decoded = [str(probed)] if probed is not None and probed.total else []
         print(", ".join([f"{loaded.name}: valid", *opened, *decoded]))
     found = None if probed is None else probed.count

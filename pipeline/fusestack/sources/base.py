@@ -186,7 +186,8 @@ def input_errors(where: str, what: str, way_out: str) -> Iterator[None]:
 
 def excludable(view: str, problem: str) -> str:
     """A problem of a view, with the way to do without that view."""
-    return f"{view}: {problem}{'' if 'input.select' in problem else ', or leave it out with input.select.views'}"
+    others = ", or leave it out: name the others in input.select.views (or its setups, tiles ...)"
+    return f"{view}: {problem}{'' if 'input.select' in problem else others}"
 
 
 Identity: TypeAlias = str | None

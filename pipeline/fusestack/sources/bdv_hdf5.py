@@ -174,7 +174,7 @@ def _why_missing(file: Any, path: str, name: str) -> str:
             partition = Path(path).parent / link.filename
             state = f"cannot be read ({error.args[0]})" if partition.exists() else "is missing"
             return f"{path}: {part} is in the partition file {partition}, which {state}; restore that file"
-    return f"{path}: has no dataset {name}; exclude the view with input.select.views, or {_RESTORE}"
+    return f"{path}: has no dataset {name}; name the others in input.select.views, or {_RESTORE}"
 
 
 _FILES: OrderedDict[tuple[int, str], tuple[Identity, Any]] = OrderedDict()

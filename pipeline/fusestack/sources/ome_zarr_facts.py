@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from fusestack.sources.ome_xml import Sizes
 
 _READER = "fusestack.sources.ome_zarr:OmeZarrSource"
+_RENAMED = "its chunks are not called as its metadata say (dimension_separator), and are read as they are called"
 _RESTORE = "restore it from its source, or write the image again"
 _FILES = ("zarr.json", ".zarray", ".zgroup", ".zattrs")
 
@@ -194,6 +195,7 @@ def _facts(
         names=names,
         colors=colors,
         found=tuple((what, "omero metadata") for what, there in told if there),
+        said=(_RENAMED,) if getattr(array, "renamed", False) else (),
     )
 
 

@@ -61,7 +61,8 @@ class Probed:
 
     def __str__(self) -> str:
         whole = "each" if self.count == self.total else f"{self.count:,}"
-        return f"a chunk of {whole} of {counted(self.total, 'input')} was decoded"
+        of = "the input" if self.count == self.total == 1 else f"{whole} of {counted(self.total, 'input')}"
+        return f"a chunk of {of} was decoded"
 
 
 def probe(samples: Sequence[Sample], *, seconds: float = _SECONDS, memory: int = _MEMORY) -> Probed:

@@ -51,6 +51,8 @@ class ChunkReader:
         Value of pixels that are not stored.
     decode : callable
         Bytes of a chunk to its pixels' bytes.
+    renamed : bool
+        Whether chunks are called otherwise than the metadata say.
     """
 
     folder: Folder
@@ -61,6 +63,7 @@ class ChunkReader:
     dtype: np.dtype[Any]
     fill: Any
     decode: Callable[[bytes], Any]
+    renamed: bool = False
 
     @property
     def ndim(self) -> int:
@@ -247,8 +250,9 @@ def _layout_of_v2(folder: Folder, array: dict[str, Any]) -> ChunkReader | None:
     decode = _decoder(None if compressor is None else compressor["id"])
     if array["order"] != "C" or array["filters"] or fill is None or decode is None:
         return None
-    key = keys_in(folder, ChunkKeys(array.get("dimension_separator", ".")), len(array["shape"]))
-    return ChunkReader(folder, key, tuple(array["shape"]), tuple(array["chunks"]), None, dtype, fill, decode)
+    declared, shape = ChunkKeys(array.get("dimension_separator", ".")), tuple(array["shape"])
+    key = keys_in(folder, declared, len(shape))
+    return ChunkReader(folder, key, shape, tuple(array["chunks"]), None, dtype, fill, decode, key != declared)
 
 
 def _layout_of_v3(folder: Folder, array: dict[str, Any]) -> ChunkReader | None:
@@ -266,8 +270,9 @@ def _layout_of_v3(folder: Folder, array: dict[str, Any]) -> ChunkReader | None:
     if array["node_type"] != "array" or not usual or fill is None or decode is None:
         return None
     separator = keys.get("configuration", {}).get("separator", "/")
-    key = keys_in(folder, ChunkKeys(separator, f"c{separator}"), len(array["shape"]))
-    return ChunkReader(folder, key, tuple(array["shape"]), chunk, shard, dtype, fill, decode)
+    declared, shape = ChunkKeys(separator, f"c{separator}"), tuple(array["shape"])
+    key = keys_in(folder, declared, len(shape))
+    return ChunkReader(folder, key, shape, chunk, shard, dtype, fill, decode, key != declared)
 
 
 def _fill(value: Any, dtype: np.dtype[Any]) -> Any:
