@@ -135,7 +135,10 @@ def _opened(loaded: LoadedConfig, views: Sequence[ViewInput]) -> list[_Entry]:
     for number, which in wanted.items():
         found = known[which]
         if isinstance(found, InputError):
-            problems += [f"input.views.{number}: {problem}" for problem in found.problems]
+            problems += [
+                f"input.views.{number}: {problem}{', or remove the view' if 'restore it' in problem else ''}"
+                for problem in found.problems
+            ]
     if problems:
         raise InputError(*problems)
     entries = []
