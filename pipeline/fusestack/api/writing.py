@@ -232,6 +232,7 @@ def plan_of_image(wanted: Wanted, fused: DesignedImage | None, loaded: LoadedCon
         components={"inputs": {"image": name}, "output": {**layout, **cut_facts(spec)}},
         fingerprint=digest([stage.fingerprint for stage in stages]),
         project=wanted.project,
+        file_format=wanted.file_format,
         overwrite=wanted.overwrite,
         notes=wanted.notes,
         way_out=_WAY_OUT,

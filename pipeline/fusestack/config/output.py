@@ -88,7 +88,7 @@ class Output(Model):
     )
     compression: Compression = Field(
         default_factory=lambda data: _default_compression(data["format"]),
-        description="default: blosc, level 1; bdv-hdf5: gzip, level 1",
+        description="default: blosc, level 1; bdv-hdf5: gzip, level 1; bdv-n5: zstd, level 3",
     )
     pyramid: Literal["auto", "none"] | Annotated[tuple[CountPerAxis, ...], Field(min_length=1)] = Field(
         default="auto", description="resolution levels: auto, none, or a list of factors that begins with 1"
@@ -173,4 +173,10 @@ def _default_chunks(kind: Format) -> CountPerAxis:
 
 
 def _default_compression(kind: Format) -> Compression:
-    return Compression(codec="gzip") if kind == "bdv-hdf5" else unsaid(Compression)
+    match kind:
+        case "bdv-hdf5":
+            return Compression(codec="gzip")
+        case "bdv-n5":
+            return Compression(codec="zstd")
+        case _:
+            return unsaid(Compression)
