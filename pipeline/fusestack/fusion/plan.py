@@ -101,7 +101,9 @@ def design_of(loaded: LoadedConfig, inputs: Inputs, read: Mapping[str, str] | No
     project = inputs.project
     _refuse_flawed(project, options, inputs)
     boxes = project.bounding_boxes
-    found = design_images(inputs.views, project.views, boxes, options, project.intensity, read or {})
+    output = loaded.config.output
+    apart = output is not None and output.format == "tiff"  # one file for each group, as BigStitcher saves them
+    found = design_images(inputs.views, project.views, boxes, options, project.intensity, read or {}, apart=apart)
     return replace(found, warnings=(*inputs.warnings, *found.warnings))
 
 
