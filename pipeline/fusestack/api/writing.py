@@ -236,6 +236,7 @@ def plan_of_image(wanted: Wanted, fused: DesignedImage | None, loaded: LoadedCon
         overwrite=wanted.overwrite,
         notes=wanted.notes,
         way_out=_WAY_OUT,
+        key="path",
     )
     said = f"array {spec.dtype} {list(spec.shape)} ({name})"
     config = loaded.config.model_dump(mode="json")

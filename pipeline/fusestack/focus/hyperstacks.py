@@ -150,7 +150,8 @@ def _described(path: str) -> _Described | None:
             f"{path}: holds {len(large)} images (series), of which one can be focused; name it in input.views, "
             "{path: ..., series: 0}, with output.path for the fused image, and leave focus.input out"
         )
-    said = (f"{path}: {others} smaller images are not used: taken for labels or thumbnails",) if others else ()
+    smaller = "1 smaller image is" if others == 1 else f"{others} smaller images are"
+    said = (f"{path}: {smaller} not used: taken for labels or thumbnails",) if others else ()
     files = tuple(sorted(kept)) if image.is_multifile else (path,)
     letters = "".join("c" if axis == _COLOURS else axis.lower() for axis in image.axes) if _COLOURS in axes else None
     return _Described(axes, files, said, number if others else None, letters)

@@ -19,8 +19,8 @@ from fusestack.fusion.frame import (
     box_of_views,
     couples_z,
     flattened,
-    frame_of_bounds,
     frame_of_box,
+    frame_of_views,
     whole_pixels,
 )
 from fusestack.fusion.groups import Group, group_views
@@ -323,10 +323,10 @@ def _frame(
         raise ConfigError(f"fusion.bounding_box: the project has no box '{wanted}'; there are: {names}")
     if stray := far_views(placed):
         warnings.append(stray)
-    low, high = box_of_views((affine, shape) for _, affine, shape in placed)
+    at = [(affine, shape) for _, affine, shape in placed]
     if options.numerics == "bigstitcher":
-        return frame_of_box(whole_pixels(low, high), **grid)
-    return frame_of_bounds(low, high, **grid)
+        return frame_of_box(whole_pixels(*box_of_views(at)), **grid)
+    return frame_of_views(at, **grid)
 
 
 def _placed(

@@ -91,6 +91,8 @@ class PlannedImage(Shown):
         What its writer is told when the pixels are there.
     way_out : str
         What to do where something else is in its place.
+    key : str
+        Which says its path, in the configuration or of a function.
     """
 
     title: str
@@ -105,6 +107,7 @@ class PlannedImage(Shown):
     overwrite: bool = False
     notes: Mapping[str, Any] = field(default_factory=dict)
     way_out: str = replace_with("output")
+    key: str = "output.path"
 
     def __repr__(self) -> str:
         spec = self.target.image
@@ -164,8 +167,10 @@ class Plan(Shown):
         The resolved configuration.
     source : str
         What is read, for people.
+    found : tuple of str
+        What was taken from where: "voxel size: NGFF".
     facts : tuple of str
-        More about it.
+        What is done with it.
     inputs : Inputs or None
         Views, where there are any.
     design : Design or None
@@ -184,6 +189,7 @@ class Plan(Shown):
     resources: Resources
     config: Mapping[str, Any]
     source: str
+    found: tuple[str, ...] = ()
     facts: tuple[str, ...] = ()
     inputs: Inputs | None = None
     design: Design | None = None
