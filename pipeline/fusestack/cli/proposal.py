@@ -250,14 +250,14 @@ def _images(images: Sequence[str | Path]) -> list[tuple[str, int, ImageFacts]]:
     wanted = [FactsWanted(reader_of_file(path), path) for path in paths]
     known = all_facts(wanted)
     found: list[tuple[str, int, ImageFacts]] = []
-    sets: set[tuple[str, tuple[str, ...], object]] = set()
+    sets: set[tuple[tuple[str, ...], object]] = set()
     for which in wanted:
         facts = known[which]
         if isinstance(facts, InputError):
             found += _series(which.reader, which.path, facts)
             continue
         if facts.files:
-            key = (str(Path(which.path).parent), facts.files, facts.options)
+            key = (facts.files, facts.options)
             if key in sets:
                 continue
             sets.add(key)

@@ -15,7 +15,6 @@ from fusestack.model.amounts import counted
 from fusestack.model.errors import ConfigError
 from fusestack.model.fingerprint import identities
 from fusestack.model.image import Channel
-from fusestack.model.view import SourceRef
 from fusestack.project.readers import READERS
 from fusestack.sources.facts import FactsWanted, facts_of
 from fusestack.sources.ome_zarr_facts import is_zarr
@@ -80,27 +79,22 @@ def _of_files(loaded: LoadedConfig, focus: Focus, files: Sequence[str], notices:
 
 
 def _hyperstack(found: Hyperstack, focus: Focus, notices: Sequence[str]) -> StackInput:
-    t, c = found.shape[:2]
-    reader = "fusestack.sources.tiff:TiffSource"
-    which = (("series", found.series),) if found.series else ()
-    volumes = tuple(
-        tuple(SourceRef(reader, found.path, (("channel", j), ("timepoint", i), *which)) for j in range(c))
-        for i in range(t)
-    )
+    facts = found.facts
+    t, c = facts.shape[:2]
     made = _volume(
-        Path(found.path).name.split(".")[0],
-        found.path,
-        found.shape,
-        found.dtype,
-        volumes,
+        Path(facts.path).name.split(".")[0],
+        facts.path,
+        facts.shape,
+        facts.dtype,
+        tuple(tuple(facts.source(i, j) for j in range(c)) for i in range(t)),
         focus,
-        chunks=found.chunks,
+        chunks=facts.chunks,
         channels=tuple(Channel(i, name) for i, name in enumerate(found.channels)),
         pixel_size=found.pixel_size,
         origin=(0.0, 0.0, 0.0),
         unit=found.unit,
         timepoints=tuple(range(t)),
-        read=identities(found.files),
+        read=identities(facts.source(0, 0).paths),
         reverse=focus.reverse,
     )
     return replace(made, warnings=(*notices, *found.warnings, *made.warnings))

@@ -104,6 +104,7 @@ def files_of_views(loaded: LoadedConfig, views: Sequence[ViewInput]) -> tuple[li
     if problems:
         raise InputError(*problems)
     _say_unused(entries, told)
+    _say_other_images(entries, told)
     _say_lost(entries, told)
     _say_guess(entries, told)
     return made, told
@@ -210,7 +211,7 @@ def _refuse_sets(entries: Sequence[_Entry]) -> None:
     for entry in entries:
         if entry.facts is None or len(entry.facts.files) < 2:
             continue
-        key = (str(Path(entry.path).parent), entry.facts.files, entry.facts.options)
+        key = (entry.facts.files, entry.facts.options)
         other = seen.setdefault(key, entry)
         if other.path != entry.path:
             raise InputError(
@@ -351,6 +352,20 @@ def _say_guess(entries: Sequence[_Entry], told: Told) -> None:
             f"{len(entries)} views lie edge to edge in a row, which is what init guesses where no file says where it "
             "is; correct their translation (world pixels)"
         ] += [entry.name for entry in entries]
+
+
+def _say_other_images(entries: Sequence[_Entry], told: Told) -> None:
+    """Say how many images of a file, or of a set of files, no view names."""
+    used: dict[tuple[str, int], dict[object, _Entry]] = defaultdict(dict)
+    for entry in entries:
+        if entry.facts is not None and entry.facts.described[1] > 1:
+            used[entry.facts.described].setdefault(dict(entry.facts.options).get("series", 0), entry)
+    for (_, count), known in used.items():
+        if missing := count - len(known):
+            verb = "is" if missing == 1 else "are"
+            told.said[
+                f"{missing} of the {count} images that it describes {verb} not used; series names one of them"
+            ].append(next(iter(known.values())).name)
 
 
 def _say_lost(entries: Sequence[_Entry], told: Told) -> None:
