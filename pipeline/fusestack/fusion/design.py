@@ -134,6 +134,8 @@ def design_images(
     options: Fusion,
     models: Mapping[ViewId, tuple[float, float]] = _NO_MODELS,
     identities: Mapping[str, str] = _NO_IDENTITIES,
+    *,
+    apart: bool = False,
 ) -> Design:
     """Design the fused images of selected views.
 
@@ -151,6 +153,8 @@ def design_images(
         Linear intensity models of the project.
     identities : mapping of str to str
         Size and time of change of the files that are read, by path; for fingerprints.
+    apart : bool
+        Whether timepoints and channels are images of their own, too.
 
     Raises
     ------
@@ -232,7 +236,7 @@ def design_images(
             anisotropy=anisotropy,
         )
 
-    if options.group_by == "timepoint_channel":
+    if options.group_by == "timepoint_channel" and not apart:
         times = tuple(sorted({v.id.timepoint for v in views}))
         images = [image("fused", groups, times, _channels(views))]
     else:

@@ -83,6 +83,8 @@ class PlannedImage(Shown):
     fusion : PlannedFusion or None
     project : str or None
         Project XML to write beside it.
+    file_format : str
+        As ``output.format`` says it.
     overwrite : bool
         Whether it may replace one that was made with other settings.
     notes : mapping
@@ -101,6 +103,7 @@ class PlannedImage(Shown):
     fingerprint: str
     fusion: PlannedFusion | None = None
     project: str | None = None
+    file_format: str = ""
     overwrite: bool = False
     notes: Mapping[str, Any] = field(default_factory=dict)
     way_out: str = replace_with("output")
