@@ -53,7 +53,7 @@ FUSION = options(
     bounding_box=CORNERS | TEXTS,
     group_by=st.sampled_from(["timepoint_channel", "timepoint_channel_illumination", "all", "view"]),
     background=NUMBERS,
-    blending=st.booleans() | options(range=POSITIVE, border=POSITIVE),
+    blending=st.booleans() | options(range=POSITIVE, border=POSITIVE, **{"from": st.just("views")}),
     content_based=st.booleans() | options(sigma1=POSITIVE),
     interpolation=st.sampled_from(["linear", "nearest"]),
     downsampling=st.floats(0.125, 64) | st.integers(1, 64),

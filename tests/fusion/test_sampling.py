@@ -122,6 +122,16 @@ def test_a_result_as_fine_as_the_data_or_as_coarse_as_was_asked_for_is_not(name:
 def test_planes_that_are_skipped_are_said() -> None:
     assert "preserve_anisotropy: false" in said(np.eye(3), z=5)
     assert said(PLANES_APART, z=5) == ""
+    assert "2.5 pixels of the data apart" in said(np.diag([2, 1, 1]), z=5)
+    assert "5 pixels of the data apart" in said(turned(1, 90) @ PLANES_APART, z=5)
+
+
+@pytest.mark.parametrize("name", [name for name in ISOTROPIC if name.startswith("sheared ")])
+def test_planes_of_sheared_data_are_not_skipped(name: str) -> None:
+    kept = np.linalg.inv(ISOTROPIC[name])[:, 1:]  # x and y are sampled as finely as ever
+    if np.isclose(np.linalg.norm(np.cross(*kept.T)), 1, rtol=0.05):
+        assert said(ISOTROPIC[name], z=5) == ""
+    assert said(sheared(2, 0, 0.5) @ PLANES_APART, z=5) == said(sheared(1, 0, 2) @ PLANES_APART, z=5) == ""
 
 
 TILE = np.full((2, 8, 8), 7, np.uint16)

@@ -184,7 +184,7 @@ def _known_keys(path: KeyPath) -> list[str]:
         if isinstance(step, str):
             fields = [model.model_fields[step].annotation for model in models if step in model.model_fields]
             models = {found for annotation in fields for found in _models_in(annotation)}
-    return list(dict.fromkeys(key for model in models for key in model.model_fields))
+    return list(dict.fromkeys(field.alias or key for model in models for key, field in model.model_fields.items()))
 
 
 def _models_in(annotation: Any) -> set[type[BaseModel]]:

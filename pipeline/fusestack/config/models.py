@@ -142,8 +142,15 @@ class Corners(Model):
 class Blending(Model):
     """Fade of a view towards its borders, in pixels of the fused image."""
 
+    model_config = ConfigDict(serialize_by_alias=True)
+
     range: Positive = Field(default=40.0, description="width of the fade")
     border: NotNegative = Field(default=0.0, description="width of the dark rim outside the fade")
+    source: Literal["views", "data"] = Field(
+        default="views",
+        alias="from",
+        description="borders of the views, or also those of their data (input.no_data, NaN)",
+    )
 
 
 class ContentBased(Model):
@@ -240,6 +247,16 @@ class Fusion(Model):
             yield "intensity_range", "its maximum must be greater than its minimum"
         if self.method != "mask" and any(self.mask_offset.xyz):
             yield "mask_offset", f"only for method mask, the method is {self.method}; remove it"
+        if self.blending is not None and self.blending.source == "data":
+            if self.plain_method != "average":
+                yield (
+                    "blending.from",
+                    f"data is only for method average or one of your own, not {self.method}; remove it",
+                )
+            if self.numerics != "exact":
+                yield "blending.from", "data is unknown to BigStitcher; remove it, or use numerics: exact"
+            if self.content_based is not None:
+                yield "blending.from", "data is not possible with content_based; remove one of both"
         for key in ("content_based", "weights"):
             if self.plain_method != "average" and getattr(self, key) is not None:
                 yield key, f"only for method average or one of your own, the method is {self.method}; remove it"

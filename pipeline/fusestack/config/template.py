@@ -25,7 +25,7 @@ _FUSION = """\
   # group_by: timepoint_channel     # or: timepoint_channel_illumination | all | view
   # method: average                 # or: max | lowest_view | highest_view | closest_pixel | mask | module:function
   # background: 0                   # value where no view covers; .nan with dtype float32
-  # blending: true                  # fade views towards their borders: false | true | {range: 40, border: 0}
+  # blending: true                  # fade views towards their borders: false | {range: 40, border: 0, from: data}
   # content_based: false            # true prefers the sharper view where several cover a pixel
   # interpolation: linear           # linear | nearest
   # downsampling: 1                 # try 4 first: a quick look at everything

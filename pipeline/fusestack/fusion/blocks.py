@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 import numpy as np
 
 from fusestack import kernels
+from fusestack.fusion.data_borders import data_weights, surroundings, work_bytes
 from fusestack.fusion.statistics import BlockStatistics, block_statistics
 from fusestack.model.geometry import Box
 from fusestack.model.graph_array import unite
@@ -138,6 +139,8 @@ class FuseBlocks(Compute):
             which, rows = table.touching_pairs(regions[mine])
             starts, stops = regions[mine[which]].swapaxes(0, 1)
             read = kernels.views.source_boxes(table.views[rows], starts, stops - starts)
+            if table.edges.to_data:
+                read = surroundings(table, rows, read)
             pairs = zip(mine[which].tolist(), rows.tolist(), read.tolist(), strict=True)
             for number, row, (low, high) in pairs:
                 unite(found[number], table.placed[row].pixels.inputs(Box(tuple(low), tuple(high))))
@@ -183,6 +186,9 @@ class FuseBlocks(Compute):
         content = None
         if self.content is not None:
             content = self.content.read(place, rows[read], region.start, region.shape)
+        elif table.edges.to_data:
+            with keeping(self.kept_bytes):
+                content = data_weights(table, rows[read].tolist(), placed, pixels)
         self.mix(pixels, placed, content, box, out)
 
     def mix(
@@ -229,7 +235,8 @@ class FuseBlocks(Compute):
         decoding = sizes * (1 + self._content_share()) + _CHUNKS_IN_FLIGHT * np.array(
             [table.placed[row].pixels.chunk_bytes for row in rows]
         )
-        return int(sizes.sum() * (1 + self._content_share()) + decoding.max()) + self._content_chunk()
+        weights = work_bytes(table, rows, boxes) if table.edges.to_data else 0
+        return int(sizes.sum() * (1 + self._content_share()) + decoding.max()) + self._content_chunk() + weights
 
     def _content_share(self) -> float:
         """Bytes of content-based weights for every byte of input, at most."""
@@ -283,6 +290,8 @@ class FuseBlocks(Compute):
     def peak_bytes(self, block: tuple[int, ...]) -> int:
         """Memory that a block needs at most: output and its encoded copy, input, and chunks that are kept."""
         whole = self.reading_bytes(self.statistics(block).most_input)
+        if any(table.edges.to_data for table in self.tables.values()):
+            whole = self.part_bytes  # what is read around a block is cut to fit
         return self.output_bytes(block) + self.kept_bytes + min(self.part_bytes, whole)
 
     def reading_bytes(self, most_input: int) -> int:

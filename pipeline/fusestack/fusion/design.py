@@ -185,6 +185,11 @@ def design_images(
     placed = {
         i: PlacedView.of(o, registrations[i], frame, edges, adjustments.get(i), identities) for i, o in opened.items()
     }
+    if edges.to_data and not any(view.pixels.may_lack_data for view in placed.values()):
+        warnings.append(
+            "fusion.blending.from: data changes nothing, since no pixel of the views means that there is no data; "
+            "input.no_data says which value does"
+        )
     tables = {
         group.title: ViewTable.of([placed[v.id] for v in group.views], frame, edges, options.numerics)
         for group in groups
@@ -254,7 +259,9 @@ def _edges(options: Fusion) -> Edges:
         # BigStitcher compares its blending weights; distances are measured in pixels of the fused image
         fade = (blending or Blending()).range
         return Edges(fade if options.numerics == "bigstitcher" else 1.0, border)
-    return Edges(blending.range if blending and options.plain_method == "average" else 0.0, border)
+    if not blending or options.plain_method != "average":
+        return Edges(0.0, border)
+    return Edges(blending.range, border, to_data=blending.source == "data")
 
 
 def channel_color(number: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import defaultdict
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -245,7 +246,8 @@ def _as_view(entry: _Entry) -> FileView:
 def _expanded(entry: _Entry, place: FileView, numbers: dict[str, int]) -> Iterable[PlacedFile]:
     """Yield the views of a file."""
     view, facts = entry.view, entry.facts
-    common = PlacedFile(
+    make = functools.partial(
+        PlacedFile,
         path=view.path if view.array is None else f"array of {entry.key}",
         pixel_to_world=place.places[0],
         voxel_size=place.voxel_size,
@@ -260,14 +262,13 @@ def _expanded(entry: _Entry, place: FileView, numbers: dict[str, int]) -> Iterab
         world_pixel=place.world_pixel,
     )
     if facts is None:
-        yield replace(common, source=array_source(f"{entry.key}.array", view.array))
+        yield make(source=array_source(f"{entry.key}.array", view.array))
         return
     for t in _chosen(entry, "timepoint", facts.shape[0], view.timepoint):
         for c in _chosen(entry, "channel", facts.shape[1], view.channel):
             name = facts.names[c]
             number = c if name is None else numbers.get(name, c)
-            yield replace(
-                common,
+            yield make(
                 pixel_to_world=place.places[t],
                 source=facts.source(t, c),
                 shape=facts.zyx,

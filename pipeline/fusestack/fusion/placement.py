@@ -61,6 +61,8 @@ class Edges:
     ----------
     range, border : float
         Width of the fade and of the dark rim outside it, in pixels of the fused image; range 0 is a hard edge.
+    to_data : bool
+        The fade follows pixels that have no data as well.
     widened : (float, float, float) or None
         Method ``mask``: by how many pixels of the input views are widened, z, y, x (negative: narrowed). No pixel is
         read then, so full resolution is used, and borders are closed whatever the numerics.
@@ -69,6 +71,7 @@ class Edges:
     range: float
     border: float
     widened: Float3 | None = None
+    to_data: bool = False
 
 
 def choose_level(model: Affine, levels: Sequence[SourceLevel]) -> int:
@@ -158,6 +161,11 @@ class LevelPixels:
         """Pixel type of what is read: of the source, or one that has NaN for no data."""
         found = open_source(self.source).dtype
         return found if self.no_data is None else kernels.convert.value_dtype(found)
+
+    @property
+    def may_lack_data(self) -> bool:
+        """Whether there may be pixels without data, which are NaN when they are read."""
+        return self.dtype.kind == "f"
 
     def read(self, box: Box) -> NDArray[Any]:
         """Read a region z, y, x; where a value means no data, it becomes NaN."""

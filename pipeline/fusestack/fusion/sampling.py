@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fusestack.fusion.extent import called
-from fusestack.model.amounts import times_xyz
+from fusestack.model.amounts import counted, times_xyz
 from fusestack.model.geometry import float3
 from fusestack.model.units import common_unit, known_unit, length_factor
 
@@ -160,19 +160,22 @@ def compare_sampling(
     steps, most = world * downsampling, (world * downsampling).max(axis=1)
     worst = int(np.argmax(most))
     finest, asked = float(most[worst]), max(1.0, downsampling)
-    of = f"{len(views):,} views (first: {called(views[worst])})"
+    of = f"{counted(len(views), 'view')} (first: {called(views[worst])})"
     if finest / asked > _COARSER:
-        many, kept = f"{int((most / asked > _COARSER).sum()):,} of {of}", "coarser than the data"
+        coarser = int((most / asked > _COARSER).sum())
+        many, kept = of if coarser == len(views) else f"{coarser:,} of {of}", "coarser than the data"
     elif downsampling >= 1 and finest < 1 / _FINER:
         many, kept = of, "finer than the data"
     else:
         several_angles = len({view.angle for view in views}) > 1
-        z_step = world[:, 0] * frame.spacing[0]
-        if anisotropy is not True or frame.flat or z_step.max() / asked <= _COARSER or several_angles:
+        # of planes of the fused image, in pixels of the data: across the steps along y and x, whatever the shear is
+        apart = float(_heights(np.linalg.inv(kinds) * np.array(frame.spacing), (1, 2, 0))[:, 0].max())
+        if anisotropy is not True or frame.flat or apart / asked <= _COARSER or several_angles:
             return []
         return [
-            f"fusion.preserve_anisotropy: true leaves one of {z_step.max():.3g} planes of the data, which the "
-            "registrations leave as near as pixels; fusion.preserve_anisotropy: false keeps them all"
+            f"fusion.preserve_anisotropy: true puts planes of the fused image {apart:.3g} pixels of the data apart, "
+            "since the registrations do not put them as far apart along z as voxel sizes say; "
+            "fusion.preserve_anisotropy: false leaves out nothing"
         ]
     flatter = ""
     ratio = float(steps[worst, 1:].max() / steps[worst, 0])

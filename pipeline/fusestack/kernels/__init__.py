@@ -2,7 +2,7 @@
 
 Most modules load numba, so each is imported on first use: ``fuse`` with ``views`` (what it must know of views) and its
 compiled half ``rows``; ``aligned`` (views for functions of the user's); ``mask``; ``contrast`` (content-based weights)
-on ``nodes``; ``rims``; ``intensity``; ``downsample``; ``convert``.
+on ``nodes``; ``rims``; ``data_borders``; ``intensity``; ``downsample``; ``convert``.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         compose,
         contrast,
         convert,
+        data_borders,
         downsample,
         fourier,
         fuse,
@@ -47,6 +48,7 @@ __all__ = [
     "compose",
     "contrast",
     "convert",
+    "data_borders",
     "downsample",
     "fourier",
     "fuse",

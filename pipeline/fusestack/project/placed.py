@@ -7,16 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fusestack.model.errors import InputError
-from fusestack.model.view import SourceRef
 from fusestack.project.model import Project, Setup, check_registration
-from fusestack.project.readers import reader_of
-from fusestack.storage import is_address
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fusestack.model.geometry import Affine, Float3, Int3
-    from fusestack.model.view import View
+    from fusestack.model.view import SourceRef, View
 
 
 @dataclass(frozen=True)
@@ -26,18 +23,17 @@ class PlacedFile:
     Parameters
     ----------
     path : str
-        Absolute, relative to the folder of the configuration, or an address.
+        As the configuration names it.
     pixel_to_world : Affine
         Pixel index to world pixels.
+    source : SourceRef
+        Who reads its pixels.
     voxel_size : (float, float, float) or None
         Physical size of a pixel along z, y, x in `unit`.
     unit : str or None
     timepoint, channel, illumination, angle, tile : int
-        `timepoint` and `channel` are also the indices in files that hold several.
     no_data : float or None
         Value of pixels where nothing was recorded.
-    source : SourceRef or None
-        Who reads its pixels, where that is not what the suffix of `path` and `timepoint`, `channel` say.
     shape : tuple of int or None
         z, y, x, where it is known.
     channel_name, channel_color : str
@@ -50,6 +46,7 @@ class PlacedFile:
 
     path: str
     pixel_to_world: Affine
+    source: SourceRef
     voxel_size: Float3 | None = None
     unit: str | None = None
     timepoint: int = 0
@@ -58,7 +55,6 @@ class PlacedFile:
     angle: int = 0
     tile: int = 0
     no_data: float | None = None
-    source: SourceRef | None = None
     shape: Int3 | None = None
     channel_name: str = ""
     channel_color: str = ""
@@ -77,7 +73,7 @@ def project_of_files(entries: Sequence[PlacedFile], folder: str | Path) -> Proje
     ----------
     entries : sequence of PlacedFile
     folder : str or Path
-        Where relative paths begin.
+        Of the configuration.
 
     Returns
     -------
@@ -87,7 +83,7 @@ def project_of_files(entries: Sequence[PlacedFile], folder: str | Path) -> Proje
     Raises
     ------
     InputError
-        If there is no entry, a file is missing or of unknown suffix, or a placement cannot be; all problems at once.
+        If there is no entry, or a placement cannot be; all problems at once.
     """
     if not entries:
         raise InputError("input.views: the list is empty; name at least one file")
@@ -104,7 +100,7 @@ def project_of_files(entries: Sequence[PlacedFile], folder: str | Path) -> Proje
         setups.setdefault(number, setup)
         try:
             _check_affine(entry.pixel_to_world)
-            view = setup.view(entry.timepoint, entry.pixel_to_world, _source(entry, Path(folder).absolute()))
+            view = setup.view(entry.timepoint, entry.pixel_to_world, entry.source)
             view = replace(view, voxel_size=entry.voxel_size, no_data=entry.no_data)
             views.append(replace(view, world_origin=entry.world_origin, world_pixel=entry.world_pixel))
         except ValueError as error:
@@ -141,13 +137,3 @@ def _setup(entry: PlacedFile, number: int) -> Setup:
         channel_name=entry.channel_name or str(entry.channel),
         channel_color=entry.channel_color,
     )
-
-
-def _source(entry: PlacedFile, folder: Path) -> SourceRef:
-    if entry.source is not None:
-        return entry.source
-    path = entry.path if is_address(entry.path) else str(folder / entry.path)
-    reader = reader_of(path)
-    if not is_address(path) and not Path(path).exists():
-        raise ValueError(f"no such file ({path}); check the path, which begins at the folder of the configuration")
-    return SourceRef(reader, path, (("timepoint", entry.timepoint), ("channel", entry.channel)))
