@@ -98,7 +98,7 @@ class Design:
 
 
 def open_views(views: Sequence[View]) -> dict[ViewId, OpenedView]:
-    """Open the pixel sources of views; reads metadata only.
+    """Open the pixel sources of views whose files were not asked yet; reads metadata only.
 
     Raises
     ------
@@ -108,6 +108,9 @@ def open_views(views: Sequence[View]) -> dict[ViewId, OpenedView]:
     opened: dict[ViewId, OpenedView] = {}
     problems: list[str] = []
     for view in views:
+        if view.pixels is not None:
+            opened[view.id] = OpenedView(view, np.dtype(view.pixels.dtype), view.pixels.levels)
+            continue
         try:
             source = open_source(view.source)
         except InputError as error:

@@ -128,7 +128,10 @@ def _opened(loaded: LoadedConfig, views: Sequence[ViewInput]) -> list[_Entry]:
     for number, which in wanted.items():
         found = known[which]
         if isinstance(found, InputError):
-            problems += [f"input.views.{number}: {problem}" for problem in found.problems]
+            problems += [
+                f"input.views.{number}: {problem}{', or remove the view' if 'restore it' in problem else ''}"
+                for problem in found.problems
+            ]
     if problems:
         raise InputError(*problems)
     entries = []
@@ -292,6 +295,7 @@ def _expanded(entry: _Entry, place: FileView, numbers: dict[str, int]) -> Iterab
                 pixel_to_world=place.places[t],
                 source=facts.source(t, c),
                 shape=facts.zyx,
+                pixels=facts.pixels,
                 timepoint=t if view.timepoint is None else view.timepoint,
                 channel=number if view.channel is None else view.channel,
                 channel_name=name or "",

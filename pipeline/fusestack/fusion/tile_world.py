@@ -111,6 +111,7 @@ def project_in_world(tiles: Sequence[Tile], unit: str | None) -> Project:
                     voxel_size=world.voxel_size(place),
                     world_origin=world.origin,
                     world_pixel=float3(world.step),
+                    pixels=tile.pixels,
                 )
                 for timepoint, place, sources in zip(tile.timepoints, places, tile.sources, strict=True)
             ]
