@@ -91,7 +91,7 @@ def files_of_views(loaded: LoadedConfig, views: Sequence[ViewInput]) -> tuple[li
     entries = [_overridden(entry, told) for entry in _opened(loaded, views)]
     _refuse_sets(entries)
     numbers = _channel_numbers(entries, told)
-    placed = place_views([_as_view(entry) for entry in entries], told.said)
+    placed = place_views([_as_view(entry) for entry in entries], told.said, told.found)
     made: list[PlacedFile] = []
     problems: list[str] = []
     for entry, place in zip(entries, placed, strict=True):
@@ -263,6 +263,7 @@ def _as_view(entry: _Entry) -> FileView:
         translation=None if view.translation is None else view.translation.zyx,
         sizes=sizes if entry.facts is None else entry.facts.sizes,
         unit=view.unit if entry.facts is None else entry.facts.unit,
+        stack=(view.timepoint, view.channel, None if entry.facts is None else entry.facts.names),
     )
 
 
