@@ -124,3 +124,12 @@ def test_hints_are_quoted_and_true(tmp_path: Path, capsys: pytest.CaptureFixture
     assert plan == ["fusestack", "plan", str(config)]
     assert run(stack[1:]) == 0
     assert "images:" in config.read_text()
+
+
+def test_planes_of_a_stack_are_proposed_with_their_distance(tmp_path: Path) -> None:
+    for depth in (10.0, 14.0):
+        place = {"PositionX": [1.0], "PositionZ": [depth], "PositionXUnit": ["µm"], "PositionZUnit": ["µm"]}
+        metadata = {"axes": "YX", "PhysicalSizeX": 1, "PhysicalSizeY": 1, "Plane": place}
+        tifffile.imwrite(tmp_path / f"z{depth}.ome.tif", np.zeros((8, 9), np.uint16), ome=True, metadata=metadata)
+    text = describe(tmp_path, tmp_path)
+    assert "distance of planes: 4 micrometer (the smallest step of their z)" in text

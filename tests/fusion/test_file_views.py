@@ -299,3 +299,62 @@ def test_numbers_of_each_file_are_said(tmp_path: Path) -> None:
     assert [warning.partition(":")[0] for warning in said] == ["0.ome.tif", "1.ome.tif", "2.ome.tif"]
     assert ["0.5 x 0.5 x 0.5" in said[0], "0.6 x 0.6 x 0.6" in said[1]] == [True, True]
     assert said[2].endswith("(3.ome.tif and 2 more: the same with other numbers)")
+
+
+def planes_in_files(folder: Path, depths: list[float], columns: int = 2, **more: Any) -> list[dict[str, Any]]:
+    """Planes of two columns of tiles side by side, a file each; the second column lies a little higher."""
+    paths = []
+    for column in range(columns):
+        for depth in depths:
+            path = folder / f"c{column}z{depth}.ome.tif"
+            place = {"PositionX": [35.0 * column], "PositionY": [0.0], "PositionZ": [depth + 0.3 * column]}
+            units = {f"Position{axis}Unit": ["µm"] for axis in "XYZ"}
+            metadata = {"axes": "YX", "PhysicalSizeX": 1, "PhysicalSizeY": 1, **more, "Plane": place | units}
+            tifffile.imwrite(path, WORLD[0, 0, :, 30 * column : 30 * column + 40], ome=True, metadata=metadata)
+            paths.append({"path": path.name})
+    return paths
+
+
+def test_planes_of_a_stack_are_as_far_apart_as_their_places(tmp_path: Path) -> None:
+    views = planes_in_files(tmp_path, [10.0, 15.0, 20.0])
+    inputs = read(tmp_path, *views)
+    assert {view.voxel_size for view in inputs.views} == {(5, 1, 1)}
+    assert [round(float(view.pixel_to_world.offset[0]), 6) for view in inputs.views] == [2, 3, 4, 2.06, 3.06, 4.06]
+    assert inputs.warnings == ()
+    said = "distance of planes: the smallest step of z where planes lie over one another, 5 micrometer of c0z10.0.ome"
+    assert any(said in fact for fact in inputs.facts)
+    lazy = fusestack.fuse([tmp_path / view["path"] for view in views])  # by the same rule
+    fusestack.run(
+        {
+            "input": {"views": [{"path": str(tmp_path / v["path"])} for v in views]},
+            "output": {"path": str(tmp_path / "o.zarr")},
+        }
+    )
+    stored = np.asarray(zarr.open_group(tmp_path / "o.zarr")["0"])
+    assert stored.shape[2] in (3, 4)
+    np.testing.assert_array_equal(stored, lazy.values)
+
+
+def test_tiles_of_one_plane_that_lie_beside_one_another_are_no_stack(tmp_path: Path) -> None:
+    inputs = read(tmp_path, *planes_in_files(tmp_path, [10.0]))
+    assert not any("distance of planes" in fact for fact in inputs.facts)
+    assert "its height is not used" in inputs.warnings[0]
+
+
+def test_a_size_that_is_said_beats_the_step_of_planes(tmp_path: Path) -> None:
+    views = planes_in_files(tmp_path, [10.0, 15.0], columns=1)
+    inputs = read(tmp_path, *(view | {"voxel_size": {"x": 1, "y": 1, "z": 2}, "unit": "um"} for view in views))
+    assert {view.voxel_size for view in inputs.views} == {(2, 1, 1)}
+    assert not any("distance of planes" in fact for fact in inputs.facts)
+
+
+def test_planes_of_other_times_and_channels_are_no_stack(tmp_path: Path) -> None:
+    views = planes_in_files(tmp_path, [10.0, 10.5], columns=1)
+    for key in ("timepoint", "channel"):
+        inputs = read(tmp_path, *(view | {key: number} for number, view in enumerate(views)))
+        assert not any("distance of planes" in fact for fact in inputs.facts)
+    place = {"PositionZ": [1.0, 1.4], "PositionZUnit": ["µm"] * 2}
+    metadata = {"axes": "TYX", "PhysicalSizeX": 1, "PhysicalSizeY": 1, "Plane": place}
+    tifffile.imwrite(tmp_path / "t.ome.tif", WORLD[0, :2], ome=True, metadata=metadata, photometric="minisblack")
+    inputs = read(tmp_path, {"path": "t.ome.tif"})
+    assert "its height is not used" in inputs.warnings[0]

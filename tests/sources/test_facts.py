@@ -376,3 +376,65 @@ def test_a_file_that_changed_is_read_again(tmp_path: Path) -> None:
 def test_lengths(unit: str | None, into: str, factor: float | None) -> None:
     assert length_factor(unit, into) == factor
     assert known_unit("Furlong") == "Furlong"
+
+
+class TestLevels:
+    """What a plan knows of pixels without opening them is what their reader finds."""
+
+    @pytest.mark.parametrize("compression", [None, "zlib"])
+    @pytest.mark.parametrize("tile", [None, (16, 16)])
+    @pytest.mark.parametrize("kind", ["ome", "imagej", "plain", "two images", "pyramid", "colours"])
+    def test_of_tiff(self, tmp_path: Path, kind: str, tile: tuple[int, int] | None, compression: str | None) -> None:
+        path = tmp_path / "a.tif"
+        settings: dict[str, Any] = {"photometric": "minisblack", "tile": tile, "compression": compression}
+        metadata = {"axes": "TCZYX"}
+        pixels, series, axes = image(2, 2, 3, 40, 36), None, None
+        if kind == "imagej":
+            tifffile.imwrite(
+                path, pixels.transpose(0, 2, 1, 3, 4), imagej=True, metadata={"axes": "TZCYX"}, compression=compression
+            )
+        elif kind == "plain":
+            pixels = pixels[0, 0][None, None]
+            tifffile.imwrite(path, pixels[0, 0], **settings)
+        elif kind == "colours":
+            pixels, axes = image(1, 3, 1, 40, 36), "cyx"
+            tifffile.imwrite(path, pixels[0, :, 0], **{**settings, "photometric": "rgb"}, planarconfig="separate")
+        else:
+            with tifffile.TiffWriter(path, ome=True) as tiff:
+                if kind == "two images":
+                    tiff.write(pixels[:1] + 1, **settings, metadata=metadata)
+                    series = 1
+                tiff.write(pixels, **settings, metadata=metadata, subifds=1 if kind == "pyramid" else None)
+                if kind == "pyramid":
+                    tiff.write(pixels[..., ::2, ::2], **settings, subfiletype=1)
+        found = facts(path, series, axes)
+        assert found.levels
+        for t, c in np.ndindex(*found.shape[:2]):
+            source = open_source(found.source(t, c))
+            assert (source.levels, source.dtype.name) == (found.levels, found.dtype)
+            np.testing.assert_array_equal(source.read(0, Box.of_shape(found.zyx)), pixels[t, c])
+        assert len(found.levels) == (2 if kind == "pyramid" else 1)
+
+    @pytest.mark.parametrize("version", [2, 3])
+    def test_of_zarr(self, tmp_path: Path, version: int) -> None:
+        group = zarr.open_group(tmp_path / "a", mode="w", zarr_format=version)
+        for number in range(2):
+            group.create_array(str(number), data=image(2, 8 >> number, 8 >> number, 8 >> number), chunks=(1, 4, 2, 2))
+        steps = [{"path": str(n), "coordinateTransformations": [scale(1, *(2**n,) * 3)]} for n in range(2)]
+        found = {"axes": [{"name": "c", "type": "channel"}, *space()], "datasets": steps}
+        group.attrs.update({"ome": {"multiscales": [found]}} if version == 3 else {"multiscales": [found]})
+        known = facts(tmp_path / "a")
+        assert [level.chunks for level in known.levels] == [(4, 2, 2)] * 2
+        assert known.levels == open_source(known.source(0, 1)).levels
+
+
+def test_pages_that_are_cut_are_noticed_by_what_the_file_says(tmp_path: Path) -> None:
+    metadata = {"axes": "ZYX", "PhysicalSizeX": 1}
+    tifffile.imwrite(tmp_path / "a.ome.tif", image(1, 8, 9), photometric="minisblack", ome=True, metadata=metadata)
+    text = tifffile.tiffcomment(tmp_path / "a.ome.tif")
+    tifffile.imwrite(tmp_path / "a.ome.tif", image(8, 9), photometric="minisblack", description=text, metadata=None)
+    data = (tmp_path / "a.ome.tif").read_bytes()
+    assert data.endswith(image(8, 9).tobytes())  # the only directory lies before the pixels
+    (tmp_path / "a.ome.tif").write_bytes(data[:-2])
+    with pytest.raises(InputError, match="is truncated"):
+        facts(tmp_path / "a.ome.tif")

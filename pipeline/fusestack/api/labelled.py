@@ -303,7 +303,7 @@ def _timepoints(labels: Any, count: int) -> tuple[int, ...]:
 
 
 def _channels(labels: Any, count: int, colour: str | None) -> tuple[Channel, ...]:
-    from fusestack.fusion.design import channel_color
+    from fusestack.fusion.groups import channel_color
 
     if colour is not None:
         return tuple(colour_channel(number, name) for number, name in enumerate(_colours(labels, count, colour)))

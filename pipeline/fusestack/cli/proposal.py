@@ -14,7 +14,7 @@ from fusestack.sources.file_names import is_companion, is_pattern, named_files, 
 from fusestack.storage import is_address
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Hashable, Sequence
 
     from fusestack.sources.facts import ImageFacts
 
@@ -210,6 +210,7 @@ def _for_project(source: str | Path, written: str) -> str:
 def _for_tiles(images: Sequence[str | Path], folder: Path) -> Proposal:
     """Tiles where their files say, or in a row, one beside the other: a guess that the user corrects."""
     from fusestack.config.template import ViewLine, views_template
+    from fusestack.fusion.file_world import distance_of_planes
 
     found = _images(images)
     names = {path: path if is_address(path) else _relative(Path(path), folder) for path, _, _ in found}
@@ -231,6 +232,12 @@ def _for_tiles(images: Sequence[str | Path], folder: Path) -> Proposal:
         notes += ["Files behind a '#' do not say where they are: give them a translation (world pixels)."]
     said = tuple(notes)
     sources = sorted({f"{what} ({where})" for _, _, facts in found for what, where in facts.found})
+    stacks: dict[Hashable, list[ImageFacts]] = {}
+    for _, _, facts in found:
+        stacks.setdefault(facts.names, []).append(facts)
+    units = {facts.unit for _, _, facts in found}
+    if len(units) == 1 and (apart := distance_of_planes(stacks)) is not None:
+        sources.append(f"distance of planes: {apart:.6g} {units.pop() or ''} (the smallest step of their z)")
     if sources:
         notes += ["What the files say is used, unless a view says it:", *(f"    {line}" for line in sources)]
     notes += [f"{names[path]}: {line}" for path, _, facts in found[:1] for line in facts.said]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import DTypeLike
 
     from fusestack.model.geometry import Affine, Float3, Int3
-    from fusestack.model.view import SourceRef
+    from fusestack.model.view import SourceRef, StoredPixels
 
 _SPATIAL = "zyx"
 _CONVERSIONS = {
@@ -60,6 +60,8 @@ class Tile:
         It has two axes.
     at_zero : bool
         It is of a kind that says no place where it lies at 0.
+    pixels : StoredPixels or None
+        What its file says of its pixels, where that is known.
     """
 
     label: str
@@ -76,6 +78,7 @@ class Tile:
     colors: tuple[str | None, ...] = ()
     plane: bool = False
     at_zero: bool = False
+    pixels: StoredPixels | None = None
 
 
 def lazy_array(label: str, held: Any) -> Any:

@@ -23,7 +23,7 @@ from fusestack.fusion.frame import (
     frame_of_views,
     whole_pixels,
 )
-from fusestack.fusion.groups import Group, group_views
+from fusestack.fusion.groups import Group, channels_of, group_views
 from fusestack.fusion.intensity import adjustments_of
 from fusestack.fusion.placement import Edges, OpenedView, PlacedView, ViewTable
 from fusestack.fusion.planes import shows_one_plane
@@ -31,7 +31,6 @@ from fusestack.fusion.sampling import calibration, compare_sampling, in_one_unit
 from fusestack.kernels.convert import value_dtype
 from fusestack.model.errors import ConfigError, InputError
 from fusestack.model.geometry import Box, float3
-from fusestack.model.image import Channel
 from fusestack.sources.base import excludable, open_source
 
 if TYPE_CHECKING:
@@ -39,9 +38,9 @@ if TYPE_CHECKING:
 
     from fusestack.config.models import Fusion
     from fusestack.model.geometry import Affine, Float3, Int3
+    from fusestack.model.image import Channel
     from fusestack.model.view import View, ViewId
 
-_COLORS = ("00FF00", "FF00FF", "00FFFF", "FFFF00", "FF0000", "0000FF")
 _PROBLEMS_SHOWN = 20
 _TITLES_SHOWN = 5
 _NO_MODELS: Mapping[ViewId, tuple[float, float]] = MappingProxyType({})
@@ -98,7 +97,7 @@ class Design:
 
 
 def open_views(views: Sequence[View]) -> dict[ViewId, OpenedView]:
-    """Open the pixel sources of views; reads metadata only.
+    """Open the pixel sources of views whose files were not asked yet; reads metadata only.
 
     Raises
     ------
@@ -108,6 +107,9 @@ def open_views(views: Sequence[View]) -> dict[ViewId, OpenedView]:
     opened: dict[ViewId, OpenedView] = {}
     problems: list[str] = []
     for view in views:
+        if view.pixels is not None:
+            opened[view.id] = OpenedView(view, np.dtype(view.pixels.dtype), view.pixels.levels)
+            continue
         try:
             source = open_source(view.source)
         except InputError as error:
@@ -243,9 +245,9 @@ def design_images(
 
     if options.group_by == "timepoint_channel" and not apart:
         times = tuple(sorted({v.id.timepoint for v in views}))
-        images = [image("fused", groups, times, _channels(views))]
+        images = [image("fused", groups, times, channels_of(views))]
     else:
-        images = [image(group.title, (group,), (group.timepoint,), _channels(group.views)[:1]) for group in groups]
+        images = [image(group.title, (group,), (group.timepoint,), channels_of(group.views)[:1]) for group in groups]
     return Design(tuple(images), frame, anisotropy, input_dtype, opened, tuple(warnings))
 
 
@@ -262,19 +264,6 @@ def _edges(options: Fusion) -> Edges:
     if not blending or options.plain_method != "average":
         return Edges(0.0, border)
     return Edges(blending.range, border, to_data=blending.source == "data")
-
-
-def channel_color(number: int) -> str:
-    """Colour ``RRGGBB`` of one of several channels."""
-    return _COLORS[number % len(_COLORS)]
-
-
-def _channels(views: Sequence[View]) -> tuple[Channel, ...]:
-    names = {view.channel: view.channel_name or f"channel {view.channel}" for view in views}
-    colors = {view.channel: view.channel_color for view in reversed(views) if view.channel_color}
-    if len(names) == 1:
-        return tuple(Channel(i, name, colors.get(i, "FFFFFF")) for i, name in names.items())
-    return tuple(Channel(i, names[i], colors.get(i) or channel_color(n)) for n, i in enumerate(sorted(names)))
 
 
 def _registrations(views: Sequence[View], *, flat: bool, warnings: list[str]) -> dict[ViewId, Affine]:

@@ -60,7 +60,7 @@ def files_of_views(loaded: LoadedConfig, views: Sequence[ViewInput]) -> tuple[li
     entries = [_overridden(entry, told) for entry in _opened(loaded, views)]
     _refuse_sets(entries)
     numbers = _channel_numbers(entries, told)
-    placed = place_views([_as_view(entry) for entry in entries], told.said)
+    placed = place_views([_as_view(entry) for entry in entries], told.said, told.found)
     made: list[PlacedFile] = []
     problems: list[str] = []
     for entry, place in zip(entries, placed, strict=True):
@@ -240,6 +240,7 @@ def _as_view(entry: _Entry) -> FileView:
         translation=None if view.translation is None else view.translation.zyx,
         sizes=sizes if entry.facts is None else entry.facts.sizes,
         unit=view.unit if entry.facts is None else entry.facts.unit,
+        stack=(view.timepoint, view.channel, None if entry.facts is None else entry.facts.names),
     )
 
 
@@ -272,6 +273,7 @@ def _expanded(entry: _Entry, place: FileView, numbers: dict[str, int]) -> Iterab
                 pixel_to_world=place.places[t],
                 source=facts.source(t, c),
                 shape=facts.zyx,
+                pixels=facts.pixels,
                 timepoint=t if view.timepoint is None else view.timepoint,
                 channel=number if view.channel is None else view.channel,
                 channel_name=name or "",

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fusestack.fusion.frame import steps
-from fusestack.fusion.planes import is_flat
+from fusestack.fusion.planes import is_flat, step_of_stacks
 from fusestack.fusion.tile_world import World
 from fusestack.model.errors import InputError
 from fusestack.model.geometry import Affine
 from fusestack.model.units import common_unit, known_unit
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Hashable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from fusestack.model.geometry import Float3
+    from fusestack.model.geometry import Float3, Int3
     from fusestack.sources.facts import ImageFacts
     from fusestack.sources.ome_xml import Sizes
 
@@ -44,6 +45,8 @@ class FileView:
     sizes : (float or None, float or None, float or None) or None
         Of a pixel, z, y, x, in `unit`.
     unit : str or None
+    stack : hashable
+        What of it makes a stack with other files: timepoint and channel, as far as they are said.
     places : tuple of Affine
         Result: pixel to world pixels at every timepoint.
     voxel_size, world_origin, world_pixel : (float, float, float)
@@ -57,6 +60,7 @@ class FileView:
     translation: Float3 | None
     sizes: Sizes | None
     unit: str | None
+    stack: Hashable = None
     places: tuple[Affine, ...] = ()
     voxel_size: Float3 | None = None
     world_origin: Float3 = (0.0, 0.0, 0.0)
@@ -88,7 +92,9 @@ class FileView:
         return 1 if self.facts is None else self.facts.shape[0]
 
 
-def place_views(views: Sequence[FileView], said: dict[str, list[str]]) -> list[FileView]:
+def place_views(
+    views: Sequence[FileView], said: dict[str, list[str]], found: dict[tuple[str, str], list[str]]
+) -> list[FileView]:
     """Place views in one world.
 
     A world pixel is along each axis the finest pixel of any view; where affines of the configuration say how large it
@@ -99,6 +105,8 @@ def place_views(views: Sequence[FileView], said: dict[str, list[str]]) -> list[F
     views : sequence of FileView
     said : dict of str to list of str
         What should be said, with the names of the files; is added to.
+    found : dict of (str, str) to list of str
+        What was taken from where, with the names of the files; is added to.
 
     Raises
     ------
@@ -106,9 +114,18 @@ def place_views(views: Sequence[FileView], said: dict[str, list[str]]) -> list[F
         If units cannot be converted, or a place is known but not the size of a pixel.
     """
     views = _in_one_unit(views, said)
+    stacks: dict[Hashable, list[ImageFacts]] = defaultdict(list)
+    for view in views:
+        if view.facts is not None and view.by_file:
+            stacks[view.stack].append(view.facts)
+    apart = distance_of_planes(stacks) if sum(map(len, stacks.values())) == len(views) else None
+    if apart is not None:
+        views = [replace(view, sizes=(apart, *view.known[1:])) for view in views]
+        where = f"the smallest step of z where planes lie over one another, {apart:.6g} {views[0].unit or ''}".rstrip()
+        found["distance of planes", where] += [view.name for view in views]
     step, told = _step(views)
     shapes = [view.facts.zyx for view in views if view.facts is not None]
-    flat = len(shapes) == len(views) and is_flat(shapes)
+    flat = len(shapes) == len(views) and is_flat(shapes) and apart is None
     views = [_filled(view, step, told, said, flat=flat) for view in views]
     anchor, number = np.zeros(3), np.zeros(3)
     if all(view.by_file for view in views) and views[0].positions:
@@ -118,6 +135,25 @@ def place_views(views: Sequence[FileView], said: dict[str, list[str]]) -> list[F
             number[0] = 0
     world = World(step, anchor, number)
     return [_placed(view, world, said, sized=bool(told.any())) for view in views]
+
+
+def distance_of_planes(groups: Mapping[Hashable, Sequence[ImageFacts]]) -> float | None:
+    """How far planes of one stack are apart that are files, by their places; None where sizes say it, or nothing does.
+
+    Parameters
+    ----------
+    groups : mapping
+        Files of one channel, whose planes are one stack at each timepoint; all in one unit. Planes of other channels
+        and other times may lie elsewhere for reasons of focus.
+    """
+    if any(one.sizes[0] is not None or one.turn is not None for facts in groups.values() for one in facts):
+        return None
+    stacks: dict[object, list[tuple[Affine, Int3]]] = defaultdict(list)
+    for key, facts in groups.items():
+        for one in facts:
+            for t, place in enumerate(one.pixel_to_unit):
+                stacks[key, t].append((place, one.zyx))
+    return step_of_stacks(stacks.values())
 
 
 def _in_one_unit(views: Sequence[FileView], said: dict[str, list[str]]) -> list[FileView]:

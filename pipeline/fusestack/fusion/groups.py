@@ -8,10 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from fusestack.model.image import Channel
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
 
     from fusestack.model.view import View
+
+_COLORS = ("00FF00", "FF00FF", "00FFFF", "FFFF00", "FF0000", "0000FF")
 
 
 @dataclass(frozen=True)
@@ -48,3 +52,17 @@ def group_views(views: Sequence[View], group_by: str) -> tuple[Group, ...]:
     for view in sorted(views, key=lambda v: v.id):
         members.setdefault(key_of(view), []).append(view)
     return tuple(Group(title_of(group[0]), tuple(group)) for group in members.values())
+
+
+def channel_color(number: int) -> str:
+    """Colour ``RRGGBB`` of one of several channels."""
+    return _COLORS[number % len(_COLORS)]
+
+
+def channels_of(views: Sequence[View]) -> tuple[Channel, ...]:
+    """Channels of views, by their ids, with the first name and colour that a view has for each."""
+    names = {view.channel: view.channel_name or f"channel {view.channel}" for view in views}
+    colors = {view.channel: view.channel_color for view in reversed(views) if view.channel_color}
+    if len(names) == 1:
+        return tuple(Channel(i, name, colors.get(i, "FFFFFF")) for i, name in names.items())
+    return tuple(Channel(i, names[i], colors.get(i) or channel_color(n)) for n, i in enumerate(sorted(names)))

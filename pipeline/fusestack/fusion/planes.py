@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from fusestack.model.geometry import Affine, Int3
 
 _TOLERANCE = 1e-6
+_DIGITS = 9
 _LOOKED_AT = 100
 _STACKED = 0.75
 """Share of a plane that lies over another one in a stack; tiles of a mosaic overlap less, whatever their focus is."""
@@ -41,14 +42,48 @@ def at_one_depth(placed: Sequence[tuple[Affine, Int3]]) -> bool:
     depths, step = plane_depths(placed)
     if np.ptp(depths) < step / 2:
         return True
+    return not any((apart >= step / 2).any() for apart in _depths_over_one_another(placed))
+
+
+def step_of_stacks(stacks: Iterable[Sequence[tuple[Affine, Int3]]]) -> float | None:
+    """How far apart the nearest planes of stacks are, where only their places say it.
+
+    Tiles beside one another say nothing about it, whatever their focus is: only planes that lie over one another do.
+
+    Parameters
+    ----------
+    stacks : iterable of sequence of (pixel_to_unit, shape)
+        Each of one timepoint and one channel: others may lie elsewhere for reasons of focus.
+
+    Returns
+    -------
+    float or None
+        In the unit of the places; None where no plane lies over another one, or some are no planes.
+    """
+    return min((step for placed in stacks if (step := _step_of_stack(placed)) is not None), default=None)
+
+
+def _step_of_stack(placed: Sequence[tuple[Affine, Int3]]) -> float | None:
+    if len(placed) < 2 or not is_flat(shape for _, shape in placed):
+        return None
+    depths = np.array([affine.offset[0] for affine, _ in placed])
+    least = _TOLERANCE * float(np.ptp(depths))
+    if not least:
+        return None
+    found = min(float(apart[apart > least].min(initial=np.inf)) for apart in _depths_over_one_another(placed))
+    return round(found, _DIGITS) if np.isfinite(found) else None
+
+
+def _depths_over_one_another(placed: Sequence[tuple[Affine, Int3]]) -> Iterator[NDArray[np.float64]]:
+    """Yield how far along z the planes are that lie over one, for some of them."""
+    depths = np.array([affine.offset[0] for affine, _ in placed])
     bounds = np.array([affine.bounds((0, 0, 0), (0, y - 1, x - 1)) for affine, (_, y, x) in placed])[:, :, 1:]
-    sizes = bounds[:, 1] - bounds[:, 0] + 1
+    pixels = np.array([affine.column_lengths[1:] for affine, _ in placed])
+    sizes = bounds[:, 1] - bounds[:, 0] + pixels
     for one in np.unique(np.linspace(0, len(bounds) - 1, _LOOKED_AT).astype(int)).tolist():
-        common = np.minimum(bounds[one, 1], bounds[:, 1]) - np.maximum(bounds[one, 0], bounds[:, 0]) + 1
+        common = np.minimum(bounds[one, 1], bounds[:, 1]) - np.maximum(bounds[one, 0], bounds[:, 0]) + pixels[one]
         share = np.clip(common, 0, None).prod(axis=1) / np.minimum(sizes[one].prod(), sizes.prod(axis=1))
-        if ((np.abs(depths - depths[one]) >= step / 2) & (share > _STACKED)).any():
-            return False
-    return True
+        yield np.abs(depths - depths[one])[share > _STACKED]
 
 
 def gap_of_planes(placed: Sequence[tuple[Affine, Int3]]) -> str | None:

@@ -149,6 +149,7 @@ def tile_of_facts(label: str, name: str, facts: ImageFacts) -> Tile:
         channels=facts.names,
         colors=facts.colors,
         at_zero=True,
+        pixels=facts.pixels,
     )
 
 

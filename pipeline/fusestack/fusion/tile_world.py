@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import warnings
+from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fusestack.fusion.frame import steps
-from fusestack.fusion.planes import at_one_depth, is_flat
+from fusestack.fusion.planes import at_one_depth, is_flat, step_of_stacks
 from fusestack.model.errors import InputError
 from fusestack.model.geometry import Affine, float3
 from fusestack.project.model import Project, Setup
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fusestack.fusion.array_tiles import Tile
-    from fusestack.model.geometry import Float3
+    from fusestack.model.geometry import Float3, Int3
     from fusestack.model.view import View
 
 _DIGITS = 9
@@ -72,16 +73,19 @@ class World:
 
 
 def with_steps_of_planes(tiles: Sequence[Tile]) -> list[Tile]:
-    """Tiles of one plane at several depths, as thick as the nearest ones are apart where nobody says how thick."""
-    depths = np.unique([np.round(place.offset[0], _DIGITS) for tile in tiles for place in tile.pixel_to_unit])
-    if depths.size < 2 or any(tile.sizes[0] for tile in tiles) or not is_flat(tile.shape for tile in tiles):
+    """Tiles of one plane at several depths, as thick as planes of a stack are apart where nobody says how thick."""
+    stacks: dict[object, list[tuple[Affine, Int3]]] = defaultdict(list)
+    for tile in tiles:
+        for timepoint, place in zip(tile.timepoints, tile.pixel_to_unit, strict=True):
+            stacks[tile.channels, timepoint].append((place, tile.shape))
+    step = None if any(tile.sizes[0] for tile in tiles) else step_of_stacks(stacks.values())
+    if step is None:
         return list(tiles)
-    change = Affine.scaling((float(np.diff(depths).min()), 1, 1)).linear
-    thick = [
+    change = Affine.scaling((step, 1, 1)).linear
+    return [
         replace(tile, pixel_to_unit=tuple(Affine(place.linear @ change, place.offset) for place in tile.pixel_to_unit))
         for tile in tiles
     ]
-    return list(tiles) if at_one_depth([(p, tile.shape) for tile in thick for p in tile.pixel_to_unit]) else thick
 
 
 def project_in_world(tiles: Sequence[Tile], unit: str | None) -> Project:
@@ -112,6 +116,7 @@ def project_in_world(tiles: Sequence[Tile], unit: str | None) -> Project:
                     voxel_size=world.voxel_size(place),
                     world_origin=world.origin,
                     world_pixel=float3(world.step),
+                    pixels=tile.pixels,
                 )
                 for timepoint, place, sources in zip(tile.timepoints, places, tile.sources, strict=True)
             ]

@@ -55,6 +55,41 @@ class SourceRef:
         return tuple(dict.fromkeys((*own, *self.files, *itertools.chain.from_iterable(wrapped))))
 
 
+@dataclass(frozen=True)
+class SourceLevel:
+    """One resolution of a source.
+
+    Parameters
+    ----------
+    shape : (int, int, int)
+        Pixels along z, y, x.
+    factors : (float, float, float)
+        Pixels of level 0 in one pixel of this level, z, y, x.
+    chunks : (int, int, int)
+        Smallest region that is decoded in one piece, z, y, x; for estimates of memory.
+    """
+
+    shape: Int3
+    factors: tuple[float, float, float]
+    chunks: Int3
+
+
+@dataclass(frozen=True)
+class StoredPixels:
+    """What the file of a view says of its pixels, so that nobody has to open it again to plan.
+
+    Parameters
+    ----------
+    dtype : str
+        NumPy name.
+    levels : tuple of SourceLevel
+        Resolutions, full resolution first.
+    """
+
+    dtype: str
+    levels: tuple[SourceLevel, ...]
+
+
 @dataclass(frozen=True, repr=False)
 class View(Shown):
     """One acquired 3-D image.
@@ -83,6 +118,8 @@ class View(Shown):
         Physical place of world pixel 0 along z, y, x, in `unit`; the same for all views of a project.
     world_pixel : (float, float, float) or None
         Physical size of a world pixel along z, y, x, in `unit`; None where it follows from voxel size and registration.
+    pixels : StoredPixels or None
+        None where only the source knows.
     """
 
     id: ViewId
@@ -101,6 +138,7 @@ class View(Shown):
     no_data: float | None = None
     world_origin: Float3 = (0.0, 0.0, 0.0)
     world_pixel: Float3 | None = None
+    pixels: StoredPixels | None = None
 
     def __repr__(self) -> str:
         pixels = "size unknown" if self.shape is None else f"{times_xyz(self.shape)} pixels (xyz)"

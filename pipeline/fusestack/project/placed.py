@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fusestack.model.geometry import Affine, Float3, Int3
-    from fusestack.model.view import SourceRef, View
+    from fusestack.model.view import SourceRef, StoredPixels, View
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,8 @@ class PlacedFile:
         Physical place of world pixel 0, z, y, x in `unit`.
     world_pixel : (float, float, float) or None
         Physical size of a world pixel, z, y, x in `unit`; None where it follows from voxel size and affine.
+    pixels : StoredPixels or None
+        What its file says of its pixels, where that is known.
     """
 
     path: str
@@ -60,6 +62,7 @@ class PlacedFile:
     channel_color: str = ""
     world_origin: Float3 = (0.0, 0.0, 0.0)
     world_pixel: Float3 | None = None
+    pixels: StoredPixels | None = None
 
 
 def project_of_files(entries: Sequence[PlacedFile], folder: str | Path) -> Project:
@@ -101,7 +104,7 @@ def project_of_files(entries: Sequence[PlacedFile], folder: str | Path) -> Proje
         try:
             _check_affine(entry.pixel_to_world)
             view = setup.view(entry.timepoint, entry.pixel_to_world, entry.source)
-            view = replace(view, voxel_size=entry.voxel_size, no_data=entry.no_data)
+            view = replace(view, voxel_size=entry.voxel_size, no_data=entry.no_data, pixels=entry.pixels)
             views.append(replace(view, world_origin=entry.world_origin, world_pixel=entry.world_pixel))
         except ValueError as error:
             problems.append(f"input.views.{position}: {entry.path}: {error}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeAlias
@@ -14,6 +13,7 @@ import numpy as np
 from fusestack.model.errors import FusestackError, InputError
 from fusestack.model.geometry import Box
 from fusestack.model.stage import resolve
+from fusestack.model.view import SourceLevel as SourceLevel  # noqa: TC001 -- all sources have it from here
 from fusestack.storage import identity_of, is_address, open_file
 
 if TYPE_CHECKING:
@@ -21,30 +21,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import DTypeLike, NDArray
 
-    from fusestack.model.geometry import Int3
     from fusestack.model.view import SourceRef
 
 PIXEL_TYPES = ("uint8", "uint16", "int16", "uint32", "float32")
 """Pixel types that are read; others are refused when a source is opened."""
-
-
-@dataclass(frozen=True)
-class SourceLevel:
-    """One resolution of a source.
-
-    Parameters
-    ----------
-    shape : (int, int, int)
-        Pixels along z, y, x.
-    factors : (float, float, float)
-        Pixels of level 0 in one pixel of this level, z, y, x.
-    chunks : (int, int, int)
-        Smallest region that is decoded in one piece, z, y, x; for estimates of memory.
-    """
-
-    shape: Int3
-    factors: tuple[float, float, float]
-    chunks: Int3
 
 
 class PixelSource(Protocol):

@@ -11,13 +11,12 @@ import numpy as np
 from fusestack.model.errors import InputError
 from fusestack.model.geometry import Affine
 from fusestack.model.stage import resolve
-from fusestack.model.view import SourceRef
+from fusestack.model.view import SourceLevel, SourceRef, StoredPixels
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable
 
     from fusestack.model.geometry import Float3, Int3
-    from fusestack.sources.base import SourceLevel
     from fusestack.sources.ome_xml import Sizes
 
 _FACTS = {
@@ -118,6 +117,11 @@ class ImageFacts:
         linear = (self.turn or Affine.scaling(self.pixel_size)).linear
         origins = self.positions or ((0.0, 0.0, 0.0),) * self.shape[0]
         return tuple(Affine(linear, np.array(origin)) for origin in origins)
+
+    @property
+    def pixels(self) -> StoredPixels | None:
+        """Of every timepoint and channel; None where only the reader of the pixels knows."""
+        return StoredPixels(self.dtype, self.levels) if self.levels else None
 
     def source(self, timepoint: int, channel: int) -> SourceRef:
         """Who reads the pixels of a timepoint and a channel, both indices."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _AXES = "tczyx"
 _TYPES = {"time": "t", "channel": "c"}
+_ROUNDED = 1e-9
 _RESTORE = "restore it from its source, or write the image again"
 
 
@@ -152,8 +153,9 @@ def _matrix(step: Mapping[str, Any], ndim: int, where: str) -> NDArray[np.float6
 
 def is_scaling(matrix: NDArray[np.float64]) -> bool:
     """Whether it only scales and shifts."""
-    linear = matrix[:-1, :-1]
-    return bool(np.allclose(linear, np.diag(np.diag(linear)), atol=1e-9 * np.abs(linear).max()))
+    linear = np.abs(matrix[:-1, :-1])
+    beside = linear - np.diag(np.diag(linear))
+    return bool(beside.max() <= _ROUNDED * linear.max())
 
 
 def spatial_part(matrix: NDArray[np.float64], axes: str, where: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

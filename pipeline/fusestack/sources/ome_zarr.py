@@ -83,7 +83,7 @@ class OmeZarrSource:
         with input_errors(path, "is not a Zarr image that can be read", _RESTORE):
             node = open_node(path)
             if isinstance(node, dict):
-                names, arrays, order, factors = _multiscale(node, path, series, axes, numbered=numbered)
+                names, arrays, order, factors = multiscale(node, path, series, axes, numbered=numbered)
             else:
                 names, arrays, factors = [""], [node], [(1.0, 1.0, 1.0)]
                 order = array_axes(node, path, axes)
@@ -95,10 +95,7 @@ class OmeZarrSource:
             "t": select_index(path, "timepoint", lengths.get("t", 1), timepoint),
             "c": select_index(path, "channel", lengths.get("c", 1), channel),
         }
-        self._levels = tuple(
-            SourceLevel(_zyx(array.shape, order), factor, _zyx(array.chunks, order))
-            for array, factor in zip(arrays, factors, strict=True)
-        )
+        self._levels = levels_of(arrays, factors, order)
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -201,10 +198,24 @@ def array_axes(array: Any, path: str, given: str | None) -> str:
     return axes_of(dimension_names(path), len(array.shape), path, given)
 
 
-def _multiscale(
-    attributes: dict[str, Any], path: str, series: int, given: str | None, *, numbered: bool
+def levels_of(arrays: Sequence[Any], factors: Sequence[Float3], axes: str) -> tuple[SourceLevel, ...]:
+    """Levels of an image by its arrays, their factors and their axes."""
+    return tuple(
+        SourceLevel(_zyx(array.shape, axes), factor, _zyx(array.chunks, axes))
+        for array, factor in zip(arrays, factors, strict=True)
+    )
+
+
+def multiscale(
+    attributes: dict[str, Any], path: str, series: int, given: str | None, *, numbered: bool = False
 ) -> tuple[list[str], list[Any], str, list[Float3]]:
-    """Names of the levels, arrays, axes and factors of a multiscale image of a group."""
+    """Names of the levels, arrays, axes and factors of a multiscale image of a group.
+
+    Raises
+    ------
+    InputError
+        If there is no such image, its metadata cannot be used, or a level is missing.
+    """
     images = attributes_of(attributes).get("multiscales")
     if not images:
         members = ", ".join(sorted(name for name, _ in open_zarr(path).members())) or "nothing"

@@ -15,7 +15,6 @@ from fusestack.sources.base import check_exists, input_errors, pixel_dtype
 from fusestack.sources.facts import ImageFacts, refuse_choice
 from fusestack.sources.ngff import (
     attributes_of,
-    axes_of,
     declared_axes,
     is_collection,
     is_scaling,
@@ -24,13 +23,14 @@ from fusestack.sources.ngff import (
     spatial_part,
     units_of,
 )
-from fusestack.sources.ome_zarr import array_axes, level_array, open_node
+from fusestack.sources.ome_zarr import array_axes, levels_of, multiscale, open_node
 from fusestack.storage import is_address, open_folder
 from fusestack.storage.zarr_chunks import group_attributes, open_zarr
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from fusestack.model.geometry import Float3
     from fusestack.sources.ome_xml import Sizes
 
 _READER = "fusestack.sources.ome_zarr:OmeZarrSource"
@@ -68,7 +68,8 @@ def image_facts(path: str, *, series: int | None = None, axes: str | None = None
         options: tuple[tuple[str, Any], ...] = () if axes is None else (("axes", axes),)
         attributes = open_node(path)
         if not isinstance(attributes, dict):
-            return _facts(path, attributes, None, array_axes(attributes, path, axes), {}, options)
+            order = array_axes(attributes, path, axes)
+            return _facts(path, [attributes], [(1.0, 1.0, 1.0)], order, {}, options)
         described = _Described(path)
         if not attributes_of(attributes).get("multiscales"):
             described, series = _member(path, attributes, series), None
@@ -85,7 +86,9 @@ def image_facts(path: str, *, series: int | None = None, axes: str | None = None
             raise refuse_choice(described.path, "images", names)
         if number:
             options = (*options, ("series", number))
-        return _image(described, images[number], found.get("omero") or {}, axes, options)
+        _, arrays, order, factors = multiscale(attributes, described.path, number, axes)
+        facts = _facts(described.path, arrays, factors, order, found.get("omero") or {}, options)
+        return _image(described, images[number], facts, order, [])
 
 
 @dataclass(frozen=True)
@@ -143,25 +146,16 @@ def _is_group(path: str) -> bool:
 
 
 def _image(
-    described: _Described,
-    image: Mapping[str, Any],
-    omero: Mapping[str, Any],
-    given: str | None,
-    options: tuple[tuple[str, Any], ...],
+    described: _Described, image: Mapping[str, Any], facts: ImageFacts, axes: str, said: list[str]
 ) -> ImageFacts:
-    said: list[str] = []
+    """Facts with the place of the first level and of the image, and with what is kept beside it."""
     path, dataset = described.path, image["datasets"][0]
-    name = str(dataset["path"]).strip("/")
-    array = level_array(name, path)
-    declared = declared_axes(image)
-    axes = axes_of(declared, len(array.shape), path, given)
     steps = dataset.get("coordinateTransformations") or ()
     outer = outer_steps(image, said)
-    where = f"{path}: {name}"
+    where = f"{path}: {str(dataset['path']).strip('/')}"
     matrix = matrix_of(outer, len(axes), path) @ matrix_of(steps, len(axes), where)
-    facts = _facts(path, array, omero, axes, {}, options)
     if steps or outer:
-        facts = _placed(facts, matrix, axes, units_of(declared, axes), where, said)
+        facts = _placed(facts, matrix, axes, units_of(declared_axes(image), axes), where, said)
         if all(step.get("type") in ("scale", "identity") for step in (*steps, *outer)):
             facts = replace(facts, positions=())
     facts = replace(facts, said=(*facts.said, *said))
@@ -170,17 +164,18 @@ def _image(
 
 def _facts(
     path: str,
-    array: Any,
-    omero: Mapping[str, Any] | None,
+    arrays: Sequence[Any],
+    factors: Sequence[Float3],
     axes: str,
-    found: Mapping[str, str],
+    omero: Mapping[str, Any],
     options: tuple[tuple[str, Any], ...],
 ) -> ImageFacts:
     """Facts but for the place."""
+    array = arrays[0]
     shape, chunks = (
         tuple(int(dict(zip(axes, v, strict=True)).get(a, 1)) for a in "tczyx") for v in (array.shape, array.chunks)
     )
-    listed: Sequence[Mapping[str, Any]] = (omero or {}).get("channels") or ()
+    listed: Sequence[Mapping[str, Any]] = omero.get("channels") or ()
     padded = [*listed, *({},) * shape[1]][: shape[1]]
     names = tuple(_text(channel.get("label")) for channel in padded)
     colors = tuple(_text(channel.get("color")) for channel in padded)
@@ -192,6 +187,7 @@ def _facts(
         chunks=chunks,
         dtype=pixel_dtype(np.dtype(array.dtype), path).name,
         options=options,
+        levels=levels_of(arrays, factors, axes),
         names=names,
         colors=colors,
         found=tuple((what, "omero metadata") for what, there in told if there),
