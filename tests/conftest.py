@@ -20,6 +20,8 @@ WAY_OUT = (
 
 # What lands is judged by the same examples every time; new ones are sought by `make explore`.
 settings.register_profile("landing", derandomize=True, deadline=None)
+settings.register_profile("explore", deadline=None)
+settings.load_profile("explore")
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest says "empty parameter set", which tells nobody anything

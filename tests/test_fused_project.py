@@ -1,4 +1,4 @@
-"""The project beside a fused HDF5 shows the image exactly where the inputs were."""
+"""The project beside a fused image shows it exactly where the inputs were."""
 
 from __future__ import annotations
 
@@ -16,8 +16,11 @@ import fusestack
 TILE = (24, 40, 50)
 
 
-@pytest.fixture
-def config(tmp_path: Path) -> dict[str, Any]:
+FORMATS = {"fused.h5": {}, "fused.n5": {}, "fused v4.ome.zarr": {"ome_zarr_version": "0.4"}, "fused.ome.zarr": {}}
+
+
+@pytest.fixture(params=FORMATS)
+def config(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Any]:
     rng = np.random.default_rng(3)
     views = []
     for c in range(2):
@@ -32,7 +35,11 @@ def config(tmp_path: Path) -> dict[str, Any]:
         "version": 1,
         "input": {"views": views},
         "fusion": {"preserve_anisotropy": True},
-        "output": {"path": str(tmp_path / "fused.h5")},
+        "output": {
+            "path": str(tmp_path / request.param),
+            "project": str(tmp_path / "fused.xml"),
+            **FORMATS[request.param],
+        },
     }
 
 
@@ -56,18 +63,20 @@ def test_fusing_the_fused_project_again_changes_nothing(config: dict[str, Any], 
         "output": {"path": str(tmp_path / "again.h5"), "project": str(tmp_path / "second.xml")},
     }
     fusestack.run(again)
-    with h5py.File(tmp_path / "fused.h5") as first, h5py.File(tmp_path / "again.h5") as second:
+    expected = fusestack.fuse(fusestack.plan(config).inputs.views, preserve_anisotropy=True)
+    with h5py.File(tmp_path / "again.h5") as second:
         for c in range(2):
-            pixels = first[f"t00000/s{c:02d}/0/cells"][:]
+            pixels = expected.isel(t=0, c=c).compute()
             assert pixels.max() > 32767
             np.testing.assert_array_equal(second[f"t00000/s{c:02d}/0/cells"][:], pixels)
-            assert first[f"s{c:02d}"].attrs["dataType"] == b"uint16"
+            assert second[f"s{c:02d}"].attrs["dataType"] == b"uint16"
     first_place, second_place = (
         fusestack.open_project(tmp_path / name).views[0].pixel_to_world for name in ("fused.xml", "second.xml")
     )
     assert first_place == second_place
 
 
+@pytest.mark.parametrize("config", ["fused.h5"], indirect=True)
 def test_another_reader_sees_the_same_pixels_and_place(config: dict[str, Any], tmp_path: Path) -> None:
     fusestack.run(config)
     expected = fusestack.fuse(fusestack.plan(config).inputs.views, preserve_anisotropy=True)
@@ -80,3 +89,32 @@ def test_another_reader_sees_the_same_pixels_and_place(config: dict[str, Any], t
     editor.finalize()
     np.testing.assert_allclose(expected.coords["x"][:2], [-3.5, -3.0])
     np.testing.assert_allclose(expected.coords["z"][:2], [-6.0, -4.5])
+
+
+def test_several_images_have_a_project_each(tmp_path: Path) -> None:
+    views = []
+    for c in range(2):
+        tifffile.imwrite(tmp_path / f"{c}.tif", np.full(TILE, c + 1, np.uint16))
+        views.append({"path": str(tmp_path / f"{c}.tif"), "channel": c, "voxel_size": 1, "unit": "um"})
+    output = {"path": str(tmp_path / "fused.n5"), "project": str(tmp_path / "made.xml")}
+    fusestack.run({"version": 1, "input": {"views": views}, "fusion": {"group_by": "view"}, "output": output})
+    names = sorted(path.name for path in tmp_path.glob("*.xml"))
+    assert len(names) == 2
+    assert all(name.startswith("made_") for name in names)
+    for c, name in enumerate(names):
+        (view,) = fusestack.open_project(tmp_path / name).views
+        assert (fusestack.fuse([view]) == c + 1).all()
+
+
+def test_a_project_that_is_asked_for_later_is_written_without_fusing_again(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", np.full(TILE, 5, np.uint16))
+    config: dict[str, Any] = {
+        "version": 1,
+        "input": {"views": [{"path": str(tmp_path / "a.tif"), "voxel_size": 1, "unit": "um"}]},
+        "output": {"path": str(tmp_path / "fused.ome.zarr")},
+    }
+    fusestack.run(config)
+    config["output"]["project"] = str(tmp_path / "later.xml")
+    report = fusestack.run(config)
+    assert {stage.computed for stage in report.stages} <= {0}
+    assert len(fusestack.open_project(tmp_path / "later.xml").views) == 1

@@ -16,10 +16,11 @@ from PIL import Image
 
 import fusestack
 from fusestack.cli.main import run
-from fusestack.model.errors import FusestackWarning, InputError
+from fusestack.model.errors import FusestackWarning, InputError, OutputError
 from fusestack.model.view import SourceRef
 from fusestack.running import places
 from fusestack.sources.probe import Sample, probe
+from fusestack.sources.tiff import TiffSource
 
 PIXELS = np.random.default_rng(0).integers(1, 999, (8, 40, 60)).astype(np.uint16)
 COMMANDS = ("validate", "plan", "run")
@@ -279,6 +280,55 @@ def test_a_disk_that_is_too_small(
         assert "5 KiB are free" in line
         assert "of outputs and" in line
         assert "of cache are to be written" in line
+
+
+def test_a_disk_that_will_never_do(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hundredth of what is to be written is more than what is free: refused before anything is made."""
+    config = write_config(tmp_path, **_two_tiles(tmp_path), fusion={"content_based": True})
+    before = sorted(tmp_path.iterdir())
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(places.shutil, "disk_usage", lambda _: usage._replace(free=500))
+    for command in COMMANDS:
+        code, text = said(capsys, command, config)
+        assert code == 5
+        assert "far more than compression saves; free some space" in text
+        assert "of cache are to be written" in text
+    with pytest.raises(OutputError, match="far more than compression saves"):
+        fusestack.run(config)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_what_breaks_the_look_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error that is none of the input's is no failure of it, and no chunk that was decoded."""
+    config = write_config(tmp_path, **_two_tiles(tmp_path))
+
+    def breaks(self: TiffSource, level: int, box: Any) -> Any:
+        raise RuntimeError("no memory\n for threads")
+
+    monkeypatch.setattr(TiffSource, "read", breaks)
+    for command in ("validate", "plan"):
+        code, text = said(capsys, command, config)
+        assert code == 0
+        assert "t1.tif: a chunk could not be decoded (RuntimeError: no memory for threads); a run would try" in text
+        assert "a chunk of 0 of 2 inputs was decoded" in text
+
+
+@pytest.mark.parametrize("key", ["path", "mask", "depth"])
+def test_the_key_of_a_place_that_cannot_be_written(
+    key: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for k in range(2):
+        Image.fromarray((PIXELS[k] // 4).astype(np.uint8)).save(tmp_path / f"s{k}.png")
+    (tmp_path / "notes").write_text("a file")
+    output = {"path": "sharp.tif", key: "notes/deep/out.tif"}
+    config = write_config(tmp_path, input={"images": "s*.png"}, focus={"output": output})
+    code, text = said(capsys, "plan", config)
+    assert code == 5
+    assert f"choose another focus.output.{key}\n" in text
 
 
 def test_time_and_memory_bound_the_look(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from tests.project.example import write
 
 
 def proposed(places: Any, folder: Path, kind: str | None = None) -> Input:
-    found = from_mapping(read_document(describe(places, folder, kind), "text")[0]).config.input
+    found = from_mapping(read_document(describe(places, folder, kind).text, "text")[0]).config.input
     assert found is not None
     return found
 
@@ -46,7 +46,7 @@ def test_tiles_that_know_their_places(tmp_path: Path) -> None:
     assert paths(found) == ["t0.ome.tif", "t1.ome.tif", "t2.ome.tif"]
     assert found.views is not None
     assert all(view.translation is None for view in found.views)
-    assert "position (OME-XML)" in describe(tmp_path, tmp_path)
+    assert "position (OME-XML)" in describe(tmp_path, tmp_path).text
 
 
 def test_tiles_that_do_not_are_put_in_a_row(tmp_path: Path) -> None:
@@ -55,14 +55,14 @@ def test_tiles_that_do_not_are_put_in_a_row(tmp_path: Path) -> None:
     found = proposed(tmp_path, tmp_path)
     assert found.views is not None
     assert [view.translation.zyx for view in found.views if view.translation] == [(0, 0, 0), (0, 0, 30)]
-    assert "The translations are guesses" in describe(tmp_path, tmp_path)
+    assert "The translations are guesses" in describe(tmp_path, tmp_path).text
 
 
 def test_those_that_do_not_know_it_beside_others_wait_for_it(tmp_path: Path) -> None:
     for n, x in enumerate((15.0, None, None)):
         tile(tmp_path / f"t{n}.ome.tif", x)
     assert paths(proposed(tmp_path, tmp_path)) == ["t0.ome.tif"]
-    assert "    # - {path: t1.ome.tif" in describe(tmp_path, tmp_path)
+    assert "    # - {path: t1.ome.tif" in describe(tmp_path, tmp_path).text
 
 
 def test_patterns_and_several_files(tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_results_are_a_question(tmp_path: Path) -> None:
         tile(tmp_path / f"img{n}.tif", 30.0 * n)
     tile(tmp_path / "focus-stack-result.tif")
     tile(tmp_path / "img_fused.tif")
-    text = describe(tmp_path, tmp_path)
+    text = describe(tmp_path, tmp_path).text
     assert "# Are these results of a program? They are left out: focus-stack-result.tif, img_fused.tif." in text
     assert paths(proposed(tmp_path, tmp_path)) == ["img0.tif", "img1.tif", "img2.tif"]
     (tmp_path / "only").mkdir()

@@ -441,7 +441,11 @@ def test_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "fuse.yaml"
     file.write_text("version: 1\ninput: {images: 'in/*.tif'}\nfocus: {output: {path: sharp.png, depth: depth.tif}}\n")
     assert command(["validate", str(file)]) == 0
-    assert "5 pictures of 130 x 90 pixels" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert (
+        f"5 pictures in {tmp_path / 'in'}, front to back slice_1.tif to slice_5.tif, 130 x 90 pixels, 3 colours, uint8"
+        in said
+    )
     assert command(["plan", str(file), "--json"]) == 0
     text = capsys.readouterr().out
     assert "--blur" in text

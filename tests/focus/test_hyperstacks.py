@@ -145,7 +145,7 @@ def test_labels_beside_a_stack_are_told(tmp_path: Path) -> None:
         file.write(STACK[0, :16, :16], metadata={"axes": "YX"}, photometric="minisblack")
     plan = planned(tmp_path / "a.ome.tif")
     assert plan.images[0].target.image.shape == (1, 2, 1, 48, 60)
-    assert any("1 smaller images are not used" in warning for warning in plan.warnings)
+    assert any("1 smaller image is not used" in warning for warning in plan.warnings)
 
 
 def test_several_files_of_pages_are_told(tmp_path: Path) -> None:

@@ -163,7 +163,7 @@ def test_init_leaves_companions_out_and_asks(tmp_path: Path) -> None:
     pictures(folder, *(f"s{k}.png" for k in range(4)), "stacked.png", "s0.CR2")
     for name in ("._s1.png", "Thumbs.db"):
         (folder / name).write_bytes(b"\0\5\26\7")
-    text = describe(folder, tmp_path)
+    text = describe(folder, tmp_path).text
     files = [f"x [a-z]/{name}" for name in ("s0.png", "s1.png", "s2.png", "s3.png", "stacked.png")]
     assert read_document(text, "a.yaml")[0]["input"]["images"] == files
     assert "# look at this: " in text

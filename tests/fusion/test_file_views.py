@@ -95,9 +95,34 @@ def test_units_that_cannot_be_converted_are_refused(tmp_path: Path) -> None:
     tiles(tmp_path)
     views = [{"path": "t0.ome.tif"}, {"path": "t1.ome.tif", "voxel_size": 1.0, "unit": "furlong"}]
     with pytest.raises(
-        InputError, match=r"input\.views\.1: t1\.ome\.tif: its unit is furlong, that of others micrometer"
+        InputError, match=r"input\.views\.1: t1\.ome\.tif has its sizes in furlong.*t0\.ome\.tif has .*"
     ):
         read(tmp_path, *views)
+
+
+@pytest.mark.parametrize(
+    "more", [{}, {"translation": {"x": 7, "y": 0, "z": 0}}, {"affine": [1, 0, 0, 7, 0, 1, 0, 0, 0, 0, 1, 0]}]
+)
+def test_a_unit_alone_converts_what_the_file_says(more: dict[str, Any], tmp_path: Path) -> None:
+    name = tiles(tmp_path, "nm", "nm")[0]
+    inputs = read(tmp_path, {"path": name, "unit": "micrometer", **more})
+    view = inputs.views[0]
+    assert (view.voxel_size, view.unit) == ((0.5, 0.5, 0.5), "micrometer")
+    assert view.world_origin[2] + 0.5 * view.pixel_to_world.offset[2] == (3.5 if more else 1000)
+    assert not any("unit" in warning for warning in inputs.warnings)
+
+
+def test_a_unit_that_the_one_of_the_file_cannot_become_is_said(tmp_path: Path) -> None:
+    tiles(tmp_path, "furlong", "furlong")
+    inputs = read(tmp_path, {"path": "t0.ome.tif", "unit": "micrometer"})
+    assert inputs.views[0].voxel_size == (0.5, 0.5, 0.5)
+    assert "unit is micrometer in the configuration, furlong in the file" in " ".join(inputs.warnings)
+
+
+def test_a_size_alone_is_in_the_unit_of_the_file(tmp_path: Path) -> None:
+    inputs = read(tmp_path, {"path": tiles(tmp_path, "nm", "nm")[0], "voxel_size": 250.0})
+    assert (inputs.views[0].voxel_size, inputs.views[0].unit) == ((250, 250, 250), "nanometer")
+    assert "250 x 250 x 250 nanometer (xyz) in the configuration, 500 x 500 x 500 nanometer" in inputs.warnings[0]
 
 
 def test_the_configuration_beats_the_file_and_both_are_said(tmp_path: Path) -> None:
@@ -228,5 +253,49 @@ def test_what_is_said_of_many_files_is_said_once(tmp_path: Path) -> None:
         metadata = {"axes": "ZYX", "spacing": 2.0 + number}
         tifffile.imwrite(tmp_path / f"{number}.tif", WORLD[0], imagej=True, metadata=metadata)
     views = [{"path": f"{n}.tif", "translation": {"x": n, "y": 0, "z": 0}} for n in range(5)]
-    (warning,) = read(tmp_path, *views).warnings
-    assert warning.startswith("0.tif and 4 more: its spacing of 2 along z has no unit")
+    said = read(tmp_path, *views).warnings
+    assert [warning.partition(" along z")[0] for warning in said] == [
+        f"{n}.tif: its spacing of {2 + n}" for n in range(3)
+    ]
+    assert said[2].endswith("(3.tif and 1 more: the same with other numbers)")
+
+
+def test_channels_that_are_not_used_are_said_well_by_well(tmp_path: Path) -> None:
+    """Each image of a plate has channels of its own: that another one uses them is no use of them."""
+    group = zarr.open_group(tmp_path / "p.zarr", mode="w", zarr_format=2)
+    group.attrs["plate"] = {"wells": [{"path": "A/1"}, {"path": "B/1"}]}
+    for well in ("A/1", "B/1"):
+        group.require_group(well).attrs["well"] = {"images": [{"path": "0"}]}
+        image = group.require_group(f"{well}/0")
+        image.create_array("0", data=WORLD, chunks=(1, 3, 20, 70))
+        axes = [{"name": "c", "type": "channel"}, *({"name": axis, "type": "space"} for axis in "zyx")]
+        place = [{"type": "scale", "scale": [1, 1, 1, 1]}]
+        datasets = [{"path": "0", "coordinateTransformations": place}]
+        image.attrs["multiscales"] = [{"version": "0.4", "axes": axes, "datasets": datasets}]
+    inputs = read(
+        tmp_path,
+        {"path": "p.zarr", "series": 0, "channel": 0, "translation": {"x": 0, "y": 0, "z": 0}},
+        {"path": "p.zarr", "series": 1, "channel": 1, "translation": {"x": 90, "y": 0, "z": 0}},
+    )
+    assert any("1 of its 2 channels is not used" in warning for warning in inputs.warnings)
+
+
+def test_files_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        ome(tmp_path / folder / "t.ome.tif", WORLD, 1000.0 if folder == "a" else 1040.0)
+    inputs = read(tmp_path, {"path": "a/t.ome.tif"}, {"path": "b/t.ome.tif", "channel": 0})
+    assert "position: OME-XML of a/t.ome.tif and 1 more" in inputs.facts
+    assert any(warning.startswith("b/t.ome.tif: 1 of its 2 channels") for warning in inputs.warnings)
+
+
+def test_numbers_of_each_file_are_said(tmp_path: Path) -> None:
+    """Sentences that differ in their numbers are said one by one, a few of them."""
+    for number in range(6):
+        ome(tmp_path / f"{number}.ome.tif", WORLD, 1000.0 + 40 * number, 0.5 + number / 10)
+    size = {"x": 0.4, "y": 0.4, "z": 0.4}
+    views = [{"path": f"{n}.ome.tif", "voxel_size": size, "unit": "micrometer"} for n in range(6)]
+    said = [warning for warning in read(tmp_path, *views).warnings if "voxel_size is" in warning]
+    assert [warning.partition(":")[0] for warning in said] == ["0.ome.tif", "1.ome.tif", "2.ome.tif"]
+    assert ["0.5 x 0.5 x 0.5" in said[0], "0.6 x 0.6 x 0.6" in said[1]] == [True, True]
+    assert said[2].endswith("(3.ome.tif and 2 more: the same with other numbers)")

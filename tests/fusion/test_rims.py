@@ -70,7 +70,7 @@ def test_tiles_less_than_a_pixel_apart_leave_no_dark_pixel(axis: int, gap: float
     tile, start = np.full((4, 4, 4), 1000, np.uint16), [0.0, 0, 0]
     start[axis] = 4 + gap
     found = fused([placed(tile, (0, 0, 0), np.eye(3), at) for at in ([0, 0, 0], start)], **fusion)
-    assert found.shape[axis] == 9
+    assert found.shape[axis] == (9 if gap > 0.1 else 8)
     assert (found == (65535 if fusion.get("method") == "mask" else 1000)).all()
 
 

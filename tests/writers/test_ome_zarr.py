@@ -110,6 +110,7 @@ def test_metadata_of_arrays_are_to_the_byte_what_zarr_python_writes(version, cod
         kind = {"zarr_format": 3, "dimension_names": "tczyx"}
         if version == "0.4":
             kind = {"zarr_format": 2, "chunk_key_encoding": {"name": "v2", "separator": "/"}}
+            kind["attributes"] = {"_ARRAY_DIMENSIONS": list("tczyx")}
         for number, level in enumerate(spec.levels):
             zarr.create_array(
                 store,

@@ -362,7 +362,7 @@ def test_a_full_disk_while_finishing_keeps_the_blocks(tmp_path, suffix, monkeypa
 def test_finishing_what_is_gone(tmp_path):
     writer = written(tmp_path / "a.png", smooth(60, 70, 3))
     writer.remove()
-    with pytest.raises(OutputError, match=r"a\.png: both the picture and its blocks .* are gone; run again"):
+    with pytest.raises(OutputError, match=r"a\.png: both the file and its blocks .* are gone; run again"):
         writer.finish({})
 
 

@@ -76,7 +76,7 @@ def plan(config: str | Path | Mapping[str, Any] | Plan, overrides: Sequence[str]
     >>> [stage.name for stage in plan.stages]
     ['fuse']
     >>> plan.images[0].target.image.shape
-    (1, 1, 26, 24, 24)
+    (1, 1, 25, 23, 23)
     """
     from fusestack.planner import make_plan
     from fusestack.planning.plan import Plan

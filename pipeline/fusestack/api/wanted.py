@@ -97,7 +97,7 @@ def as_container(image: LabelledImage, fused: DesignedImage | None, loaded: Load
         output.format,
         output.model_dump(mode="json"),
         output.overwrite,
-        project_path(output, path, single=True),
+        project_path(output, path),
         {"setup_names": [channel.name for channel in spec.channels]},
         image.warnings,
     )

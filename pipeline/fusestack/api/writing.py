@@ -51,7 +51,7 @@ def write(
     execution: Mapping[str, Any] | None = None,
     **output: Any,
 ) -> RunReport:
-    """Write a lazy image as OME-Zarr or BDV-HDF5 with its levels, or as a picture; a second call goes on.
+    """Write a lazy image as OME-Zarr, BDV-HDF5 or BDV-N5 with its levels, or as a picture; a second call goes on.
 
     The graph of the image becomes part of the graph that writes it, under a lock, with rounds of retries, records and a
     report, as `run` has them. What is done is known by the name of the dask array: arrays of NumPy, Zarr and HDF5 are
@@ -232,9 +232,11 @@ def plan_of_image(wanted: Wanted, fused: DesignedImage | None, loaded: LoadedCon
         components={"inputs": {"image": name}, "output": {**layout, **cut_facts(spec)}},
         fingerprint=digest([stage.fingerprint for stage in stages]),
         project=wanted.project,
+        file_format=wanted.file_format,
         overwrite=wanted.overwrite,
         notes=wanted.notes,
         way_out=_WAY_OUT,
+        key="path",
     )
     said = f"array {spec.dtype} {list(spec.shape)} ({name})"
     config = loaded.config.model_dump(mode="json")

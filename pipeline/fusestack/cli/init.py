@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,14 +40,16 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         raise OutputError(f"{config}: exists; name another one with -o, or replace it with --force")
     from fusestack.cli.proposal import describe
 
-    text = describe(arguments.source, config.absolute().parent, arguments.kind)
+    made = describe(arguments.source, config.absolute().parent, arguments.kind)
     try:
-        config.write_text(text, encoding="utf-8")
+        config.write_text(made.text, encoding="utf-8")
     except OSError as error:
         raise OutputError(f"{config}: cannot be written: {error.strerror or error}; choose another place") from error
+    for sentence in made.said:
+        print(f"look at this: {sentence}", file=sys.stderr)
     if not arguments.quiet:
         print(f"{config}: written; look at it, then: fusestack plan {shlex.quote(str(config))}")
-        if "\n  views:" in text and arguments.kind is None:
+        if "\n  views:" in made.text and arguments.kind is None:
             again = shlex.join(["fusestack", "init", *arguments.source, "-o", str(config), "--as", "stack", "--force"])
             print(f"slices of a focus stack instead of tiles? {again}")
-    return {"config": str(config)}
+    return {"config": str(config), "warnings": list(made.said)}

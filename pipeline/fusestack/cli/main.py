@@ -7,6 +7,7 @@ import difflib
 import gc
 import importlib
 import json
+import logging
 import os
 import re
 import signal
@@ -85,7 +86,10 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     gc.set_threshold(50_000)  # the modules that a run loads are no garbage: looking for it takes a seventh of its time
     # job systems end a job with SIGTERM: leave as resumable as after Ctrl-C
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
-    code = run(sys.argv[1:] if argv is None else argv)
+    argv = sys.argv[1:] if argv is None else argv
+    if "--verbose" not in argv:  # what a library logs of a broken file, we say in words of ours
+        logging.lastResort = logging.NullHandler()
+    code = run(argv)
     sys.stdout.flush()
     sys.stderr.flush()
     raise SystemExit(code)

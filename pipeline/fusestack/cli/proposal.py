@@ -30,6 +30,14 @@ _MOST_NAMED = 5
 
 
 @dataclass(frozen=True)
+class Proposal:
+    """A configuration as text, and what was left out or is doubtful, as its comments say it, too."""
+
+    text: str
+    said: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class _There:
     """What is in the places that the user names.
 
@@ -56,8 +64,8 @@ class _There:
     others: list[Path] = field(default_factory=list)
 
 
-def describe(places: str | Path | Sequence[str | Path], folder: Path, kind: str | None = None) -> str:
-    """Text of a configuration in `folder` for a project, a folder of images, images, or patterns of names.
+def describe(places: str | Path | Sequence[str | Path], folder: Path, kind: str | None = None) -> Proposal:
+    """Configuration in `folder` for a project, a folder of images, images, or patterns of names.
 
     Parameters
     ----------
@@ -75,11 +83,11 @@ def describe(places: str | Path | Sequence[str | Path], folder: Path, kind: str 
     """
     listed = [places] if isinstance(places, str | Path) else list(places)
     if len(listed) == 1 and is_address(str(listed[0])):
-        return _at_address(str(listed[0]))
+        return Proposal(_at_address(str(listed[0])))
     paths = _existing(listed)
     alone = paths[0] if len(paths) == 1 else None
     if alone is not None and alone.suffix.lower() == ".xml":
-        return _for_project(alone, _relative(alone, folder))
+        return Proposal(_for_project(alone, _relative(alone, folder)))
     from fusestack.model.image import PICTURE_SUFFIXES
 
     if alone is not None and alone.is_file() and alone.suffix.lower() in PICTURE_SUFFIXES and kind != "tiles":
@@ -88,7 +96,7 @@ def describe(places: str | Path | Sequence[str | Path], folder: Path, kind: str 
     if there.projects and kind is None:
         first, *others = there.projects
         others += [*there.images, *there.photographs]
-        return _with_notes(_for_project(first, _relative(first, folder)), _not_taken(others))
+        return _with_notes(Proposal(_for_project(first, _relative(first, folder))), _not_taken(others))
     is_stack = (there.photographs and not there.images) or _in_colour(there.images) if kind is None else kind == "stack"
     if is_stack and (there.images or there.photographs):
         slices, left = sorted((there.photographs, there.images), key=len, reverse=True)
@@ -102,7 +110,7 @@ def _at_address(address: str) -> str:
     if address.lower().endswith(".xml"):
         return _for_project(address, address)
     if address.rstrip("/").lower().endswith(".zarr"):
-        return _for_tiles([address], Path())
+        return _for_tiles([address], Path()).text
     raise InputError(f"{address}: is no project XML and no .zarr; at an address only these can be looked at")
 
 
@@ -166,7 +174,7 @@ def _is_project(path: Path) -> bool:
         return False
 
 
-def _nothing(places: Sequence[str | Path], there: _There, folder: Path, kind: str | None) -> str:
+def _nothing(places: Sequence[str | Path], there: _There, folder: Path, kind: str | None) -> Proposal:
     """Take what seemed to be results where there is nothing else, or say that there is nothing."""
     from fusestack.project.readers import READERS
 
@@ -203,7 +211,7 @@ def _for_project(source: str | Path, written: str) -> str:
     )
 
 
-def _for_tiles(images: Sequence[str | Path], folder: Path) -> str:
+def _for_tiles(images: Sequence[str | Path], folder: Path) -> Proposal:
     """Tiles where their files say, or in a row, one beside the other: a guess that the user corrects."""
     from fusestack.config.template import ViewLine, views_template
 
@@ -225,11 +233,12 @@ def _for_tiles(images: Sequence[str | Path], folder: Path) -> str:
         notes += ["The translations are guesses, since no file says where it is: correct them (world pixels)."]
     elif len(lost) > 1:
         notes += ["Files behind a '#' do not say where they are: give them a translation (world pixels)."]
+    said = tuple(notes)
     sources = sorted({f"{what} ({where})" for _, _, facts in found for what, where in facts.found})
     if sources:
         notes += ["What the files say is used, unless a view says it:", *(f"    {line}" for line in sources)]
     notes += [f"{names[path]}: {line}" for path, _, facts in found[:1] for line in facts.said]
-    return views_template(lines, notes=notes)
+    return Proposal(views_template(lines, notes=notes), said)
 
 
 def _images(images: Sequence[str | Path]) -> list[tuple[str, int, ImageFacts]]:
@@ -241,14 +250,14 @@ def _images(images: Sequence[str | Path]) -> list[tuple[str, int, ImageFacts]]:
     wanted = [FactsWanted(reader_of_file(path), path) for path in paths]
     known = all_facts(wanted)
     found: list[tuple[str, int, ImageFacts]] = []
-    sets: set[tuple[str, tuple[str, ...], object]] = set()
+    sets: set[tuple[tuple[str, ...], object]] = set()
     for which in wanted:
         facts = known[which]
         if isinstance(facts, InputError):
             found += _series(which.reader, which.path, facts)
             continue
         if facts.files:
-            key = (str(Path(which.path).parent), facts.files, facts.options)
+            key = (facts.files, facts.options)
             if key in sets:
                 continue
             sets.add(key)
@@ -272,7 +281,7 @@ def _series(reader: str, path: str, error: InputError) -> list[tuple[str, int, I
             return found
 
 
-def _for_stack(images: Sequence[Path], folder: Path, left: Sequence[Path] = ()) -> str:
+def _for_stack(images: Sequence[Path], folder: Path, left: Sequence[Path] = ()) -> Proposal:
     """Slices, and what is doubtful about them and about what is left out."""
     from fusestack.config.template import stack_template
     from fusestack.focus.slice_files import told_files, unread_files
@@ -282,13 +291,13 @@ def _for_stack(images: Sequence[Path], folder: Path, left: Sequence[Path] = ()) 
     doubts = [f"{_named(pictures)}: left out"] if pictures else []
     doubts += unread_files([str(path) for path in left], str(images[0].parent))
     doubts += told_files([str(path) for path in images]) if len(images) > 1 else []
-    return stack_template([_relative(path, folder) for path in images], doubts=doubts)
+    return Proposal(stack_template([_relative(path, folder) for path in images], doubts=doubts), tuple(doubts))
 
 
-def _with_notes(text: str, notes: Sequence[str]) -> str:
-    """Text with comments before what is read."""
+def _with_notes(made: Proposal, notes: Sequence[str]) -> Proposal:
+    """Proposal with comments before what is read."""
     lines = "".join(f"# {note}\n" for note in notes)
-    return text.replace("\ninput:\n", f"\n{lines}input:\n", 1)
+    return Proposal(made.text.replace("\ninput:\n", f"\n{lines}input:\n", 1), (*notes, *made.said))
 
 
 def _question(there: _There) -> list[str]:

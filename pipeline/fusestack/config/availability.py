@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from fusestack.config.models import Config
     from fusestack.config.output import Output
 
-_READY_FORMATS = ("ome-zarr", "bdv-hdf5")
+_READY_FORMATS = ("ome-zarr", "bdv-hdf5", "bdv-n5", "tiff")
+
+_ON_DISKS = {"bdv-hdf5": "HDF5", "tiff": "TIFF"}
 
 
 def unsupported(loaded: LoadedConfig) -> list[str]:
@@ -33,12 +35,17 @@ def _missing(config: Config) -> Iterator[tuple[str, str]]:
 
 
 def _missing_output(output: Output) -> Iterator[tuple[str, str]]:
-    if is_address(output.path) and output.format == "bdv-hdf5":
-        yield "output.path", "HDF5 is written on a disk, not to an address; use a local path, or format ome-zarr"
+    if is_address(output.path) and output.format in _ON_DISKS:
+        name = _ON_DISKS[output.format]
+        yield "output.path", f"{name} is written on a disk, not to an address; use a local path, or format ome-zarr"
+    if is_address(output.path) and output.format == "bdv-n5" and output.project is None:
+        yield "output.path", "a project XML is a local file; name one with output.project, or use format ome-zarr"
+    if output.project is not None and is_address(output.project):
+        yield "output.project", "a project XML is a local file, also where it names an address; use a local path"
     if output.format not in _READY_FORMATS:
-        yield "output.format", _later(f"'{output.format}'", "more formats", "'ome-zarr' or 'bdv-hdf5'")
-    if output.project is not None and output.format != "bdv-hdf5":
-        yield "output.project", _later(f"a project beside {output.format}", "more formats", "format bdv-hdf5")
+        *others, last = (f"'{name}'" for name in _READY_FORMATS)
+        ready = f"{', '.join(others)} or {last}"
+        yield "output.format", _later(f"'{output.format}'", "more formats", ready)
     if output.partitions is not None and (output.partitions.timepoints or output.partitions.setups):
         yield "output.partitions", _later("splitting an HDF5", "more formats", "null")
     if output.append:

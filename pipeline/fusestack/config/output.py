@@ -80,7 +80,7 @@ class Output(Model):
     ] = Field(default="0.5", description="version of the OME-Zarr specification")
     chunks: CountPerAxis = Field(
         default_factory=lambda data: _default_chunks(data["format"]),
-        description="smallest compressed unit; default: x 128, y 128, z 64; bdv-hdf5: x 64, y 64, z 32",
+        description="smallest compressed unit; default: x 128, y 128, z 64; bdv-hdf5: x 64, y 64, z 32; not for tiff",
     )
     partitions: Partitions | None = Field(default=None, description="bdv-hdf5: split the file; default: one file")
     shards: Literal["auto", "none"] | CountPerAxis = Field(
@@ -88,7 +88,7 @@ class Output(Model):
     )
     compression: Compression = Field(
         default_factory=lambda data: _default_compression(data["format"]),
-        description="default: blosc, level 1; bdv-hdf5: gzip, level 1",
+        description="default: blosc, level 1; bdv-hdf5: gzip, level 1; bdv-n5: zstd, level 3; tiff: none",
     )
     pyramid: Literal["auto", "none"] | Annotated[tuple[CountPerAxis, ...], Field(min_length=1)] = Field(
         default="auto", description="resolution levels: auto, none, or a list of factors that begins with 1"
@@ -132,10 +132,28 @@ class Output(Model):
             yield "format", f"{self.format} does not fit the suffix of '{self.path}', which means {guess}; change one"
         if self.format == "bdv-hdf5" and self.compression.codec not in ("gzip", "none"):
             yield "compression.codec", f"'{self.compression.codec}' is not allowed in bdv-hdf5; use gzip or none"
+        if self.format == "tiff":
+            yield from self._tiff_contradictions()
         if self.format != "bdv-hdf5" and self.partitions is not None:
             yield "partitions", f"only for bdv-hdf5, the format is {self.format}; remove it"
         yield from self._shards_contradictions()
         yield from self._pyramid_contradictions()
+
+    def _tiff_contradictions(self) -> Iterator[tuple[str, str]]:
+        is_ome = self.path.lower().endswith((".ome.tif", ".ome.tiff"))
+        allowed = ("gzip", "zstd", "none") if is_ome else ("gzip", "none")
+        if self.compression.codec not in allowed:
+            choices = " or ".join((", ".join(allowed[:-1]), allowed[-1]))
+            yield "compression.codec", f"'{self.compression.codec}' is not allowed in this TIFF; use {choices}"
+        if self.chunks != _default_chunks("tiff"):
+            yield "chunks", "a TIFF is stored plane by plane; remove it"
+        if self.project is not None:
+            yield "project", "a project of TIFF files is the format bdv-tiff; remove it"
+        if not isinstance(self.pyramid, str):
+            if not is_ome and len(self.pyramid) > 1:
+                yield "pyramid", "ImageJ's TIFF has one level; use none, or the suffix .ome.tif"
+            if any(level.xyz[2] != 1 for level in self.pyramid):
+                yield "pyramid", "the levels of an OME-TIFF keep all planes; set z to 1 in all of them"
 
     def _shards_contradictions(self) -> Iterator[tuple[str, str]]:
         if isinstance(self.shards, str):
@@ -169,8 +187,22 @@ def _is_multiple(larger: CountPerAxis, smaller: CountPerAxis) -> bool:
 
 
 def _default_chunks(kind: Format) -> CountPerAxis:
-    return CountPerAxis(x=64, y=64, z=32) if kind == "bdv-hdf5" else CountPerAxis(x=128, y=128, z=64)
+    match kind:
+        case "bdv-hdf5":
+            return CountPerAxis(x=64, y=64, z=32)
+        case "tiff":
+            return CountPerAxis(x=512, y=512, z=1)
+        case _:
+            return CountPerAxis(x=128, y=128, z=64)
 
 
 def _default_compression(kind: Format) -> Compression:
-    return Compression(codec="gzip") if kind == "bdv-hdf5" else unsaid(Compression)
+    match kind:
+        case "bdv-hdf5":
+            return Compression(codec="gzip")
+        case "bdv-n5":
+            return Compression(codec="zstd")
+        case "tiff":
+            return Compression(codec="none")
+        case _:
+            return unsaid(Compression)

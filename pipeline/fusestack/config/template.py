@@ -216,7 +216,8 @@ def _output_lines(path: str) -> list[str]:
     return [
         "output:",
         f"  path: {_quoted(path)}",
-        "  # The suffix chooses the format: .ome.zarr = ome-zarr, .h5 = bdv-hdf5 (with a project XML beside it).",
+        "  # The suffix chooses the format: .ome.zarr, .h5 and .n5 (BigDataViewer, with a project XML beside it),",
+        "  # .tif (for ImageJ, a file for each timepoint and channel), .ome.tif (with levels).",
         _OUTPUT_END,
     ]
 

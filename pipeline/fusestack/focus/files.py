@@ -111,6 +111,7 @@ class FocusFiles:
             overwrite=self.focus.output.overwrite,
             notes=notes,
             way_out=replace_with("focus.output"),
+            key=f"focus.output.{'path' if kind == 'image' else kind}",
         )
 
     def _check(self, kind: str, path: str, suffix: str, dtype: str, spread: int, pages: int) -> None:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fusestack.model.errors import InputError
 from fusestack.model.units import length_factor
+from fusestack.sources.tiff_axes import SAMPLES, long_axes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fusestack.model.geometry import Float3
+    from fusestack.sources.facts import ImageFacts
+    from fusestack.sources.tiff_series import OpenedTiff
 
-_AXES = {"T": "t", "C": "c", "Z": "z"}
 _WORDS = {"t": "timepoints", "c": "channels", "z": "planes"}
-_COLOURS = "S"
 
 
 @dataclass(frozen=True)
@@ -42,16 +43,8 @@ class Hyperstack:
 
     Parameters
     ----------
-    path : str
-    series : int
-        Number of the image in the file.
-    files : tuple of str
-        All that hold planes of it.
-    shape : tuple of int
-        t, c, z, y, x.
-    dtype : str
-    chunks : tuple of int
-        What is decoded together, t, c, z, y, x.
+    facts : ImageFacts
+        What its file says of it.
     channels : tuple of str
         Names.
     pixel_size : (float, float, float)
@@ -60,12 +53,7 @@ class Hyperstack:
     warnings : tuple of str
     """
 
-    path: str
-    series: int
-    files: tuple[str, ...]
-    shape: tuple[int, int, int, int, int]
-    dtype: str
-    chunks: tuple[int, int, int, int, int]
+    facts: ImageFacts
     channels: tuple[str, ...]
     pixel_size: Float3
     unit: str | None
@@ -76,7 +64,7 @@ class Hyperstack:
 class _Described:
     """Axes of the image of a file, longer than 1: t, c, z, and S of colours; files that hold its planes.
 
-    `series` is its number where there are smaller images beside it, `letters` are its axes where some are colours.
+    `series` is its number where there are others beside it, `letters` are its axes where some are colours.
     """
 
     axes: dict[str, int]
@@ -104,16 +92,25 @@ def hyperstack_of(files: Sequence[str]) -> Hyperstack | ColourStack | None:
     InputError
         If what is described is no stack, or several files describe axes.
     """
-    found = {path: described for path in dict.fromkeys(files) if (described := _described(path)) is not None}
-    if not found:
-        return None
-    path, one = next(iter(found.items()))
+    said: list[str] = []
+    for path in dict.fromkeys(files):
+        one = _described(path)
+        if one is not None and one.axes:
+            break
+        said += () if one is None else one.warnings
+    else:
+        return ColourStack((1.0, 1.0, 1.0), None, tuple(said)) if said else None
     if len(set(files)) > 1 and not set(files) <= set(one.files):
         raise InputError(
             f"{path}: holds {_counted(one.axes)}, and is one of {len(set(files))} files; which of them are slices is "
             "not said; write one file with the axes t, c, z, y, x (OME-TIFF, ImageJ hyperstack), or one for each slice"
         )
-    if _COLOURS in one.axes or "z" not in one.axes:
+    if SAMPLES in one.axes or "z" not in one.axes:
+        if left := sorted(set(one.files) - set(files)):
+            raise InputError(
+                f"{path}: {_counted(one.axes)} lie in {len(one.files)} files, of which {len(left)} are not named "
+                f"({left[0]}); name all of them, in their order"
+            )
         return _pages(path, one)
     return _volume(path, one)
 
@@ -123,25 +120,32 @@ def _counted(axes: dict[str, int]) -> str:
 
 
 def _described(path: str) -> _Described | None:
-    """Axes that a TIFF file names; None of what is no TIFF file, cannot be read, or has none but those of a picture."""
-    from fusestack.sources.pictures import kind_of, opened_tiff
+    """Axes that a TIFF file names; None of what is no TIFF file, or has none but those of a picture.
+
+    Of a file that cannot be understood it has no axes, but says why: whoever reads its pages refuses what is damaged.
+    """
+    from fusestack.sources.pictures import kind_of
+    from fusestack.sources.tiff_series import open_tiff
 
     try:
         if kind_of(path) != "TIFF":
             return None
-        with opened_tiff(path) as tiff:
-            large = _largest(tiff.series)
-            image = large[0]
-            lengths = zip(image.get_axes(squeeze=False), image.get_shape(squeeze=False), strict=True)
-            axes = {_AXES.get(axis, axis): int(n) for axis, n in lengths if n > 1 and axis not in "YX"}
-            kept = {str(page.parent.filehandle.path) for page in image.pages if page is not None}
-            others = len(tiff.series) - len(large)
-            number = next(k for k, one in enumerate(tiff.series) if one is image)
-    except Exception:  # whoever reads its pages says what is wrong
+    except InputError:
         return None
+    try:
+        with open_tiff(path) as opened:
+            if opened.master is not None:
+                said = f"{path}: is a part of an image that {opened.master} describes; its pages are taken for slices"
+                return _Described({}, (path,), (said,))
+            large, others = _largest(opened)
+            axes, letters = _axes(opened, large[0])
+    except InputError as error:
+        return _Described(
+            {}, (path,), tuple(f"{problem}; its pages are taken for slices" for problem in error.problems)
+        )
     if not axes.keys() & set(_WORDS):
         return None
-    if unknown := axes.keys() - {*_WORDS, _COLOURS}:
+    if unknown := axes.keys() - {*_WORDS, SAMPLES}:
         raise InputError(
             f"{path}: has axes besides t, c, z, y, x ({', '.join(sorted(unknown))}); write it again without them"
         )
@@ -150,23 +154,39 @@ def _described(path: str) -> _Described | None:
             f"{path}: holds {len(large)} images (series), of which one can be focused; name it in input.views, "
             "{path: ..., series: 0}, with output.path for the fused image, and leave focus.input out"
         )
-    said = (f"{path}: {others} smaller images are not used: taken for labels or thumbnails",) if others else ()
-    files = tuple(sorted(kept)) if image.is_multifile else (path,)
-    letters = "".join("c" if axis == _COLOURS else axis.lower() for axis in image.axes) if _COLOURS in axes else None
-    return _Described(axes, files, said, number if others else None, letters)
+    smaller = "1 smaller image is" if others == 1 else f"{others} smaller images are"
+    small = (f"{path}: {smaller} not used: taken for labels or thumbnails",) if others else ()
+    return _Described(axes, opened.files(large[0]) or (path,), small, large[0] if large[0] or others else None, letters)
 
 
-def _largest(series: Sequence[Any]) -> list[Any]:
-    """Images whose planes are at least half as large as the largest ones."""
-    sizes = [one.keyframe.imagelength * one.keyframe.imagewidth for one in series]
-    return [one for one, size in zip(series, sizes, strict=True) if 2 * size > max(sizes)]
+def _axes(opened: OpenedTiff, number: int) -> tuple[dict[str, int], str | None]:
+    """Axes of an image longer than 1, and all of them in its order where some are colours."""
+    if opened.images and opened.images[number].samples == 1:
+        lengths = opened.images[number].lengths
+        return {axis: lengths[axis] for axis in opened.images[number].order if lengths[axis] > 1}, None
+    with opened.series(number) as series:
+        axes = long_axes(series)
+        colours = "".join("c" if axis == SAMPLES else axis.lower() for axis in series.axes)
+        return axes, colours if SAMPLES in axes else None
+
+
+def _largest(opened: OpenedTiff) -> tuple[list[int], int]:
+    """Images of the file whose planes are at least half as large as the largest ones, and how many others there are."""
+    if opened.images:
+        sizes = {number: opened.images[number].lengths for number in opened.own}
+        areas = {number: lengths["y"] * lengths["x"] for number, lengths in sizes.items()}
+    else:
+        pages = enumerate(series.keyframe for series in opened.tiff.series)
+        areas = {number: page.imagelength * page.imagewidth for number, page in pages}
+    large = [number for number, area in areas.items() if 2 * area > max(areas.values())]
+    return large, len(areas) - len(large)
 
 
 def _pages(path: str, found: _Described) -> ColourStack:
     """Pages that are read one by one: of colours along one axis, or along an axis that is no z."""
-    stacked = [axis for axis in found.axes if axis != _COLOURS]
+    stacked = [axis for axis in found.axes if axis != SAMPLES]
     if len(stacked) > 1:
-        kind = "pictures in colour" if _COLOURS in found.axes else "no z axis, but"
+        kind = "pictures in colour" if SAMPLES in found.axes else "no z axis, but"
         raise InputError(
             f"{path}: holds {kind} of {_counted(found.axes)}; a stack in colour has one such axis, others have z; "
             "split the colours into channels, or write a file for each of the others"
@@ -181,31 +201,13 @@ def _pages(path: str, found: _Described) -> ColourStack:
 
 
 def _volume(path: str, found: _Described) -> Hyperstack:
-    from fusestack.sources.tiff import TiffSource
     from fusestack.sources.tiff_facts import tiff_facts
 
-    source = TiffSource(path, series=found.series or 0)
-    level = source.levels[0]
-    t, c = source.counts
-    z, y, x = level.shape
+    facts = tiff_facts(path, series=found.series)
     size, unit, said = _places(path, found, along_z=True)
-    names = tiff_facts(path, series=found.series).names
-    counts = Counter(names)
-    channels = tuple(
-        str(names[k]) if k < len(names) and names[k] and counts[names[k]] == 1 else f"channel {k}" for k in range(c)
-    )
-    return Hyperstack(
-        path=path,
-        series=found.series or 0,
-        files=found.files,
-        shape=(t, c, z, y, x),
-        dtype=source.dtype.name,
-        chunks=(1, 1, *level.chunks),
-        channels=channels,
-        pixel_size=size,
-        unit=unit,
-        warnings=(*found.warnings, *said, *_orientation(path)),
-    )
+    counts = Counter(facts.names)
+    channels = tuple(name if name and counts[name] == 1 else f"channel {k}" for k, name in enumerate(facts.names))
+    return Hyperstack(facts, channels, size, unit, (*found.warnings, *said, *_orientation(path)))
 
 
 def _orientation(path: str) -> tuple[str, ...]:

@@ -11,11 +11,13 @@ from fusestack.focus.photographs import check_photographs, photographs
 from fusestack.focus.slice_files import slice_files
 from fusestack.focus.slices import AXES, VolumeSlices
 from fusestack.focus.stack import StackInput
+from fusestack.model.amounts import counted
 from fusestack.model.errors import ConfigError
 from fusestack.model.fingerprint import identities
 from fusestack.model.image import Channel
-from fusestack.model.view import SourceRef
-from fusestack.storage import is_address
+from fusestack.project.readers import READERS
+from fusestack.sources.facts import FactsWanted, facts_of
+from fusestack.sources.ome_zarr_facts import is_zarr
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,6 +31,10 @@ __all__ = ["StackInput", "stack_inputs"]
 
 _DIRECT_CHUNK = 1024
 _PROJECTS = (".xml", ".h5", ".hdf5", ".n5")
+_AS_VIEW = (
+    "series, axes, voxel_size, unit and orientation are those of a view: to use them, name it in input.views, give "
+    "output.path, and leave focus.input out"
+)
 
 
 def stack_inputs(loaded: LoadedConfig, focus: Focus, fused: Sequence[PlannedImage]) -> list[StackInput]:
@@ -44,17 +50,17 @@ def stack_inputs(loaded: LoadedConfig, focus: Focus, fused: Sequence[PlannedImag
     images = loaded.config.input.images if loaded.config.input is not None else None
     if focus.input != "fused":
         path = loaded.resolve_path(focus.input)
-        if _is_zarr(path):
+        if is_zarr(path):
             return [_zarr(path, focus, reverse=focus.reverse)]
         if path.lower().endswith(_PROJECTS):
             raise ConfigError(
                 f"{loaded.cite('focus.input')}: {path} is a project, which has to be fused first: name it in "
                 "input.project, give output.path, and leave focus.input out"
             )
-        return [_of_files(loaded, focus, *slice_files(loaded, [focus.input], "focus.input"), path)]
+        return [_of_files(loaded, focus, *slice_files(loaded, [focus.input], "focus.input"))]
     if images is not None:
         patterns = [images] if isinstance(images, str) else list(images)
-        return [_of_files(loaded, focus, *slice_files(loaded, patterns, "input.images"), ", ".join(patterns))]
+        return [_of_files(loaded, focus, *slice_files(loaded, patterns, "input.images"))]
     if not fused:
         raise ConfigError(
             f"{loaded.cite('focus.input')}: there is no fused image; give input.images, input.project or input.views, "
@@ -63,57 +69,42 @@ def stack_inputs(loaded: LoadedConfig, focus: Focus, fused: Sequence[PlannedImag
     return [_fused(image, focus, reverse=focus.reverse) for image in fused]
 
 
-def _of_files(
-    loaded: LoadedConfig, focus: Focus, files: Sequence[str], notices: Sequence[str], source: str
-) -> StackInput:
+def _of_files(loaded: LoadedConfig, focus: Focus, files: Sequence[str], notices: Sequence[str]) -> StackInput:
     """Photographs, or the volume that a TIFF file says it is."""
     found = hyperstack_of(files)
     if isinstance(found, Hyperstack):
         return _hyperstack(found, focus, notices)
     check_photographs(loaded, focus)
-    return photographs(files, notices, source, reverse=focus.reverse, described=found)
+    return photographs(files, notices, reverse=focus.reverse, described=found)
 
 
 def _hyperstack(found: Hyperstack, focus: Focus, notices: Sequence[str]) -> StackInput:
-    t, c = found.shape[:2]
-    reader = "fusestack.sources.tiff:TiffSource"
-    which = (("series", found.series),) if found.series else ()
-    volumes = tuple(
-        tuple(SourceRef(reader, found.path, (("channel", j), ("timepoint", i), *which)) for j in range(c))
-        for i in range(t)
-    )
+    facts = found.facts
+    t, c = facts.shape[:2]
     made = _volume(
-        Path(found.path).name.split(".")[0],
-        found.path,
-        found.shape,
-        found.dtype,
-        volumes,
+        Path(facts.path).name.split(".")[0],
+        facts.path,
+        facts.shape,
+        facts.dtype,
+        tuple(tuple(facts.source(i, j) for j in range(c)) for i in range(t)),
         focus,
-        chunks=found.chunks,
+        chunks=facts.chunks,
         channels=tuple(Channel(i, name) for i, name in enumerate(found.channels)),
         pixel_size=found.pixel_size,
         origin=(0.0, 0.0, 0.0),
         unit=found.unit,
         timepoints=tuple(range(t)),
-        read=identities(found.files),
+        read=identities(facts.source(0, 0).paths),
         reverse=focus.reverse,
     )
     return replace(made, warnings=(*notices, *found.warnings, *made.warnings))
 
 
-def _is_zarr(path: str) -> bool:
-    if path.rstrip("/").lower().endswith(".zarr"):
-        return True
-    return not is_address(path) and any(Path(path, name).exists() for name in ("zarr.json", ".zgroup", ".zarray"))
-
-
 def _zarr(path: str, focus: Focus, *, reverse: bool) -> StackInput:
-    from fusestack.sources.ome_zarr_facts import image_facts
-
-    facts = image_facts(path)
+    facts = facts_of(FactsWanted(READERS[".zarr"], path))
     t, c = facts.shape[:2]
     volumes = tuple(tuple(facts.source(i, j) for j in range(c)) for i in range(t))
-    return _volume(
+    made = _volume(
         Path(path).name.split(".")[0],
         path,
         facts.shape,
@@ -128,6 +119,16 @@ def _zarr(path: str, focus: Focus, *, reverse: bool) -> StackInput:
         timepoints=tuple(range(t)),
         read=identities([facts.path]),
         reverse=reverse,
+    )
+    said = list(facts.said)
+    if facts.turn is not None:
+        said.append("its orientation is not used, slices are taken as they are stored")
+    if said:
+        said.append(_AS_VIEW)
+    return replace(
+        made,
+        found=tuple(f"{what}: {where}" for what, where in facts.found if what != "orientation"),
+        warnings=(*(f"{path}: {sentence}" for sentence in said), *made.warnings),
     )
 
 
@@ -176,12 +177,14 @@ def _volume(
     height, width = (shape[2 + i] for i in plane)
     stack = (shape[0], shape[1], count, height, width)
     warnings = () if count > 1 else (f"{source}: has a single slice along {focus.axis}; choose another focus.axis",)
+    told = [f"{counted(count, 'slice')} of {width:,} x {height:,} pixels along {focus.axis}"]
+    told += [counted(n, noun) for n, noun in zip(shape, ("timepoint", "channel"), strict=False) if n > 1]
     step, first = pixel_size[axis], origin[axis]
     if reverse:
         step, first = -step, first + (count - 1) * step
     return StackInput(
         title=title,
-        source=f"{source} ({count} slices of {width:,} x {height:,} pixels along {focus.axis}, {dtype})",
+        source=f"{source}: {', '.join(told)}, {dtype}",
         shape=stack,
         dtype=dtype,
         slices=VolumeSlices(volumes, stack, dtype, axis, reverse, () if fused else tuple(sorted(read.values()))),

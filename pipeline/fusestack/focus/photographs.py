@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from fusestack.focus.slices import PictureSlices
 from fusestack.focus.stack import StackInput
+from fusestack.model.amounts import counted
 from fusestack.model.errors import ConfigError, InputError
 from fusestack.model.fingerprint import identities
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from fusestack.sources.pictures import PicturePage
 
 _COLOURS = {"L": "grey", "LA": "grey with alpha", "RGB": "in colour", "RGBA": "in colour with alpha"}
+_COUNTED = {"L": "grey", "LA": "grey and opacity", "RGB": "3 colours", "RGBA": "3 colours and opacity"}
 
 
 def check_photographs(loaded: LoadedConfig, focus: Focus) -> None:
@@ -44,7 +46,6 @@ def check_photographs(loaded: LoadedConfig, focus: Focus) -> None:
 def photographs(
     files: Sequence[str],
     notices: Sequence[str],
-    source: str,
     *,
     reverse: bool,
     described: ColourStack | None = None,
@@ -57,8 +58,6 @@ def photographs(
         Front first.
     notices : sequence of str
         What is to be said of them.
-    source : str
-        For people.
     reverse : bool
         The last one is in front.
     described : ColourStack, optional
@@ -77,7 +76,7 @@ def photographs(
     _check_alike(pictures)
     warnings = [*notices, *turned, *_pages_told(pages, files), *_times_told(files, cameras)]
     if len(pictures) == 1:
-        warnings.append(f"{source}: a single picture is no stack; the result is that picture")
+        warnings.append(f"{files[0]}: a single picture is no stack; the result is that picture")
     if twice := [path for path, count in Counter(files).items() if count > 1]:
         warnings.append(f"{twice[0]}: is named more than once, and is more than one slice")
     if reverse:
@@ -87,7 +86,7 @@ def photographs(
     metadata = read_metadata(files[0])
     made = StackInput(
         title=f"{len(pictures)} pictures",
-        source=f"{source} ({len(pictures)} pictures of {first.shape[1]:,} x {first.shape[0]:,} pixels, {first.dtype})",
+        source=f"{_named(pictures)}, {_size(first)} pixels, {_COUNTED[first.colours]}, {first.dtype}",
         shape=(1, len(first.colours), len(pictures), *first.shape),
         dtype=first.dtype,
         slices=PictureSlices(tuple(replace(picture, identity=read[picture.path]) for picture in pictures)),
@@ -111,6 +110,19 @@ def photographs(
         unit=described.unit,
         warnings=(*made.warnings, *described.warnings),
     )
+
+
+def _named(pictures: Sequence[PicturePage]) -> str:
+    """``7 pictures in /data/pcb, front to back pcb_001.jpg to pcb_007.jpg``."""
+    paths = list(dict.fromkeys(picture.path for picture in pictures))
+    if len(paths) == 1:
+        return f"{paths[0]}: {counted(len(pictures), 'picture')}"
+    folders = list(dict.fromkeys(path.rpartition("/")[0] for path in paths))
+    if len(folders) == 1:
+        where, ends = f" in {folders[0]}", [paths[k].rpartition("/")[2] for k in (0, -1)]
+    else:
+        where, ends = f" in {len(folders)} folders", [paths[0], paths[-1]]
+    return f"{len(pictures):,} pictures{where}, front to back {ends[0]} to {ends[1]}"
 
 
 def _described(files: Sequence[str]) -> list[PicturePage]:

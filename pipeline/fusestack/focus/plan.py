@@ -37,6 +37,7 @@ class FocusPlan:
     images: tuple[PlannedImage, ...]
     read: tuple[str, ...]
     source: str
+    found: tuple[str, ...]
     facts: tuple[str, ...]
     statistics: FrozenStatistics | None
     warnings: tuple[str, ...]
@@ -81,6 +82,7 @@ def plan_focus(
         images=tuple(images),
         read=tuple(path for one in inputs if not one.fused for path in one.read),
         source="; ".join(one.source for one in inputs),
+        found=tuple(dict.fromkeys(line for one in inputs for line in one.found)),
         facts=(recipe.option_string() + (" (the default)" if recipe.is_preset else ""),),
         statistics=FrozenStatistics(loaded.resolve_path(save), tuple(kept)) if save else None,
         warnings=(*(warning for one in inputs for warning in one.warnings), *doubts_of(recipe, focus)),

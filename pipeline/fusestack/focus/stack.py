@@ -48,6 +48,8 @@ class StackInput:
         Whether it is made by other stages of the plan.
     notes : mapping
         EXIF and colour profile.
+    found : tuple of str
+        What was taken from where: "voxel size: NGFF".
     warnings : tuple of str
     """
 
@@ -70,4 +72,5 @@ class StackInput:
     timepoints: tuple[int, ...] = (0,)
     fused: bool = False
     notes: Mapping[str, Any] = field(default_factory=dict)
+    found: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()

@@ -88,7 +88,7 @@ class FuseBlocks(Compute):
         Further weights by local contrast.
     """
 
-    VERSION: ClassVar[int] = 3
+    VERSION: ClassVar[int] = 4
 
     tables: Mapping[tuple[int, int], ViewTable]
     rule: PixelRule

@@ -173,8 +173,8 @@ def _pack(views: NDArray[np.void], axes: Sequence[Axes]) -> NDArray[np.void]:
     table["size"] = np.array([[axis.count for axis in row] for row in axes]).reshape(-1, 3)
     table["affine"] /= spacing[:, :, None]
     table["low"], table["high"] = table["low"] / spacing - _SLACK, table["high"] / spacing + _SLACK
-    table["reach"] /= spacing
-    table["alone"] /= spacing
+    table["reach"] /= spacing[:, None]
+    table["alone"] /= spacing[:, None]
     table["ramp_low"], table["ramp_high"], table["ramp_scale"] = -np.inf, np.inf, 1.0
     return table
 

@@ -19,8 +19,8 @@ from fusestack.fusion.frame import (
     box_of_views,
     couples_z,
     flattened,
-    frame_of_bounds,
     frame_of_box,
+    frame_of_views,
     whole_pixels,
 )
 from fusestack.fusion.groups import Group, group_views
@@ -134,6 +134,8 @@ def design_images(
     options: Fusion,
     models: Mapping[ViewId, tuple[float, float]] = _NO_MODELS,
     identities: Mapping[str, str] = _NO_IDENTITIES,
+    *,
+    apart: bool = False,
 ) -> Design:
     """Design the fused images of selected views.
 
@@ -151,6 +153,8 @@ def design_images(
         Linear intensity models of the project.
     identities : mapping of str to str
         Size and time of change of the files that are read, by path; for fingerprints.
+    apart : bool
+        Whether timepoints and channels are images of their own, too.
 
     Raises
     ------
@@ -232,7 +236,7 @@ def design_images(
             anisotropy=anisotropy,
         )
 
-    if options.group_by == "timepoint_channel":
+    if options.group_by == "timepoint_channel" and not apart:
         times = tuple(sorted({v.id.timepoint for v in views}))
         images = [image("fused", groups, times, _channels(views))]
     else:
@@ -319,10 +323,10 @@ def _frame(
         raise ConfigError(f"fusion.bounding_box: the project has no box '{wanted}'; there are: {names}")
     if stray := far_views(placed):
         warnings.append(stray)
-    low, high = box_of_views((affine, shape) for _, affine, shape in placed)
+    at = [(affine, shape) for _, affine, shape in placed]
     if options.numerics == "bigstitcher":
-        return frame_of_box(whole_pixels(low, high), **grid)
-    return frame_of_bounds(low, high, **grid)
+        return frame_of_box(whole_pixels(*box_of_views(at)), **grid)
+    return frame_of_views(at, **grid)
 
 
 def _placed(

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fusestack.fusion.array_inputs import array_source
-from fusestack.fusion.file_world import FileView, place_views
+from fusestack.fusion.file_world import FileView, converted, place_views
 from fusestack.fusion.stored_tiles import reader_of_file
 from fusestack.model.amounts import times_xyz
 from fusestack.model.errors import InputError
 from fusestack.model.geometry import Affine
-from fusestack.model.units import known_unit, length_factor
+from fusestack.model.units import length_factor
 from fusestack.project.placed import PlacedFile
 from fusestack.sources.base import select_index
 from fusestack.sources.facts import FactsWanted, ImageFacts, all_facts
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from fusestack.config.models import ViewInput
 
 _SAME = 1e-3
-_MOST_SAID = 5
+_MOST_ALIKE = 3
 _NUMBER = re.compile(r"-?\d[\d.e+-]*")
 
 
@@ -41,11 +41,16 @@ class Told:
     found: dict[tuple[str, str], list[str]] = field(default_factory=lambda: defaultdict(list))
 
     def warnings(self) -> tuple[str, ...]:
-        """A sentence for all files of which nearly the same is said."""
-        kinds: dict[str, list[tuple[str, str]]] = defaultdict(list)
-        for sentence, files in self.said.items():
-            kinds[_NUMBER.sub("0", sentence)] += [(file, sentence) for file in files]
-        return tuple(f"{_few([file for file, _ in listed])}: {listed[0][1]}" for listed in kinds.values())
+        """A sentence for all files of which the same is said; of many that differ in numbers only, the first ones."""
+        kinds: dict[str, list[str]] = defaultdict(list)
+        for sentence in self.said:
+            kinds[_NUMBER.sub("0", sentence)].append(sentence)
+        lines: list[str] = []
+        for alike in kinds.values():
+            lines += [f"{_few(self.said[sentence])}: {sentence}" for sentence in alike[:_MOST_ALIKE]]
+            if others := [file for sentence in alike[_MOST_ALIKE:] for file in self.said[sentence]]:
+                lines[-1] += f" ({_few(others)}: the same with other numbers)"
+        return tuple(lines)
 
     def facts(self) -> tuple[str, ...]:
         """``position: OME-XML of tile0.ome.tif``, one line for each kind of file."""
@@ -69,14 +74,11 @@ class _Entry:
     view: ViewInput
     path: str
     facts: ImageFacts | None
+    name: str
 
     @property
     def key(self) -> str:
         return f"input.views.{self.number}"
-
-    @property
-    def name(self) -> str:
-        return Path(self.view.path).name or self.key
 
 
 def files_of_views(loaded: LoadedConfig, views: Sequence[ViewInput]) -> tuple[list[PlacedFile], Told]:
@@ -102,7 +104,9 @@ def files_of_views(loaded: LoadedConfig, views: Sequence[ViewInput]) -> tuple[li
     if problems:
         raise InputError(*problems)
     _say_unused(entries, told)
+    _say_other_images(entries, told)
     _say_lost(entries, told)
+    _say_guess(entries, told)
     return made, told
 
 
@@ -131,12 +135,24 @@ def _opened(loaded: LoadedConfig, views: Sequence[ViewInput]) -> list[_Entry]:
     if problems:
         raise InputError(*problems)
     entries = []
+    paths: dict[str, set[str]] = defaultdict(set)
+    for view in views:
+        paths[_named(view.path)].add(view.path)
     for number, view in enumerate(views):
         named = wanted.get(number)
         facts = None if named is None else known[named]
         assert not isinstance(facts, InputError)
-        entries.append(_Entry(number, view, "" if named is None else named.path, facts))
+        name = _named(view.path)
+        name = (name if len(paths[name]) == 1 else view.path) or f"input.views.{number}"
+        entries.append(_Entry(number, view, "" if named is None else named.path, facts, name))
     return entries
+
+
+def _named(path: str) -> str:
+    """Name of a file; of what is inside of a Zarr group, from its name on: ``plate.zarr/A/1/0``."""
+    parts = Path(path).parts
+    outer = next((k for k, part in enumerate(parts) if part.lower().endswith(".zarr")), -1)
+    return "/".join(parts[outer:])
 
 
 def _overridden(entry: _Entry, told: Told) -> _Entry:
@@ -156,23 +172,15 @@ def _overridden(entry: _Entry, told: Told) -> _Entry:
         told.found[what, "the configuration"].append(entry.name)
     _say_contradictions(entry, told)
     unit = view.unit if view.unit is not None else facts.unit
+    facts = converted(facts, length_factor(facts.unit, unit) or 1.0, unit)
     if view.voxel_size is None:
-        factor = length_factor(facts.unit, unit) if not any(facts.sizes) else None
-        return replace(entry, facts=replace(_scaled_places(facts, factor or 1.0), unit=unit))
-    factor = length_factor(facts.unit, unit)
-    facts = _scaled_places(facts, 1.0 if factor is None else factor)
+        return replace(entry, facts=facts)
     sizes = view.voxel_size.zyx
     turn = None
     if facts.turn is not None:
         linear = facts.turn.linear
         turn = Affine(linear / np.linalg.norm(linear, axis=0) * np.array(sizes), np.zeros(3))
-    return replace(entry, facts=replace(facts, sizes=sizes, unit=unit, turn=turn))
-
-
-def _scaled_places(facts: ImageFacts, factor: float) -> ImageFacts:
-    if factor == 1.0:
-        return facts
-    return replace(facts, positions=tuple((z * factor, y * factor, x * factor) for z, y, x in facts.positions))
+    return replace(entry, facts=replace(facts, sizes=sizes, turn=turn))
 
 
 def _say_contradictions(entry: _Entry, told: Told) -> None:
@@ -187,7 +195,7 @@ def _say_contradictions(entry: _Entry, told: Told) -> None:
                 f"voxel_size is {times_xyz(view.voxel_size.zyx)} {view.unit or facts.unit or ''} (xyz) in the "
                 f"configuration, {old} {facts.unit or ''} in the file; the configuration is used"
             ].append(entry.name)
-    elif view.unit and any(facts.sizes) and facts.unit and known_unit(view.unit) != known_unit(facts.unit):
+    elif factor is None and facts.unit and (any(facts.sizes) or facts.placed):
         told.said[
             f"unit is {view.unit} in the configuration, {facts.unit} in the file; the configuration is used"
         ].append(entry.name)
@@ -203,7 +211,7 @@ def _refuse_sets(entries: Sequence[_Entry]) -> None:
     for entry in entries:
         if entry.facts is None or len(entry.facts.files) < 2:
             continue
-        key = (str(Path(entry.path).parent), entry.facts.files, entry.facts.options)
+        key = (entry.facts.files, entry.facts.options)
         other = seen.setdefault(key, entry)
         if other.path != entry.path:
             raise InputError(
@@ -318,7 +326,7 @@ def _say_unused(entries: Sequence[_Entry], told: Told) -> None:
                     ("channel", entry.facts.shape[1], entry.view.channel),
                 )
             )
-            used[entry.path, entry.facts.options].append((entry, times, channels))
+            used[entry.facts.path, entry.facts.options].append((entry, times, channels))
     for listed in used.values():
         first = listed[0][0]
         assert first.facts is not None
@@ -328,6 +336,36 @@ def _say_unused(entries: Sequence[_Entry], told: Told) -> None:
                 verb = "is" if missing == 1 else "are"
                 sentence = f"{missing} of its {length} {axis}s {verb} not used; without the key {axis} all of them are"
                 told.said[sentence].append(first.name)
+
+
+def _say_guess(entries: Sequence[_Entry], told: Told) -> None:
+    """Say that views lie edge to edge, as ``fusestack init`` writes them down where no file says where it is."""
+    x = 0
+    for entry in entries:
+        if entry.facts is None or entry.facts.placed or entry.view.translation is None:
+            return
+        if entry.view.translation.zyx != (0.0, 0.0, float(x)):
+            return
+        x += entry.facts.shape[4]
+    if len(entries) > 1:
+        told.said[
+            f"{len(entries)} views lie edge to edge in a row, which is what init guesses where no file says where it "
+            "is; correct their translation (world pixels)"
+        ] += [entry.name for entry in entries]
+
+
+def _say_other_images(entries: Sequence[_Entry], told: Told) -> None:
+    """Say how many images of a file, or of a set of files, no view names."""
+    used: dict[tuple[str, int], dict[object, _Entry]] = defaultdict(dict)
+    for entry in entries:
+        if entry.facts is not None and entry.facts.described[1] > 1:
+            used[entry.facts.described].setdefault(dict(entry.facts.options).get("series", 0), entry)
+    for (_, count), known in used.items():
+        if missing := count - len(known):
+            verb = "is" if missing == 1 else "are"
+            told.said[
+                f"{missing} of the {count} images that it describes {verb} not used; series names one of them"
+            ].append(next(iter(known.values())).name)
 
 
 def _say_lost(entries: Sequence[_Entry], told: Told) -> None:

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fusestack.fusion.frame import steps
 from fusestack.fusion.planes import is_flat
-from fusestack.fusion.tile_world import World, steps
+from fusestack.fusion.tile_world import World
 from fusestack.model.errors import InputError
 from fusestack.model.geometry import Affine
-from fusestack.model.units import known_unit, length_factor
+from fusestack.model.units import common_unit, known_unit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -121,42 +122,33 @@ def place_views(views: Sequence[FileView], said: dict[str, list[str]]) -> list[F
 
 def _in_one_unit(views: Sequence[FileView], said: dict[str, list[str]]) -> list[FileView]:
     """Views whose numbers are all in the unit of the first view that has one; so are those of views without numbers."""
-    unit = next((view.unit for view in views if view.measured and known_unit(view.unit) is not None), None)
-    if unit is None:
+    units = {view.label: view.unit for view in views if view.measured and known_unit(view.unit) is not None}
+    if not units:
         return list(views)
-    found, problems = [], []
+    unit, factors = common_unit(units)
     for view in views:
-        if not view.measured:
-            found.append(replace(view, unit=unit))
-            continue
-        if not view.unit:
+        if view.measured and view.label not in units:
             said[f"its sizes have no unit, and are taken for {unit} as those of others; unit says otherwise"].append(
                 view.name
             )
-        factor = length_factor(view.unit, unit) if view.unit else 1.0
-        if factor is None:
-            problems.append(
-                f"{view.label}: its unit is {view.unit}, that of others {unit}, and they cannot be converted; give "
-                "voxel_size and unit"
-            )
-            continue
-        found.append(_times(view, factor, unit))
-    if problems:
-        raise InputError(*problems)
-    return found
+    return [_times(view, factors.get(view.label, 1.0), unit) for view in views]
 
 
 def _times(view: FileView, factor: float, unit: str | None) -> FileView:
     """View with all its lengths times a factor."""
-    if factor == 1.0:
-        return replace(view, unit=unit)
+    facts = None if view.facts is None else converted(view.facts, factor, unit)
     z, y, x = (None if size is None else size * factor for size in view.known)
-    facts = view.facts
-    if facts is not None:
-        moved = tuple((z * factor, y * factor, x * factor) for z, y, x in facts.positions)
-        turn = None if facts.turn is None else Affine(facts.turn.linear * factor, np.zeros(3))
-        facts = replace(facts, positions=moved, turn=turn, sizes=(z, y, x), unit=unit)
-    return replace(view, facts=facts, sizes=(z, y, x), unit=unit)
+    return replace(view, facts=facts, sizes=view.sizes and (z, y, x), unit=unit)
+
+
+def converted(facts: ImageFacts, factor: float, unit: str | None) -> ImageFacts:
+    """What a file says, with all its lengths times a factor, which are in another unit then."""
+    if factor == 1.0:
+        return replace(facts, unit=unit)
+    z, y, x = (None if size is None else size * factor for size in facts.sizes)
+    moved = tuple((z * factor, y * factor, x * factor) for z, y, x in facts.positions)
+    turn = None if facts.turn is None else Affine(facts.turn.linear * factor, np.zeros(3))
+    return replace(facts, positions=moved, turn=turn, sizes=(z, y, x), unit=unit)
 
 
 def _step(views: Sequence[FileView]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 # Registrations are products of rounded decimals: 31.000000000000004 planes are 31 planes.
 _TOLERANCE = 1e-6
+_ROUNDING = 0.1
 
 
 @dataclass(frozen=True)
@@ -76,27 +77,53 @@ def box_of_views(placed: Iterable[tuple[Affine, Int3]]) -> tuple[NDArray[np.floa
     return np.min([low for low, _ in bounds], axis=0), np.max([high for _, high in bounds], axis=0)
 
 
-def frame_of_bounds(
-    low: NDArray[np.float64], high: NDArray[np.float64], *, anisotropy: float, downsampling: float, flat: bool
+def frame_of_views(
+    placed: Iterable[tuple[Affine, Int3]], *, anisotropy: float, downsampling: float, flat: bool
 ) -> Frame:
-    """Frame that holds real bounds: scaled first, rounded outwards once.
+    """Frame of views whose first and last planes all show one of them, and that holds all that they show.
 
-    BigStitcher rounds outwards before and after it divides by the anisotropy, which can add an empty plane; the
-    frame here is the tight one. `frame_of_box` is BigStitcher's rule. Below a downsampling of 1, world pixels are
-    coarser than the data: rounding to whole ones first would add empty planes.
+    The last plane is the last one that a view or its rim reaches (see `ViewTable`): less than a pixel of the view
+    beyond its last pixel centre, or half a pixel of the frame where that is more. A tenth of a pixel of the frame is
+    taken for the rounding of a registration. Views that are turned reach planes with their corners only, which may
+    lie between pixels. `frame_of_box` is BigStitcher's rule, which rounds up to three times and can add empty planes.
+
+    Parameters
+    ----------
+    placed : iterable of (pixel_to_world, shape)
+    anisotropy, downsampling : float
+    flat : bool
     """
-    scale = np.array([1.0 if flat else anisotropy, 1.0, 1.0])
-    if downsampling < 1:
-        box = _outwards(low / (scale * downsampling), high / (scale * downsampling))
-        return _downsampled(box, scale, downsampling, flat, factor=1.0)
-    return _downsampled(_outwards(low / scale, high / scale), scale, downsampling, flat)
+    spacing = downsampling * np.array([1.0 if flat else anisotropy, 1.0, 1.0])
+    ends = []
+    reaches: dict[bytes, NDArray[np.float64]] = {}  # tiles of one grid have one
+    for affine, shape in placed:
+        low, high = world_bounds(affine, shape)
+        kind = affine.linear.tobytes()
+        if kind not in reaches:
+            reaches[kind] = np.clip(steps(affine.linear) / spacing, 0.5, 1 - _ROUNDING) - _TOLERANCE
+        ends.append((low / spacing - reaches[kind], high / spacing + reaches[kind]))
+    start = np.ceil(np.min([low for low, _ in ends], axis=0)).astype(int).tolist()
+    last = np.floor(np.max([high for _, high in ends], axis=0)).astype(int)
+    return _frame(start, np.maximum(start, last).tolist(), spacing, flat)
+
+
+def steps(linear: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How far one has to go along z, y, x to cross one pixel."""
+    if np.count_nonzero(linear) == 3:  # not turned but by right angles: exact
+        return np.asarray(np.abs(linear).sum(axis=1), dtype=np.float64)
+    crossed: NDArray[np.float64] = 1 / np.linalg.norm(np.linalg.inv(linear), axis=0)
+    return crossed
 
 
 def frame_of_box(box: Box, *, anisotropy: float, downsampling: float, flat: bool) -> Frame:
     """Frame of a box of whole world pixels, by BigStitcher's rounding (`FusionTools.createAnisotropicBoundingBox`)."""
     scale = np.array([1.0 if flat else anisotropy, 1.0, 1.0])
     low, high = np.array(box.start, dtype=float), np.array(box.stop, dtype=float) - 1
-    return _downsampled(_outwards(low / scale, high / scale), scale, downsampling, flat)
+    box = _outwards(low / scale, high / scale)
+    start, last = (
+        [round_half_up(v * (1 / downsampling)) for v in ends] for ends in (box.start, np.array(box.stop) - 1)
+    )
+    return _frame(start, last, downsampling * scale, flat)
 
 
 def whole_pixels(low: NDArray[np.float64], high: NDArray[np.float64]) -> Box:
@@ -109,22 +136,12 @@ def _outwards(low: NDArray[np.float64], high: NDArray[np.float64]) -> Box:
     return Box(start, tuple(max(a, math.ceil(v - _TOLERANCE)) + 1 for a, v in zip(start, high, strict=True)))
 
 
-def _downsampled(
-    box: Box, scale: NDArray[np.float64], downsampling: float, flat: bool, factor: float | None = None
-) -> Frame:
-    """Frame of a box, which `factor` (by default, the downsampling) makes smaller still."""
-    inverse = 1 / (downsampling if factor is None else factor)
-    start = [round_half_up(v * inverse) for v in box.start]
-    last = [round_half_up((v - 1) * inverse) for v in box.stop]
+def _frame(start: list[int], last: list[int], spacing: NDArray[np.float64], flat: bool) -> Frame:
     if flat:
         start[0] = last[0] = 0
-    z, y, x = (float(v) for v in downsampling * scale)
-    return Frame(
-        Box(tuple(start), tuple(v + 1 for v in last)),
-        # one plane has no step along z
-        (1.0 if flat else z, y, x),
-        flat,
-    )
+    z, y, x = (float(v) for v in spacing)
+    # one plane has no step along z
+    return Frame(Box(tuple(start), tuple(v + 1 for v in last)), (1.0 if flat else z, y, x), flat)
 
 
 def couples_z(affine: Affine) -> bool:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fusestack.fusion.array_inputs import unused_coordinates
 from fusestack.fusion.file_views import files_of_views
+from fusestack.model.amounts import counted
 from fusestack.model.errors import ConfigError
 from fusestack.model.view import ViewId
 from fusestack.project.placed import project_of_files
 from fusestack.project.select import Selection, select_views
+from fusestack.storage import is_address
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,6 +36,20 @@ class Inputs:
     views: tuple[View, ...]
     warnings: tuple[str, ...] = ()
     facts: tuple[str, ...] = ()
+
+    @property
+    def source(self) -> str:
+        """The project, or ``2 files in /data/mosaic, tile0.tif to tile1.tif``; for people."""
+        if self.project.loader != "files":
+            return self.project.path
+        files = list(dict.fromkeys(view.source.path for view in self.views if view.source.path))
+        if len(files) < 2:
+            return files[0] if files else counted(len(self.views), "array")
+        if any(is_address(path) for path in files):
+            return f"{len(files):,} files, {files[0]} to {files[-1]}"
+        folder = os.path.commonpath([Path(path).parent for path in files])
+        first, last = (os.path.relpath(files[k], folder) for k in (0, -1))
+        return f"{len(files):,} files in {folder}, {first} to {last}"
 
 
 def read_inputs(loaded: LoadedConfig) -> Inputs:

@@ -251,6 +251,34 @@ class PlacedView:
         return kernels.intensity.adjust(found, box.start, self.pixels.shape, self.adjustment.read())
 
 
+def _rims(view: PlacedView, step: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How far a view fills what no view covers before its first pixel and behind its last one, in pixels of the level.
+
+    To the middle of the last pixel of the fused image that its pixels at full resolution lie in, of which the level
+    may leave out some, and less than a whole pixel of both beyond the border.
+
+    Parameters
+    ----------
+    view : PlacedView
+    step : float64[3]
+        Pixels of the level in one of the fused image, z, y, x.
+
+    Returns
+    -------
+    float64[2, 3]
+    """
+    factors = np.array(view.pixels.factors)
+    first = (1 - factors) / 2 / factors
+    last = (np.array(view.full_shape) - 1) / factors + first
+    left_out = np.maximum([-first, last - (np.array(view.pixels.shape) - 1)], 0.0)
+    rounding = 2 * kernels.views.TOLERANCE
+    rims: NDArray[np.float64] = np.maximum(
+        np.minimum(step, 1.0) - rounding,
+        (left_out + step / 2) * (1 + 2 * rounding),  # what lies in the middle of two pixels is of both
+    )
+    return rims
+
+
 @dataclass(frozen=True, eq=False)
 class ViewTable:
     """The views of a group in view-id order, one row each, and all that the kernel must know of them.
@@ -278,24 +306,26 @@ class ViewTable:
     def of(cls, placed: Sequence[PlacedView], frame: Frame, edges: Edges, numerics: Numerics) -> ViewTable:
         """Lay views on the grid of the fused image."""
         count = len(placed)
-        matrices, scales = np.zeros((count, 3, 4)), np.ones((count, 3))
+        matrices, scales, rims = np.zeros((count, 3, 4)), np.ones((count, 3)), np.zeros((count, 2, 3))
         bounds = np.zeros((count, 2, 3), dtype=np.int64)
         wider = np.zeros(3) if edges.widened is None else np.array(edges.widened)
-        rims = numerics == "exact" and not wider.any()
-        rim = 1.0 if rims else 0.0
+        with_rims = numerics == "exact" and not wider.any()
         for row, view in enumerate(placed):
             level_to_output = view.level_to_output(frame)
             output_to_level = level_to_output.inverse()
-            low, high = level_to_output.bounds(-wider - rim, np.array(view.pixels.shape) - 1 + wider + rim)
-            matrices[row, :, :3], matrices[row, :, 3] = output_to_level.linear, output_to_level.offset
             scales[row] = diagonal_scale(level_to_output, view.full_shape)
+            if with_rims:
+                rims[row] = _rims(view, 1 / scales[row])
+            before, behind = wider + (np.maximum(rims[row], 1.0) if with_rims else rims[row])
+            low, high = level_to_output.bounds(-before, np.array(view.pixels.shape) - 1 + behind)
+            matrices[row, :, :3], matrices[row, :, 3] = output_to_level.linear, output_to_level.offset
             bounds[row, 0], bounds[row, 1] = np.ceil(low - _BEYOND), np.floor(high + _BEYOND) + 1
         if frame.flat:
             bounds[:, 0, 0], bounds[:, 1, 0] = 0, 1
         scales = scales.astype(np.float32)
         borders = (np.float32(edges.border) / scales).astype(np.float64)
         ranges = (np.float32(edges.range) / scales).astype(np.float64)
-        if rims and all(view.full_shape[0] == 1 for view in placed):
+        if with_rims and all(view.full_shape[0] == 1 for view in placed):
             ranges[:, 0] = borders[:, 0] = 0.0  # planes of a volume: their neighbours decide along z
         views = kernels.views.pack_views(
             matrices,
@@ -304,7 +334,7 @@ class ViewTable:
             borders if edges.widened is None else -wider,
             numerics=numerics if edges.widened is None else "exact",
             flat=frame.flat,
-            rims=1 / scales.astype(np.float64) if rims else None,
+            rims=rims if with_rims else None,
         )
         return cls(tuple(placed), frame, edges, numerics, views, bounds)
 

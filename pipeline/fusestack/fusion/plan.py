@@ -101,7 +101,9 @@ def design_of(loaded: LoadedConfig, inputs: Inputs, read: Mapping[str, str] | No
     project = inputs.project
     _refuse_flawed(project, options, inputs)
     boxes = project.bounding_boxes
-    found = design_images(inputs.views, project.views, boxes, options, project.intensity, read or {})
+    output = loaded.config.output
+    apart = output is not None and output.format == "tiff"  # one file for each group, as BigStitcher saves them
+    found = design_images(inputs.views, project.views, boxes, options, project.intensity, read or {}, apart=apart)
     return replace(found, warnings=(*inputs.warnings, *found.warnings))
 
 
@@ -189,7 +191,8 @@ def _plan_image(
         components={**components, "output": {**layout, **cut_facts(spec)}},
         fingerprint=digest([stage.fingerprint for stage in stages]),
         fusion=PlannedFusion(fused, compute.statistics(spec.levels[0].block)),
-        project=project_path(output, spec.path, single=single),
+        project=project_path(output, spec.path, None if single else fused.title),
+        file_format=output.format,
         overwrite=output.overwrite,
         notes={"setup_names": [channel.name for channel in spec.channels]},
     )
@@ -220,13 +223,20 @@ def _titled(path: str, title: str) -> str:
     return str(plain.with_name(f"{plain.stem}_{title}{plain.suffix}"))
 
 
-def project_path(output: Output, path: str, *, single: bool) -> str | None:
-    """Where the project of an image goes, if its format has one."""
-    if output.format != "bdv-hdf5":
-        return None
-    if output.project and single:
-        return output.project
-    return str(Path(path).with_suffix(".xml"))
+def project_path(output: Output, path: str, title: str | None = None) -> str | None:
+    """Where the project of an image goes, if it has one: those of BigDataViewer have, others where it is asked for.
+
+    Parameters
+    ----------
+    output : Output
+    path : str
+        Of the image.
+    title : str, optional
+        Of the image, where there are several.
+    """
+    if output.project:
+        return output.project if title is None else _titled(output.project, title)
+    return str(Path(path).with_suffix(".xml")) if output.format in ("bdv-hdf5", "bdv-n5") else None
 
 
 def _grid_facts(fused: DesignedImage, input_dtype: str) -> dict[str, Any]:

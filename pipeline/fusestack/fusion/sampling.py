@@ -11,7 +11,7 @@ import numpy as np
 from fusestack.fusion.extent import called
 from fusestack.model.amounts import times_xyz
 from fusestack.model.geometry import float3
-from fusestack.model.units import UDUNITS, common_unit
+from fusestack.model.units import common_unit, known_unit, length_factor
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -102,10 +102,10 @@ def calibration(views: Sequence[View], warnings: list[str]) -> tuple[Float3, str
     sized = [view for view in views if view.voxel_size]
     if not sized:
         return (1.0, 1.0, 1.0), None
-    written = (sized[0].unit or "").strip()
-    unit = UDUNITS.get(written.lower())
-    if unit is None and written.lower() not in ("", "px", "pixel", "pixels"):
-        warnings.append(f"unknown unit '{written}'; the output has none")
+    unit = known_unit(sized[0].unit)
+    if unit is not None and length_factor(unit, "meter") is None:
+        warnings.append(f"unknown unit '{unit}'; the output has none")
+        unit = None
     return float3(world_pixel_sizes(sized).mean(axis=0)), unit
 
 

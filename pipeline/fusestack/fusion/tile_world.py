@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fusestack.fusion.frame import steps
 from fusestack.fusion.planes import at_one_depth, is_flat
 from fusestack.model.errors import InputError
 from fusestack.model.geometry import Affine, float3
@@ -121,14 +122,6 @@ def project_in_world(tiles: Sequence[Tile], unit: str | None) -> Project:
         timepoints=tuple(sorted({view.id.timepoint for view in views})),
         setups=setups,
     )
-
-
-def steps(linear: NDArray[np.float64]) -> NDArray[np.float64]:
-    """How far one has to go along z, y, x to cross one pixel."""
-    if np.count_nonzero(linear) == 3:  # not turned but by right angles: exact
-        return np.asarray(np.abs(linear).sum(axis=1), dtype=np.float64)
-    crossed: NDArray[np.float64] = 1 / np.linalg.norm(np.linalg.inv(linear), axis=0)
-    return crossed
 
 
 def _channel_names(tiles: Sequence[Tile]) -> list[str]:

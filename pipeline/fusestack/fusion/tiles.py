@@ -19,7 +19,7 @@ from fusestack.fusion.tile_arguments import collected, with_affines, with_positi
 from fusestack.fusion.tile_world import project_in_world, with_steps_of_planes
 from fusestack.model.errors import ConfigError, InputError
 from fusestack.model.geometry import Affine
-from fusestack.model.units import UDUNITS, common_unit, length_factor
+from fusestack.model.units import common_unit, length_factor
 from fusestack.model.view import View
 from fusestack.project.model import check_registration
 
@@ -115,7 +115,9 @@ def project_of_tiles(
     make = functools.partial(_tile, transformed=affines is None)
     found = collected(make, [(f"tile {i}", tile) for i, tile in enumerate(held)])
     _check_together(found)
-    if unit is not None:
+    if unit is None:
+        found = _in_one_unit(found)
+    else:
         found = [_converted(tile, length_factor(tile.unit, unit) if tile.unit else None, unit) for tile in found]
     if affines is not None:
         found = with_affines(found, affines)
@@ -126,8 +128,6 @@ def project_of_tiles(
     _check_placed(found, given=positions is not None or affines is not None)
     if affines is None:
         found = with_steps_of_planes(found)
-    if unit is None:
-        found = _in_one_unit(found)
     return project_in_world(found, _unit(found, unit))
 
 
@@ -234,7 +234,7 @@ def _check_placed(tiles: Sequence[Tile], *, given: bool) -> None:
     alone = len(lost) == 1 and lost[0].at_zero
     if len(tiles) > 1 and lost and not given and not alone:
         raise InputError(
-            f"{lost[0].label} does not say where it is{f', nor do {len(lost) - 1} others' if len(lost) > 1 else ''}: "
+            f"{lost[0].label} does not say where it is{_nor(len(lost) - 1)}: "
             "they would all lie on top of one another; give positions= (z, y, x of the first pixel, in world units), "
             "affines=, or coordinates (xarray.DataArray)"
         )
@@ -258,6 +258,13 @@ def _in_one_unit(tiles: Sequence[Tile]) -> list[Tile]:
         If units cannot be converted into one another.
     """
     unit, factors = common_unit({tile.label: tile.unit for tile in tiles if tile.unit})
+    untold = [tile.label for tile in tiles if not tile.unit and (tile.placed or any(tile.sizes))]
+    if unit is not None and untold:
+        more = f" and {len(untold) - 1} more" if untold[1:] else ""
+        warnings.warn(
+            f"{untold[0]}{more}: without a unit, numbers are taken for {unit} as those of others; unit= says otherwise",
+            stacklevel=3,
+        )
     return [_converted(tile, factors.get(tile.label), unit) for tile in tiles]
 
 
@@ -275,10 +282,13 @@ def _converted(tile: Tile, factor: float | None, unit: str | None) -> Tile:
 def _unit(tiles: Sequence[Tile], given: str | None) -> str | None:
     """The unit of the world."""
     written = {tile.unit: tile.label for tile in reversed(tiles) if tile.unit}
-    names = {UDUNITS.get(unit.lower(), unit): label for unit, label in written.items()}
     if given is not None:
-        others = [f"{label}: {unit}" for unit, label in names.items() if unit != UDUNITS.get(given.lower(), given)]
+        others = [f"{label}: {unit}" for unit, label in written.items() if length_factor(unit, given) is None]
         if others:
             warnings.warn(f"tiles say another unit ({', '.join(others)}); unit= is used: {given}", stacklevel=4)
         return given
     return next(iter(written), None)
+
+
+def _nor(others: int) -> str:
+    return "" if not others else ", nor does another one" if others == 1 else f", nor do {others:,} others"

@@ -41,9 +41,9 @@ def mask_block(views: NDArray[np.void], origin: ArrayLike, out: NDArray[Any], va
                 across = np.zeros((1, 1)) if by_y == 0 else by_y * y
                 along = np.zeros((1, 1)) if by_x == 0 else by_x * x
                 place = ((by_z * at + across) + offset) + along
-                beyond = np.maximum(low[axis] - place, place - high[axis])
-                near &= beyond <= view["alone"][axis]
-                inside &= beyond <= view["reach"][axis]
+                before, behind = low[axis] - place, place - high[axis]
+                near &= (before <= view["alone"][0, axis]) & (behind <= view["alone"][1, axis])
+                inside &= (before <= view["reach"][0, axis]) & (behind <= view["reach"][1, axis])
             plane[near] = value
             plane[inside & (rim > 0)] = value  # between two views
             rim[inside] = 1

@@ -3,7 +3,8 @@
 Interpolation needs two pixels along an axis. Less than a pixel beyond the border of a view, or beside pixels without
 data, one of them is missing. What is there decides where nothing else does, each view weighted by the share of the
 interpolation that it holds: between tiles that touch, that is the interpolation from one to the other, as if they were
-one image. A view by itself reaches less than a pixel of the output beyond its border.
+one image. A view by itself reaches less than a pixel of the output beyond its border. Where pixels of the output are
+wider than two of the view, the rim is half of one, and what lies in it is taken for the last pixel of interpolation.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 
 from fusestack.kernels.jit import njit
 
+_WIDER = 1 + 2e-6  # so that the end of a rim has a share
 _LEAST_SHARE = 1e-6  # that of a pixel which is only a rounding of the affine away from having none
 
 
@@ -49,9 +51,19 @@ def reaches(views: Any) -> Any:
     """Whether any view has a rim."""
     for v in range(views.size):
         for axis in range(3):
-            if views[v]["reach"][axis] > 0:
+            if views[v]["reach"][0, axis] > 0 or views[v]["reach"][1, axis] > 0:
                 return True
     return False
+
+
+@njit
+def _squeezed(place: Any, last: Any, before: Any, behind: Any) -> Any:
+    """A place along an axis with pixels up to `last`; within a rim wider than a pixel, as if it were a pixel wide."""
+    if place < 0:
+        return place / max(1.0, before * _WIDER)
+    if place > last:
+        return last + (place - last) / max(1.0, behind * _WIDER)
+    return place
 
 
 @njit
@@ -65,11 +77,16 @@ def _found(pixels: Any, view: Any, row: Any, x: Any, nearest: Any) -> Any:
         ((affine[2, 0] * row[0] + affine[2, 1] * row[1]) + affine[2, 3]) + affine[2, 2] * at,
     )
     source = pixels[view["offset"] : view["offset"] + shape[0] * shape[1] * shape[2]]
-    share, value = _corners(source, view, place, nearest)
-    near = True
+    near, reach, size = True, view["reach"], view["size"]
     for axis in range(3):
-        beyond = max(view["low"][axis] - place[axis], place[axis] - view["high"][axis])
-        near = near and beyond <= view["alone"][axis]
+        near = near and view["low"][axis] - place[axis] <= view["alone"][0, axis]
+        near = near and place[axis] - view["high"][axis] <= view["alone"][1, axis]
+    inner = (
+        _squeezed(place[0], size[0] - 1.0, reach[0, 0], reach[1, 0]),
+        _squeezed(place[1], size[1] - 1.0, reach[0, 1], reach[1, 1]),
+        _squeezed(place[2], size[2] - 1.0, reach[0, 2], reach[1, 2]),
+    )
+    share, value = _corners(source, view, inner, nearest)
     return np.float32(share), value, near
 
 

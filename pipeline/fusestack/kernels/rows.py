@@ -142,8 +142,8 @@ def within_reach(view: Any, row: Any, length: Any) -> Any:
     constants = row_constants(view["affine"], row[0], row[1])
     start, stop = row[2], row[2] + length
     for axis in range(3):
-        step, reach = view["affine"][axis, 2], view["reach"][axis]
-        low, high = view["low"][axis] - reach, view["high"][axis] + reach
+        step, reach = view["affine"][axis, 2], view["reach"]
+        low, high = view["low"][axis] - reach[0, axis], view["high"][axis] + reach[1, axis]
         start, stop = _clip(constants[axis], step, low, high, start, stop)
     return start - row[2], stop - row[2]
 

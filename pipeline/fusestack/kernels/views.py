@@ -22,8 +22,8 @@ VIEW = np.dtype(
         ("affine", np.float64, (3, 4)),  # output_to_level, of the global output pixel index
         ("low", np.float64, (3,)),  # the view covers low <= l <= high
         ("high", np.float64, (3,)),
-        ("reach", np.float64, (3,)),  # and, where no view covers, that far beyond: its rim
-        ("alone", np.float64, (3,)),  # how far without the rim of another view
+        ("reach", np.float64, (2, 3)),  # and, where no view covers, that far before and behind: its rim
+        ("alone", np.float64, (2, 3)),  # how far without the rim of another view
         ("ramp_low", np.float64, (3,)),  # weight: min(l - ramp_low, ramp_high - l) * ramp_scale, then the cosine
         ("ramp_high", np.float64, (3,)),
         ("ramp_scale", np.float64, (3,)),
@@ -57,9 +57,10 @@ def pack_views(
         Closed borders, or BigStitcher's half-open ones.
     flat : bool
         All views have one plane: z decides neither coverage nor weight.
-    rims : float[n, 3] or None
-        Views without a border fill the last pixel of interpolation where no view covers, see `rims`: so far beyond
-        their last pixel each by itself, in pixels of the level, and up to a whole one between views.
+    rims : float[n, 2, 3] or None
+        Views without a border fill the last pixel of interpolation where no view covers, see `rims`: so far before
+        their first pixel and behind their last one each by itself, in pixels of the level, and up to a whole one
+        between views.
 
     Returns
     -------
@@ -85,8 +86,8 @@ def pack_views(
         views["high"] = np.where(rising, last + outer, last + inner)
 
     if rims is not None:
-        views["reach"] = np.where(first == 0, 1 - 2 * TOLERANCE, 0.0)
-        views["alone"] = np.minimum(views["reach"], np.asarray(rims) - 2 * TOLERANCE)
+        views["alone"] = np.where(first[:, None] == 0, rims, 0.0)
+        views["reach"] = np.where(first[:, None] == 0, np.maximum(rims, 1 - 2 * TOLERANCE), 0.0)
 
     fade = np.broadcast_to(np.asarray(ranges, dtype=np.float64), first.shape)
     hard = fade < TOLERANCE
@@ -132,8 +133,8 @@ def source_boxes(views: NDArray[np.void], origin: ArrayLike, shape: ArrayLike) -
     at = ((affine[..., 0] * z + affine[..., 1] * y) + affine[..., 3]) + affine[
         ..., 2
     ] * x  # corners, as the kernel does
-    low = np.maximum(at.min(axis=1), views["low"] - views["reach"])
-    high = np.minimum(at.max(axis=1), views["high"] + views["reach"])
+    low = np.maximum(at.min(axis=1), views["low"] - views["reach"][:, 0])
+    high = np.minimum(at.max(axis=1), views["high"] + views["reach"][:, 1])
     touching = (low <= high).all(axis=1) & (count > 0).all(axis=1) & (views["size"] > 0).all(axis=1)
 
     boxes = np.zeros((len(views), 2, 3), np.int64)

@@ -38,18 +38,21 @@ class SourceRef:
     options : tuple of (str, value)
         Further arguments of the reader, such as the dataset inside the container; hashable. A `SourceRef` among them
         is a source that this one wraps.
+    files : tuple of str
+        Other files that the image lies in, as those of an OME-TIFF set.
     """
 
     reader: str
     path: str
     options: tuple[tuple[str, Hashable], ...] = ()
+    files: tuple[str, ...] = ()
 
     @property
     def paths(self) -> tuple[str, ...]:
         """Every file and container that is read: its own, and those of the sources it wraps."""
         wrapped = [ref.paths for _, ref in self.options if isinstance(ref, SourceRef)]
         own = (self.path,) if self.path else ()
-        return tuple(dict.fromkeys((*own, *itertools.chain.from_iterable(wrapped))))
+        return tuple(dict.fromkeys((*own, *self.files, *itertools.chain.from_iterable(wrapped))))
 
 
 @dataclass(frozen=True, repr=False)

@@ -9,6 +9,7 @@ from fusestack.model.image import Codec, ImageSpec
 from fusestack.planning import pyramid
 from fusestack.planning.layout import cut_levels
 from fusestack.planning.levels import int3
+from fusestack.planning.pictures import OME_TIFF
 
 if TYPE_CHECKING:
     from fusestack.config.output import Output
@@ -80,8 +81,9 @@ def image_spec(image: Described, output: Output, path: str, anisotropy: float, f
     ConfigError
         If the format has no shards.
     """
-    factors = pyramid_factors(output, int3(image.shape[2:]), anisotropy)
+    factors = pyramid_factors(output, int3(image.shape[2:]), anisotropy, path)
     sharded = output.format == "ome-zarr" and output.ome_zarr_version == "0.5" and output.shards != "none"
+    staged = output.format == "tiff"  # in a store whose shards are blocks, until it can be written
     shards = None if isinstance(output.shards, str) else int3(int(v) for v in output.shards.zyx)
     if shards and not sharded:
         raise ConfigError(
@@ -93,7 +95,7 @@ def image_spec(image: Described, output: Output, path: str, anisotropy: float, f
         factors,
         int3(int(v) for v in output.resolved_chunks.zyx),
         shards,
-        sharded=sharded,
+        sharded=sharded or staged,
         chunks_per_block=4 if output.format == "bdv-hdf5" else None,
     )
     codec = output.resolved_codec
@@ -113,8 +115,10 @@ def image_spec(image: Described, output: Output, path: str, anisotropy: float, f
     )
 
 
-def pyramid_factors(output: Output, shape: Int3, anisotropy: float) -> tuple[Int3, ...]:
+def pyramid_factors(output: Output, shape: Int3, anisotropy: float, path: str) -> tuple[Int3, ...]:
     """Factors of the levels (z, y, x) that the configuration asks for; an axis of one pixel is never divided."""
+    if output.pyramid == "auto" and output.format == "tiff":
+        return pyramid.propose_factors((1, *shape[1:])) if path.lower().endswith(OME_TIFF) else ((1, 1, 1),)
     if output.pyramid == "auto":
         return pyramid.propose_factors(shape, anisotropy)
     if output.pyramid == "none":

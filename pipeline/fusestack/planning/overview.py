@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from fusestack.model.amounts import counted, size, times_xyz
 from fusestack.model.summary import Summary
+from fusestack.planning.pictures import is_picture
 
 if TYPE_CHECKING:
     from fusestack.model.image import ImageSpec
@@ -17,6 +18,7 @@ Facts: TypeAlias = list[tuple[str, str]]
 _MOST_IMAGES = 3
 _MOST_WARNINGS = 2
 _MOST_FACTS = 6
+_COLOURS = {"L": "grey", "LA": "grey and opacity", "RGB": "3 colours", "RGBA": "3 colours and opacity"}
 
 
 def overview(plan: Plan) -> Summary:
@@ -44,22 +46,31 @@ def input_facts(plan: Plan) -> Facts:
         views = counted(len(plan.inputs.views), "view")
         facts.append(("", f"{views}, {plan.design.input_dtype}, {_levels_used(plan)}"))
         facts += [("", fact) for fact in plan.inputs.facts]
+    facts += [("", line) for line in plan.found]
     return facts + [("focus", fact) for fact in plan.facts]
 
 
 def output_facts(spec: ImageSpec) -> Facts:
     """What is written: pixels and their place."""
     t, c, *zyx = spec.shape
+    picture = is_picture(spec.path)
     axes = f"{counted(c, 'channel')}, {counted(t, 'timepoint')}"
-    pixels = f"{times_xyz(zyx)} pixels (xyz), {axes}, {spec.dtype}, {size(spec.nbytes)}"
+    shape = f"{times_xyz(zyx)} pixels (xyz)"
+    if picture:
+        axes = _COLOURS.get("".join(channel.name for channel in spec.channels), counted(c, "channel"))
+        shape = f"{times_xyz(zyx[1:])} pixels" + (f", {counted(zyx[0], 'page')}" if zyx[0] > 1 else "")
+    facts = [("output", spec.path), ("", f"{shape}, {axes}, {spec.dtype}, {size(spec.nbytes)}")]
+    if picture and spec.unit is None:  # nothing says where photographs are
+        return facts
     place = f"pixel {times_xyz(spec.pixel_size)} {spec.unit or 'world pixels'} (xyz)"
-    return [("output", spec.path), ("", pixels), ("", f"{place}, first pixel at {times_xyz(spec.origin)}")]
+    return [*facts, ("", f"{place}, first pixel at {times_xyz(spec.origin)}")]
 
 
 def layout_facts(image: PlannedImage) -> Facts:
     """How it is cut into levels, chunks and blocks."""
     facts = []
-    for number, level in enumerate(image.target.image.levels):
+    stored = () if is_picture(image.target.image.path) else image.target.image.levels
+    for number, level in enumerate(stored):
         cut = [f"factors {_plain(level.factors)}", f"chunks {_plain(level.chunks[2:])}"]
         if level.shards:
             cut.append(f"shards {_plain(level.shards[2:])}")

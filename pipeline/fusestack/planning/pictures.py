@@ -22,12 +22,13 @@ CODEC = Codec("zstd", 3)
 _CHUNK, _BLOCK = 512, 1024
 _COLOURS = {"R": "FF0000", "G": "00FF00", "B": "0000FF", "A": "000000"}
 _INCH = 25400.0
-_OME_TIFF = (".ome.tif", ".ome.tiff")
+OME_TIFF = (".ome.tif", ".ome.tiff")
+"""Suffixes of TIFF files that hold OME-XML and levels."""
 
 
 def split_suffix(path: str) -> tuple[str, str]:
     """Path without its suffix, and the suffix; ``.ome.zarr`` and the like are one."""
-    for suffix in (".ome.zarr", *_OME_TIFF):
+    for suffix in (".ome.zarr", *OME_TIFF):
         if path.lower().endswith(suffix):
             return path[: -len(suffix)], path[-len(suffix) :]
     plain = Path(path)

@@ -83,12 +83,16 @@ class PlannedImage(Shown):
     fusion : PlannedFusion or None
     project : str or None
         Project XML to write beside it.
+    file_format : str
+        As ``output.format`` says it.
     overwrite : bool
         Whether it may replace one that was made with other settings.
     notes : mapping
         What its writer is told when the pixels are there.
     way_out : str
         What to do where something else is in its place.
+    key : str
+        Which says its path, in the configuration or of a function.
     """
 
     title: str
@@ -99,9 +103,11 @@ class PlannedImage(Shown):
     fingerprint: str
     fusion: PlannedFusion | None = None
     project: str | None = None
+    file_format: str = ""
     overwrite: bool = False
     notes: Mapping[str, Any] = field(default_factory=dict)
     way_out: str = replace_with("output")
+    key: str = "output.path"
 
     def __repr__(self) -> str:
         spec = self.target.image
@@ -161,8 +167,10 @@ class Plan(Shown):
         The resolved configuration.
     source : str
         What is read, for people.
+    found : tuple of str
+        What was taken from where: "voxel size: NGFF".
     facts : tuple of str
-        More about it.
+        What is done with it.
     inputs : Inputs or None
         Views, where there are any.
     design : Design or None
@@ -181,6 +189,7 @@ class Plan(Shown):
     resources: Resources
     config: Mapping[str, Any]
     source: str
+    found: tuple[str, ...] = ()
     facts: tuple[str, ...] = ()
     inputs: Inputs | None = None
     design: Design | None = None

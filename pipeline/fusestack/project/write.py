@@ -7,17 +7,24 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 from xml.etree.ElementTree import Element, ElementTree, SubElement, indent
 
 from fusestack.model.geometry import flip3
 from fusestack.project.document import write_tree
 from fusestack.project.model import ATTRIBUTES, Setup, check_registration
+from fusestack.storage import is_address
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fusestack.model.geometry import Affine
 
+_LOADERS = {  # format, version and element of the container
+    "bdv-hdf5": ("bdv.hdf5", None, "hdf5"),
+    "bdv-n5": ("bdv.n5", "1.0", "n5"),
+    "ome-zarr": ("bdv.multimg.zarr", "3.0", "zarr"),
+}
 _NO_XML_CHARACTER = re.compile("[^\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -40,20 +47,25 @@ class FusedImage:
     pixel_to_world: Affine
 
 
-def write_project(path: str | Path, h5_path: str | Path, images: Sequence[FusedImage]) -> None:
-    """Write the project XML of fused images in a BDV-HDF5 file, in one step.
+def write_project(
+    path: str | Path, container: str | Path, images: Sequence[FusedImage], file_format: str = "bdv-hdf5"
+) -> None:
+    """Write the project XML of fused images in a container, in one step.
 
-    Does not touch the HDF5 file. A project that is there already with other content is kept as backup ``~1``.
+    Does not touch the container. A project that is there already with other content is kept as backup ``~1``.
     Same arguments, same bytes.
 
     Parameters
     ----------
     path : str or Path
         XML file.
-    h5_path : str or Path
-        Image file, named in the XML relative to the XML's folder.
+    container : str or Path
+        Where the pixels are. The XML names a file or a folder relative to its own folder, an address as it is.
     images : sequence of FusedImage
         One per setup, in any order.
+    file_format : str
+        ``bdv-hdf5``, ``bdv-n5`` or ``ome-zarr`` (one image t, c, z, y, x, whose channels are the setups in the order
+        of their ids).
 
     Raises
     ------
@@ -64,7 +76,8 @@ def write_project(path: str | Path, h5_path: str | Path, images: Sequence[FusedI
 
     Notes
     -----
-    ``SpimData`` XML as mpicbg's ``XmlIoSpimData`` and BigDataViewer's ``XmlIoBasicImgLoader`` read it.
+    ``SpimData`` XML as mpicbg's ``XmlIoSpimData``, BigDataViewer's ``XmlIoBasicImgLoader``, ``XmlIoN5ImageLoader`` and
+    BigStitcher's ``XmlIoAllenOMEZarrLoader`` read it.
     """
     for image in images:
         if image.setup.shape is None or not image.timepoints:
@@ -76,7 +89,7 @@ def write_project(path: str | Path, h5_path: str | Path, images: Sequence[FusedI
     root = Element("SpimData", version="0.2")
     _text(root, "BasePath", ".").set("type", "relative")
     timepoints = sorted({timepoint for image in ordered for timepoint in image.timepoints})
-    _append_sequence(root, _relative(h5_path, path), ordered, timepoints)
+    _append_sequence(root, _loader(file_format, container, path, ordered, timepoints), ordered, timepoints)
     _append_registrations(root, ordered, timepoints)
     for block in ("ViewInterestPoints", "BoundingBoxes", "PointSpreadFunctions", "StitchingResults"):
         SubElement(root, block)
@@ -95,9 +108,32 @@ def _text(parent: Element, tag: str, text: object) -> Element:
     return element
 
 
-def _append_sequence(root: Element, h5: str, images: Sequence[FusedImage], timepoints: Sequence[int]) -> None:
+def _loader(
+    file_format: str, container: str | Path, path: str | Path, images: Sequence[FusedImage], timepoints: Sequence[int]
+) -> Element:
+    """Element that says how pixels are read; the containers of N5 and Zarr are named as URIs."""
+    kind, version, tag = _LOADERS[file_format]
+    loader = Element("ImageLoader", format=kind)
+    if version:
+        loader.set("version", version)
+    if is_address(str(container)):
+        _text(loader, tag, container).set("type", "absolute")
+    else:
+        relative = _relative(container, path)
+        _text(loader, tag, quote(relative) if version else relative).set("type", "relative")
+    if file_format == "ome-zarr":
+        groups = SubElement(loader, "zgroups")
+        for channel, image in enumerate(images):
+            for t, timepoint in enumerate(timepoints):
+                if timepoint in image.timepoints:
+                    view = {"setup": str(image.setup.id), "tp": str(timepoint)}
+                    SubElement(groups, "zgroup", {**view, "path": "/", "indicies": f"{channel} {t}"})
+    return loader
+
+
+def _append_sequence(root: Element, loader: Element, images: Sequence[FusedImage], timepoints: Sequence[int]) -> None:
     sequence = SubElement(root, "SequenceDescription")
-    _text(SubElement(sequence, "ImageLoader", format="bdv.hdf5"), "hdf5", h5).set("type", "relative")
+    sequence.append(loader)
     setups = SubElement(sequence, "ViewSetups")
     for image in images:
         _append_setup(setups, image.setup)

@@ -12,6 +12,9 @@ from fusestack.model.amounts import size
 from fusestack.model.errors import OutputError
 from fusestack.storage import is_address
 
+_MOST_COMPRESSED = 100
+"""Times that pixels become smaller at the very most."""
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -59,8 +62,7 @@ def check_places(plan: Plan) -> None:
     """
     places: dict[str, str] = {}
     for image in plan.images:
-        key = image.way_out.partition("choose another ")[2].partition(",")[0] or "output.path"
-        places.setdefault(image.target.image.path, key)
+        places.setdefault(image.target.image.path, image.key)
         if image.project:
             places.setdefault(image.project, "output.project")
     if plan.statistics is not None:
@@ -74,7 +76,18 @@ def check_places(plan: Plan) -> None:
 
 
 def scarce_space(plan: Plan, states: Iterable[StageState]) -> list[str]:
-    """What is to be said where outputs and cache, uncompressed, are more than the free bytes of their disks."""
+    """What is to be said where outputs and cache, uncompressed, are more than the free bytes of their disks.
+
+    Raises
+    ------
+    OutputError
+        Where they will not fit, however well they are compressed: even a hundredth of them is more than what is free.
+
+    Notes
+    -----
+    How small pixels become is known when they are written: recorded ones a half to a tenth, masks a fiftieth. So what
+    is between is said, and may succeed; a run whose disk is full ends as one that was killed, and continues.
+    """
     left = amounts_left(plan, states)
     wanted: dict[int, tuple[str, int, list[str]]] = {}
     for what, path, count in (("outputs", plan.output, left.output), ("cache", plan.cache, left.cache)):
@@ -84,12 +97,21 @@ def scarce_space(plan: Plan, states: Iterable[StageState]) -> list[str]:
         device = folder.stat().st_dev
         place, before, names = wanted.get(device, (str(folder), 0, []))
         wanted[device] = (place, before + count, [*names, f"{size(count)} of {what}"])
-    return [
-        f"{place}: {size(free)} are free, and {' and '.join(names)} are to be written, less what compression saves; "
-        "free some space, or choose other places with output.path and cache.path"
-        for place, count, names in wanted.values()
-        if count > (free := shutil.disk_usage(place).free)
-    ]
+    said: list[str] = []
+    hopeless: list[str] = []
+    for place, count, names in wanted.values():
+        free = shutil.disk_usage(place).free
+        if count <= free:
+            continue
+        never = count > _MOST_COMPRESSED * free
+        (hopeless if never else said).append(
+            f"{place}: {size(free)} are free, and {' and '.join(names)} are to be written, "
+            f"{'far more than compression saves' if never else 'less what compression saves'}; "
+            "free some space, or choose other places with output.path and cache.path"
+        )
+    if hopeless:
+        raise OutputError(*hopeless)
+    return said
 
 
 def _existing(path: str) -> Path:

@@ -60,7 +60,7 @@ def units_of(plan: Plan, states: Sequence[StageState], *, force: bool = False, p
             found.setdefault(stage.key, Unit((stage,), begin, EndStages(ledgers_of([stage]), before)))
         left = any(known[stage.key].action != "reuse" for stage in image.stages)
         if force or left or pinned or not is_finished(image):
-            project = None if image.project is None else (image.project, tuple(project_of(image)))
+            project = None if image.project is None else (image.project, image.file_format, tuple(project_of(image)))
             ends = EndStages(ledgers_of(image.stages), ledgers_of(_read_by(image.stages, cached, known)))
             there = _done(image.stages, known, pinned=pinned)
             image_begin = BeginImage(image.product, image.overwrite, there, image.way_out)
@@ -230,14 +230,14 @@ class EndImage:
     stages : EndStages
     notes : mapping
         What the writer is told.
-    project : (str, tuple of FusedImage) or None
-        Project XML to write, and what it holds.
+    project : (str, str, tuple of FusedImage) or None
+        Project XML to write, the format of the image, and what it holds.
     """
 
     product: Product
     stages: EndStages
     notes: Any
-    project: tuple[str, Any] | None
+    project: tuple[str, str, Any] | None
 
     def __call__(self) -> str:
         """Complete it; gives its path."""
@@ -250,8 +250,8 @@ class EndImage:
         if self.project is not None:
             from fusestack.project.write import write_project
 
-            path, images = self.project
-            write_project(path, target.image.path, images)
+            path, file_format, images = self.project
+            write_project(path, target.image.path, images, file_format)
         for key in self.product.stages:
             open_folder(target.work).delete_tree(f"{PARTS}/{key}")
         folder, name = folder_of(finished_mark(self.product))

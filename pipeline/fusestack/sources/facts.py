@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable
 
     from fusestack.model.geometry import Float3, Int3
+    from fusestack.sources.base import SourceLevel
     from fusestack.sources.ome_xml import Sizes
 
 _FACTS = {
@@ -58,7 +59,11 @@ class ImageFacts:
     said : tuple of str
         What is guessed or not used, as sentences, with the key that would use it.
     files : tuple of str
-        Names of the files of a set (OME-TIFF) that hold it, where there are several.
+        Files of a set (OME-TIFF) that hold it, where these are not `path` alone.
+    levels : tuple of SourceLevel
+        Resolutions of its pixels; empty where only the reader of the pixels finds them.
+    described : (str, int)
+        What describes it and others, which may lie in other files, and how many they are; ("", 1) where it is alone.
     """
 
     reader: str
@@ -76,6 +81,8 @@ class ImageFacts:
     found: tuple[tuple[str, str], ...] = ()
     said: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
+    levels: tuple[SourceLevel, ...] = ()
+    described: tuple[str, int] = ("", 1)
 
     @property
     def pixel_size(self) -> Float3:
@@ -114,7 +121,8 @@ class ImageFacts:
 
     def source(self, timepoint: int, channel: int) -> SourceRef:
         """Who reads the pixels of a timepoint and a channel, both indices."""
-        return SourceRef(self.reader, self.path, (("timepoint", timepoint), ("channel", channel), *self.options))
+        options = (("timepoint", timepoint), ("channel", channel), *self.options)
+        return SourceRef(self.reader, self.path, options, self.files)
 
 
 @dataclass(frozen=True)

@@ -2,27 +2,56 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
+import math
+import re
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from fusestack.model.geometry import float3
 from fusestack.model.units import known_unit, length_factor
+from fusestack.sources.ome_stage import ALONG, Stage
 
 if TYPE_CHECKING:
+    from collections.abc import Container
     from xml.etree.ElementTree import Element
-
-    from numpy.typing import NDArray
 
     from fusestack.model.geometry import Float3
 
 Sizes = tuple[float | None, float | None, float | None]
 
+_UUID = re.compile(r'\bUUID="([^"]*)"')
+_HEAD = 4096
+"""Characters at the beginning of an OME-XML that hold its own UUID, by which alone those of a set differ."""
 _TYPES = {"float": "float32", "double": "float64", "bit": "bool"}
-_ALONG = 0.01
-"""Of a step or a pixel: places that differ less are the same."""
+
+
+@dataclass(frozen=True)
+class OmePart:
+    """Planes of an image that lie in one file, one after another (``TiffData``).
+
+    Parameters
+    ----------
+    first : int
+        Number of the first plane, in the order of the image.
+    count : int or None
+        How many; None where it does not say.
+    page : int
+        Number of the first page in the file.
+    uuid, file : str or None
+        Of the file; None where they lie in the file that holds the XML.
+    """
+
+    first: int
+    count: int | None
+    page: int
+    uuid: str | None
+    file: str | None
+
+    def holds(self, planes: Container[int] | None) -> bool:
+        """Whether it holds any of some planes; None is all of them."""
+        return planes is None or self.count is None or any(self.first + k in planes for k in range(self.count))
 
 
 @dataclass(frozen=True)
@@ -48,8 +77,10 @@ class OmeImage:
         Of the channels; colours ``RRGGBB``.
     said : tuple of str
         What is guessed or not used, as sentences.
-    files : tuple of str
-        Names of the files that hold its planes, where they are told.
+    order : str
+        Axes of its planes, slowest first, letters of t, c, z.
+    parts : tuple of OmePart
+        Where its planes are; empty where it does not say.
     """
 
     name: str
@@ -63,7 +94,13 @@ class OmeImage:
     names: tuple[str | None, ...] = ()
     colors: tuple[str | None, ...] = ()
     said: tuple[str, ...] = ()
-    files: tuple[str, ...] = ()
+    order: str = "tcz"
+    parts: tuple[OmePart, ...] = ()
+
+    @property
+    def planes(self) -> int:
+        """Planes that are stored; colours of a pixel lie in one."""
+        return self.lengths["t"] * self.lengths["z"] * (self.lengths["c"] // self.samples)
 
 
 def master_of(text: str) -> str | None:
@@ -72,12 +109,106 @@ def master_of(text: str) -> str | None:
     return None if found is None else found.get("MetadataFile") or "another file"
 
 
-def ome_images(text: str) -> list[OmeImage]:
-    """Images of an OME-XML, in its order."""
+def ome_images(text: str) -> tuple[OmeImage, ...]:
+    """Images of an OME-XML, in its order; files of a set that say the same are looked at once."""
+    return tuple(image for _, _, image in _images(_common(text)[0]))
+
+
+def stored_images(text: str) -> tuple[OmeImage, ...]:
+    """Images of an OME-XML that say where their planes are."""
+    return tuple(image for _, _, image in _stored(_common(text)[0]))
+
+
+def images_in(text: str, name: str) -> tuple[int, ...]:
+    """Numbers of the images, among those that say where their planes are, of which this file holds planes.
+
+    Parameters
+    ----------
+    text : str
+        Of the file; it knows its own UUID.
+    name : str
+        Of the file.
+    """
+    common, uuid = _common(text)
+    holders = _holders(common)
+    found = {*holders.get(("", ""), ()), *holders.get(("uuid", uuid or ""), ()), *holders.get(("name", name), ())}
+    return tuple(sorted(found))
+
+
+def excerpt(text: str, number: int, planes: Container[int] | None = None) -> str:
+    """Part of an OME-XML that says where the planes of one image are, with nothing else.
+
+    Parameters
+    ----------
+    text : str
+    number : int
+        Of the image, among those that say where their planes are.
+    planes : set of int, optional
+        Numbers of the planes that are looked for; files of others are left out.
+    """
+    from xml.etree.ElementTree import Element, SubElement, tostring
+
+    common, uuid = _common(text)
+    root, (image, pixels, described) = _root(common), _stored(common)[number]
+    made = Element(root.tag, {**root.attrib, **({"UUID": uuid} if uuid else {})})
+    kept = SubElement(made, image.tag, image.attrib)
+    kept.extend(image.findall("{*}AnnotationRef"))
+    inside = SubElement(kept, pixels.tag, pixels.attrib)
+    inside.extend(pixels.findall("{*}Channel"))
+    inside.extend(
+        element
+        for part, element in zip(described.parts, pixels.findall("{*}TiffData"), strict=True)
+        if part.holds(planes)
+    )
+    made.extend(root.findall("{*}StructuredAnnotations"))
+    return tostring(made, encoding="unicode")
+
+
+def uuid_of(text: str) -> str | None:
+    """UUID of the file that holds an OME-XML."""
+    return _common(text)[1]
+
+
+def shared_name(text: str) -> str:
+    """Hash of what all files of a set say alike."""
+    return hashlib.sha256(_common(text)[0].encode()).hexdigest()
+
+
+def _common(text: str) -> tuple[str, str | None]:
+    """What the files of a set say alike, and the UUID of this one."""
+    head = text[:_HEAD]
+    start = head.find("<OME")
+    end = head.find(">", start)
+    found = _UUID.search(head, max(start, 0), end if end >= 0 else len(head))
+    return (text, None) if found is None else (text[: found.start()] + text[found.end() :], found[1])
+
+
+@functools.lru_cache(maxsize=4)
+def _images(text: str) -> tuple[tuple[Element, Element, OmeImage], ...]:
     found = [(image, image.find("{*}Pixels")) for image in _root(text).findall("{*}Image")]
-    return [_image(image, pixels) for image, pixels in found if pixels is not None]
+    return tuple((image, pixels, _image(image, pixels)) for image, pixels in found if pixels is not None)
 
 
+@functools.lru_cache(maxsize=4)
+def _stored(text: str) -> tuple[tuple[Element, Element, OmeImage], ...]:
+    return tuple(found for found in _images(text) if found[2].parts)
+
+
+@functools.lru_cache(maxsize=4)
+def _holders(text: str) -> dict[tuple[str, str], set[int]]:
+    """Numbers of images by the UUIDs and names of the files that hold planes of them; of the file itself by nothing."""
+    found: dict[tuple[str, str], set[int]] = defaultdict(set)
+    for number, (_, _, image) in enumerate(_stored(text)):
+        for part in image.parts:
+            if part.uuid is None:
+                found["", ""].add(number)
+            else:
+                found["uuid", part.uuid].add(number)
+                found["name", part.file or ""].add(number)
+    return found
+
+
+@functools.lru_cache(maxsize=4)
 def _root(text: str) -> Element:
     if "<!DOCTYPE" in text or "<!ENTITY" in text:  # what could harm; all else is parsed in half the time without
         from defusedxml.ElementTree import fromstring
@@ -87,20 +218,36 @@ def _root(text: str) -> Element:
     return root
 
 
+def _parts(pixels: Element, lengths: dict[str, int], order: str, samples: int) -> tuple[OmePart, ...]:
+    """Where planes are; what does not lie in the image is left out by whoever reads it, too."""
+    shape = [lengths[axis] // (samples if axis == "c" else 1) for axis in order]
+    steps = [math.prod(shape[number + 1 :]) for number in range(len(shape))]
+    found = []
+    for element in pixels.findall("{*}TiffData"):
+        first = sum(int(element.get(f"First{axis.upper()}", 0)) * step for axis, step in zip(order, steps, strict=True))
+        told = element.get("PlaneCount", element.get("NumPlanes", "1" if "IFD" in element.attrib else None))
+        uuid = element.find("{*}UUID")
+        name, number = (None, None) if uuid is None else (uuid.get("FileName"), uuid.text)
+        count = None if told is None or not int(told) else int(told)
+        found.append(OmePart(first, count, int(element.get("IFD", 0)), number, name))
+    return tuple(found)
+
+
 def _image(image: Element, pixels: Element) -> OmeImage:
     said: list[str] = []
     lengths = {axis.lower(): int(pixels.get(f"Size{axis}", 1)) for axis in "TCZYX"}
     channels = pixels.findall("{*}Channel")
     samples = int(channels[0].get("SamplesPerPixel", 1)) if channels else 1
     sizes, unit = _sizes(pixels, said)
-    stage = _Stage.of(image, pixels, unit or "micrometer", sizes, said)
+    stage = Stage.of(image, pixels, unit or "micrometer", sizes, said)
     if sizes[0] is None and stage.step:
         sizes, unit = (abs(stage.step), *sizes[1:]), unit or "micrometer"
-    elif sizes[0] is not None and stage.step and abs(abs(stage.step) - sizes[0]) > _ALONG * sizes[0]:
+    elif sizes[0] is not None and stage.step and abs(abs(stage.step) - sizes[0]) > ALONG * sizes[0]:
         said.append(
             f"PhysicalSizeZ is {sizes[0]:.6g} and PositionZ goes on by {stage.step:.6g} {unit} a plane; "
             "PhysicalSizeZ is used, voxel_size says otherwise"
         )
+    order = "".join(axis for axis in reversed(pixels.get("DimensionOrder", "XYZCT").lower()) if axis in "tcz")
     names = tuple(channel.get("Name") or channel.get("Fluor") for channel in channels)
     fits = len(channels) == lengths["c"]
     return OmeImage(
@@ -115,7 +262,8 @@ def _image(image: Element, pixels: Element) -> OmeImage:
         names=names if fits else (None,) * lengths["c"],
         colors=tuple(map(_color, channels)) if fits else (None,) * lengths["c"],
         said=tuple(said),
-        files=tuple(sorted({uuid.get("FileName", "") for uuid in pixels.findall("{*}TiffData/{*}UUID")} - {""})),
+        order=order,
+        parts=_parts(pixels, lengths, order, samples),
     )
 
 
@@ -156,104 +304,3 @@ def _color(channel: Element) -> str | None:
         return f"{(int(channel.get('Color', '')) & 0xFFFFFFFF) >> 8:06X}"
     except ValueError:
         return None
-
-
-@dataclass
-class _Stage:
-    """Where the stage was: first pixel at every timepoint, z, y, x, and the step from plane to plane along z."""
-
-    positions: tuple[Float3, ...] = ()
-    step: float | None = None
-    planes: dict[tuple[int, int], dict[int, NDArray[np.float64]]] = field(default_factory=lambda: defaultdict(dict))
-
-    @classmethod
-    def of(cls, image: Element, pixels: Element, unit: str, sizes: Sizes, said: list[str]) -> _Stage:
-        stage = cls()
-        units: set[str | None] = set()
-        for plane in pixels.findall("{*}Plane"):
-            t, c, z = (int(plane.get(f"The{axis}", 0)) for axis in "TCZ")
-            place = _place(plane, "Position", unit, sizes, units)
-            if place is not None:
-                stage.planes[t, c][z] = place
-        label = image.find("{*}StageLabel")
-        if not stage.planes and label is not None and (place := _place(label, "", unit, sizes, units)) is not None:
-            stage.planes[0, 0][0] = place
-        if not stage.planes:
-            return stage
-        _say_units(units, unit, said)
-        first = min(stage.planes)
-        stage.step = _step(stage.planes[first])
-        starts = {
-            t: cls._first(planes, stage.step or sizes[0]) for (t, c), planes in stage.planes.items() if c == first[1]
-        }
-        count = int(pixels.get("SizeT", 1))
-        found = [starts.get(t, starts[first[0]]) for t in range(count)]
-        if sizes[2] is not None:
-            stage._say_differences(first, sizes, unit, said)
-        stage.positions = tuple(float3(place) for place in found)
-        return stage
-
-    @staticmethod
-    def _first(planes: dict[int, NDArray[np.float64]], step: float | None) -> NDArray[np.float64]:
-        z = min(planes)
-        place: NDArray[np.float64] = planes[z] - np.array([z * (step or 0.0), 0, 0])
-        return place
-
-    def _say_differences(self, first: tuple[int, int], sizes: Sizes, unit: str, said: list[str]) -> None:
-        """Say what one place for each timepoint leaves out."""
-        pixel = np.array([size or np.inf for size in sizes])
-        drift = np.ptp(np.array(list(self.planes[first].values()))[:, 1:], axis=0)
-        if (drift > pixel[1:]).any():
-            said.append(
-                f"the stage moves along x by {drift[1]:.6g} and along y by {drift[0]:.6g} {unit} from plane to plane; "
-                "the place of the first plane is used"
-            )
-        for (t, c), planes in self.planes.items():
-            base = self.planes.get((t, first[1]), {})
-            for z in planes.keys() & base.keys():
-                if (np.abs(planes[z] - base[z]) > _ALONG * pixel).any():
-                    z_um, y_um, x_um = planes[z] - base[z]
-                    said.append(
-                        f"channel {c} lies x {x_um:.6g}, y {y_um:.6g}, z {z_um:.6g} {unit} from channel {first[1]}; "
-                        "the place of that one is used for all, views with channel and translation say otherwise"
-                    )
-                    return
-
-
-def _place(
-    element: Element, prefix: str, unit: str, sizes: Sizes, units: set[str | None]
-) -> NDArray[np.float64] | None:
-    """Place z, y, x of an element, in a unit; axes that say nothing are at 0, None if none says anything."""
-    values = np.zeros(3)
-    told = False
-    for number, axis in enumerate("ZYX"):
-        text = element.get(f"{prefix}{axis}")
-        if text is None:
-            continue
-        written = element.get(f"{prefix}{axis}Unit")
-        factor = length_factor(written, unit) if written else None
-        if written == "pixel":
-            factor = sizes[number]
-        elif factor is None:
-            units.add(written)
-        value = float(text) * (1.0 if factor is None else factor)
-        if np.isfinite(value):
-            values[number], told = value, True
-    return values if told else None
-
-
-def _say_units(units: set[str | None], unit: str, said: list[str]) -> None:
-    if units:
-        written = " or ".join(sorted(f"'{name}'" if name else "no unit" for name in units))
-        said.append(f"its position has {written}, and is taken for {unit}; translation or affine say otherwise")
-
-
-def _step(planes: dict[int, NDArray[np.float64]]) -> float | None:
-    """Step along z from plane to plane; None of places that are not even, or all the same."""
-    if len(planes) < 2:
-        return None
-    numbers = sorted(planes)
-    heights = np.array([planes[z][0] for z in numbers])
-    step = float(heights[-1] - heights[0]) / (numbers[-1] - numbers[0])
-    even = np.abs(heights - (heights[0] + step * (np.array(numbers) - numbers[0]))).max() <= _ALONG * 10 * abs(step)
-    return step if step and even else None

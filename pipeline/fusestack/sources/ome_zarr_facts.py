@@ -79,15 +79,12 @@ def image_facts(path: str, *, series: int | None = None, axes: str | None = None
         number = series or 0
         if number >= len(images):
             raise InputError(f"{path}: has {len(images)} images, and no series {number}; correct it")
-        said = []
         if len(images) > 1 and series is None:
-            names = ", ".join(str(image.get("name") or number) for number, image in enumerate(images))
-            said.append(
-                f"it holds {len(images)} images of one group ({names}), the first is used; series chooses another"
-            )
+            names = [str(image.get("name") or image["datasets"][0]["path"]) for image in images]
+            raise refuse_choice(described.path, "images", names)
         if number:
             options = (*options, ("series", number))
-        return _image(described, images[number], found.get("omero") or {}, axes, options, said)
+        return _image(described, images[number], found.get("omero") or {}, axes, options)
 
 
 @dataclass(frozen=True)
@@ -150,8 +147,8 @@ def _image(
     omero: Mapping[str, Any],
     given: str | None,
     options: tuple[tuple[str, Any], ...],
-    said: list[str],
 ) -> ImageFacts:
+    said: list[str] = []
     path, dataset = described.path, image["datasets"][0]
     name = str(dataset["path"]).strip("/")
     array = level_array(name, path)

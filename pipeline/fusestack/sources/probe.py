@@ -53,7 +53,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Probed:
-    """What was found: how many of the inputs were looked at, and what is right but may surprise."""
+    """What was found: how many of the inputs were decoded, and what is right but may surprise."""
 
     count: int
     total: int
@@ -91,28 +91,47 @@ def probe(samples: Sequence[Sample], *, seconds: float = _SECONDS, memory: int =
     threads = max(1, min(_THREADS, memory // max(1, _COPIES * largest)))
     deadline, stop = time.monotonic() + seconds, Event()
 
-    def look(number: int) -> tuple[int, list[str], str] | None:
+    def look(number: int) -> _Look | None:
         if stop.is_set() or time.monotonic() > deadline:
             return None
         try:
-            return number, [], _patiently(samples[number])
+            return _Look(number, empty=_patiently(samples[number]))
         except InputError as error:
-            return number, list(error.problems), ""
-        except Exception:  # not of the input: a run tells where it arose, and tries again
-            return None
+            return _Look(number, broken=error.problems)
+        except Exception as error:  # maybe not of the input: a run tells where it arose, and tries again
+            return _Look(number, doubt=_doubt(samples[number], error))
 
     with ThreadPoolExecutor(threads) as pool:
         try:
-            found = sorted(one for one in pool.map(look, fitting) if one is not None)
+            found = sorted((one for one in pool.map(look, fitting) if one is not None), key=lambda one: one.number)
         finally:
             stop.set()
-    problems = [_of(samples[number], problem) for number, broken, _ in found for problem in broken]
-    empty = [_of(samples[number], text) for number, _, text in found if text]
+    problems = [_of(samples[one.number], problem) for one in found for problem in one.broken]
+    empty = [_of(samples[one.number], one.empty) for one in found if one.empty]
+    doubts = [_of(samples[one.number], one.doubt) for one in found if one.doubt]
     if empty and len(empty) == len(found):
         problems += empty
     if problems:
         raise InputError(*_bounded(problems))
-    return Probed(len(found), len(samples), tuple(_bounded(empty)))
+    return Probed(len(found) - len(doubts), len(samples), tuple(_bounded([*empty, *doubts])))
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What was seen of an input: problems, that nothing of it is stored, that it could not be decoded by our fault."""
+
+    number: int
+    broken: tuple[str, ...] = ()
+    empty: str = ""
+    doubt: str = ""
+
+
+def _doubt(sample: Sample, error: Exception) -> str:
+    cause = " ".join(str(error).split())[:200]
+    return (
+        f"{sample.reads.path}: a chunk could not be decoded ({type(error).__name__}{f': {cause}' if cause else ''}); "
+        "a run would try again, and tell more"
+    )
 
 
 def _bounded(texts: list[str]) -> list[str]:

@@ -11,23 +11,17 @@ import numpy as np
 
 from fusestack.model.errors import InputError
 from fusestack.model.geometry import Box
-from fusestack.sources.base import (
-    SourceLevel,
-    check_box,
-    check_exists,
-    input_errors,
-    last_chunk,
-    opened_file,
-    pixel_dtype,
-)
+from fusestack.sources.base import SourceLevel, check_box, input_errors, last_chunk, opened_file, pixel_dtype
 from fusestack.sources.tiff_axes import axes_of_series
-from fusestack.sources.tiff_structure import check_structure
+from fusestack.sources.tiff_series import open_tiff, planes_of
 from fusestack.storage import is_address
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
+
+    from fusestack.sources.tiff_axes import Axes
 
 _RESTORE = "restore it from its source, or write the image again"
 
@@ -91,53 +85,23 @@ class TiffSource:
     def __init__(
         self, path: str, *, series: int = 0, timepoint: int = 0, channel: int = 0, axes: str | None = None
     ) -> None:
-        import tifffile
-
         self._path = path
-        check_exists(path)
-        with input_errors(path, "is not a TIFF file that can be read", _RESTORE):
-            check_structure(path)
-            with tifffile.TiffFile(opened_file(path) if is_address(path) else path) as tiff:
-                if not tiff.series:
-                    raise InputError(f"{path}: holds no image; {_RESTORE}")
-                if not 0 <= series < len(tiff.series):
-                    raise InputError(f"{path}: has {len(tiff.series)} series, and no series {series}; correct it")
-                image = tiff.series[series]
-                if image.kind in ("generic", "uniform") and (tiff.is_ome or tiff.is_imagej):
-                    raise InputError(
-                        f"{path}: its OME or ImageJ description does not fit its planes, as if it were truncated; "
-                        f"{_RESTORE}"
-                    )
+        with input_errors(path, "is not a TIFF file that can be read", _RESTORE), open_tiff(path) as opened:
+            wanted = None
+            if axes is None and 0 <= series < len(opened.images):
+                wanted = planes_of(opened.images[series], timepoint, channel)
+            with opened.series(series, wanted) as image:
                 self._dtype = pixel_dtype(image.dtype, path)
                 found = axes_of_series(image, path, axes)
-                self._counts = found.shape[0], found.shape[1]
                 chosen, sample = found.planes(timepoint, channel, path)
-                # Other resolutions are levels only if they hold the same planes.
-                self._layouts = tuple(
-                    _layout(level, chosen, sample if found.samples else None, path)
-                    for level in image.levels
-                    if axes_of_series(level, path, axes).lengths == found.lengths
-                )
-            _check_extent(self._layouts)
-        height, width = self._layouts[0].shape
-        self._levels = tuple(
-            SourceLevel(
-                (len(layout.planes), *layout.shape),
-                (1.0, _factor(height, layout.shape[0]), _factor(width, layout.shape[1])),
-                (1, *layout.piece),
-            )
-            for layout in self._layouts
-        )
+                self._layouts = _layouts(image, found, chosen, sample, path, axes)
+        _check_extent(self._layouts)
+        self._levels = _levels(self._layouts, len(chosen))
 
     @property
     def dtype(self) -> np.dtype[Any]:
         """Pixel type, native byte order."""
         return self._dtype
-
-    @property
-    def counts(self) -> tuple[int, int]:
-        """Timepoints and channels of the image."""
-        return self._counts
 
     @property
     def levels(self) -> tuple[SourceLevel, ...]:
@@ -169,6 +133,52 @@ class TiffSource:
         return out
 
 
+def levels_of(image: Any, axes: Axes, path: str, named: str | None) -> tuple[SourceLevel, ...]:
+    """Levels of every timepoint and channel of an image, whose planes are seen to be all there.
+
+    Parameters
+    ----------
+    image : tifffile.TiffPageSeries
+    axes : Axes
+        Of the image.
+    path : str
+    named : str or None
+        Axes that the user says.
+
+    Raises
+    ------
+    InputError
+        If planes are missing or cut, or stored in a way that is not read.
+    """
+    count = math.prod(length for _, length in (axes.lengths[:-1] if axes.samples else axes.lengths))
+    layouts = _layouts(image, axes, range(count), 0, path, named)
+    _check_extent(layouts)
+    return _levels(layouts, axes.shape[2])
+
+
+def _layouts(
+    image: Any, axes: Axes, chosen: Sequence[int], sample: int, path: str, named: str | None
+) -> tuple[_Layout, ...]:
+    """Every resolution of some planes; other resolutions are levels only if they hold the same planes."""
+    return tuple(
+        _layout(level, chosen, sample if axes.samples else None, path)
+        for level in image.levels
+        if level is image or axes_of_series(level, path, named).lengths == axes.lengths
+    )
+
+
+def _levels(layouts: Sequence[_Layout], depth: int) -> tuple[SourceLevel, ...]:
+    height, width = layouts[0].shape
+    return tuple(
+        SourceLevel(
+            (depth, *layout.shape),
+            (1.0, _factor(height, layout.shape[0]), _factor(width, layout.shape[1])),
+            (1, *layout.piece),
+        )
+        for layout in layouts
+    )
+
+
 def _layout(series: Any, chosen: Sequence[int], sample: int | None, path: str) -> _Layout:
     page = series.keyframe
     if page.imagedepth != 1:
@@ -184,7 +194,7 @@ def _layout(series: Any, chosen: Sequence[int], sample: int | None, path: str) -
     if series.dataoffset is not None and not series.is_multifile:
         # One run of planes, of which ImageJ describes only the first where the file is large.
         size = np.array([layout.plane_bytes], np.int64)
-        planes = [_Plane(path, series.dataoffset + k * size, size) for k in chosen]
+        planes = [_Plane(_file_of(page, path), series.dataoffset + k * size, size) for k in chosen]
     else:
         planes = [_plane(series[k // samples], k % samples, samples, path) for k in chosen]
         if not page.is_final or not all(_is_one_piece(plane, layout.plane_bytes) for plane in planes):
@@ -194,16 +204,20 @@ def _layout(series: Any, chosen: Sequence[int], sample: int | None, path: str) -
 
 def _plane(page: Any, sample: int, samples: int, path: str) -> _Plane:
     if page is None:
-        raise InputError(f"{path}: planes of the image are in files that are missing; restore them beside it")
+        raise InputError(f"{path}: its description names no place for some of its planes; {_RESTORE}")
     count = len(page.dataoffsets) // samples
     pieces = slice(sample * count, (sample + 1) * count)
     return _Plane(
-        path if is_address(path) else str(page.parent.filehandle.path),
+        _file_of(page, path),
         np.asarray(page.dataoffsets[pieces], dtype=np.int64),
         np.asarray(page.databytecounts[pieces], dtype=np.int64),
         sample * count,
         page.jpegtables,
     )
+
+
+def _file_of(page: Any, path: str) -> str:
+    return path if is_address(path) else str(page.parent.filehandle.path)
 
 
 def _is_one_piece(plane: _Plane, nbytes: int) -> bool:

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 _NAMES = {"T": "t", "C": "c", "Z": "z", "Q": "z", "I": "z"}
 """Our axes by tifffile's letters; Q and I are axes without a name."""
 _UNNAMED = "QI"
-_SAMPLES = "S"
+SAMPLES = "S"
+"""Axis of the colours of a pixel."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,16 @@ class Axes:
         return [int(number) for number in np.atleast_1d(picked)], chosen["c"] if self.samples else 0
 
 
+def long_axes(series: Any) -> dict[str, int]:
+    """Axes of an image that are longer than 1, but for y and x: t, c, z by our letters where the file names them."""
+    lengths = zip(series.get_axes(squeeze=False), map(int, series.get_shape(squeeze=False)), strict=True)
+    return {
+        axis if axis in _UNNAMED else _NAMES.get(axis, axis): length
+        for axis, length in lengths
+        if length > 1 and axis not in "YX"
+    }
+
+
 def axes_of_series(series: Any, path: str, axes: str | None = None) -> Axes:
     """Axes of an image of a TIFF file: those that the user says, or those of the file.
 
@@ -96,7 +107,7 @@ def axes_of_series(series: Any, path: str, axes: str | None = None) -> Axes:
         long = _named(every, long, axes, path)
         names = list(axes)
     else:
-        if _SAMPLES in letters:
+        if SAMPLES in letters:
             raise InputError(
                 f"{path}: holds colours (axes {_listed(long)}); axes: {_guess(letters)} takes them for channels, or "
                 "says what these planes are, if they were not named"
@@ -129,7 +140,7 @@ def _named(
     every: Sequence[tuple[str, int]], long: Sequence[tuple[str, int]], axes: str, path: str
 ) -> list[tuple[str, int]]:
     """Axes of the array that the user's letters are: all, or those longer than 1."""
-    for listed in (long, every, [one for one in every if one[0] != _SAMPLES]):
+    for listed in (long, every, [one for one in every if one[0] != SAMPLES]):
         if len(listed) == len(axes):
             return list(listed)
     raise InputError(
@@ -143,4 +154,4 @@ def _listed(axes: Sequence[tuple[str, int]]) -> str:
 
 def _guess(letters: str) -> str:
     """Axes that take colours for channels."""
-    return "".join("c" if axis == _SAMPLES else _NAMES.get(axis, axis.lower()) for axis in letters)
+    return "".join("c" if axis == SAMPLES else _NAMES.get(axis, axis.lower()) for axis in letters)

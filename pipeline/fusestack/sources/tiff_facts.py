@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING, Any
 from fusestack.model.errors import InputError
 from fusestack.model.geometry import Affine
 from fusestack.model.units import known_unit, length_factor
-from fusestack.sources.base import check_exists, file_identity, input_errors, opened_file, pixel_dtype
-from fusestack.sources.facts import ImageFacts, refuse_choice
-from fusestack.sources.ome_xml import OmeImage, master_of, ome_images
+from fusestack.sources.base import SourceLevel, check_exists, file_identity, input_errors, pixel_dtype
+from fusestack.sources.facts import ImageFacts
+from fusestack.sources.tiff import levels_of
 from fusestack.sources.tiff_axes import Axes, axes_of_series
-from fusestack.storage import is_address
+from fusestack.sources.tiff_series import open_tiff
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
-    from fusestack.sources.ome_xml import Sizes
+    from fusestack.sources.ome_xml import OmeImage, Sizes
+    from fusestack.sources.tiff_series import OpenedTiff
 
 _READER = "fusestack.sources.tiff:TiffSource"
 _RESTORE = "restore it from its source, or write the image again"
@@ -49,77 +50,96 @@ def tiff_facts(path: str, *, series: int | None = None, axes: str | None = None)
     return _read(path, series, axes, file_identity(path))
 
 
+def tiff_images(path: str) -> tuple[ImageFacts | InputError, ...]:
+    """What a TIFF file says of each of its images, which is opened once; of one that cannot be used, why.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or damaged.
+    """
+    with input_errors(path, "its description cannot be read", _RESTORE), open_tiff(path) as opened:
+        return tuple(_or_error(opened, number) for number in range(len(opened.titles())))
+
+
+def _or_error(opened: OpenedTiff, number: int) -> ImageFacts | InputError:
+    try:
+        with input_errors(opened.path, "its description cannot be read", _RESTORE):
+            return _facts(opened, number, None)
+    except InputError as error:
+        return error
+
+
 @functools.lru_cache(maxsize=65536)
 def _read(path: str, series: int | None, axes: str | None, identity: str | None) -> ImageFacts:
-    import tifffile
+    with input_errors(path, "its description cannot be read", _RESTORE), open_tiff(path) as opened:
+        return _facts(opened, opened.choose(series), axes)
 
-    with (
-        input_errors(path, "its description cannot be read", _RESTORE),
-        tifffile.TiffFile(opened_file(path) if is_address(path) else path) as tiff,
-    ):
-        images: list[OmeImage] = []
-        if tiff.is_ome and (text := tiff.ome_metadata):
-            images = ome_images(text)
-            if not images and (master := master_of(text)) is not None:
-                raise InputError(
-                    f"{path}: is a part of an image that {master} describes; name that file, if it is TIFF"
-                )
-        number, image = 0, None
-        if axes is not None or series is not None or len(images) != 1 or images[0].samples != 1:
-            number, image = _chosen(tiff, path, series)
-            described = _description_of(image, tiff.series, images)
-            found = axes_of_series(image, path, axes)
-        else:
-            described = images[0]
-            found = Axes.of_lengths(described.lengths)
-        if described is not None:
-            dtype = described.dtype if image is None else image.dtype
-            facts = _of_ome(described, found)
-        else:
-            dtype = tiff.series[number].dtype
-            facts = _of_imagej(tiff, found) if tiff.is_imagej else _of_tags(tiff.pages.first, found)
-        page = tiff.pages.first if image is None else image.keyframe
-        options: tuple[tuple[str, Any], ...] = (("series", number),) if number else ()
-        return replace(
-            facts,
-            path=path,
-            dtype=pixel_dtype(dtype, path).name,
-            chunks=(1, 1, 1, *_piece(page)),
-            options=options if axes is None else (*options, ("axes", axes)),
-            found=(*facts.found, *(("axes", guess) for guess in found.guesses)),
+
+def _facts(opened: OpenedTiff, number: int, axes: str | None) -> ImageFacts:
+    """Facts of an image by its number: of its description alone, where that fits the pages, without looking at each."""
+    path, tiff = opened.path, opened.tiff
+    if opened.master is not None and axes is None:
+        raise InputError(
+            f"{path}: is a part of an image that {opened.master} describes; name that file, if it is TIFF, or say what "
+            "the planes of this one are, such as axes: zyx"
         )
+    described = opened.images[number] if opened.images else None
+    files = opened.files(number) if described is not None else ()
+    page, levels = tiff.pages.first, tuple[SourceLevel, ...]()
+    if described is not None and axes is None and described.samples == 1 and (files or _fits(described, opened)):
+        found, dtype = Axes.of_lengths(described.lengths), described.dtype
+        levels = () if files else (SourceLevel(_zyx(found), (1.0, 1.0, 1.0), (1, *_piece(page))),)
+    else:
+        with opened.series(number) as image:
+            page, dtype = image.keyframe, image.dtype
+            found = axes_of_series(image, path, axes)
+            levels = () if image.is_multifile else levels_of(image, found, path, axes)
+            if image.is_multifile and not files:  # of other programs than OME
+                files = tuple(sorted({str(one.parent.filehandle.path) for one in image.pages if one is not None}))
+    if described is not None:
+        facts = _of_ome(described, found)
+    else:
+        facts = _of_imagej(tiff, found) if tiff.is_imagej else _of_tags(tiff.pages.first, found)
+    options: tuple[tuple[str, Any], ...] = (("series", number),) if number else ()
+    return replace(
+        facts,
+        path=path,
+        dtype=pixel_dtype(dtype, path).name,
+        chunks=(1, 1, 1, *_piece(page)) if not levels else (1, 1, *levels[0].chunks),
+        levels=levels,
+        options=options if axes is None else (*options, ("axes", axes)),
+        found=(*facts.found, *(("axes", guess) for guess in found.guesses)),
+        files=files,
+        described=opened.described,
+    )
 
 
-def _chosen(tiff: Any, path: str, series: int | None) -> tuple[int, Any]:
-    """Number of an image of a file, and the image: the one that is asked for, or the only one that lies in it."""
-    listed: Sequence[Any] = tiff.series
-    if not listed:
-        raise InputError(f"{path}: holds no image; {_RESTORE}")
-    if series is not None:
-        if series >= len(listed):
-            raise InputError(f"{path}: has {len(listed)} series, and no series {series}; correct it")
-        return series, listed[series]
-    if len(listed) > 1:
-        # Files of a set describe all of it, and each holds one of its images.
-        own = [number for number, image in enumerate(listed) if image.keyframe.parent is tiff]
-        if len(own) != 1:
-            choices = [f"{image.name or 'no name'}, {' x '.join(map(str, image.shape))}" for image in listed]
-            raise refuse_choice(path, "images (series)", choices)
-        return own[0], listed[own[0]]
-    return 0, listed[0]
+def _fits(image: OmeImage, opened: OpenedTiff) -> bool:
+    """Whether the pages of a file are the planes of its only image, all alike and all there, and nothing else."""
+    structure, page = opened.structure, opened.tiff.pages.first
+    return (
+        len(opened.images) == 1
+        and structure.pages == image.planes
+        and not structure.others
+        and structure.end <= structure.size
+        and (int(page.imagelength), int(page.imagewidth)) == (image.lengths["y"], image.lengths["x"])
+        and page.samplesperpixel == 1
+        and page.imagedepth == 1
+        and page.dtype is not None
+        and page.dtype.name == image.dtype
+    )
 
 
-def _description_of(image: Any, listed: Sequence[Any], images: Sequence[OmeImage]) -> OmeImage | None:
-    """Description of an image; images without planes are described, but not listed."""
-    if image.kind != "ome" or not images:
-        return None
-    if len(images) == len(listed):
-        return images[listed.index(image)]
-    named = [described for described in images if described.name == image.name]
-    return named[0] if len(named) == 1 else None
+def _zyx(axes: Axes) -> tuple[int, int, int]:
+    z, y, x = axes.shape[2:]
+    return (z, y, x)
 
 
 def _piece(page: Any) -> tuple[int, int]:
+    """What of a page is decoded together, as `TiffSource` reads it: a row where it is stored as it is."""
+    if page.is_final:
+        return 1, int(page.imagewidth)
     if page.is_tiled:
         return int(page.tilelength), int(page.tilewidth)
     return int(min(page.rowsperstrip, page.imagelength)), int(page.imagewidth)
@@ -151,7 +171,6 @@ def _of_ome(image: OmeImage, axes: Axes) -> ImageFacts:
         colors=colors,
         found=tuple((what, "OME-XML") for there, what in found if there),
         said=image.said,
-        files=image.files if len(image.files) > 1 else (),
     )
 
 

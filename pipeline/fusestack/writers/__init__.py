@@ -5,6 +5,8 @@ from __future__ import annotations
 WRITERS: dict[str, str] = {
     "ome-zarr": "fusestack.writers.ome_zarr:OmeZarrWriter",
     "bdv-hdf5": "fusestack.writers.bdv_hdf5:BdvHdf5Writer",
+    "bdv-n5": "fusestack.writers.bdv_n5:BdvN5Writer",
+    "tiff": "fusestack.writers.tiff_stack:TiffStackWriter",
     "picture": "fusestack.writers.picture:PictureWriter",
 }
 """``output.format`` to ``"module:Class"`` of the `fusestack.model.stage.ImageWriter` that writes it."""

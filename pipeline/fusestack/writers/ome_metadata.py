@@ -30,7 +30,10 @@ def arrays(spec: ImageSpec) -> dict[str, bytes]:
         If shards are not made of whole chunks.
     """
     name, document = (".zarray", _array_of_v2) if spec.ome_zarr_version == "0.4" else ("zarr.json", _array_of_v3)
-    return {f"{number}/{name}": _json(document(spec, level)) for number, level in enumerate(spec.levels)}
+    files = {f"{number}/{name}": _json(document(spec, level)) for number, level in enumerate(spec.levels)}
+    if spec.ome_zarr_version == "0.4":  # where xarray looks for the names of axes
+        files |= {f"{number}/.zattrs": _json({"_ARRAY_DIMENSIONS": AXES}) for number in range(len(spec.levels))}
+    return files
 
 
 def _array_of_v2(spec: ImageSpec, level: Level) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import uuid
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".ome.tif", ".ome.tiff")
 
-_SYMBOLS = {
+SYMBOLS = {
     "nanometer": "nm",
     "micrometer": "µm",
     "millimeter": "mm",
@@ -22,6 +24,7 @@ _SYMBOLS = {
     "angstrom": "Å",
     "inch": "in",
 }
+"""Of units, as OME and ImageJ write them."""
 
 
 def ome_xml(spec: ImageSpec, colours: int, description: str, options: Mapping[str, Any]) -> str:
@@ -47,11 +50,11 @@ def ome_xml(spec: ImageSpec, colours: int, description: str, options: Mapping[st
     names = [str(name) for name in options.get("page_names") or ()]
     if axis == "C" and len(names) == pages:
         facts["Channel"] = {"Name": names}
-    if spec.unit in _SYMBOLS:
+    if spec.unit in SYMBOLS:
         for letter, size in zip("ZYX", spec.pixel_size, strict=True):
             if size > 0 and (letter != "Z" or axis == "Z"):
-                facts |= {f"PhysicalSize{letter}": size, f"PhysicalSize{letter}Unit": _SYMBOLS[spec.unit]}
-    made = tifffile.OmeXml(Creator="fusestack")
+                facts |= {f"PhysicalSize{letter}": size, f"PhysicalSize{letter}Unit": SYMBOLS[spec.unit]}
+    made = tifffile.OmeXml(Creator="fusestack", UUID=_uuid(spec))
     made.addimage(
         np.dtype(spec.dtype),
         (pages, height, width, *([colours] if colours > 1 else [])),
@@ -60,3 +63,33 @@ def ome_xml(spec: ImageSpec, colours: int, description: str, options: Mapping[st
         **facts,
     )
     return str(made.tostring(declaration=True))
+
+
+def volume_xml(spec: ImageSpec) -> str:
+    """OME-XML of a volume, (1, 1, z, y, x), with its size and the place of every plane.
+
+    Parameters
+    ----------
+    spec : ImageSpec
+        Without a unit, sizes and places are left out: OME would take them for micrometres.
+    """
+    import tifffile
+
+    planes, height, width = spec.shape[2:]
+    facts: dict[str, Any] = {"Name": spec.name, "Channel": {"Name": [channel.name for channel in spec.channels]}}
+    if spec.unit in SYMBOLS:
+        unit = SYMBOLS[spec.unit]
+        for letter, size in zip("ZYX", spec.pixel_size, strict=True):
+            facts |= {f"PhysicalSize{letter}": size, f"PhysicalSize{letter}Unit": unit}
+        (z, y, x), step = spec.origin, spec.pixel_size[0]
+        places = {"X": [x] * planes, "Y": [y] * planes, "Z": [z + step * number for number in range(planes)]}
+        plane = {f"Position{letter}": values for letter, values in places.items()}
+        facts["Plane"] = plane | {f"Position{letter}Unit": [unit] * planes for letter in places}
+    made = tifffile.OmeXml(Creator="fusestack", UUID=_uuid(spec))
+    made.addimage(np.dtype(spec.dtype), (planes, height, width), (planes, 1, 1, height, width, 1), axes="ZYX", **facts)
+    return str(made.tostring(declaration=True))
+
+
+def _uuid(spec: ImageSpec) -> str:
+    """Name of a file, the same whenever the image is written."""
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, repr(replace(spec, path=""))))

@@ -38,7 +38,7 @@ def encoder(codec: Codec) -> Callable[[NDArray[Any]], bytes]:
         compress: Callable[[NDArray[Any]], bytes] = Zstd(codec.level).encode
         return compress
     blosc.use_threads = False  # its threads write their parts in the order in which they finish
-    compressor = blosc.Blosc(_blosc_library(codec), codec.level, blosc.BITSHUFFLE)
+    compressor = blosc.Blosc(blosc_library(codec), codec.level, blosc.BITSHUFFLE)
     return lambda chunk: bytes(compressor.encode(chunk))
 
 
@@ -57,7 +57,7 @@ def declared_v2(codec: Codec) -> dict[str, Any] | None:
             return {"id": name, "level": codec.level}
         case _:
             options = {"clevel": codec.level, "shuffle": 2, "blocksize": 0}
-            return {"id": "blosc", "cname": _blosc_library(codec), **options}
+            return {"id": "blosc", "cname": blosc_library(codec), **options}
 
 
 def declared_v3(codec: Codec, itemsize: int) -> list[dict[str, Any]]:
@@ -77,7 +77,7 @@ def declared_v3(codec: Codec, itemsize: int) -> list[dict[str, Any]]:
             return [{"name": "gzip", "configuration": {"level": codec.level}}]
         case _:
             options = {"clevel": codec.level, "shuffle": "bitshuffle", "blocksize": 0}
-            library = {"typesize": itemsize, "cname": _blosc_library(codec)}
+            library = {"typesize": itemsize, "cname": blosc_library(codec)}
             return [{"name": "blosc", "configuration": {**library, **options}}]
 
 
@@ -87,7 +87,8 @@ def _known(codec: Codec) -> str:
     return codec.name
 
 
-def _blosc_library(codec: Codec) -> str:
+def blosc_library(codec: Codec) -> str:
+    """Codec inside blosc."""
     return "lz4" if codec.name == "lz4" else "zstd"
 
 

@@ -1,0 +1,280 @@
+"""BigDataViewer N5 out: every block of a dataset is a file of its own. See https://github.com/saalfeldlab/n5."""
+
+from __future__ import annotations
+
+import json
+import re
+import struct
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fusestack.model.errors import OutputError
+from fusestack.model.grid import Grid
+from fusestack.storage import SCRATCH, is_address
+from fusestack.storage.chunk_keys import ChunkKeys
+from fusestack.storage.n5_chunks import n5_reader
+from fusestack.writers.base import check_block, settings_differ
+from fusestack.writers.folder import OutputFolder
+from fusestack.writers.zarr_codec import blosc_library, encoder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from numpy.typing import NDArray
+
+    from fusestack.model.geometry import Box
+    from fusestack.model.image import Codec, ImageSpec
+    from fusestack.storage.zarr_chunks import ChunkReader
+
+_ATTRIBUTES = "attributes.json"
+_VERSION = "2.0.0"  # of N5: since then a compression is an object
+_MARK = "fusestack"
+_SETUP = re.compile(r"setup\d+")
+_KEY = ChunkKeys(turned=True)
+
+
+class BdvN5Writer:
+    """One image, t, c, z, y, x, as a BigDataViewer N5 container; the project XML is not written here.
+
+    The setup of a pixel is its index along c, its timepoint the id in ``spec.timepoints``; a level is the dataset
+    ``setup<S>/timepoint<T>/s<L>``. A block of it appears by a rename, so that a kill leaves no half of it. Blocks whose
+    pixels all are 0 are not stored, and what is not stored is 0: N5 has no other fill value.
+
+    Parameters
+    ----------
+    spec : ImageSpec
+        `path` is a local folder or a URL.
+    work : str
+        Not used.
+
+    Notes
+    -----
+    Datasets and attributes as BigDataViewer's ``N5ImageLoader`` reads them.
+    """
+
+    def __init__(self, spec: ImageSpec, work: str) -> None:
+        self.spec = spec
+        self._folder = OutputFolder(spec.path)
+        self._readers: dict[str, ChunkReader] = {}
+
+    def exists(self) -> bool:
+        """Whether `create` has made a container that is still there."""
+        return self._folder.get(_ATTRIBUTES) is not None
+
+    def create(self) -> None:
+        """Make the attributes of the container and of all datasets.
+
+        Raises
+        ------
+        OutputError
+            If something else is there, or an image with other settings, or the place cannot be written.
+        """
+        wanted = dict(self._groups())
+        root = self._attributes("")
+        if root is None:
+            self._refuse_foreign(unmarked=False)
+            self._put("", {"n5": _VERSION, _MARK: {}})
+        elif _MARK not in root:
+            raise self._foreign("is not an N5 container of ours")
+        setups = {name for name in self._folder.entries() if _SETUP.fullmatch(name)}
+        if setups - wanted.keys():
+            raise settings_differ(self.spec.path, "number of channels")
+        for name, attributes in wanted.items():
+            there = self._attributes(name)
+            if there is None:
+                self._put(name, attributes)
+            elif there != json.loads(json.dumps(attributes)):
+                raise settings_differ(f"{self.spec.path}/{name}", "shape, dtype, chunks, pyramid, place or codec")
+
+    def _groups(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Name and attributes of every group and dataset, x first."""
+        spec = self.spec
+        factors = [list(reversed(level.factors)) for level in spec.levels]
+        pixel_size = list(reversed(spec.pixel_size))
+        for c in range(spec.shape[1]):
+            yield f"setup{c}", {**self._dataset(0), "downsamplingFactors": factors}
+            for timepoint in spec.timepoints:
+                facts = {"resolution": pixel_size, "saved_completely": True, "multiScale": True}
+                yield f"setup{c}/timepoint{timepoint}", facts
+                for level in range(len(spec.levels)):
+                    yield (
+                        f"setup{c}/timepoint{timepoint}/s{level}",
+                        {**self._dataset(level), "downsamplingFactors": factors[level]},
+                    )
+
+    def _dataset(self, level: int) -> dict[str, Any]:
+        target = self.spec.levels[level]
+        return {
+            "dataType": self.spec.dtype,
+            "dimensions": list(reversed(target.shape[2:])),
+            "blockSize": list(reversed(target.chunks[2:])),
+            "compression": declared(self.spec.codec),
+        }
+
+    def write(self, level: int, box: Box, pixels: NDArray[Any]) -> int:
+        """Store whole blocks; returns the bytes written. Safe to repeat.
+
+        Parameters
+        ----------
+        level : int
+        box : Box
+            t, c, z, y, x; starts and ends at borders of chunks or of the image.
+        pixels : array[t, c, z, y, x]
+
+        Raises
+        ------
+        OutputError
+            If the disk is full or refuses; nothing half-written is left.
+        ValueError
+            If `box` cuts a chunk, or `pixels` do not fit it.
+        """
+        check_block(self.spec, level, box, pixels)
+        chunk = self.spec.levels[level].chunks
+        cut = Grid(box.shape, chunk)
+        written = 0
+        for number in range(cut.count):
+            part = cut.box(number)
+            t, c, *place = ((a + b) // n for a, b, n in zip(box.start, part.start, chunk, strict=True))
+            key = f"{self._name(t, c, level)}/{_KEY(tuple(place))}"
+            block = pixels[part.slices][0, 0]
+            if _is_blank(block):
+                self._folder.delete(key)
+            else:
+                written += self._folder.put(key, [_header(block), self._encode(_big_endian(block))])
+        return written
+
+    @cached_property
+    def _encode(self) -> Callable[[NDArray[Any]], bytes]:
+        return encoder(self.spec.codec)
+
+    def read(self, level: int, box: Box) -> NDArray[Any]:
+        """Read any region of a level, t, c, z, y, x; pixels that nobody wrote are 0.
+
+        Raises
+        ------
+        OutputError
+            If the container is not there or damaged.
+        """
+        out = np.empty(box.shape, self.spec.dtype)
+        for t, c in np.ndindex(*box.shape[:2]):
+            name = self._name(box.start[0] + t, box.start[1] + c, level)
+            try:
+                if name not in self._readers:
+                    self._readers[name] = n5_reader(self.spec.path, name, self._attributes(name) or {})
+                out[t, c] = self._readers[name].read(box.start[2:], box.stop[2:])
+            except Exception as error:  # each codec and store has exceptions of its own
+                raise OutputError(
+                    f"{self.spec.path}: {name} cannot be read back: {error}; delete the output and run again"
+                ) from error
+        return out
+
+    def finish(self, options: Mapping[str, Any]) -> None:
+        """Record how the image was made.
+
+        Parameters
+        ----------
+        options : mapping
+            JSON values; stored as the attribute ``fusestack`` of the container.
+        """
+        made = json.loads(json.dumps(dict(options), default=str))
+        root = self._attributes("") or {"n5": _VERSION}
+        if root.get(_MARK) != made:
+            self._put("", {**root, _MARK: made})
+        if not is_address(self.spec.path):
+            self._folder.delete_tree(SCRATCH)
+
+    def levels_kept(self, levels: int) -> int:
+        """Levels that could be kept: none, every dataset names the factors of its pyramid."""
+        return 0
+
+    def keep(self, levels: int) -> None:
+        """Refuse: see `levels_kept`."""
+        raise ValueError(f"{self.spec.path}: levels of a BigDataViewer container are not kept")
+
+    def remove(self) -> None:
+        """Delete the container.
+
+        Raises
+        ------
+        OutputError
+            If it is not one that this class made, or holds anything else; nothing is deleted then.
+        """
+        self._readers.clear()
+        self._refuse_foreign(unmarked=True)
+        # The container's own file goes last: after a kill the rest is still recognised and can be removed.
+        for name in sorted(self._folder.entries(), key=lambda name: name == _ATTRIBUTES):
+            self._folder.delete_tree(name)
+        self._folder.delete_tree("")
+
+    def _refuse_foreign(self, *, unmarked: bool) -> None:
+        """Refuse a folder that holds what is no part of a container, or that has not our mark."""
+        entries = [name for name in self._folder.entries() if name != SCRATCH]
+        foreign = [name for name in entries if name != _ATTRIBUTES and not _SETUP.fullmatch(name)]
+        if foreign:
+            raise self._foreign(f"holds {foreign[0]!r}, which is no part of a BigDataViewer container")
+        if entries and (not unmarked or _MARK not in (self._attributes("") or {})):
+            raise self._foreign("is not an N5 container of ours")
+
+    def _foreign(self, what: str) -> OutputError:
+        return OutputError(f"{self.spec.path}: {what}, and is left alone: choose another output.path")
+
+    def _name(self, t: int, c: int, level: int) -> str:
+        return f"setup{c}/timepoint{self.spec.timepoints[t]}/s{level}"
+
+    def _attributes(self, name: str) -> dict[str, Any] | None:
+        """Attributes of a group; None where it has none.
+
+        Raises
+        ------
+        OutputError
+            If they are no JSON.
+        """
+        data = self._folder.get(f"{name}/{_ATTRIBUTES}".lstrip("/"))
+        if data is None:
+            return None
+        try:
+            found = json.loads(data)
+            if not isinstance(found, dict):
+                raise TypeError("no object")
+        except (ValueError, TypeError) as error:
+            raise self._foreign(f"{name or 'the container'} has attributes that are damaged ({error})") from error
+        return found
+
+    def _put(self, name: str, attributes: Mapping[str, Any]) -> None:
+        self._folder.put(f"{name}/{_ATTRIBUTES}".lstrip("/"), [json.dumps(attributes).encode()])
+
+
+def declared(codec: Codec) -> dict[str, Any]:
+    """Compression in the attributes of a dataset.
+
+    Raises
+    ------
+    OutputError
+        If the codec is unknown.
+    """
+    match codec.name:
+        case "none":
+            return {"type": "raw"}
+        case "zstd":
+            return {"type": "zstd", "level": codec.level}
+        case "gzip":
+            return {"type": "gzip", "level": codec.level, "useZlib": False}
+        case _:
+            options = {"clevel": codec.level, "shuffle": 2, "blocksize": 0}
+            return {"type": "blosc", "cname": blosc_library(codec), **options}
+
+
+def _header(block: NDArray[Any]) -> bytes:
+    """Mode, number of axes and size, x first."""
+    return struct.pack(f">HH{block.ndim}I", 0, block.ndim, *reversed(block.shape))
+
+
+def _big_endian(block: NDArray[Any]) -> NDArray[Any]:
+    return np.ascontiguousarray(block, dtype=block.dtype.newbyteorder(">"))
+
+
+def _is_blank(block: NDArray[Any]) -> bool:
+    """Whether every bit is 0: -0.0 is a value like any other."""
+    return not np.ascontiguousarray(block).view(f"u{block.itemsize}").any()

@@ -1,0 +1,223 @@
+"""Every format that is written, opened by a reader that is not ours: the same pixels at the same place."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+import tensorstore
+import tifffile
+import zarr
+from numpy.typing import NDArray
+
+import fusestack
+from tests.conftest import SHARED
+
+DATA = SHARED / "data" / "kidney-tiles" / "dataset.xml"
+TIMES, CHANNELS = 2, 2
+Images = Iterator[tuple[int, int, NDArray[Any]]]
+PAIRS = [(t, c) for t in range(TIMES) for c in range(CHANNELS)]
+
+
+def zarr_images(path: Path) -> Images:
+    """Images t, c of an OME-Zarr, by zarr-python."""
+    array = zarr.open_group(path, mode="r")["0"]
+    yield from ((t, c, array[t, c]) for t, c in PAIRS)
+
+
+def tensorstore_zarr(path: Path) -> Images:
+    """The same by tensorstore."""
+    driver = "zarr3" if (path / "zarr.json").exists() else "zarr"
+    store = {"driver": "file", "path": str(path / "0")}
+    array = tensorstore.open({"driver": driver, "kvstore": store}).result()
+    yield from ((t, c, np.asarray(array[t, c].read().result())) for t, c in PAIRS)
+
+
+def tensorstore_n5(path: Path) -> Images:
+    """Images of an N5 container, whose axes are x, y, z there."""
+    for t, c in PAIRS:
+        store = f"file://{path}/setup{c}/timepoint{t}/s0"
+        yield t, c, np.asarray(tensorstore.open({"driver": "n5", "kvstore": store}).result().read().result()).T
+
+
+def h5py_images(path: Path) -> Images:
+    """Images of a BigDataViewer HDF5."""
+    with h5py.File(path) as file:
+        yield from ((t, c, file[f"t{t:05d}/s{c:02d}/0/cells"][:]) for t, c in PAIRS)
+
+
+def tifffile_images(path: Path) -> Images:
+    """Stacks of the groups, one file each."""
+    suffix = ".ome.tif" if path.name.endswith(".ome.tif") else ".tif"
+    for t, c in PAIRS:
+        stem = path.name.removesuffix(suffix)
+        yield t, c, tifffile.imread(path.with_name(f"{stem}_fused_tp_{t}_ch_{c}{suffix}"))
+
+
+FORMATS = [
+    ("fused.ome.zarr", {}, zarr_images),
+    ("fused.ome.zarr", {}, tensorstore_zarr),
+    ("fused.ome.zarr", {"ome_zarr_version": "0.4"}, zarr_images),
+    ("fused.ome.zarr", {"ome_zarr_version": "0.4"}, tensorstore_zarr),
+    ("fused.h5", {}, h5py_images),
+    ("fused.n5", {}, tensorstore_n5),
+    ("fused.n5", {"compression": {"codec": "gzip"}}, tensorstore_n5),
+    ("fused.tif", {}, tifffile_images),
+    ("fused.tif", {"compression": {"codec": "gzip"}}, tifffile_images),
+    ("fused.ome.tif", {"compression": {"codec": "zstd"}}, tifffile_images),
+]
+
+
+@pytest.fixture(scope="module")
+def expected() -> NDArray[Any]:
+    image: NDArray[Any] = fusestack.fuse(DATA).to_numpy()
+    return image
+
+
+@pytest.mark.beside("data/kidney-tiles")
+@pytest.mark.parametrize(("name", "options", "read"), FORMATS)
+def test_others_read_the_pixels(tmp_path: Path, expected: NDArray[Any], name: str, options: Any, read: Any) -> None:
+    output = {"path": str(tmp_path / name), **options}
+    fusestack.run({"version": 1, "input": {"project": str(DATA)}, "output": output})
+    seen = 0
+    for t, c, pixels in read(tmp_path / name):
+        assert pixels.max() > 1000
+        np.testing.assert_array_equal(pixels, expected[t, c])
+        seen += 1
+    assert seen == TIMES * CHANNELS
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_xarray_names_the_axes(tmp_path: Path, version: str) -> None:
+    import xarray
+
+    image = np.arange(3 * 4 * 5, dtype="uint16").reshape(3, 4, 5)
+    fusestack.write(image, tmp_path / "a.ome.zarr", ome_zarr_version=version)
+    arrays = xarray.open_datatree(tmp_path / "a.ome.zarr", engine="zarr", consolidated=False)
+    assert arrays["0"].dims == ("t", "c", "z", "y", "x")
+
+
+BLOB = np.array([10.3, 21.7, 34.1])  # of the first tile, z, y, x
+VOXEL = np.array([1.5, 0.5, 0.5])
+
+
+@pytest.fixture(scope="module")
+def blob(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    folder = tmp_path_factory.mktemp("blob")
+    z, y, x = np.ogrid[:24, :48, :80]
+    distance = ((z - BLOB[0]) / 2.5) ** 2 + ((y - BLOB[1]) / 5) ** 2 + ((x - BLOB[2]) / 5) ** 2
+    pixels = (30000 * np.exp(-distance)).astype("uint16")
+    views = []
+    for i in range(2):
+        tifffile.imwrite(folder / f"{i}.tif", np.roll(pixels, -20 * i, axis=2))
+        voxel = dict(zip("zyx", VOXEL.tolist(), strict=True))
+        affine = [1, 0, 0, 20 * i + 7, 0, 1, 0, -9, 0, 0, 3, 12]
+        views.append({"path": str(folder / f"{i}.tif"), "affine": affine, "voxel_size": voxel, "unit": "um", "tile": i})
+    return views
+
+
+def place_of(pixels: NDArray[Any], to_place: Any) -> NDArray[Any]:
+    """Centroid of what is bright, physical."""
+    weights = np.where(pixels > 300, pixels, 0).astype(float)
+    index = np.stack(np.indices(weights.shape), axis=-1)
+    return np.asarray(to_place((index * weights[..., None]).sum(axis=(0, 1, 2)) / weights.sum()))
+
+
+def zarr_levels(path: Path) -> Iterator[tuple[NDArray[Any], Any]]:
+    """Pixels of every level, and the place of an index, by the metadata of the image."""
+    document = json.loads((path / "zarr.json").read_text())["attributes"]["ome"]["multiscales"][0]
+    for level in document["datasets"]:
+        scale, move = (np.array(step[step["type"]][2:]) for step in level["coordinateTransformations"])
+        array = zarr.open_group(path, mode="r")[level["path"]]
+        yield array[0, 0], lambda index, scale=scale, move=move: index * scale + move
+
+
+def bdv_levels(path: Path) -> Iterator[tuple[NDArray[Any], Any]]:
+    """The same of a BigDataViewer project: level pixel i is pixel f * i + (f - 1) / 2; a world pixel is 0.5 um."""
+    (view,) = fusestack.open_project(path.with_suffix(".xml")).views
+    affine = np.array(view.pixel_to_world.to_xyz()).reshape(3, 4)
+    if path.suffix == ".h5":
+        with h5py.File(path) as file:
+            rows = file["s00/resolutions"][:]
+            levels = [file[f"t00000/s00/{number}/cells"][:] for number in range(len(rows))]
+    else:
+        rows = json.loads((path / "setup0" / "attributes.json").read_text())["downsamplingFactors"]
+        stores = [f"file://{path}/setup0/timepoint0/s{number}" for number in range(len(rows))]
+        opened = [tensorstore.open({"driver": "n5", "kvstore": store}).result() for store in stores]
+        levels = [np.asarray(array.read().result()).T for array in opened]
+    for pixels, row in zip(levels, rows, strict=True):
+        factors = np.array(row)[::-1]
+
+        def place(index: NDArray[Any], factors: NDArray[Any] = factors) -> NDArray[Any]:
+            world = affine[:, :3] @ (factors * index + (factors - 1) / 2)[::-1] + affine[:, 3]
+            return world[::-1] * 0.5
+
+        yield pixels, place
+
+
+def tiff_levels(path: Path) -> Iterator[tuple[NDArray[Any], Any]]:
+    """The same of a stack, as ImageJ counts: (index - origin) * size."""
+    with tifffile.TiffFile(path) as tiff:
+        facts, page = tiff.imagej_metadata, tiff.pages[0]
+        sizes = [facts["spacing"]]
+        for axis in "YX":
+            numerator, denominator = page.tags[f"{axis}Resolution"].value
+            sizes.append(denominator / numerator)
+        origin = np.array([facts[f"{axis}origin"] for axis in "zyx"])
+        yield tiff.asarray(), lambda index: (index - origin) * sizes
+
+
+def ome_levels(path: Path) -> Iterator[tuple[NDArray[Any], Any]]:
+    """The same of an OME-TIFF, whose levels cover the same field."""
+    with tifffile.TiffFile(path) as tiff:
+        pixels = tifffile.xml2dict(tiff.ome_metadata)["OME"]["Image"]["Pixels"]
+        size = np.array([pixels[f"PhysicalSize{axis}"] for axis in "ZYX"])
+        origin = np.array([pixels["Plane"][0][f"Position{axis}"] for axis in "ZYX"])
+        whole = np.array(tiff.series[0].levels[0].shape)
+        for level in tiff.series[0].levels:
+            factors = whole // level.shape
+            yield (
+                level.asarray(),
+                lambda index, factors=factors: origin + size * (factors * index + (factors - 1) / 2),
+            )
+
+
+PLACES = {
+    "a.ome.zarr": (zarr_levels, [1, 2, 4]),
+    "a.h5": (bdv_levels, [1, 2, 4]),
+    "a.n5": (bdv_levels, [1, 2, 4]),
+    "a.tif": (tiff_levels, None),
+    "a.ome.tif": (ome_levels, [1, 2, 4]),
+}
+BOX = {"min": {"x": 12, "y": -3, "z": 16}, "max": {"x": 80, "y": 36, "z": 80}}
+
+
+@pytest.mark.parametrize("name", PLACES)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"downsampling": 2},
+        {"preserve_anisotropy": True},
+        {"bounding_box": BOX},
+        {"bounding_box": BOX, "downsampling": 1.5},
+    ],
+    ids=["plain", "downsampled", "anisotropic", "box", "box-downsampled"],
+)
+def test_a_blob_is_at_its_place(tmp_path: Path, blob: list[dict[str, Any]], name: str, options: Any) -> None:
+    read, factors = PLACES[name]
+    output: dict[str, Any] = {"path": str(tmp_path / name)}
+    if factors:
+        output["pyramid"] = [{"x": f, "y": f, "z": 1} for f in factors]
+    fusestack.run({"version": 1, "input": {"views": blob}, "fusion": options, "output": output})
+    expected = np.array([3 * BLOB[0] + 12, BLOB[1] - 9, BLOB[2] + 7]) * 0.5
+    levels = list(read(tmp_path / name))
+    assert len(levels) == len(factors or [1])
+    size = 0.5 * options.get("downsampling", 1) * np.array([3 if options.get("preserve_anisotropy") else 1, 1, 1])
+    for pixels, to_place in levels:
+        assert np.abs((place_of(pixels, to_place) - expected) / size).max() < 0.05
