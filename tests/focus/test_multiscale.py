@@ -78,6 +78,24 @@ def test_where_nothing_is_sharp_there_is_no_depth_and_little_noise(tmp_path: Pat
     assert mask[:, :70].min() > 0.5
 
 
+def test_highlights_out_of_focus_are_kept_out(tmp_path: Path) -> None:
+    from scipy import ndimage
+
+    rng = np.random.default_rng(5)
+    bright = np.full((128, 128), 0.2) + 0.05 * rng.standard_normal((128, 128))
+    bright[32::64, 32::64] = 60
+    slices = [ndimage.gaussian_filter(bright, sigma) for sigma in (0.6, 2, 3.5, 5)]
+    stack = np.clip(slices, 0, 1)[..., None].repeat(3, -1).astype(np.float32)
+    stack = np.clip(stack + 0.005 * rng.standard_normal(stack.shape), 0, 1).astype(np.float32)
+    white = [(stack[0] > 0.9).sum()]
+    for highlights in (8, 0):
+        found, *_ = focused(stack, tmp_path / f"{highlights}", multiscale={"highlights": highlights})
+        white.append((found > 0.9).sum())
+    sharp, kept_out, let_in = white
+    assert kept_out < 1.5 * sharp
+    assert let_in > 2 * sharp
+
+
 @pytest.mark.parametrize("factor", [0.0, 2.0])
 def test_a_faulty_slice_does_no_harm(factor: float, tmp_path: Path) -> None:
     stack, sharp, _ = noisy()

@@ -181,8 +181,8 @@ class Mixing:
 
     def _seen(self, colours: Planes, noise: float) -> tuple[list[Planes], list[Plane], Plane]:
         """Levels of a slice, how much detail each pixel of a level has, and of all fine levels in units of noise."""
-        details = _pyramid(colours, self.levels)
         whites = kernels.multiscale.white(colours, _WHITE) if self.clips and self.highlights else None
+        details = _pyramid(colours, self.levels)
         energies: list[Plane] = []
         sharp: list[Plane] = []
         for level, detail in enumerate(details[:-1]):
@@ -206,7 +206,7 @@ class Mixing:
 
 
 def _pyramid(planes: Planes, levels: int) -> list[Planes]:
-    """What each level has beyond the next, and the last one."""
+    """What each level has beyond the next, and the last one; the first one takes the place of the planes."""
     found = [planes]
     for level in range(levels):
         found.append(kernels.pyramid.reduce(found[level]))
