@@ -84,6 +84,7 @@ DEFAULTS = {
         "input": "fused",
         "axis": "z",
         "method": None,
+        "multiscale": None,
         "reverse": False,
         "reference_channel": None,
         "align": None,

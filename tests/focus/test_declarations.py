@@ -114,7 +114,7 @@ def test_reads_are_declared(name: str, tmp_path: Path, reads: list[Read], monkey
     cut(monkeypatch, 32, 16)
     if name == "tiled":
         monkeypatch.setattr(lowpass, "WHOLE_PIXELS", 0)
-    watch(planned(slices(tmp_path / "in", SHAPE), tmp_path, OPAQUE[name]), reads)
+    watch(planned(slices(tmp_path / "in", SHAPE, alpha="multiscale" not in name), tmp_path, OPAQUE[name]), reads)
 
 
 def wide(folder: Path, shape: tuple[int, int]) -> Plan:
@@ -147,6 +147,7 @@ def test_reads_of_volumes_are_declared(
 ) -> None:
     cut(monkeypatch, 32, 16)
     watch(volume(tmp_path, (2, 2, 5, 70, 90), options="--max --blur --bg=enfuse", **focus), reads)
+    watch(volume(tmp_path / "mixed", (2, 2, 5, 70, 90), options="--multiscale=l2", **focus), reads)
 
 
 @pytest.mark.parametrize("options", ["--fft=r40,C=Lab", "--fft=r40 --compose", "--fft=r40,I=max"])
@@ -180,7 +181,10 @@ def test_slices_of_what_a_stage_writes(axis: int, reverse: bool, tmp_path: Path,
 def test_every_kind_of_stage_is_watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The chains above have all of them."""
     paths = slices(tmp_path / "in", SHAPE)
-    plans = [planned(paths, tmp_path, OPAQUE[name]) for name in OPAQUE if name != "tiled"]
+    opaque = slices(tmp_path / "opaque", SHAPE, alpha=False)
+    plans = [
+        planned(opaque if "multiscale" in name else paths, tmp_path, OPAQUE[name]) for name in OPAQUE if name != "tiled"
+    ]
     monkeypatch.setattr(lowpass, "WHOLE_PIXELS", 0)
     plans += [planned(paths, tmp_path, OPAQUE["tiled"]), wide(tmp_path, SHAPE)]
     seen = {type(stage.compute).__name__ for plan in plans for stage in plan.stages} | {VolumeSlices.__name__}
@@ -221,6 +225,7 @@ MEMORY = {
     "images": "--median --mean --enfuse --compose --depthmap=map.tif --colorspace=Lab --blur --bg=enfuse",
     "whole": "--fft --maskfft",
     "tiled": TILED,
+    "multiscale": "--multiscale=l3",
 }
 
 

@@ -24,6 +24,8 @@ BASES: dict[str, dict[str, Any]] = {
     "no merging": {"merge": []},
     "own masks": {"masks": [{"fft": {}}], "merge": [{"blur": {"sigma": 3}}]},
     "words": {"options": "--blur --maskblur=s4 --cutless --bg=mean"},
+    "multiscale": {"method": "multiscale"},
+    "multiscale in words": {"method": "multiscale", "options": "--multiscale --bg=mean --finalalpha=p-10"},
     "background alone": {"options": "--bg=enfuse"},
 }
 

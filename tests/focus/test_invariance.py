@@ -33,6 +33,8 @@ CHAINS = {
     "substacks": "--wavelet --colorspace=Lab,c0 --substacks=n2,r1 --masklevel=t0,substack --finalthreshold=t20,s2 "
     "--finalblur2=r3,t30 --bg=darkred",
     "filled": "--statistic=r4 --cuttest=t60 --cutblur=s3",
+    "multiscale": "--multiscale=l2 --finalblur=t20,s1,S2",
+    "multiscale parts": "--multiscale=l3,s2,n3,h4 --substacks=n2,r1 --finalthreshold=t20 --bg=median",
     "recursive": "--laplacian --cutblur=s1 --cutless=p10 --cuttest=t40 --cutbg=background",
 }
 

@@ -25,8 +25,6 @@ def unsupported(loaded: LoadedConfig) -> list[str]:
 
 def _missing(config: Config) -> Iterator[tuple[str, str]]:
     """Key and sentence."""
-    if config.focus is not None and config.focus.method == "multiscale":
-        yield "focus.method", _later("'multiscale'", "a new way of focusing", "'masks'")
     if config.focus is not None and config.focus.align is not None:
         yield "focus.align", _later("alignment", "alignment", "slices that are aligned, and false")
     if config.focus is not None and config.focus.prepare:

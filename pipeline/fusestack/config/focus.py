@@ -116,6 +116,23 @@ class Substacks(Model):
                 yield name, f"is {last:g}, before the first one, {first:g}; exchange them"
 
 
+class Multiscale(Model):
+    """How slices are mixed at every scale, for method multiscale."""
+
+    levels: Annotated[int, Field(ge=1, le=10)] = Field(
+        default=5, description="scales, each twice as coarse as the last; more where slices are blurred more widely"
+    )
+    sharpness: Annotated[int, Field(ge=1, le=32)] = Field(
+        default=6, description="large: the slice with most detail alone; small: others with much detail count, too"
+    )
+    noise: Annotated[float, Field(gt=0, le=100)] = Field(
+        default=1.5, description="detail that is not told from noise, in units of the noise; more smooths more"
+    )
+    highlights: Annotated[int, Field(ge=0, le=32)] = Field(
+        default=8, description="how strongly white discs of highlights out of focus are kept out; 0: not"
+    )
+
+
 class FocusOutput(Model):
     """What is written; the suffix chooses OME-Zarr, TIFF, PNG or JPEG."""
 
@@ -158,8 +175,10 @@ class Focus(Model):
     )
     axis: Literal["x", "y", "z"] = Field(default="z", description="axis along which the focus changes")
     method: Literal["multiscale", "masks"] | None = Field(
-        default=None, description="multiscale, or masks made by operators; default: masks"
+        default=None,
+        description="multiscale (where no operators of masks are named), or masks made by operators; default: masks",
     )
+    multiscale: Multiscale | None = Field(default=None, description="options of method multiscale, which they ask for")
     reverse: Switch = Field(default=False, description="slices are ordered from back to front")
     reference_channel: Id | None = Field(
         default=None, description="channel that the masks are built from; they are applied to all channels"
@@ -235,14 +254,33 @@ class Focus(Model):
             raise _contradiction(
                 [("options", f"says the same as {', '.join(twice)}; use either the string or the lists")]
             )
-        if "background" in found:
+        if "background" in found and "multiscale" not in (*found, *value) and value.get("method") != "multiscale":
             found.setdefault("masks", [])  # as imfuse: a background without masks is all that is painted
         if isinstance(value.get("output"), dict):
             found["output"] = found.get("output", {}) | value["output"]
         return {key: one for key, one in value.items() if key != "options"} | found
 
+    @property
+    def mixing(self) -> Multiscale | None:
+        """Options of method multiscale; None where masks are made: where their operators are named."""
+        if self.multiscale is not None:
+            return self.multiscale
+        return Multiscale() if self.method == "multiscale" and not self._mask_operators else None
+
+    @property
+    def _mask_operators(self) -> list[str]:
+        return [key for key in ("masks", "merge", "cut") if getattr(self, key) is not None]
+
     def contradictions(self) -> Iterator[tuple[str, str]]:
-        """Refuse weights that leave nothing."""
+        """Refuse weights that leave nothing, and what only the other method has."""
+        if self.mixing is not None:
+            if self.method == "masks":
+                yield "multiscale", "these are options of method multiscale, the method is masks; remove one of them"
+            named = self._mask_operators
+            named += ["colorspace"] if self.colorspace != Colorspace() else []
+            named += ["mask_size"] if self.mask_size is not None else []
+            for key in named:
+                yield key, "belongs to method masks, the method is multiscale; remove it, or use method masks"
         masks = self.masks or ()
         weights = [mask.weight for mask in masks if mask.weight is not None]
         rest = 100 - sum(weights)

@@ -45,6 +45,7 @@ _OWN = {
     "between": {"p": "sharpen_between"},
     "bg": {},
     "colorspace": {"C": "space", "c": "channel"},
+    "multiscale": {"l": "levels", "s": "sharpness", "n": "noise", "h": "highlights"},
     "prepresize": {"p": "percent"},
     "revert": {},
     "layered": {},
@@ -115,6 +116,8 @@ def _add(found: dict[str, Any], name: str, arguments: str) -> None:
             found.setdefault("background", []).append(options.get("name", "enfuse"))
         case "between":
             found["output"] = {"between_slices": True, **options}
+        case "multiscale":
+            found["multiscale"] = options
         case "prepresize":
             found["mask_size"] = options
         case "revert":

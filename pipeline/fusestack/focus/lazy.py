@@ -188,6 +188,8 @@ class _Chain:
         y, x = self._tiling.spans((array.shape[3], array.shape[4]))
         bands = compute.bands
         blocks = self._array(array, node).chunks[1]
+        if bands.shape[1] != sum(blocks):
+            blocks = (bands.shape[1],)  # of mask sets of several channels, which are never cut apart
         edges = np.concatenate([[0], np.cumsum(blocks)]).tolist()
         channels = tuple(itertools.pairwise(edges))
         slices = ((bands.first, bands.first + bands.shape[2]),)

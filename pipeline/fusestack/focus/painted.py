@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from fusestack.focus.channels import MaskSets, Scale, SharedScale, SliceChannels
 from fusestack.focus.finals import final_stages
 from fusestack.focus.montage import montage_stages
+from fusestack.focus.multiscale import mixing_stages
 from fusestack.focus.picture import backgrounds_of, composition_stage, is_background
 from fusestack.focus.recipe import NESTED, Recipe, StackRecipe, ranges
 from fusestack.focus.slices import stored_slices
@@ -76,15 +77,24 @@ def paint_stack(
     """
     on = StackRecipe(cached, _sets(loaded, stack, cached, reference), recipe, loaded.resolve_path)
     _check_between(loaded, recipe)
+    if recipe.multiscale is not None and on.sets.opacity is not None:
+        raise ConfigError(
+            f"{loaded.cite('focus.method')}: multiscale takes slices that are opaque, and these have an opacity; "
+            "use method masks, or slices without it"
+        )
     pictures: list[StoredArray] = []
     keeps = False
-    if recipe.generators:
-        parts = ranges(recipe.substacks, stack.shape[2])
+    parts = ranges(recipe.substacks, stack.shape[2])
+    if recipe.multiscale is not None:
+        pictures = mixing_stages(on, recipe.multiscale, parts, photographs=stack.photographs)
+    elif recipe.generators:
         painted = montage_stages(on, parts, between=recipe.between, sharpen=recipe.sharpen)
         keeps = painted[0][1].keeps_canvas
-        numbers = range(len(painted)) if len(painted) > 1 else [-1]
-        pictures = [final_stages(on, made, number) for (made, _), number in zip(painted, numbers, strict=True)]
-    backgrounds = backgrounds_of(on, opaque=opaque)
+        pictures = [made for made, _ in painted]
+    numbers = range(len(pictures)) if len(pictures) > 1 else [-1]
+    pictures = [final_stages(on, made, number) for made, number in zip(pictures, numbers, strict=False)]
+    solid = recipe.multiscale is not None and not (recipe.finals or recipe.backgrounds or recipe.substacks)
+    backgrounds = [] if solid else backgrounds_of(on, opaque=opaque)
     final = pictures[0] if len(pictures) == 1 and not backgrounds and not keeps else None
     if final is None:
         final = composition_stage(on, pictures, backgrounds, keeps_canvas=keeps)
@@ -110,7 +120,11 @@ def check_recipe(loaded: LoadedConfig, recipe: Recipe) -> None:
         for operator in operators:
             if isinstance(operator, COMMANDS):
                 check_command(operator)
-    if not recipe.generators and all(name.lower() == "transparent" for name in recipe.backgrounds):
+    if (
+        not recipe.generators
+        and recipe.multiscale is None
+        and all(name.lower() == "transparent" for name in recipe.backgrounds)
+    ):
         raise ConfigError(
             f"{loaded.cite('focus.background')}: without masks, nothing would be painted; name a background"
         )
@@ -119,6 +133,10 @@ def check_recipe(loaded: LoadedConfig, recipe: Recipe) -> None:
 def doubts_of(recipe: Recipe, focus: Focus) -> list[str]:
     """What is allowed, but probably not meant."""
     transparent = {"threshold", "alpha"}
+    if focus.method == "multiscale" and recipe.multiscale is None:
+        return [
+            "focus.method: multiscale is for stacks without operators of masks; masks are made by those that are named"
+        ]
     idle = [key for key in ("merge", "cut", "final", "substacks") if getattr(focus, key)] if not focus.masks else []
     if focus.masks is not None and idle:
         return [
@@ -138,6 +156,10 @@ def doubts_of(recipe: Recipe, focus: Focus) -> list[str]:
 
 
 def _check_between(loaded: LoadedConfig, recipe: Recipe) -> None:
+    if recipe.sharpen and recipe.multiscale is not None:
+        raise ConfigError(
+            f"{loaded.cite('focus.output.sharpen_between')}: belongs to method masks; remove it, or use method masks"
+        )
     if recipe.sharpen and not recipe.between:
         raise ConfigError(
             f"{loaded.cite('focus.output.sharpen_between')}: needs the depth between slices; set between_slices to true"

@@ -15,7 +15,7 @@ from fusestack.operators.masks import MaskLevel, MaskMerge
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from fusestack.config.focus import Colorspace, MaskSize, Substacks
+    from fusestack.config.focus import Colorspace, MaskSize, Multiscale, Substacks
     from fusestack.focus.cached import CachedStages
     from fusestack.focus.channels import MaskSets
     from fusestack.operators.cuts import CutOperator
@@ -67,6 +67,8 @@ class Recipe:
         Whether the depth is found between slices.
     sharpen : float
         Share of the blur between slices that is undone, 0..1.
+    multiscale : Multiscale or None
+        How slices are mixed at every scale; None where they are painted by masks.
     """
 
     generators: tuple[Generator, ...]
@@ -84,6 +86,7 @@ class Recipe:
     is_preset: bool
     between: bool
     sharpen: float
+    multiscale: Multiscale | None = None
 
     def option_string(self) -> str:
         """The shortest option string that says the same."""
@@ -91,6 +94,8 @@ class Recipe:
         merges = () if self.mode == MaskMerge().mode else (MaskMerge(mode=self.mode),)
         lists = (self.generators, merges, self.chain, levels, self.cuts, self.finals)
         words = [option_string(operators) for operators in lists if operators]
+        if self.multiscale is not None:
+            words.insert(0, _multiscale_option(self.multiscale))
         if self.mask_size is not None:
             words.insert(0, f"--prepresize=p{self.mask_size.percent:g},{self.mask_size.interpolation}")
         if self.colorspace.space != "sRGB" or self.colorspace.channel is not None:
@@ -98,7 +103,7 @@ class Recipe:
             words.insert(0, f"--colorspace={self.colorspace.space}{channel}")
         words += [_substacks_option(substacks) for substacks in self.substacks]
         words += [shlex.quote(f"--bg={name}") for name in self.backgrounds]
-        if self.between:
+        if self.between and (self.multiscale is None or self.sharpen):
             words.append(f"--between=p{100 * self.sharpen:g}" if self.sharpen else "--between")
         if self.reverse:
             words.append("--revert")
@@ -156,6 +161,8 @@ def recipe_of(focus: Focus, *, photographs: bool) -> Recipe:
     Recipe
         Where the configuration names no masks, `PRESET`, of which each key that it names replaces only itself.
     """
+    if (multiscale := focus.mixing) is not None:
+        return _mixing(focus, multiscale)
     background = focus.background
     own_masks = focus.masks is not None
     lists = {key: getattr(focus, key) for key in ("masks", "merge", "cut", "final")}
@@ -183,7 +190,7 @@ def recipe_of(focus: Focus, *, photographs: bool) -> Recipe:
         level=levels[-1] if levels else MaskLevel(),
         cuts=cuts,
         finals=finals,
-        backgrounds=tuple("transparent" if name.lower() == "none" else name for name in background),
+        backgrounds=_named(background),
         substacks=focus.substacks,
         colorspace=focus.colorspace,
         mask_size=focus.mask_size,
@@ -191,6 +198,32 @@ def recipe_of(focus: Focus, *, photographs: bool) -> Recipe:
         is_preset=is_preset,
         between=between,
         sharpen=percent / 100,
+    )
+
+
+def _named(backgrounds: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple("transparent" if name.lower() == "none" else name for name in backgrounds)
+
+
+def _mixing(focus: Focus, multiscale: Multiscale) -> Recipe:
+    """Method multiscale: there are no masks, so nothing of the preset, and no background but one that is named."""
+    return Recipe(
+        generators=(),
+        weights=(),
+        mode=MaskMerge().mode,
+        chain=(),
+        level=MaskLevel(),
+        cuts=(),
+        finals=focus.final or (),
+        backgrounds=_named(focus.background or ()),
+        substacks=focus.substacks,
+        colorspace=focus.colorspace,
+        mask_size=None,
+        reverse=focus.reverse,
+        is_preset=False,
+        between=focus.output.between_slices is not False,
+        sharpen=(focus.output.sharpen_between or 0) / 100,
+        multiscale=multiscale,
     )
 
 
@@ -234,6 +267,12 @@ def _series(step: int, radius: int, count: int, *, kurt: bool) -> list[tuple[int
         if last == count:
             return found
         at += step
+
+
+def _multiscale_option(one: Multiscale) -> str:
+    letters = {"levels": "l", "sharpness": "s", "noise": "n", "highlights": "h"}
+    said = [f"{letters[key]}{value:g}" for key, value in one.model_dump(exclude_defaults=True).items()]
+    return f"--multiscale={','.join(said)}".rstrip("=")
 
 
 def _substacks_option(one: Substacks) -> str:

@@ -1,0 +1,207 @@
+"""How bright and how noisy each slice of a stack is: what must be known before slices are mixed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from fusestack.focus.blocks import BYTES
+from fusestack.focus.region import Region
+from fusestack.focus.statistics import Bands, BandStatistic
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from fusestack.focus.channels import SliceChannels
+    from fusestack.model.geometry import Box
+    from fusestack.model.stage import Reach, StoredArray
+
+    Plane = NDArray[np.float32]
+    Planes = NDArray[np.float32]
+    Counts = NDArray[np.int64]
+
+CELL = 16
+"""Pixels along an axis whose mean hardly depends on the focus."""
+_RATIO_BITS, _NOISE_BITS = 7, 3
+"""Bins of an octave, as digits of the fraction of a float32: their edges are exact."""
+_RATIOS, _NOISES = (-4, 4), (-16, 0)
+"""Octaves that are counted."""
+_DARK = 1e-3
+"""Added to means before they are divided, so that black is as bright as black."""
+_FAULT = 3.0
+"""How many times as much as others slices may differ before they are faulty, and do not count."""
+_ALIKE = 0.01
+"""Natural logarithm of a brightness: what differs by less is no fault."""
+_LEFT_OUT = 1.6
+"""The same: what differs by more (a fifth, five times) from the middle of the stack shows nothing."""
+_DRIFT = 4.0
+"""How many times as much as slices are scattered a drift of the light over the stack must be."""
+_MEDIAN_OF_NORMAL = 0.6745
+
+
+def _bins(octaves: tuple[int, int], bits: int) -> int:
+    return (octaves[1] - octaves[0]) << bits
+
+
+def _counts(values: Plane, octaves: tuple[int, int], bits: int) -> Counts:
+    """Counts of numbers by octave and digits; what lies outside counts as an end."""
+    first = (127 + octaves[0]) << bits
+    found = (np.ascontiguousarray(values, np.float32).view(np.int32) >> (23 - bits)) - first
+    count = _bins(octaves, bits)
+    return np.bincount(np.clip(found, 0, count - 1).ravel(), minlength=count)
+
+
+def _quantile(counts: NDArray[Any], octaves: tuple[int, int], bits: int, share: float) -> float:
+    """The number below which such a share of what was counted lies; linear within a bin."""
+    sums = np.cumsum(counts, dtype=np.float64)
+    wanted = share * sums[-1]
+    place = int(np.searchsorted(sums, wanted, side="left"))
+    within = (wanted - (sums[place] - counts[place])) / max(1.0, float(counts[place]))
+    octave, digits = divmod(place, 1 << bits)
+    return float(2.0 ** (octaves[0] + octave) * (1 + (digits + within) / (1 << bits)))
+
+
+def _cell_means(plane: Plane) -> Plane:
+    """Means of cells; the last ones may be smaller. Sums in the order of rows, then of columns."""
+    sums = plane
+    for _ in range(2):
+        sums = np.add.reduceat(sums, np.arange(0, sums.shape[0], CELL), axis=0).T
+    rows, columns = (np.diff([*range(0, n, CELL), n]) for n in plane.shape)
+    return np.asarray(sums / np.outer(rows, columns), np.float32)
+
+
+def _differences(planes: Planes) -> Planes:
+    """What squares of four pixels have besides means and slopes; where it is noise, as large as that of one pixel."""
+    rows, columns = (n // 2 * 2 for n in planes.shape[1:])
+    a, b = planes[:, 0:rows:2, 0:columns:2], planes[:, 0:rows:2, 1:columns:2]
+    c, d = planes[:, 1:rows:2, 0:columns:2], planes[:, 1:rows:2, 1:columns:2]
+    return np.asarray(np.abs((a - b) - (c - d)) * np.float32(0.5))
+
+
+@dataclass(frozen=True)
+class SliceCounts(BandStatistic):
+    """For each slice, counts of how bright its cells are beside the median of all slices, and of its noise.
+
+    Parameters
+    ----------
+    source : SliceChannels
+    bands : Bands
+        Deep ones, by mask set.
+    """
+
+    RATIO_BINS: ClassVar[int] = _bins(_RATIOS, _RATIO_BITS)
+    BINS: ClassVar[int] = RATIO_BINS + _bins(_NOISES, _NOISE_BITS)
+
+    source: SliceChannels
+    bands: Bands
+
+    @property
+    def NUMBERS(self) -> int:  # type: ignore[override]
+        """Those of all slices."""
+        return self.bands.shape[2] * self.BINS
+
+    @property
+    def unites(self) -> str:
+        """Counts are added up."""
+        return "sum"
+
+    @property
+    def halo(self) -> int:
+        """Cells belong to where they begin."""
+        return CELL
+
+    def measure(self, box: Box) -> Counts:
+        """See `BandStatistic.measure`."""
+        plane, slices = self.bands.shape[3:], range(box.start[2], box.stop[2])
+        ends = ((box.start[3], box.stop[3], plane[0]), (box.start[4], box.stop[4], plane[1]))
+        rows, columns = ((-(-a // CELL) * CELL, min(n, -(-b // CELL) * CELL)) for a, b, n in ends)
+        out = np.zeros((len(slices), self.BINS), np.int64)
+        if rows[0] >= rows[1] or columns[0] >= columns[1]:
+            return out.ravel()
+        region = Region(*rows, *columns)
+        means = []
+        for place, k in enumerate(slices):
+            planes = self.source.read(box.start[0], box.start[1], k, region)
+            out[place, self.RATIO_BINS :] = _counts(_differences(planes), _NOISES, _NOISE_BITS)
+            means.append(_cell_means(planes.mean(axis=0)) + np.float32(_DARK))
+        middle = np.median(means, axis=0)
+        for place, mean in enumerate(means):
+            out[place, : self.RATIO_BINS] = _counts(np.maximum(mean, _DARK) / middle, _RATIOS, _RATIO_BITS)
+        return out.ravel()
+
+    def reaches(self) -> dict[StoredArray, Reach]:
+        """The rows of the bands, and those of cells that begin there."""
+        return self.source.reaches(*self.bands.reach(self.halo)[2:])
+
+    def peak_bytes(self, block: tuple[int, ...]) -> int:
+        """Memory of an entry, which is read slice by slice; the counts."""
+        pixels = self.bands.plane_pixels(self.halo)
+        cells = pixels // CELL**2 + sum(self.bands.shape[3:]) + 1
+        slices, colours = self.bands.shape[2], len(self.source.sets[0])
+        return BYTES * (pixels * (4 * colours + 2) + 6 * slices * cells) + 3 * 8 * self.NUMBERS
+
+
+@dataclass(frozen=True)
+class Exposures:
+    """What is known of the slices of a stack.
+
+    Parameters
+    ----------
+    gains : tuple of float
+        By which each slice is brighter than the others; its pixels are divided by it.
+    kept : tuple of int
+        Slices that show something, in order.
+    noise : float
+        Deviation of a pixel.
+    """
+
+    gains: tuple[float, ...]
+    kept: tuple[int, ...]
+    noise: float
+
+    @staticmethod
+    def of(counts: NDArray[Any], *, gains: bool) -> Exposures:
+        """Understand what `SliceCounts` found.
+
+        A drift of the light (a lamp that warms up, light that is absorbed on its way: a line in logarithms) belongs to
+        the scene and stays; what single slices have beside it does not.
+
+        Parameters
+        ----------
+        counts : float64[n]
+        gains : bool
+            Whether differences of brightness are undone.
+        """
+        tables = counts.reshape(-1, SliceCounts.BINS)
+        ratios, noises = tables[:, : SliceCounts.RATIO_BINS], tables[:, SliceCounts.RATIO_BINS :]
+        level = np.log([_quantile(one, _RATIOS, _RATIO_BITS, 0.5) for one in ratios])
+        kept = np.abs(level) < _LEFT_OUT
+        if not kept.any():
+            kept[:] = True
+        deviations = [_quantile(one, _NOISES, _NOISE_BITS, 0.5) for one, used in zip(noises, kept, strict=True) if used]
+        found = np.exp(level - _drift(level, kept)) if gains else np.ones(len(level))
+        found[~kept] = 1
+        noise = float(np.median(deviations)) / _MEDIAN_OF_NORMAL
+        return Exposures(tuple(map(float, found)), tuple(map(int, np.flatnonzero(kept))), noise)
+
+
+def _drift(level: NDArray[np.float64], kept: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """The line through the brightness of all slices that are not faulty; level unless it clearly is not."""
+    places = np.arange(len(level), dtype=np.float64)
+    x, y = places[kept], level[kept]
+    slope = 0.0
+    if len(x) > 2:
+        i, j = np.triu_indices(len(x), 1)
+        slope = float(np.median((y[j] - y[i]) / (x[j] - x[i])))  # Theil 1950, Sen 1968
+        if abs(slope) * (x[-1] - x[0]) <= _DRIFT * _scatter(y - slope * x):
+            slope = 0.0
+    rest = y - slope * x
+    usual = np.abs(rest - np.median(rest)) <= _FAULT * _scatter(rest) + _ALIKE
+    return np.asarray(float(np.mean(rest[usual])) + slope * places)
+
+
+def _scatter(values: NDArray[np.float64]) -> float:
+    """Deviation of numbers of which less than half are faulty."""
+    return float(np.median(np.abs(values - np.median(values)))) / _MEDIAN_OF_NORMAL

@@ -1,0 +1,124 @@
+"""Laplacian pyramids of planes: half as many pixels at each level, and what a level has beyond the next.
+
+A level begins where its plane begins, so those of a block are those of the image where the block begins at a multiple
+of two to the number of levels. Beyond its edges a plane is mirrored; what is made larger again is divided by what its
+taps find, so that constant planes stay constant (Burt and Adelson 1983, "The Laplacian pyramid as a compact image
+code"; the edges as in enfuse).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fusestack.kernels.jit import njit
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Planes = NDArray[np.float32]
+
+REACH = 2
+"""Pixels of a level on either side of which a pixel of the next one is made, and which it is expanded to."""
+
+
+def halved(size: int) -> int:
+    """Pixels of the next level along an axis."""
+    return -(-size // 2)
+
+
+def reduce(planes: Planes) -> Planes:
+    """Planes of half the size: the taps 1 4 6 4 1 / 16 along both axes, at every second pixel.
+
+    Parameters
+    ----------
+    planes : float32[c, y, x]
+
+    Returns
+    -------
+    float32[c, halved(y), halved(x)]
+    """
+    out = np.empty((len(planes), halved(planes.shape[1]), halved(planes.shape[2])), np.float32)
+    _reduce(np.ascontiguousarray(planes), out)
+    return out
+
+
+@njit
+def mirrored(i: Any, size: Any) -> Any:
+    """Where a pixel beyond an edge is found: the edge pixel is repeated."""
+    while i < 0 or i >= size:
+        i = -1 - i if i < 0 else 2 * size - 1 - i
+    return i
+
+
+@njit
+def _reduce(planes: Any, out: Any) -> None:
+    four, six, scale = np.float32(4), np.float32(6), np.float32(1 / 256)
+    height, width = planes.shape[1:]
+    row = np.empty(width + 4, np.float32)
+    for c in range(planes.shape[0]):
+        plane = planes[c]
+        for y in range(out.shape[1]):
+            a, b = plane[mirrored(2 * y - 2, height)], plane[mirrored(2 * y - 1, height)]
+            d, e = plane[mirrored(2 * y + 1, height)], plane[mirrored(2 * y + 2, height)]
+            middle = plane[2 * y]
+            for x in range(width):
+                row[x + 2] = (a[x] + e[x]) + four * (b[x] + d[x]) + six * middle[x]
+            for i in (-2, -1, width, width + 1):
+                row[i + 2] = row[mirrored(i, width) + 2]
+            for x in range(out.shape[2]):
+                i = 2 * x + 2
+                total = (row[i - 2] + row[i + 2]) + four * (row[i - 1] + row[i + 1]) + six * row[i]
+                out[c, y, x] = scale * total
+
+
+def add_expanded(planes: Planes, coarse: Planes, factor: float = 1.0) -> None:
+    """Add a multiple of a coarser level, made as large as this one, in place.
+
+    Parameters
+    ----------
+    planes : float32[c, y, x]
+    coarse : float32[c, halved(y), halved(x)]
+    factor : float
+        -1 leaves what a level has beyond the next, the detail; 1 puts both together again.
+    """
+    _add_expanded(planes, np.ascontiguousarray(coarse), np.float32(factor))
+
+
+@njit
+def _weights(i: Any, size: Any) -> Any:
+    """Weights of the coarse pixels ``i // 2 - 1``, ``i // 2`` and ``i // 2 + 1`` for pixel i of a level."""
+    at = i // 2
+    before = np.float32(1 if at > 0 and i % 2 == 0 else 0)
+    here = np.float32(6 if i % 2 == 0 else 4)
+    behind = np.float32((1 if i % 2 == 0 else 4) if at + 1 < size else 0)
+    total = before + here + behind
+    return before / total, here / total, behind / total
+
+
+@njit
+def _add_expanded(planes: Any, coarse: Any, factor: Any) -> None:
+    height, width = coarse.shape[1:]
+    row = np.empty(width + 2, np.float32)
+    row[0] = row[width + 1] = np.float32(0)
+    first, last = _weights(0, width), _weights(2 * width - 2, width)
+    end = _weights(2 * width - 1, width)
+    half, one, six = np.float32(0.5), np.float32(1 / 8), np.float32(6 / 8)
+    for c in range(planes.shape[0]):
+        for y in range(planes.shape[1]):
+            at = y // 2
+            a, b, d = _weights(y, height)
+            above, here, below = coarse[c, max(at - 1, 0)], coarse[c, at], coarse[c, min(at + 1, height - 1)]
+            for x in range(width):
+                row[x + 1] = factor * (a * above[x] + b * here[x] + d * below[x])
+            out = planes[c, y]
+            out[0] += first[1] * row[1] + first[2] * row[2]
+            for x in range(1, width - 1):
+                out[2 * x] += one * (row[x] + row[x + 2]) + six * row[x + 1]
+            if width > 1:
+                out[2 * width - 2] += last[0] * row[width - 1] + last[1] * row[width]
+            for x in range(width - 1):
+                out[2 * x + 1] += half * (row[x + 1] + row[x + 2])
+            if out.size == 2 * width:
+                out[2 * width - 1] += end[1] * row[width]

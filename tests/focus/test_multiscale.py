@@ -1,0 +1,280 @@
+"""Method multiscale: what it makes of stacks with truth, in any blocks; what it knows of slices; what it refuses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+import xarray
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+import fusestack
+from fusestack.config.focus import Focus, Multiscale
+from fusestack.focus.exposures import Exposures, SliceCounts
+from fusestack.focus.multiscale import Mixing, SeenSlice
+from fusestack.focus.recipe import recipe_of
+from fusestack.focus.region import Region
+from fusestack.focus.statistics import Bands
+from fusestack.model.errors import ConfigError
+from fusestack.model.geometry import Box
+from fusestack.operators.base import Place
+from tests.focus.stacks import config, run, scene, write
+
+Stack = NDArray[np.float32]
+
+
+def noisy(deviation: float = 0.01, seed: int = 0, **options: Any) -> tuple[Stack, Stack, Stack]:
+    stack, sharp, depth = scene((120, 160), 5, **options)
+    rng = np.random.default_rng(seed)
+    seen = np.clip(stack + deviation * rng.standard_normal(stack.shape), 0, 1)
+    return seen.astype(np.float32), sharp.astype(np.float32), depth.astype(np.float32)
+
+
+def decibel(found: Stack, truth: Stack) -> float:
+    inner = (slice(12, -12), slice(12, -12))
+    return float(-10 * np.log10(np.mean((found[inner].astype(float) - truth[inner]) ** 2)))
+
+
+def focused(stack: Stack, folder: Path, **focus: Any) -> tuple[Stack, Stack, Stack]:
+    """Picture 0..1, depth and mask of a stack."""
+    folder.mkdir()
+    run(write(folder / "in", stack, "uint16"), folder, **({"method": "multiscale"} | focus))
+    picture, depth, mask = (np.squeeze(tifffile.imread(folder / f"{name}.tif")) for name in ("sharp", "depth", "mask"))
+    return (picture / np.float32(65535)).astype(np.float32), depth, mask / np.float32(65535)
+
+
+def best_choice(stack: Stack, truth: Stack) -> Stack:
+    from scipy import ndimage
+
+    error = np.stack([ndimage.uniform_filter(((one - truth) ** 2).sum(-1), 5) for one in stack])
+    found: Stack = np.take_along_axis(stack, error.argmin(0)[None, ..., None], 0)[0]
+    return found
+
+
+def test_about_as_good_as_the_best_slice_at_each_pixel(tmp_path: Path) -> None:
+    stack, sharp, depth = noisy()
+    picture, found, mask = focused(stack, tmp_path / "mixed")
+    assert decibel(picture, sharp) > decibel(best_choice(stack, sharp), sharp) - 0.5
+    assert np.nanmean(np.abs(found - depth)) < 0.15
+    assert np.isfinite(found).mean() > 0.99
+    assert mask.mean() > 0.8
+
+
+def test_where_nothing_is_sharp_there_is_no_depth_and_little_noise(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    stack = (0.5 + 0.02 * rng.standard_normal((6, 120, 160, 3))).astype(np.float32)
+    stack[2, :, :80] += 0.2 * rng.standard_normal((120, 80, 3)).astype(np.float32)
+    picture, depth, mask = focused(np.clip(stack, 0, 1), tmp_path / "flat")
+    smooth = (slice(None), slice(90, None))
+    assert np.isnan(depth[smooth]).mean() > 0.95
+    assert mask[smooth].mean() < 0.01
+    assert picture[smooth].std() < 0.6 * stack[0][smooth].std(), "slices are averaged"
+    assert np.nanmedian(depth[:, :70]) == pytest.approx(2, abs=0.05)
+    assert mask[:, :70].min() > 0.5
+
+
+def test_highlights_out_of_focus_are_kept_out(tmp_path: Path) -> None:
+    from scipy import ndimage
+
+    rng = np.random.default_rng(5)
+    bright = np.full((128, 128), 0.2) + 0.05 * rng.standard_normal((128, 128))
+    bright[32::64, 32::64] = 60
+    slices = [ndimage.gaussian_filter(bright, sigma) for sigma in (0.6, 2, 3.5, 5)]
+    stack = np.clip(slices, 0, 1)[..., None].repeat(3, -1).astype(np.float32)
+    stack = np.clip(stack + 0.005 * rng.standard_normal(stack.shape), 0, 1).astype(np.float32)
+    white = [(stack[0] > 0.9).sum()]
+    for highlights in (8, 0):
+        found, *_ = focused(stack, tmp_path / f"{highlights}", multiscale={"highlights": highlights})
+        white.append((found > 0.9).sum())
+    sharp, kept_out, let_in = white
+    assert kept_out < 1.5 * sharp
+    assert let_in > 2 * sharp
+
+
+@pytest.mark.parametrize("factor", [0.0, 2.0])
+def test_a_faulty_slice_does_no_harm(factor: float, tmp_path: Path) -> None:
+    stack, sharp, _ = noisy()
+    without, *_ = focused(np.delete(stack, 3, axis=0), tmp_path / "without")
+    stack[3] = np.clip(stack[3] * factor, 0, 1)
+    picture, *_ = focused(stack, tmp_path / "with")
+    assert decibel(picture, sharp) > decibel(without, sharp) - 0.3
+
+
+def test_flicker_is_undone(tmp_path: Path) -> None:
+    stack, sharp, _ = noisy()
+    steady, *_ = focused(stack * np.float32(0.9), tmp_path / "steady")
+    gains = np.array([0.92, 1.06, 0.95, 1.07, 1.0], np.float32)
+    flickers, *_ = focused(stack * np.float32(0.9) * (gains / gains.mean())[:, None, None, None], tmp_path / "flickers")
+    truth = sharp * np.float32(0.9)
+    assert decibel(flickers, truth) > decibel(steady, truth) - 1
+
+
+def test_volumes_keep_the_brightness_of_their_planes(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    volume = np.full((5, 128, 160), 1000.0) * np.array([1, 1.3, 1, 0.7, 1])[:, None, None]
+    texture = sum(rng.standard_normal((128 // n, 160 // n)).repeat(n, 0).repeat(n, 1) for n in (1, 4, 16, 32))
+    volume[1, :, :80] += 100 * texture[:, :80]
+    volume[3, :, 80:] += 100 * texture[:, 80:]
+    volume += 5 * rng.standard_normal(volume.shape)
+    named = xarray.DataArray(np.clip(volume, 0, None).astype(np.uint16), dims=("z", "y", "x"))
+    found = fusestack.focus_stack(named, method="multiscale").image.to_numpy()
+    assert found[:, :60].mean() == pytest.approx(volume[1, :, :60].mean(), rel=0.06)
+    assert found[:, 100:].mean() == pytest.approx(volume[3, :, 100:].mean(), rel=0.06)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.data())
+def test_any_block_has_the_same_bytes(data: st.DataObject) -> None:
+    levels = data.draw(st.integers(1, 3))
+    height, width = data.draw(st.integers(20, 130)), data.draw(st.integers(20, 130))
+    rng = np.random.default_rng(data.draw(st.integers(0, 99)))
+    stack = rng.random((3, 2, height, width), np.float32) ** 4
+    stack[0, :, 5:9, 5:15] = 1
+    mixing = Mixing(levels, 6, 1.5, 8, (0, 3), between=True, clips=True)
+    exposures = Exposures((1.0, 1.1, 0.9), (0, 1, 2), 0.02)
+
+    def mixed(region: Region) -> Any:
+        slices = (SeenSlice(k, one[:, *region.parts], one[:1, *region.parts]) for k, one in enumerate(stack))
+        return mixing(slices, exposures, Place(region.origin, (height, width)))
+
+    whole = mixed(Region(0, height, 0, width))
+    assert np.isfinite(whole).all()
+    top, left = data.draw(st.integers(0, height - 1)), data.draw(st.integers(0, width - 1))
+    inner = Region(top, data.draw(st.integers(top + 1, height)), left, data.draw(st.integers(left + 1, width)))
+    outer = inner.grown(mixing.depth, (height, width), mixing.step)
+    part = mixed(outer)[:, *inner.within(outer)]
+    assert part.tobytes() == np.ascontiguousarray(whole[:, *inner.parts]).tobytes()
+
+
+def test_the_halo_is_no_larger_than_it_must_be() -> None:
+    """A pixel at its edge may count; a quarter of it would not do."""
+    mixing = Mixing(2, 6, 1.5, 8, (0, 2), between=True, clips=False)
+    stack = np.random.default_rng(0).random((2, 1, 8, 200), np.float32)
+    exposures = Exposures((1.0, 1.0), (0, 1), 0.02)
+    place = Place((0, 0), (8, 200))
+    before = mixing([SeenSlice(k, one, None) for k, one in enumerate(stack)], exposures, place)
+    stack[0, :, :, 100] += 50
+    changed = mixing([SeenSlice(k, one, None) for k, one in enumerate(stack)], exposures, place) != before
+    reach = np.abs(np.flatnonzero(changed.any(axis=(0, 1))) - 100).max()
+    assert mixing.depth // 2 < reach <= mixing.depth
+
+
+class Slices:
+    """Stands for slices of a stack [k, c, y, x]."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
+        self.sets = (tuple(range(stack.shape[1])),)
+
+    def read(self, t: int, m: int, k: int, region: Region) -> Stack:
+        return self.stack[k][:, *region.parts]
+
+
+def counts(stack: Stack, rows: int = 10**6, columns: int = 10**6) -> NDArray[np.float64]:
+    """Of all blocks of so many rows and columns."""
+    k, _, height, width = stack.shape
+    statistic = SliceCounts(Slices(stack), Bands((1, 1, k, height, width), deep=True))  # type: ignore[arg-type]
+    found = np.zeros(statistic.NUMBERS)
+    for y in range(0, height, rows):
+        for x in range(0, width, columns):
+            found += statistic.measure(Box((0, 0, 0, y, x), (1, 1, k, min(y + rows, height), min(x + columns, width))))
+    return found
+
+
+def test_counts_do_not_depend_on_blocks() -> None:
+    stack = np.random.default_rng(0).random((3, 2, 70, 90), np.float32) ** 3
+    whole = counts(stack)
+    for rows, columns in ((7, 11), (16, 33), (70, 5)):
+        assert np.array_equal(counts(stack, rows, columns), whole)
+
+
+def exposed(levels: Any, deviation: float = 0.01, **options: Any) -> Exposures:
+    rng = np.random.default_rng(2)
+    plane = 0.2 + 0.3 * rng.random((1, 1, 8, 10)).repeat(32, axis=2).repeat(32, axis=3)
+    stack = plane * np.asarray(levels)[:, None, None, None] + deviation * rng.standard_normal(
+        (len(levels), 3, 256, 320)
+    )
+    return Exposures.of(counts(stack.astype(np.float32)), **({"gains": True} | options))
+
+
+def test_noise_is_measured() -> None:
+    for deviation in (0.002, 0.01, 0.05):
+        assert exposed(np.ones(5), deviation).noise == pytest.approx(deviation, rel=0.05)
+
+
+def test_flicker_and_faults_are_measured() -> None:
+    levels = np.array([1, 1.05, 0.95, 2, 1.04, 0, 0.96])
+    found = exposed(levels)
+    assert found.kept == (0, 1, 2, 3, 4, 6)
+    assert np.array(found.gains)[list(found.kept)] == pytest.approx(levels[levels > 0], rel=0.01)
+    assert set(exposed(levels, gains=False).gains) == {1.0}
+
+
+def test_a_drift_belongs_to_the_scene() -> None:
+    drift = np.exp(-0.1 * np.arange(8))
+    assert exposed(drift).gains == pytest.approx(np.ones(8), abs=0.01)
+    drift[3] *= 1.2
+    assert exposed(drift).gains == pytest.approx([1, 1, 1, 1.2, 1, 1, 1, 1], abs=0.01)
+
+
+def test_a_stack_that_is_black_is_black(tmp_path: Path) -> None:
+    picture, depth, _ = focused(np.zeros((3, 40, 50, 3), np.float32), tmp_path / "black")
+    assert not picture.any()
+    assert np.isnan(depth).all()
+
+
+def test_options_say_the_method() -> None:
+    def recipe(**section: Any) -> Any:
+        return recipe_of(Focus.model_validate(section), photographs=True)
+
+    assert recipe(multiscale={}) == recipe(method="multiscale") == recipe(options="--multiscale")
+    said = recipe(options="--multiscale=l4,s8,n2,h0")
+    assert said.multiscale == Multiscale(levels=4, sharpness=8, noise=2, highlights=0)
+    assert said == recipe(options=said.option_string())
+    assert recipe(method="masks") == recipe()
+    own = {"masks": [{"blur": {}}]}
+    assert recipe(method="multiscale", **own) == recipe(**own), "operators that are named make masks"
+
+
+def test_operators_that_are_named_make_masks_and_that_is_told(tmp_path: Path) -> None:
+    paths = write(tmp_path / "in", noisy()[0])
+    plan = fusestack.plan(config(paths, tmp_path, method="multiscale", options="--blur"))
+    assert any("focus.method: multiscale is for stacks without" in one for one in plan.warnings)
+    assert not fusestack.plan(config(paths, tmp_path, options="--blur")).warnings
+
+
+def test_a_slice_alone_comes_back(tmp_path: Path) -> None:
+    stack = noisy()[0][:1]
+    picture, *_ = focused(stack, tmp_path / "one")
+    assert picture == pytest.approx(stack[0], abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("focus", "sentence"),
+    [
+        ({"masks": [{"blur": {}}], "multiscale": {}}, "focus.masks: belongs to method masks"),
+        ({"cut": [], "multiscale": {}}, "focus.cut: belongs to method masks"),
+        ({"mask_size": {}}, "focus.mask_size: belongs to method masks"),
+        ({"colorspace": {"space": "Lab"}}, "focus.colorspace: belongs to method masks"),
+        ({"method": "masks", "multiscale": {}}, "focus.multiscale: these are options of method multiscale"),
+        ({"output": {"sharpen_between": 50}}, "focus.output.sharpen_between: belongs to method masks"),
+        ({"multiscale": {"levels": 0}}, "focus.multiscale.levels: 0 is not allowed; use at least 1"),
+        ({"options": "--multiscale --blur"}, "belongs to method masks"),
+        ({"options": "--multiscale=q2"}, "'q2' is no argument of multiscale"),
+    ],
+)
+def test_what_belongs_to_masks_is_refused(focus: dict[str, Any], sentence: str, tmp_path: Path) -> None:
+    paths = write(tmp_path / "in", noisy()[0])
+    with pytest.raises(ConfigError, match=sentence):
+        fusestack.plan(config(paths, tmp_path, **({} if "options" in focus else {"method": "multiscale"}) | focus))
+
+
+def test_slices_with_opacity_are_refused(tmp_path: Path) -> None:
+    stack = np.concatenate([noisy()[0], np.full((5, 120, 160, 1), 0.5, np.float32)], axis=-1)
+    with pytest.raises(ConfigError, match="takes slices that are opaque"):
+        fusestack.plan(config(write(tmp_path / "in", stack), tmp_path, method="multiscale"))

@@ -1,0 +1,141 @@
+"""Kernels of multi-scale focus stacking, beside plain twins by scipy and NumPy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from fusestack.kernels import multiscale, pyramid
+
+Planes = NDArray[np.float32]
+TAPS = np.array([1, 4, 6, 4, 1]) / 16
+SHAPES = [(1, 1, 1), (2, 1, 7), (1, 2, 2), (3, 9, 12), (1, 8, 5), (2, 17, 30)]
+
+
+def noise(*shape: int, seed: int = 0) -> Planes:
+    return np.random.default_rng(seed).random(shape, np.float32)
+
+
+def filtered(plane: NDArray[Any], taps: Any, mode: str = "reflect") -> NDArray[np.float64]:
+    out = plane.astype(np.float64)
+    for axis in (-2, -1):
+        out = ndimage.correlate1d(out, np.asarray(taps, float), axis=axis, mode=mode)
+    return out
+
+
+def expanded(coarse: Planes, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    zeros, cover = np.zeros((len(coarse), *shape)), np.zeros(shape)
+    zeros[:, ::2, ::2], cover[::2, ::2] = coarse, 1
+    return filtered(zeros, TAPS, "constant") / filtered(cover, TAPS, "constant")
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_reduce(shape: tuple[int, ...]) -> None:
+    planes = noise(*shape)
+    assert pyramid.reduce(planes) == pytest.approx(filtered(planes, TAPS)[:, ::2, ::2], abs=1e-6)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_expand(shape: tuple[int, ...]) -> None:
+    planes = noise(*shape)
+    coarse = noise(shape[0], *map(pyramid.halved, shape[1:]), seed=1)
+    found = planes.copy()
+    pyramid.add_expanded(found, coarse, -0.5)
+    assert found == pytest.approx(planes - 0.5 * expanded(coarse, shape[1:]), abs=1e-6)
+
+
+@given(height=st.integers(1, 40), width=st.integers(1, 40))
+def test_what_is_taken_apart_is_put_together(height: int, width: int) -> None:
+    planes = noise(2, height, width)
+    coarse = pyramid.reduce(planes)
+    detail = planes.copy()
+    pyramid.add_expanded(detail, coarse, -1)
+    pyramid.add_expanded(detail, coarse)
+    assert detail == pytest.approx(planes, abs=1e-6)
+    flat = np.full((1, height, width), 0.3, np.float32)
+    pyramid.add_expanded(flat, pyramid.reduce(flat), -1)
+    assert flat == pytest.approx(0, abs=1e-6), "constant planes have no detail, at edges either"
+
+
+@pytest.mark.parametrize("shape", [*SHAPES, (3, 40, 50)])
+def test_energy(shape: tuple[int, ...]) -> None:
+    detail = noise(*shape) - np.float32(0.5)
+    squares = (detail.astype(np.float64) ** 2).sum(axis=0)
+    near = filtered(squares, np.array([1, 4, 1]) / 6)
+    far = filtered(squares, np.array([1, 8, 28, 56, 70, 56, 28, 8, 1]) / 256)
+    weight = far / (far + 4 * 0.05)
+    assert multiscale.energy(detail, 0.05) == pytest.approx(weight * near + (1 - weight) * far, abs=1e-5)
+
+
+def test_energy_of_noise() -> None:
+    planes = np.random.default_rng(0).normal(0.5, 0.02, (3, 1024, 1024)).astype(np.float32)
+    for level in range(6):
+        coarse = pyramid.reduce(planes)
+        detail = planes.copy()
+        pyramid.add_expanded(detail, coarse, -1)
+        found = float((detail**2).sum(axis=0).mean())
+        assert found == pytest.approx(multiscale.noise_energy(level, 0.02, 3), rel=0.1), level
+        planes = coarse
+
+
+@pytest.mark.parametrize("power", [1, 2, 5, 8])
+def test_white_discs_are_kept_out(power: int) -> None:
+    colours = np.zeros((2, 12, 15), np.float32)
+    assert multiscale.white(colours, 0.9) is None
+    colours[1, 3:9, 4:8] = 1
+    white = multiscale.white(colours, 0.9)
+    assert white is not None
+    assert np.array_equal(white, colours[1:])
+    energies = noise(12, 15) + np.float32(0.1)
+    share = np.minimum(0.99, filtered(white[0], np.array([1, 4, 1]) / 6))
+    expected = energies * (1 - share) ** power
+    multiscale.suppress(energies, white[0], power)
+    assert energies == pytest.approx(expected, rel=1e-4, abs=1e-9)
+
+
+@pytest.mark.parametrize("power", [1, 3, 6])
+def test_slices_one_by_one_are_a_weighted_mean(power: int) -> None:
+    details, energies = noise(6, 2, 7, 9), noise(6, 7, 9, seed=1) ** 2 + np.float32(1e-6)
+    total, weight, greatest = np.zeros((2, 7, 9), np.float32), *np.zeros((2, 7, 9), np.float32)
+    for detail, energy in zip(details, energies, strict=True):
+        multiscale.choose(detail, energy, total, weight, greatest, power)
+    weights = (energies / energies.max(axis=0)).astype(np.float64) ** power
+    assert np.array_equal(greatest, energies.max(axis=0))
+    assert total / weight == pytest.approx((weights[:, None] * details).sum(axis=0) / weights.sum(axis=0), abs=1e-5)
+
+
+def test_the_choice_neither_overflows_nor_vanishes() -> None:
+    total, weight, greatest = np.zeros((1, 1, 2), np.float32), *np.zeros((2, 1, 2), np.float32)
+    for value, energy in ((1, 1e-30), (2, 1e3), (3, 1e-30)):
+        multiscale.choose(
+            np.full((1, 1, 2), value, np.float32), np.full((1, 2), energy, np.float32), total, weight, greatest, 32
+        )
+    assert np.array_equal(total / weight, np.full((1, 1, 2), 2))
+
+
+@given(st.lists(st.sampled_from([0.1, 0.2, 0.5, 1.0, 3.0]), min_size=1, max_size=7), st.booleans())
+def test_peaks(values: list[float], uneven: bool) -> None:
+    slices = np.cumsum([1 + uneven * (i % 2) for i in range(len(values))]).astype(np.float32)
+    peak, place = np.zeros((3, 1, 1), np.float32), np.zeros((1, 1), np.float32)
+    last = None
+    for index, value in enumerate(values):
+        plane = np.full((1, 1), value, np.float32)
+        multiscale.follow_peak(plane, index, last, peak, place)
+        last = plane
+    i = int(np.argmax(values))
+    beside = [values[j] if 0 <= j < len(values) else 0 for j in (i - 1, i, i + 1)]
+    assert place[0, 0] == i
+    assert peak[:, 0, 0] == pytest.approx(beside)
+    found = float(multiscale.between(peak, place, slices)[0, 0])
+    expected = float(slices[i])
+    if 0 < i < len(values) - 1 and not values[i] == values[i - 1] == values[i + 1]:
+        parabola = np.polyfit(slices[i - 1 : i + 2].astype(float), np.log(values[i - 1 : i + 2]), 2)
+        top = -parabola[1] / (2 * parabola[0])
+        expected = np.clip(top, (slices[i - 1] + slices[i]) / 2, (slices[i] + slices[i + 1]) / 2)
+    assert found == pytest.approx(expected, abs=1e-4)
