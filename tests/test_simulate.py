@@ -212,16 +212,21 @@ def test_score_ignores_pixels_that_no_tile_covers(small):
 def test_score_of_another_shape(small):
     with pytest.raises(InputError, match="downsampling 1"):
         score(small.truth.image[:, 1:], small.truth)
+    with pytest.raises(InputError, match="no part of that of the truth"):
+        score(small.truth.image, small.truth, small.truth.box.shift([0, 0, 1]))
 
 
 def test_fusion_beats_a_raw_tile_and_overlaps_are_better_still(small):
+    design = fusestack.plan({"input": {"project": str(small.project)}, "output": {"path": "a.zarr"}}).design
+    assert design is not None
+    box = design.frame.box
     fused = fusestack.fuse(small.project).to_numpy()
-    found = score(fused, small.truth)
+    found = score(fused, small.truth, box)
     assert found.psnr_db > found.raw_psnr_db + 1
     assert found.overlap_psnr_db > found.single_psnr_db
     assert found.correlation > 0.98
     assert abs(found.bias) < 4
-    assert score(np.roll(fused, 1, axis=-1), small.truth).psnr_db < found.psnr_db - 1
+    assert score(np.roll(fused, 1, axis=-1), small.truth, box).psnr_db < found.psnr_db - 1
 
 
 def test_the_default_is_small_on_disk(tmp_path):

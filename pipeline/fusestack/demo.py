@@ -65,4 +65,5 @@ def run_demo(folder: Path, *, seed: int, progress: bool | None = None) -> DemoRe
     api.run(plan, progress=progress)
     (image,) = plan.images
     fused = image.target.open().read(0, Box.of_shape(image.target.image.shape))
-    return DemoResult(simulation.project, config, folder / "fused.ome.zarr", score(fused, simulation.truth))
+    found = score(fused, simulation.truth, plan.design.frame.box if plan.design else None)
+    return DemoResult(simulation.project, config, folder / "fused.ome.zarr", found)

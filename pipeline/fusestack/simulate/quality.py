@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +13,7 @@ from fusestack.model.errors import InputError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from fusestack.model.geometry import Box
     from fusestack.simulate.acquisition import Truth
 
 
@@ -42,26 +43,28 @@ class Score:
     bias: float
 
 
-def score(fused: NDArray[np.generic], truth: Truth) -> Score:
+def score(fused: NDArray[np.generic], truth: Truth, box: Box | None = None) -> Score:
     """Compare a fused image with the truth.
 
     Parameters
     ----------
     fused : array[c, z, y, x] or array[1, c, z, y, x]
-        Grey values on the world pixels of ``truth.box``: fused with ``bounding_box: all_views`` and
-        ``downsampling: 1``.
+        Grey values on whole world pixels: fused with ``downsampling: 1``.
     truth : Truth
+    box : Box, optional
+        World pixels (z, y, x) of `fused`, a part of ``truth.box``; by default all of it.
 
     Raises
     ------
     InputError
-        If the shapes differ.
+        If the shapes differ, or `box` is no part of the truth.
 
     Notes
     -----
     ``psnr_db = -10 log10(mean over channels of mse / range**2)``.
     """
     image = fused[0] if fused.ndim == 5 else fused
+    truth = truth if box is None else _part(truth, box)
     if image.shape != truth.image.shape:
         raise InputError(
             f"fused image: its shape {fused.shape} does not fit the truth, {truth.image.shape} (c, z, y, x); "
@@ -87,6 +90,14 @@ def score(fused: NDArray[np.generic], truth: Truth) -> Score:
         correlation=float(np.mean(correlation)),
         bias=float(np.mean(bias)),
     )
+
+
+def _part(truth: Truth, box: Box) -> Truth:
+    """Truth of a box of world pixels."""
+    if truth.box.intersect(box) != box:
+        raise InputError(f"fused image: its box {box} is no part of that of the truth, {truth.box}")
+    part = box.shift([-n for n in truth.box.start]).slices
+    return replace(truth, image=truth.image[(slice(None), *part)], views=truth.views[part], box=box)
 
 
 def _decibels(mean_square: float | np.floating) -> float:
