@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 
 import fusestack
 from fusestack.model.errors import InputError
@@ -46,6 +47,21 @@ def test_files_that_are_called_channels(names: tuple[str, str], tmp_path: Path) 
     for channel, name in enumerate(names):
         alone = fusestack.focus_stack(tmp_path / name, options="--blur=s1,S2")
         assert (both.image.values[0, channel] == alone.image.values.reshape(48, 60)).all()
+
+
+def test_pages_without_axes_are_no_channels(tmp_path: Path) -> None:
+    for name in ("s_C0.tif", "s_C1.tif"):
+        tifffile.imwrite(tmp_path / name, STACK, photometric="minisblack", metadata=None)
+    (warning,) = planned(tmp_path, str(tmp_path / "*.tif")).warnings
+    assert "file by file: 10 slices; files that are called channels are such where they name their axes" in warning
+
+
+def test_what_was_taken_from_where(tmp_path: Path) -> None:
+    place = {"PositionX": [7.0] * 5, "PositionXUnit": ["µm"] * 5}
+    ome(tmp_path / "a.ome.tif", STACK, "ZYX", Channel={"Name": ["DAPI"]}, Plane=place)
+    plan = planned(tmp_path, str(tmp_path / "a.ome.tif"))
+    assert plan.found == ("voxel size: OME-XML", "channel names: OME-XML")
+    assert any("a.ome.tif: its position is not used" in one for one in plan.warnings)
 
 
 def test_names_of_channels_that_files_say(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ def channel_files(files: Sequence[str]) -> tuple[Hyperstack, ...]:
     InputError
         If the files are called channels of one stack, and do not fit one another.
     """
-    numbers = _numbers(files)
+    numbers = channel_numbers(files)
     if numbers is None:
         return ()
     first = hyperstack_of(files[:1])
@@ -56,8 +56,8 @@ def channel_files(files: Sequence[str]) -> tuple[Hyperstack, ...]:
     return tuple(stack for _, stack in sorted(zip(numbers, stacks, strict=True), key=lambda pair: pair[0]))
 
 
-def _numbers(files: Sequence[str]) -> list[int] | None:
-    """Numbers of the channels, where the names of files differ in them only."""
+def channel_numbers(files: Sequence[str]) -> list[int] | None:
+    """Numbers of the channels, where the names of files differ in them only; None where they do not."""
     matches = [list(_CHANNEL.finditer(Path(path).name)) for path in files]
     if len(files) < 2 or not all(matches):
         return None

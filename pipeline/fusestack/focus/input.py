@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from fusestack.config.load import LoadedConfig
     from fusestack.model.geometry import Float3
     from fusestack.planning.plan import PlannedImage
+    from fusestack.sources.facts import ImageFacts
 
 __all__ = ["StackInput", "stack_inputs"]
 
@@ -110,7 +111,14 @@ def _hyperstack(channels: Sequence[Hyperstack], focus: Focus, notices: Sequence[
     said = [sentence for one in channels for sentence in one.warnings]
     if several:
         said.append(f"{source}: are taken for channels of one stack, as they are called")
-    return replace(made, warnings=(*notices, *said, *made.warnings))
+    if facts.placed:
+        said.append(f"{facts.path}: its position is not used, places are counted from its first pixel")
+    return replace(made, found=_taken(facts, "position", "orientation"), warnings=(*notices, *said, *made.warnings))
+
+
+def _taken(facts: ImageFacts, *left: str) -> tuple[str, ...]:
+    """What was taken from where: "voxel size: NGFF"."""
+    return tuple(f"{what}: {where}" for what, where in facts.found if what not in left)
 
 
 def _zarr(path: str, focus: Focus, *, reverse: bool) -> StackInput:
@@ -143,7 +151,7 @@ def _zarr(path: str, focus: Focus, *, reverse: bool) -> StackInput:
         said.append(_AS_VIEW)
     return replace(
         made,
-        found=tuple(f"{what}: {where}" for what, where in facts.found if what != "orientation"),
+        found=_taken(facts, "orientation"),
         warnings=(*(f"{path}: {sentence}" for sentence in said), *made.warnings),
     )
 

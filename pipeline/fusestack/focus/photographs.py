@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fusestack.focus.channel_files import channel_numbers
 from fusestack.focus.slices import PictureSlices
 from fusestack.focus.stack import StackInput
 from fusestack.model.amounts import counted
@@ -198,6 +199,11 @@ def _pages_told(pages: Sequence[PicturePage], files: Sequence[str]) -> list[str]
             f"{several[0]}: holds {counts[several[0]]} pages, and is one of {len(set(files))} files; every page is "
             f"taken for a slice, file by file: {len(pages)} slices"
         )
+        if channel_numbers(files) is not None:
+            found[-1] += (
+                "; files that are called channels are such where they name their axes: write them as OME-TIFF or "
+                "ImageJ hyperstacks"
+            )
     return found
 
 
