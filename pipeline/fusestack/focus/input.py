@@ -92,7 +92,7 @@ def _hyperstack(found: Hyperstack, focus: Focus, notices: Sequence[str]) -> Stac
         read=identities(facts.source(0, 0).paths),
         reverse=focus.reverse,
     )
-    return replace(made, warnings=(*notices, *found.warnings, *made.warnings))
+    return replace(made, time=facts.time, warnings=(*notices, *found.warnings, *made.warnings))
 
 
 def _is_zarr(path: str) -> bool:
@@ -107,7 +107,7 @@ def _zarr(path: str, focus: Focus, *, reverse: bool) -> StackInput:
     facts = image_facts(path)
     t, c = facts.shape[:2]
     volumes = tuple(tuple(facts.source(i, j) for j in range(c)) for i in range(t))
-    return _volume(
+    made = _volume(
         Path(path).name.split(".")[0],
         path,
         facts.shape,
@@ -123,11 +123,12 @@ def _zarr(path: str, focus: Focus, *, reverse: bool) -> StackInput:
         read=identities([facts.path]),
         reverse=reverse,
     )
+    return replace(made, time=facts.time)
 
 
 def _fused(image: PlannedImage, focus: Focus, *, reverse: bool) -> StackInput:
     spec = image.target.image
-    return _volume(
+    made = _volume(
         image.title,
         spec.path,
         spec.shape,
@@ -144,6 +145,7 @@ def _fused(image: PlannedImage, focus: Focus, *, reverse: bool) -> StackInput:
         reverse=reverse,
         fused=True,
     )
+    return replace(made, time=spec.time)
 
 
 def _volume(

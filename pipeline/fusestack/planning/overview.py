@@ -50,7 +50,7 @@ def input_facts(plan: Plan) -> Facts:
 def output_facts(spec: ImageSpec) -> Facts:
     """What is written: pixels and their place."""
     t, c, *zyx = spec.shape
-    axes = f"{counted(c, 'channel')}, {counted(t, 'timepoint')}"
+    axes = f"{counted(c, 'channel')}, {counted(t, 'timepoint')}{'' if spec.time is None else f' of {spec.time}'}"
     pixels = f"{times_xyz(zyx)} pixels (xyz), {axes}, {spec.dtype}, {size(spec.nbytes)}"
     place = f"pixel {times_xyz(spec.pixel_size)} {spec.unit or 'world pixels'} (xyz)"
     return [("output", spec.path), ("", pixels), ("", f"{place}, first pixel at {times_xyz(spec.origin)}")]

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable
 
     from fusestack.model.geometry import Float3, Int3
+    from fusestack.model.units import TimeStep
     from fusestack.sources.ome_xml import Sizes
 
 _FACTS = {
@@ -51,6 +52,8 @@ class ImageFacts:
         Centre of the first pixel, z, y, x in `unit`, at every timepoint; empty where the file does not say.
     turn : Affine or None
         Linear part of pixel to unit, where it is more than sizes.
+    time : TimeStep or None
+        From one timepoint to the next.
     names, colors : tuple of (str or None)
         Of the channels; colours ``RRGGBB``.
     found : tuple of (str, str)
@@ -75,6 +78,7 @@ class ImageFacts:
     unit: str | None = None
     positions: tuple[Float3, ...] = ()
     turn: Affine | None = None
+    time: TimeStep | None = None
     names: tuple[str | None, ...] = ()
     colors: tuple[str | None, ...] = ()
     found: tuple[tuple[str, str], ...] = ()
