@@ -143,6 +143,21 @@ class FactsWanted:
     axes: str | None = None
 
 
+class ChoiceError(InputError):
+    """A file holds several images, and nobody says which one is meant.
+
+    Parameters
+    ----------
+    *problems : str
+    count : int
+        How many.
+    """
+
+    def __init__(self, *problems: str, count: int = 0) -> None:
+        super().__init__(*problems)
+        self.count = count
+
+
 def facts_of(wanted: FactsWanted) -> ImageFacts:
     """Facts of one image.
 
@@ -175,9 +190,11 @@ def all_facts(wanted: Iterable[FactsWanted]) -> dict[FactsWanted, ImageFacts | I
         return dict(zip(listed, pool.map(one, listed), strict=True))
 
 
-def refuse_choice(path: str, what: str, choices: list[str]) -> InputError:
+def refuse_choice(path: str, what: str, choices: list[str]) -> ChoiceError:
     """Error of a file that holds several images of which nobody chose one."""
     most = 8
     more = f" ... {len(choices) - 1}" if len(choices) > most else ""
     listed = ", ".join(f"{number} ({choice})" for number, choice in enumerate(choices[:most]))
-    return InputError(f"{path}: holds {len(choices)} {what}; choose one with series: {listed}{more}")
+    return ChoiceError(
+        f"{path}: holds {len(choices)} {what}; choose one with series: {listed}{more}", count=len(choices)
+    )

@@ -153,7 +153,10 @@ def _of_ome(image: OmeImage, axes: Axes) -> ImageFacts:
     facts = _blank(axes)
     same = len(image.names) == axes.shape[1]
     names, colors = (image.names, image.colors) if same else (facts.names, facts.colors)
-    count, positions = axes.shape[0], image.positions
+    count, positions, said = axes.shape[0], image.positions, image.said
+    if not same and (any(image.names) or any(image.colors)):
+        listed = ", ".join(filter(None, image.names)) or "colours"
+        said = (*said, f"what is said of its {len(image.names)} channels ({listed}) is not used, as axes names others")
     found = [
         (any(image.sizes), "voxel size"),
         (bool(positions), "position"),
@@ -172,7 +175,7 @@ def _of_ome(image: OmeImage, axes: Axes) -> ImageFacts:
         names=names,
         colors=colors,
         found=tuple((what, "OME-XML") for there, what in found if there),
-        said=image.said,
+        said=said,
     )
 
 
