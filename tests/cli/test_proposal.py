@@ -133,3 +133,20 @@ def test_planes_of_a_stack_are_proposed_with_their_distance(tmp_path: Path) -> N
         tifffile.imwrite(tmp_path / f"z{depth}.ome.tif", np.zeros((8, 9), np.uint16), ome=True, metadata=metadata)
     text = describe(tmp_path, tmp_path)
     assert "distance of planes: 4 micrometer (the smallest step of their z)" in text
+
+
+def test_images_of_one_file_are_looked_at_in_one_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with tifffile.TiffWriter(tmp_path / "a.ome.tif", ome=True) as tiff:
+        for n in range(5):
+            metadata = {"axes": "ZYX", "PhysicalSizeX": n + 1}
+            tiff.write(np.zeros((2, 8, 9), np.uint16), photometric="minisblack", metadata=metadata)
+    opened: list[object] = []
+    plain = tifffile.FileHandle.open
+    monkeypatch.setattr(
+        tifffile.FileHandle,
+        "open",
+        lambda self: (opened.append(self) if isinstance(self._file, str) else None, plain(self))[1],
+    )
+    text = describe(tmp_path / "a.ome.tif", tmp_path, kind="tiles")
+    assert [f"series: {n}" in text for n in range(5)] == [True] * 5
+    assert len(opened) <= 3  # what kind it is, which images it holds, and all of them

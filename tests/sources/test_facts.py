@@ -438,3 +438,10 @@ def test_pages_that_are_cut_are_noticed_by_what_the_file_says(tmp_path: Path) ->
     (tmp_path / "a.ome.tif").write_bytes(data[:-2])
     with pytest.raises(InputError, match="is truncated"):
         facts(tmp_path / "a.ome.tif")
+
+
+def test_channels_that_axes_makes_others_of_are_said(tmp_path: Path) -> None:
+    path = ome(tmp_path / "a.ome.tif", image(2, 3, 8, 9), "CZYX", Channel={"Name": ["DAPI", "GFP"]})
+    found = facts(path, axes="tzyx")
+    assert (found.shape, found.names) == ((2, 1, 3, 8, 9), (None,))
+    assert "what is said of its 2 channels (DAPI, GFP) is not used" in found.said[0]

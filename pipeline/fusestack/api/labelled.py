@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fusestack.model.geometry import Float3
+    from fusestack.model.units import TimeStep
 
 _DIMENSIONS = {2: ("y", "x"), 3: ("z", "y", "x"), 5: AXES}
 _COLOURS = {1: ("L",), 2: ("L", "A"), 3: ("R", "G", "B"), 4: ("R", "G", "B", "A")}
@@ -51,6 +52,8 @@ class LabelledImage:
         What of it cannot be written.
     colours : bool
         Whether its channels are the colours of a picture.
+    time : TimeStep or None
+        From one timepoint to the next; labels do not say it.
     """
 
     title: str
@@ -62,6 +65,7 @@ class LabelledImage:
     channels: tuple[Channel, ...]
     warnings: tuple[str, ...] = ()
     colours: bool = False
+    time: TimeStep | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -269,19 +269,21 @@ def _images(images: Sequence[str | Path]) -> list[tuple[str, int, ImageFacts]]:
 
 
 def _series(reader: str, path: str, error: InputError) -> list[tuple[str, int, ImageFacts]]:
-    """All images of a file that holds several."""
-    from fusestack.sources.facts import FactsWanted, SeveralImages, facts_of
+    """All images of a file that holds several, which is opened once if it is TIFF; the error of any other file."""
+    from fusestack.project.readers import READERS
+    from fusestack.sources.facts import ChoiceError, FactsWanted, facts_of
+    from fusestack.sources.tiff_facts import tiff_images
 
-    if not isinstance(error, SeveralImages):
+    if not isinstance(error, ChoiceError):
         raise error
-    found: list[tuple[str, int, ImageFacts]] = []
-    while True:
-        try:
-            found.append((path, len(found), facts_of(FactsWanted(reader, path, len(found)))))
-        except InputError:
-            if not found:
-                raise
-            return found
+    if reader != READERS[".tif"]:
+        return [(path, number, facts_of(FactsWanted(reader, path, number))) for number in range(error.count)]
+    found = []
+    for number, facts in enumerate(tiff_images(path)):
+        if isinstance(facts, InputError):
+            raise facts
+        found.append((path, number, facts))
+    return found
 
 
 def _for_stack(images: Sequence[Path], folder: Path, left: Sequence[Path] = ()) -> Proposal:

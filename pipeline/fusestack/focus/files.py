@@ -221,6 +221,7 @@ class FocusFiles:
             origin=(one.first, *one.plane_origin),
             unit=one.unit,
             timepoints=one.timepoints,
+            time=one.time,
             channels=tuple(self._channel(c, names) for c in range(count)),
         )
 

@@ -17,7 +17,7 @@ from fusestack.model.errors import ConfigError, InputError
 from fusestack.model.fingerprint import identities
 from fusestack.model.image import Channel
 from fusestack.project.readers import READERS
-from fusestack.sources.facts import FactsWanted, SeveralImages, facts_of
+from fusestack.sources.facts import ChoiceError, FactsWanted, facts_of
 from fusestack.sources.ome_zarr_facts import is_zarr
 
 if TYPE_CHECKING:
@@ -113,7 +113,12 @@ def _hyperstack(channels: Sequence[Hyperstack], focus: Focus, notices: Sequence[
         said.append(f"{source}: are taken for channels of one stack, as they are called")
     if facts.placed:
         said.append(f"{facts.path}: its position is not used, places are counted from its first pixel")
-    return replace(made, found=_taken(facts, "position", "orientation"), warnings=(*notices, *said, *made.warnings))
+    return replace(
+        made,
+        time=facts.time,
+        found=_taken(facts, "position", "orientation"),
+        warnings=(*notices, *said, *made.warnings),
+    )
 
 
 def _taken(facts: ImageFacts, *left: str) -> tuple[str, ...]:
@@ -124,7 +129,7 @@ def _taken(facts: ImageFacts, *left: str) -> tuple[str, ...]:
 def _zarr(path: str, focus: Focus, *, reverse: bool) -> StackInput:
     try:
         facts = facts_of(FactsWanted(READERS[".zarr"], path))
-    except SeveralImages as error:
+    except ChoiceError as error:
         raise InputError(f"{error}; {_AS_VIEW}") from error
     t, c = facts.shape[:2]
     volumes = tuple(tuple(facts.source(i, j) for j in range(c)) for i in range(t))
@@ -151,6 +156,7 @@ def _zarr(path: str, focus: Focus, *, reverse: bool) -> StackInput:
         said.append(_AS_VIEW)
     return replace(
         made,
+        time=facts.time,
         found=_taken(facts, "orientation"),
         warnings=(*(f"{path}: {sentence}" for sentence in said), *made.warnings),
     )
@@ -158,7 +164,7 @@ def _zarr(path: str, focus: Focus, *, reverse: bool) -> StackInput:
 
 def _fused(image: PlannedImage, focus: Focus, *, reverse: bool) -> StackInput:
     spec = image.target.image
-    return _volume(
+    made = _volume(
         image.title,
         spec.path,
         spec.shape,
@@ -175,6 +181,7 @@ def _fused(image: PlannedImage, focus: Focus, *, reverse: bool) -> StackInput:
         reverse=reverse,
         fused=True,
     )
+    return replace(made, time=spec.time)
 
 
 def _volume(

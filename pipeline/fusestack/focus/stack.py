@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from fusestack.focus.slices import ArraySlices, PictureSlices, VolumeSlices
     from fusestack.model.image import Channel
+    from fusestack.model.units import TimeStep
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,8 @@ class StackInput:
         Physical distance of the slices, place of the first one.
     unit : str or None
     timepoints : tuple of int
+    time : TimeStep or None
+        From one timepoint to the next.
     fused : bool
         Whether it is made by other stages of the plan.
     notes : mapping
@@ -70,6 +73,7 @@ class StackInput:
     first: float = 0.0
     unit: str | None = None
     timepoints: tuple[int, ...] = (0,)
+    time: TimeStep | None = None
     fused: bool = False
     notes: Mapping[str, Any] = field(default_factory=dict)
     found: tuple[str, ...] = ()

@@ -28,6 +28,7 @@ from fusestack.fusion.intensity import adjustments_of
 from fusestack.fusion.placement import Edges, OpenedView, PlacedView, ViewTable
 from fusestack.fusion.planes import shows_one_plane
 from fusestack.fusion.sampling import calibration, compare_sampling, in_one_unit
+from fusestack.fusion.times import time_of
 from fusestack.kernels.convert import value_dtype
 from fusestack.model.errors import ConfigError, InputError
 from fusestack.model.geometry import Box, float3
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from fusestack.config.models import Fusion
     from fusestack.model.geometry import Affine, Float3, Int3
     from fusestack.model.image import Channel
+    from fusestack.model.units import TimeStep
     from fusestack.model.view import View, ViewId
 
 _PROBLEMS_SHOWN = 20
@@ -64,6 +66,7 @@ class DesignedImage:
     unit : str or None
         UDUNITS name.
     timepoints : tuple of int
+    time : TimeStep or None
     channels : tuple of Channel
     groups : tuple of Group
     anisotropy : float
@@ -79,6 +82,7 @@ class DesignedImage:
     origin: Float3
     unit: str | None
     timepoints: tuple[int, ...]
+    time: TimeStep | None
     channels: tuple[Channel, ...]
     groups: tuple[Group, ...]
     anisotropy: float
@@ -238,6 +242,7 @@ def design_images(
             origin=origin,
             unit=unit,
             timepoints=times,
+            time=time_of(views, times, warnings),
             channels=channels,
             groups=tuple(members),
             anisotropy=anisotropy,

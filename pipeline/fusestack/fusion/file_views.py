@@ -274,6 +274,7 @@ def _expanded(entry: _Entry, place: FileView, numbers: dict[str, int]) -> Iterab
                 source=facts.source(t, c),
                 shape=facts.zyx,
                 pixels=facts.pixels,
+                time=facts.time,
                 timepoint=t if view.timepoint is None else view.timepoint,
                 channel=number if view.channel is None else view.channel,
                 channel_name=name or "",

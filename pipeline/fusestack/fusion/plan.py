@@ -74,6 +74,9 @@ def plan_fusion(loaded: LoadedConfig, output: Output, resources: Resources, cach
     inputs = read_inputs(loaded)
     read = identities(paths_read(loaded, inputs))
     design = design_of(loaded, inputs, read)
+    if output.format == "bdv-hdf5" and (time := design.images[0].time) is not None:
+        said = f"the time step of {time} is not written: projects of BigDataViewer have no place for it"
+        design = replace(design, warnings=(*design.warnings, said))
     path = str(loaded.resolve_path(output.path))
     options = _option_facts(config.fusion)
     images = tuple(_plan_image(fused, design, output, path, options, read, resources, cache) for fused in design.images)

@@ -10,6 +10,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from fusestack.model.geometry import Float3, Int3
+    from fusestack.model.units import TimeStep
 
 AXES = ("t", "c", "z", "y", "x")
 
@@ -96,6 +97,8 @@ class ImageSpec:
         Value of pixels that are not stored.
     ome_zarr_version : str
         ``"0.5"`` or ``"0.4"``; other formats ignore it.
+    time : TimeStep or None
+        From one entry along t to the next; None where nobody says it.
     """
 
     path: str
@@ -110,6 +113,7 @@ class ImageSpec:
     channels: tuple[Channel, ...]
     fill: float = 0.0
     ome_zarr_version: str = "0.5"
+    time: TimeStep | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from fusestack.model.errors import InputError
 
@@ -34,6 +34,59 @@ _METERS = {
     "angstrom": Fraction(1, 10**10),
     "inch": Fraction(254, 10**4),
 }
+
+
+_TIMES = {
+    "nanosecond": ("ns", "nanosecond", "nanoseconds"),
+    "microsecond": ("us", "µs", "μs", "microsecond", "microseconds"),
+    "millisecond": ("ms", "msec", "millisecond", "milliseconds"),
+    "second": ("s", "sec", "second", "seconds"),
+    "minute": ("min", "minute", "minutes"),
+    "hour": ("h", "hr", "hour", "hours"),
+    "day": ("d", "day", "days"),
+}
+_TIME_NAMES = {written: unit for unit, spellings in _TIMES.items() for written in spellings}
+_SECONDS = {
+    "nanosecond": 1e-9,
+    "microsecond": 1e-6,
+    "millisecond": 1e-3,
+    "second": 1.0,
+    "minute": 60.0,
+    "hour": 3600.0,
+    "day": 86400.0,
+}
+
+
+class TimeStep(NamedTuple):
+    """Time from one timepoint to the next, in a UDUNITS unit, and when the first one was."""
+
+    value: float
+    unit: str
+    first: float = 0.0
+
+    def __str__(self) -> str:
+        return f"{self.value:.6g} {self.unit}"
+
+    @property
+    def seconds(self) -> float:
+        """The step in seconds."""
+        return self.value * _SECONDS[self.unit]
+
+
+def time_step(value: float | str | None, unit: str | None, first: float = 0.0) -> TimeStep | None:
+    """Step in a unit of time as people write it; None where it is none.
+
+    Examples
+    --------
+    >>> time_step(5, "sec"), time_step(0, "s"), time_step(5, "furlong")
+    (TimeStep(value=5.0, unit='second', first=0.0), None, None)
+    """
+    known = _TIME_NAMES.get((unit or "").strip().lower())
+    try:
+        number = float(value or 0)
+    except ValueError:
+        return None
+    return TimeStep(number, known, first) if known and 0 < number < float("inf") else None
 
 
 def known_unit(text: str | None) -> str | None:

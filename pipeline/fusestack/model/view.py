@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Hashable
 
     from fusestack.model.geometry import Affine, Float3, Int3
+    from fusestack.model.units import TimeStep
 
 
 class ViewId(NamedTuple):
@@ -120,6 +121,8 @@ class View(Shown):
         Physical size of a world pixel along z, y, x, in `unit`; None where it follows from voxel size and registration.
     pixels : StoredPixels or None
         None where only the source knows.
+    time : TimeStep or None
+        From one timepoint to the next, as its file says.
     """
 
     id: ViewId
@@ -139,6 +142,7 @@ class View(Shown):
     world_origin: Float3 = (0.0, 0.0, 0.0)
     world_pixel: Float3 | None = None
     pixels: StoredPixels | None = None
+    time: TimeStep | None = None
 
     def __repr__(self) -> str:
         pixels = "size unknown" if self.shape is None else f"{times_xyz(self.shape)} pixels (xyz)"

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from fusestack.config.output import Output
     from fusestack.model.geometry import Float3, Int3
     from fusestack.model.image import Channel
+    from fusestack.model.units import TimeStep
 
 
 class Described(Protocol):
@@ -53,6 +54,11 @@ class Described(Protocol):
     @property
     def timepoints(self) -> tuple[int, ...]:
         """Ids along t."""
+        ...
+
+    @property
+    def time(self) -> TimeStep | None:
+        """From one entry along t to the next, or None."""
         ...
 
     @property
@@ -109,6 +115,7 @@ def image_spec(image: Described, output: Output, path: str, anisotropy: float, f
         origin=image.origin,
         unit=image.unit,
         timepoints=image.timepoints,
+        time=image.time,
         channels=image.channels,
         fill=fill,
         ome_zarr_version=output.ome_zarr_version,

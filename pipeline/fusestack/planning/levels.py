@@ -32,6 +32,7 @@ def layout_facts(spec: ImageSpec, file_format: str) -> dict[str, Any]:
         "origin": [f"{v:.9g}" for v in reversed(spec.origin)],
         "unit": spec.unit,
         "timepoints": list(spec.timepoints),
+        **({} if spec.time is None else {"time step": str(spec.time)}),
         "channels": [f"{channel.id} {channel.name}" for channel in spec.channels],
     }
 

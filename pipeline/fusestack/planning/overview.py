@@ -54,7 +54,7 @@ def output_facts(spec: ImageSpec) -> Facts:
     """What is written: pixels and their place."""
     t, c, *zyx = spec.shape
     picture = is_picture(spec.path)
-    axes = f"{counted(c, 'channel')}, {counted(t, 'timepoint')}"
+    axes = f"{counted(c, 'channel')}, {counted(t, 'timepoint')}{'' if spec.time is None else f' of {spec.time}'}"
     shape = f"{times_xyz(zyx)} pixels (xyz)"
     if picture:
         axes = _COLOURS.get("".join(channel.name for channel in spec.channels), counted(c, "channel"))

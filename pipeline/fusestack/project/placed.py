@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fusestack.model.geometry import Affine, Float3, Int3
+    from fusestack.model.units import TimeStep
     from fusestack.model.view import SourceRef, StoredPixels, View
 
 
@@ -44,6 +45,8 @@ class PlacedFile:
         Physical size of a world pixel, z, y, x in `unit`; None where it follows from voxel size and affine.
     pixels : StoredPixels or None
         What its file says of its pixels, where that is known.
+    time : TimeStep or None
+        From one timepoint to the next, as its file says.
     """
 
     path: str
@@ -63,6 +66,7 @@ class PlacedFile:
     world_origin: Float3 = (0.0, 0.0, 0.0)
     world_pixel: Float3 | None = None
     pixels: StoredPixels | None = None
+    time: TimeStep | None = None
 
 
 def project_of_files(entries: Sequence[PlacedFile], folder: str | Path) -> Project:
@@ -104,7 +108,9 @@ def project_of_files(entries: Sequence[PlacedFile], folder: str | Path) -> Proje
         try:
             _check_affine(entry.pixel_to_world)
             view = setup.view(entry.timepoint, entry.pixel_to_world, entry.source)
-            view = replace(view, voxel_size=entry.voxel_size, no_data=entry.no_data, pixels=entry.pixels)
+            view = replace(
+                view, voxel_size=entry.voxel_size, no_data=entry.no_data, pixels=entry.pixels, time=entry.time
+            )
             views.append(replace(view, world_origin=entry.world_origin, world_pixel=entry.world_pixel))
         except ValueError as error:
             problems.append(f"input.views.{position}: {entry.path}: {error}")

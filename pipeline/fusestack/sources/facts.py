@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable
 
     from fusestack.model.geometry import Float3, Int3
+    from fusestack.model.units import TimeStep
     from fusestack.sources.ome_xml import Sizes
 
 _FACTS = {
@@ -51,6 +52,8 @@ class ImageFacts:
         Centre of the first pixel, z, y, x in `unit`, at every timepoint; empty where the file does not say.
     turn : Affine or None
         Linear part of pixel to unit, where it is more than sizes.
+    time : TimeStep or None
+        From one timepoint to the next.
     names, colors : tuple of (str or None)
         Of the channels; colours ``RRGGBB``.
     found : tuple of (str, str)
@@ -75,6 +78,7 @@ class ImageFacts:
     unit: str | None = None
     positions: tuple[Float3, ...] = ()
     turn: Affine | None = None
+    time: TimeStep | None = None
     names: tuple[str | None, ...] = ()
     colors: tuple[str | None, ...] = ()
     found: tuple[tuple[str, str], ...] = ()
@@ -139,6 +143,21 @@ class FactsWanted:
     axes: str | None = None
 
 
+class ChoiceError(InputError):
+    """A file holds several images, and nobody says which one is meant.
+
+    Parameters
+    ----------
+    *problems : str
+    count : int
+        How many.
+    """
+
+    def __init__(self, *problems: str, count: int = 0) -> None:
+        super().__init__(*problems)
+        self.count = count
+
+
 def facts_of(wanted: FactsWanted) -> ImageFacts:
     """Facts of one image.
 
@@ -171,13 +190,11 @@ def all_facts(wanted: Iterable[FactsWanted]) -> dict[FactsWanted, ImageFacts | I
         return dict(zip(listed, pool.map(one, listed), strict=True))
 
 
-class SeveralImages(InputError):
-    """A file holds several images, and nobody says which of them is meant."""
-
-
-def refuse_choice(path: str, what: str, choices: list[str]) -> SeveralImages:
+def refuse_choice(path: str, what: str, choices: list[str]) -> ChoiceError:
     """Error of a file that holds several images of which nobody chose one."""
     most = 8
     more = f" ... {len(choices) - 1}" if len(choices) > most else ""
     listed = ", ".join(f"{number} ({choice})" for number, choice in enumerate(choices[:most]))
-    return SeveralImages(f"{path}: holds {len(choices)} {what}; choose one with series: {listed}{more}")
+    return ChoiceError(
+        f"{path}: holds {len(choices)} {what}; choose one with series: {listed}{more}", count=len(choices)
+    )

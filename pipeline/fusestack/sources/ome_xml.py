@@ -10,7 +10,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fusestack.model.units import known_unit, length_factor
+from fusestack.model.units import known_unit, length_factor, time_step
 from fusestack.sources.ome_stage import ALONG, Stage
 
 if TYPE_CHECKING:
@@ -18,12 +18,15 @@ if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
     from fusestack.model.geometry import Float3
+    from fusestack.model.units import TimeStep
 
 Sizes = tuple[float | None, float | None, float | None]
 
 _UUID = re.compile(r'\bUUID="([^"]*)"')
 _HEAD = 4096
 """Characters at the beginning of an OME-XML that hold its own UUID, by which alone those of a set differ."""
+_UNEVEN = 0.1
+"""Of the step of time: differences that are said."""
 _TYPES = {"float": "float32", "double": "float64", "bit": "bool"}
 
 
@@ -75,6 +78,8 @@ class OmeImage:
         Planes go downwards: each lies at a smaller z than the one before.
     names, colors : tuple of (str or None)
         Of the channels; colours ``RRGGBB``.
+    time : TimeStep or None
+        From one timepoint to the next.
     said : tuple of str
         What is guessed or not used, as sentences.
     order : str
@@ -93,6 +98,7 @@ class OmeImage:
     falling: bool = False
     names: tuple[str | None, ...] = ()
     colors: tuple[str | None, ...] = ()
+    time: TimeStep | None = None
     said: tuple[str, ...] = ()
     order: str = "tcz"
     parts: tuple[OmePart, ...] = ()
@@ -261,10 +267,38 @@ def _image(image: Element, pixels: Element) -> OmeImage:
         falling=bool(stage.step and stage.step < 0),
         names=names if fits else (None,) * lengths["c"],
         colors=tuple(map(_color, channels)) if fits else (None,) * lengths["c"],
+        time=_time(pixels, lengths["t"], said),
         said=tuple(said),
         order=order,
         parts=_parts(pixels, lengths, order, samples),
     )
+
+
+def _time(pixels: Element, count: int, said: list[str]) -> TimeStep | None:
+    """Step of time: TimeIncrement, or the mean of the times of the planes (DeltaT)."""
+    given, unit = pixels.get("TimeIncrement"), pixels.get("TimeIncrementUnit", "s")
+    if (found := time_step(_positive(given), unit)) is not None:
+        return found
+    if _positive(given) is not None and count > 1:
+        said.append(f"its time step has the unit '{unit}', which is not known; it is not used")
+    if count < 2:
+        return None
+    times: dict[int, float] = {}
+    units = set()
+    for plane in pixels.findall("{*}Plane"):
+        when = plane.get("DeltaT")
+        if when is not None and plane.get("TheC", "0") == plane.get("TheZ", "0") == "0":
+            times[int(plane.get("TheT", 0))] = float(when)
+            units.add(plane.get("DeltaTUnit", "s"))
+    if len(times) < 2 or len(units) > 1:
+        return None
+    written = units.pop()
+    first, last = min(times), max(times)
+    step = (times[last] - times[first]) / (last - first)
+    off = max(abs(when - times[first] - step * (t - first)) for t, when in times.items())
+    if step > 0 and off > _UNEVEN * step:
+        said.append(f"its times (DeltaT) are not even: off by up to {off:.6g} {written}; their mean step is used")
+    return time_step(step, written)
 
 
 def _sizes(pixels: Element, said: list[str]) -> tuple[Sizes, str | None]:

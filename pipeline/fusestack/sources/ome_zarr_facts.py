@@ -10,7 +10,7 @@ import numpy as np
 
 from fusestack.model.errors import InputError
 from fusestack.model.geometry import Affine
-from fusestack.model.units import known_unit, length_factor
+from fusestack.model.units import known_unit, length_factor, time_step
 from fusestack.sources.base import check_exists, input_errors, pixel_dtype
 from fusestack.sources.facts import ImageFacts, refuse_choice
 from fusestack.sources.ngff import (
@@ -158,6 +158,7 @@ def _image(
         facts = _placed(facts, matrix, axes, units_of(declared_axes(image), axes), where, said)
         if all(step.get("type") in ("scale", "identity") for step in (*steps, *outer)):
             facts = replace(facts, positions=())
+        facts = _timed(facts, matrix, axes, units_of(declared_axes(image), axes), said)
     facts = replace(facts, said=(*facts.said, *said))
     return facts if described.xml is None else _with_xml(facts, described.xml, described.number)
 
@@ -238,6 +239,21 @@ def _placed(
         turn=None if plain else Affine(linear, np.zeros(3)),
         found=(*facts.found, *((what, "NGFF") for what, there in told if there)),
     )
+
+
+def _timed(facts: ImageFacts, matrix: Any, axes: str, units: Mapping[str, str | None], said: list[str]) -> ImageFacts:
+    """Facts with the step of the axis t, where it has a unit."""
+    if "t" not in axes or facts.shape[0] < 2:
+        return facts
+    number = axes.index("t")
+    step, first = float(matrix[number, number]), float(matrix[number, -1])
+    found = time_step(step, units["t"], first)
+    if found is not None:
+        return replace(facts, time=found, found=(*facts.found, ("time step", "NGFF")))
+    if units["t"] or step != 1:
+        unit = f"the unit '{units['t']}', which is not known" if units["t"] else "no unit"
+        said.append(f"its time step of {step:.6g} has {unit}, and is not used")
+    return facts
 
 
 def _with_xml(facts: ImageFacts, text: str, number: int) -> ImageFacts:

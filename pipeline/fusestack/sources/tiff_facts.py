@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from fusestack.model.errors import InputError
 from fusestack.model.geometry import Affine
-from fusestack.model.units import known_unit, length_factor
+from fusestack.model.units import known_unit, length_factor, time_step
 from fusestack.sources.base import SourceLevel, check_exists, file_identity, input_errors, pixel_dtype
 from fusestack.sources.facts import ImageFacts
 from fusestack.sources.tiff import levels_of
@@ -100,7 +100,7 @@ def _facts(opened: OpenedTiff, number: int, axes: str | None) -> ImageFacts:
     if described is not None:
         facts = _of_ome(described, found)
     else:
-        facts = _of_imagej(tiff, found) if tiff.is_imagej else _of_tags(tiff.pages.first, found)
+        facts = _timed(_of_imagej(tiff, found), tiff) if tiff.is_imagej else _of_tags(tiff.pages.first, found)
     options: tuple[tuple[str, Any], ...] = (("series", number),) if number else ()
     return replace(
         facts,
@@ -153,12 +153,16 @@ def _of_ome(image: OmeImage, axes: Axes) -> ImageFacts:
     facts = _blank(axes)
     same = len(image.names) == axes.shape[1]
     names, colors = (image.names, image.colors) if same else (facts.names, facts.colors)
-    count, positions = axes.shape[0], image.positions
+    count, positions, said = axes.shape[0], image.positions, image.said
+    if not same and (any(image.names) or any(image.colors)):
+        listed = ", ".join(filter(None, image.names)) or "colours"
+        said = (*said, f"what is said of its {len(image.names)} channels ({listed}) is not used, as axes names others")
     found = [
         (any(image.sizes), "voxel size"),
         (bool(positions), "position"),
         (any(names), "channel names"),
         (any(colors), "channel colours"),
+        (image.time is not None and count > 1, "time step"),
     ]
     z, y, x = (size or 1.0 for size in image.sizes)
     return replace(
@@ -167,10 +171,11 @@ def _of_ome(image: OmeImage, axes: Axes) -> ImageFacts:
         unit=image.unit,
         positions=positions if len(positions) == count else positions[:1] * count,
         turn=Affine.scaling((-z, y, x)) if image.falling else None,
+        time=image.time,
         names=names,
         colors=colors,
         found=tuple((what, "OME-XML") for there, what in found if there),
-        said=image.said,
+        said=said,
     )
 
 
@@ -210,6 +215,23 @@ def _of_imagej(tiff: Any, axes: Axes) -> ImageFacts:
         positions=positions,
         found=(*facts.found, *((what, "ImageJ") for what, there in told if there)),
     )
+
+
+def _timed(facts: ImageFacts, tiff: Any) -> ImageFacts:
+    """Facts of ImageJ with the time from frame to frame, ``finterval``; ``fps`` is how fast it plays them."""
+    description: Mapping[str, Any] = tiff.imagej_metadata or {}
+    if facts.shape[0] < 2:
+        return facts
+    given, unit = description.get("finterval"), str(description.get("tunit") or "s")
+    if (found := time_step(given, unit)) is not None:
+        return replace(facts, time=found, found=(*facts.found, ("time step", "ImageJ")))
+    if _positive(given) is not None:
+        said = f"its frame interval has the unit '{unit}', which is not known; it is not used"
+    elif _positive(description.get("fps")) is not None:
+        said = f"its fps of {description['fps']} is how fast ImageJ plays it, and not used as a time step"
+    else:
+        return facts
+    return replace(facts, said=(*facts.said, said))
 
 
 def _lookup_tables(description: Mapping[str, Any], channels: int) -> tuple[str | None, ...]:

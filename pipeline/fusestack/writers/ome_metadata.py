@@ -124,7 +124,7 @@ def image_attributes(spec: ImageSpec, windows: Sequence[dict[str, float]]) -> di
     windows : sequence of dict
         Contrast of every channel: min, max, start, end.
     """
-    multiscales = {"name": spec.name, "axes": _axes(spec.unit), "datasets": _datasets(spec)}
+    multiscales = {"name": spec.name, "axes": _axes(spec), "datasets": _datasets(spec)}
     omero = {
         "channels": [
             {"label": channel.name, "color": channel.color, "active": True, "window": dict(window)}
@@ -137,18 +137,20 @@ def image_attributes(spec: ImageSpec, windows: Sequence[dict[str, float]]) -> di
     return {"ome": {"version": "0.5", "multiscales": [multiscales], "omero": omero}}
 
 
-def _axes(unit: str | None) -> list[dict[str, str]]:
-    space = {"type": "space"} | ({"unit": unit} if unit else {})
-    return [{"name": "t", "type": "time"}, {"name": "c", "type": "channel"}, *({"name": n, **space} for n in AXES[2:])]
+def _axes(spec: ImageSpec) -> list[dict[str, str]]:
+    space = {"type": "space"} | ({"unit": spec.unit} if spec.unit else {})
+    time = {"type": "time"} | ({"unit": spec.time.unit} if spec.time else {})
+    return [{"name": "t", **time}, {"name": "c", "type": "channel"}, *({"name": n, **space} for n in AXES[2:])]
 
 
 def _datasets(spec: ImageSpec) -> list[dict[str, Any]]:
+    step, first = (1.0, 0.0) if spec.time is None else (spec.time.value, spec.time.first)
     return [
         {
             "path": str(level),
             "coordinateTransformations": [
-                {"type": "scale", "scale": [1.0, 1.0, *map(float, spec.level_scale(level))]},
-                {"type": "translation", "translation": [0.0, 0.0, *map(float, spec.level_origin(level))]},
+                {"type": "scale", "scale": [step, 1.0, *map(float, spec.level_scale(level))]},
+                {"type": "translation", "translation": [first, 0.0, *map(float, spec.level_origin(level))]},
             ],
         }
         for level in range(len(spec.levels))
