@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fusestack.model.amounts import counted
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
@@ -97,8 +99,8 @@ def gap_of_planes(placed: Sequence[tuple[Affine, Int3]]) -> str | None:
     first, last = known[wide[0]], known[wide[0] + 1]
     return (
         f"the views have one plane each, at {known.size:,} depths: no plane lies between z {first:.6g} and {last:.6g} "
-        f"(world pixels; {wide.size:,} such gaps), the result is black there, as a plane is {step:.6g} thick; give "
-        "the step between planes as the z scale of their affine, or one z to tiles of one plane"
+        f"(world pixels; {counted(wide.size, 'such gap')}), the result is black there, as a plane is {step:.6g} thick; "
+        "give the step between planes as the z scale of their affine, or one z to tiles of one plane"
     )
 
 
