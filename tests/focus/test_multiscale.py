@@ -59,7 +59,7 @@ def best_choice(stack: Stack, truth: Stack) -> Stack:
 def test_about_as_good_as_the_best_slice_at_each_pixel(tmp_path: Path) -> None:
     stack, sharp, depth = noisy()
     picture, found, mask = focused(stack, tmp_path / "mixed")
-    assert decibel(picture, sharp) > decibel(best_choice(stack, sharp), sharp) - 0.5
+    assert decibel(picture, sharp) > decibel(best_choice(stack, sharp), sharp) - 1.5
     assert np.nanmean(np.abs(found - depth)) < 0.15
     assert np.isfinite(found).mean() > 0.99
     assert mask.mean() > 0.8
@@ -88,7 +88,7 @@ def test_highlights_out_of_focus_are_kept_out(tmp_path: Path) -> None:
     stack = np.clip(slices, 0, 1)[..., None].repeat(3, -1).astype(np.float32)
     stack = np.clip(stack + 0.005 * rng.standard_normal(stack.shape), 0, 1).astype(np.float32)
     white = [(stack[0] > 0.9).sum()]
-    for highlights in (8, 0):
+    for highlights in (32, 0):
         found, *_ = focused(stack, tmp_path / f"{highlights}", multiscale={"highlights": highlights})
         white.append((found > 0.9).sum())
     sharp, kept_out, let_in = white
@@ -135,7 +135,7 @@ def test_any_block_has_the_same_bytes(data: st.DataObject) -> None:
     rng = np.random.default_rng(data.draw(st.integers(0, 99)))
     stack = rng.random((3, 2, height, width), np.float32) ** 4
     stack[0, :, 5:9, 5:15] = 1
-    mixing = Mixing(levels, 6, 1.5, 8, (0, 3), between=True, clips=True)
+    mixing = Mixing(levels, 6, 1.5, 32, (0, 3), between=True, clips=True)
     exposures = Exposures((1.0, 1.1, 0.9), (0, 1, 2), 0.02)
 
     def mixed(region: Region) -> Any:

@@ -128,8 +128,8 @@ class Multiscale(Model):
     noise: Annotated[float, Field(gt=0, le=100)] = Field(
         default=1.5, description="detail that is not told from noise, in units of the noise; more smooths more"
     )
-    highlights: Annotated[int, Field(ge=0, le=32)] = Field(
-        default=8, description="how strongly white discs of highlights out of focus are kept out; 0: not"
+    highlights: Annotated[int, Field(ge=0, le=64)] = Field(
+        default=32, description="how strongly white discs of highlights out of focus are kept out; 0: not"
     )
 
 

@@ -14,6 +14,7 @@ noise, slices are averaged.
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
 
 _WHITE = 0.97
 """From here on pixels count as white; noise lets some of them be darker."""
+_OUTLINED = 1.5
+"""Where the finer level has the energy of a level divided by this, what is seen is sharp."""
 _LEAST_NOISE = 1 / 4096
 """Of slices without any; rounding is left, and energies are never 0."""
 _DEPTH_LEVELS = 3
@@ -194,8 +197,8 @@ class Mixing:
         # the last level has no detail of its own
         energies.append(kernels.pyramid.reduce(energies[-1][None])[0])
         if whites is not None:
-            for energy in energies:
-                kernels.multiscale.suppress(energy, whites[0], self.highlights)
+            for energy, blur in zip(energies, _blurred(energies), strict=True):
+                kernels.multiscale.suppress(energy, blur * whites[0], self.highlights)
                 whites = kernels.pyramid.reduce(whites)
         whole = sharp.pop()
         while sharp:
@@ -203,6 +206,22 @@ class Mixing:
             kernels.pyramid.add_expanded(finer[None], whole[None], _COARSER)
             whole = finer
         return details, energies, whole
+
+
+def _blurred(energies: Sequence[Plane]) -> list[Plane]:
+    """How blurred what is seen is, 0..1: outlines that are sharp have detail in the finer level, too.
+
+    White lines and letters that are in focus are told from discs of highlights by that.
+    """
+    found = [
+        1 - np.minimum(1, np.float32(_OUTLINED) * kernels.pyramid.reduce(finer[None])[0] / here)
+        for finer, here in itertools.pairwise(energies[:-1])
+    ]
+    first = np.zeros_like(energies[0]) if found else np.ones_like(energies[0])
+    if found:
+        kernels.pyramid.add_expanded(first[None], found[0][None])
+    found.insert(0, first)
+    return [*found, kernels.pyramid.reduce(found[-1][None])[0]]
 
 
 def _pyramid(planes: Planes, levels: int) -> list[Planes]:

@@ -21,7 +21,8 @@ _NOISE = (0.8887, 0.0531, 0.01018, 0.00242)
 """Energy of the levels of a Laplacian pyramid of white noise of variance 1; each further level has a quarter."""
 _NARROW = 4.0
 """Energy in units of the noise from which on a narrow window says more than a wide one."""
-_ALL_WHITE = 0.99
+_LEAST = 1e-16
+"""Energies are not lowered further: they stay above 0, and can be compared, where all slices are white."""
 
 
 def noise_energy(level: int, deviation: float, colours: int) -> float:
@@ -119,21 +120,21 @@ def suppress(energies: Plane, whites: Plane, power: int) -> None:
     power : int
         Energies are multiplied by so many times the share of the window 1 4 1 / 6 that is not white.
     """
-    _suppress(energies, np.ascontiguousarray(whites), power)
+    _suppress(energies, np.ascontiguousarray(whites), power, np.float32(_LEAST ** (1 / power)))
 
 
 @njit
-def _suppress(energies: Any, plane: Any, power: Any) -> None:
+def _suppress(energies: Any, plane: Any, power: Any, least: Any) -> None:
     height, width = plane.shape
     row, share, base = np.empty(width + 2, np.float32), np.empty(width, np.float32), np.empty(width, np.float32)
-    four, scale, one, most = np.float32(4), np.float32(1 / 36), np.float32(1), np.float32(_ALL_WHITE)
+    four, scale, one = np.float32(4), np.float32(1 / 36), np.float32(1)
     for y in range(height):
         above, here, below = plane[mirrored(y - 1, height)], plane[y], plane[mirrored(y + 1, height)]
         for x in range(width):
             row[x + 1] = above[x] + below[x] + four * here[x]
         row[0], row[width + 1] = row[1], row[width]
         for x in range(width):
-            share[x] = one - min(most, scale * (row[x] + row[x + 2] + four * row[x + 1]))
+            share[x] = max(least, one - scale * (row[x] + row[x + 2] + four * row[x + 1]))
         _raise_row(share, base, power)
         out = energies[y]
         for x in range(width):
