@@ -131,7 +131,7 @@ def test_planes_of_a_stack_are_proposed_with_their_distance(tmp_path: Path) -> N
         place = {"PositionX": [1.0], "PositionZ": [depth], "PositionXUnit": ["µm"], "PositionZUnit": ["µm"]}
         metadata = {"axes": "YX", "PhysicalSizeX": 1, "PhysicalSizeY": 1, "Plane": place}
         tifffile.imwrite(tmp_path / f"z{depth}.ome.tif", np.zeros((8, 9), np.uint16), ome=True, metadata=metadata)
-    text = describe(tmp_path, tmp_path)
+    text = describe(tmp_path, tmp_path).text
     assert "distance of planes: 4 micrometer (the smallest step of their z)" in text
 
 
@@ -147,6 +147,6 @@ def test_images_of_one_file_are_looked_at_in_one_go(tmp_path: Path, monkeypatch:
         "open",
         lambda self: (opened.append(self) if isinstance(self._file, str) else None, plain(self))[1],
     )
-    text = describe(tmp_path / "a.ome.tif", tmp_path, kind="tiles")
+    text = describe(tmp_path / "a.ome.tif", tmp_path, kind="tiles").text
     assert [f"series: {n}" in text for n in range(5)] == [True] * 5
     assert len(opened) <= 3  # what kind it is, which images it holds, and all of them

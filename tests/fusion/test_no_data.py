@@ -11,7 +11,7 @@ import pytest
 import zarr
 
 import fusestack
-from fusestack.model.errors import ConfigError
+from fusestack.model.errors import ConfigError, FusestackWarning
 
 SHAPE = (6, 20, 40)
 z, y, x = np.indices(SHAPE)
@@ -113,3 +113,10 @@ def test_levels_that_mix_padding_and_data_are_not_read(tmp_path: Path) -> None:
 def test_images_have_no_such_value() -> None:
     with pytest.raises(ConfigError, match=r"input\.no_data: only for project and views"):
         fusestack.plan({"version": 1, "input": {"images": "*.png", "no_data": 0}, "output": {"path": "a.png"}})
+
+
+@pytest.mark.parametrize("value", [0.5, 70000, -1])
+def test_a_value_that_pixels_cannot_have_is_said(value: float) -> None:
+    with pytest.warns(FusestackWarning, match=rf"no pixel of uint16 is {value:g}, so nothing is left out of 1 view"):
+        fusestack.fuse([np.ones((3, 4, 5), "uint16")], no_data=value)
+    fusestack.fuse([np.ones((3, 4, 5), "float32")], no_data=0.5)

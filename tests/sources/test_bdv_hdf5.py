@@ -203,7 +203,7 @@ def test_chunk_that_is_too_short(tmp_path):
 
 @pytest.mark.parametrize(
     ("setup", "timepoint", "words"),
-    [(1, 0, ("s01/resolutions",)), (0, 1, ("t00001/s00/0/cells", "exclude")), (2, 0, ("t00000/s02/1/cells",))],
+    [(1, 0, ("s01/resolutions",)), (0, 1, ("t00001/s00/0/cells", "select.views")), (2, 0, ("t00000/s02/1/cells",))],
 )
 def test_views_that_are_not_there(tmp_path, setup, timepoint, words):
     with h5py.File(tmp_path / "a.h5", "w") as file:

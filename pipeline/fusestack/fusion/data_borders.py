@@ -11,17 +11,35 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fusestack import kernels
+from fusestack.model.amounts import counted
 from fusestack.model.geometry import Box
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
-    from fusestack.fusion.placement import LevelPixels, ViewTable
+    from fusestack.fusion.placement import LevelPixels, OpenedView, ViewTable
 
 _WORK = 24
 """Bytes for a pixel of a view and its sides along one axis while weights are made: places, distances, weights."""
+
+
+def impossible_values(opened: Iterable[OpenedView]) -> list[str]:
+    """Say which values that mean no data no pixel of some views can have."""
+    found: dict[tuple[float, str], list[OpenedView]] = {}
+    for view in opened:
+        value = view.view.no_data
+        if value is None or view.dtype.kind == "f":
+            continue
+        limits = np.iinfo(view.dtype.name)
+        if value != np.floor(value) or not limits.min <= value <= limits.max:
+            found.setdefault((value, view.dtype.name), []).append(view)
+    return [
+        f"input.no_data: no pixel of {dtype} is {value:g}, so nothing is left out of {counted(len(views), 'view')} "
+        f"(first: {views[0].view.id}); correct the value"
+        for (value, dtype), views in found.items()
+    ]
 
 
 def data_weights(

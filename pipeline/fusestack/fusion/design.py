@@ -12,6 +12,7 @@ import numpy as np
 from fusestack.config.functions import OwnFunction
 from fusestack.config.models import Blending
 from fusestack.fusion.blocks import FuseBlocks, PixelRule
+from fusestack.fusion.data_borders import impossible_values
 from fusestack.fusion.extent import far_views, refuse_absurd
 from fusestack.fusion.frame import (
     Frame,
@@ -181,6 +182,7 @@ def design_images(
     input_dtype = _input_dtype(opened)
     rule = _pixel_rule(opened, input_dtype, options, warnings)
     adjustments = adjustments_of(views, models, options.intensity_adjustment, warnings)
+    warnings += impossible_values(opened.values())
     if any(view.no_data is not None for view in views):
         input_dtype = value_dtype(input_dtype).name  # NaN is no data
     if adjustments:
