@@ -100,8 +100,10 @@ fusion: {{preserve_anisotropy: true}}
 output: {{path: fused.ome.zarr}}
 """
     pixels, ome = fuse(tmp_path, text)
-    # x is scaled by 1.00026 in the registration, z by 2.43888 with voxels of 2.43824: one pixel more each
-    assert pixels.shape == (1, 3, 33, 172, 112)
+    # x is scaled by 1.00026 in the registration, z by 2.43888 with voxels of 2.43824: no pixel more, nothing is there
+    assert pixels.shape == (1, 3, 32, 172, 111)
+    assert pixels[..., -1].any()
+    assert pixels[:, :, -1].any()
     assert [channel["label"] for channel in ome["omero"]["channels"]] == ["0", "1", "2"]
     scale, _ = placement(ome)
     np.testing.assert_allclose(scale[2:], [159.979, 65.6039, 65.6039], rtol=1e-4)
