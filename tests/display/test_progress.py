@@ -15,7 +15,7 @@ import fusestack
 from fusestack.display import notebook
 from fusestack.display.notebook import NotebookProgress
 from fusestack.display.progress import progress_listener
-from fusestack.model.errors import BlockError
+from fusestack.model.errors import BlockError, FusestackWarning
 from fusestack.model.stage import BlockFailure
 from fusestack.sources.tiff import TiffSource
 from fusestack.taskgraph.events import BlocksEnded, RunEnded, RunStarted, StageEnded, StageStarted
@@ -75,7 +75,7 @@ def test_failures_are_shown(shown: Shown, tmp_path: Path, monkeypatch: pytest.Mo
         raise RuntimeError("a <b>scratch</b>")
 
     monkeypatch.setattr(TiffSource, "read", damaged)
-    with pytest.raises(BlockError):
+    with pytest.raises(BlockError), pytest.warns(FusestackWarning, match="could not be decoded"):
         fusestack.run(config(tmp_path), ["execution.retries=1"])
     found = re.search(r"(\d+) retries, \1 blocks failed", shown[-1]["text/plain"])
     assert found

@@ -18,7 +18,7 @@ import pytest
 
 import fusestack
 from fusestack.cli.main import run
-from fusestack.model.errors import BlockError, OutputError
+from fusestack.model.errors import BlockError, FusestackWarning, OutputError
 from fusestack.running.lock import output_lock
 from tests.small import config, tree
 
@@ -155,7 +155,8 @@ def test_a_damaged_input_fails_its_blocks_and_is_continued_when_it_is_mended(
         return read(self, level, box)
 
     monkeypatch.setattr(TiffSource, "read", damaged)
-    with pytest.raises(BlockError, match="failed after all retries") as caught:
+    told = pytest.warns(FusestackWarning, match="has a scratch")
+    with pytest.raises(BlockError, match="failed after all retries") as caught, told:
         fusestack.run(settings, ["execution.retries=1"])
     assert "has a scratch" in str(caught.value)
     assert "stage fuse, block" in str(caught.value)

@@ -111,7 +111,7 @@ def watch(plan: Plan, reads: list[Read]) -> None:
 
 @pytest.mark.parametrize("name", OPAQUE)
 def test_reads_are_declared(name: str, tmp_path: Path, reads: list[Read], monkeypatch: pytest.MonkeyPatch) -> None:
-    cut(monkeypatch, 32, 16)
+    cut(monkeypatch, 48, 16)
     if name == "tiled":
         monkeypatch.setattr(lowpass, "WHOLE_PIXELS", 0)
     watch(planned(slices(tmp_path / "in", SHAPE, alpha="multiscale" not in name), tmp_path, OPAQUE[name]), reads)
@@ -125,7 +125,7 @@ def wide(folder: Path, shape: tuple[int, int]) -> Plan:
 def test_reads_of_photographs_without_limits_are_declared(
     tmp_path: Path, reads: list[Read], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cut(monkeypatch, 32, 16)
+    cut(monkeypatch, 48, 16)
     watch(wide(tmp_path, SHAPE), reads)
 
 
@@ -145,7 +145,7 @@ def test_reads_of_tiles_are_declared(tmp_path: Path, reads: list[Read], monkeypa
 def test_reads_of_volumes_are_declared(
     focus: dict[str, Any], tmp_path: Path, reads: list[Read], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cut(monkeypatch, 32, 16)
+    cut(monkeypatch, 48, 16)
     watch(volume(tmp_path, (2, 2, 5, 70, 90), options="--max --blur --bg=enfuse", **focus), reads)
     watch(volume(tmp_path / "mixed", (2, 2, 5, 70, 90), options="--multiscale=l2", **focus), reads)
 
@@ -154,7 +154,7 @@ def test_reads_of_volumes_are_declared(
 def test_reads_of_many_channels_in_tiles_are_declared(
     options: str, tmp_path: Path, reads: list[Read], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cut(monkeypatch, 32, 16)
+    cut(monkeypatch, 48, 16)
     monkeypatch.setattr(lowpass, "WHOLE_PIXELS", 0)
     watch(volume(tmp_path, (1, 4, 3, 70, 90), options=options), reads)
 

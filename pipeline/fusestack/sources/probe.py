@@ -131,7 +131,7 @@ def _doubt(sample: Sample, error: Exception) -> str:
     cause = " ".join(str(error).split())[:200]
     return (
         f"{sample.reads.path}: a chunk could not be decoded ({type(error).__name__}{f': {cause}' if cause else ''}); "
-        "a run would try again, and tell more"
+        "a run tries again, and tells more"
     )
 
 
