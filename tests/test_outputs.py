@@ -221,3 +221,35 @@ def test_a_blob_is_at_its_place(tmp_path: Path, blob: list[dict[str, Any]], name
     size = 0.5 * options.get("downsampling", 1) * np.array([3 if options.get("preserve_anisotropy") else 1, 1, 1])
     for pixels, to_place in levels:
         assert np.abs((place_of(pixels, to_place) - expected) / size).max() < 0.05
+
+
+def test_what_a_format_does_not_hold_is_said(tmp_path: Path) -> None:
+    metadata = {"axes": "TZYX", "TimeIncrement": 3, "TimeIncrementUnit": "s", "PhysicalSizeX": 1, "PhysicalSizeY": 1}
+    pixels = np.ones((2, 3, 8, 9), "uint16")
+    tifffile.imwrite(tmp_path / "t.ome.tif", pixels, ome=True, photometric="minisblack", metadata=metadata)
+    tifffile.imwrite(tmp_path / "no unit.tif", pixels[0], photometric="minisblack")
+
+    def told(view: dict[str, Any], name: str, **output: Any) -> str:
+        place = {"translation": {"x": 3, "y": 4, "z": 5}}
+        views = [{**view, **place, "path": str(tmp_path / view["path"])}]
+        output = {"path": str(tmp_path / name), **output}
+        return "\n".join(fusestack.plan({"version": 1, "input": {"views": views}, "output": output}).warnings)
+
+    for name in ("a.h5", "a.n5", "a.tif", "a.ome.tif"):
+        assert "the time step of 3 second is not written" in told({"path": "t.ome.tif"}, name)
+    assert "time step" not in told({"path": "t.ome.tif"}, "a.ome.zarr")
+    assert "the place of the image are not written" in told({"path": "no unit.tif"}, "a.ome.tif")
+    for name in ("a.tif", "a.ome.zarr"):
+        assert "are not written" not in told({"path": "no unit.tif"}, name)
+    metadata = {"axes": "ZYX", "Channel": {"Name": ["GFP"]}}
+    tifffile.imwrite(tmp_path / "n.ome.tif", pixels[0], ome=True, photometric="minisblack", metadata=metadata)
+    assert "names of channels (GFP) are not written" in told({"path": "n.ome.tif"}, "a.tif")
+
+
+@pytest.mark.parametrize("project", ["a.n5/p.xml", "a.n5"])
+def test_a_project_within_its_container_is_refused(tmp_path: Path, project: str) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", np.ones((3, 8, 9), "uint16"), photometric="minisblack")
+    output = {"path": str(tmp_path / "a.n5"), "project": str(tmp_path / project)}
+    views = [{"path": str(tmp_path / "a.tif")}]
+    with pytest.raises(fusestack.ConfigError, match=r"output\.project: .* lies in .*; name a file beside it"):
+        fusestack.plan({"version": 1, "input": {"views": views}, "output": output})

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 import fusestack
 from fusestack.config.focus import Focus, Multiscale
+from fusestack.focus import exposures
 from fusestack.focus.exposures import Exposures, SliceCounts
 from fusestack.focus.multiscale import Mixing, SeenSlice
 from fusestack.focus.recipe import recipe_of
@@ -278,3 +279,14 @@ def test_slices_with_opacity_are_refused(tmp_path: Path) -> None:
     stack = np.concatenate([noisy()[0], np.full((5, 120, 160, 1), 0.5, np.float32)], axis=-1)
     with pytest.raises(ConfigError, match="takes slices that are opaque"):
         fusestack.plan(config(write(tmp_path / "in", stack), tmp_path, method="multiscale"))
+
+
+def test_planes_of_a_volume_are_never_left_out() -> None:
+    """Light that is absorbed on its way is no fault; of photographs, what is far too dark shows nothing."""
+    counts = np.zeros((9, SliceCounts.BINS))
+    for k in range(9):
+        level = np.full(100, np.exp(-0.7 * (k - 4)), np.float32)
+        counts[k, : SliceCounts.RATIO_BINS] = exposures._counts(level, exposures._RATIOS, exposures._RATIO_BITS)
+        counts[k, SliceCounts.RATIO_BINS] = 1
+    assert Exposures.of(counts.ravel(), gains=False).kept == tuple(range(9))
+    assert Exposures.of(counts.ravel(), gains=True).kept == (2, 3, 4, 5, 6)

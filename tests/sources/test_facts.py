@@ -445,3 +445,17 @@ def test_channels_that_axes_makes_others_of_are_said(tmp_path: Path) -> None:
     found = facts(path, axes="tzyx")
     assert (found.shape, found.names) == ((2, 1, 3, 8, 9), (None,))
     assert "what is said of its 2 channels (DAPI, GFP) is not used" in found.said[0]
+
+
+@pytest.mark.parametrize(
+    ("size", "used"), [(None, "one step of 1 is used for all"), (2.0, "PhysicalSizeZ, 2, is used")]
+)
+def test_planes_that_are_not_even_are_said(tmp_path: Path, size: float | None, used: str) -> None:
+    place = {"PositionZ": [0.0, 2.0, 4.0, 9.0], "PositionZUnit": ["µm"] * 4}
+    metadata = {"axes": "ZYX", "PhysicalSizeX": 1, "PhysicalSizeY": 1, "Plane": place}
+    metadata |= {} if size is None else {"PhysicalSizeZ": size}
+    pixels = np.zeros((4, 8, 9), np.uint16)
+    tifffile.imwrite(tmp_path / "z.ome.tif", pixels, ome=True, photometric="minisblack", metadata=metadata)
+    (said,) = facts_of(FactsWanted(READERS[".tif"], str(tmp_path / "z.ome.tif"))).said
+    assert "its planes lie 2 to 5 micrometer apart along z" in said
+    assert used in said

@@ -172,12 +172,13 @@ class Exposures:
         ----------
         counts : float64[n]
         gains : bool
-            Whether differences of brightness are undone.
+            Whether differences of brightness are undone, and slices left out that show nothing: in photographs. The
+            planes of a volume are what they are.
         """
         tables = counts.reshape(-1, SliceCounts.BINS)
         ratios, noises = tables[:, : SliceCounts.RATIO_BINS], tables[:, SliceCounts.RATIO_BINS :]
         level = np.log([_quantile(one, _RATIOS, _RATIO_BITS, 0.5) for one in ratios])
-        kept = np.abs(level) < _LEFT_OUT
+        kept = np.abs(level) < _LEFT_OUT if gains else np.ones(len(level), bool)
         if not kept.any():
             kept[:] = True
         deviations = [_quantile(one, _NOISES, _NOISE_BITS, 0.5) for one, used in zip(noises, kept, strict=True) if used]

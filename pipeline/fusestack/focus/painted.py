@@ -137,6 +137,8 @@ def doubts_of(recipe: Recipe, focus: Focus) -> list[str]:
         return [
             "focus.method: multiscale is for stacks without operators of masks; masks are made by those that are named"
         ]
+    if recipe.multiscale is not None and recipe.backgrounds and not (recipe.finals or recipe.substacks):
+        return ["focus.background: nothing of it is seen: method multiscale paints every pixel; remove it"]
     idle = [key for key in ("merge", "cut", "final", "substacks") if getattr(focus, key)] if not focus.masks else []
     if focus.masks is not None and idle:
         return [

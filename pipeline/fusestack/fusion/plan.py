@@ -17,10 +17,12 @@ from fusestack.model.grid import Grid
 from fusestack.model.stage import Target
 from fusestack.planning.image_spec import image_spec
 from fusestack.planning.levels import cut_facts, layout_facts, with_pyramid
+from fusestack.planning.pictures import OME_TIFF
 from fusestack.planning.plan import PlannedFusion, PlannedImage, refuse_inputs_as_outputs
 from fusestack.planning.resources import WORKER_BYTES
 from fusestack.planning.stages import make_stage, rechunk
 from fusestack.sources.graph import graph_array, label_of
+from fusestack.storage import is_address
 from fusestack.writers import WRITERS
 
 if TYPE_CHECKING:
@@ -74,14 +76,42 @@ def plan_fusion(loaded: LoadedConfig, output: Output, resources: Resources, cach
     inputs = read_inputs(loaded)
     read = identities(paths_read(loaded, inputs))
     design = design_of(loaded, inputs, read)
-    if output.format == "bdv-hdf5" and (time := design.images[0].time) is not None:
-        said = f"the time step of {time} is not written: projects of BigDataViewer have no place for it"
-        design = replace(design, warnings=(*design.warnings, said))
     path = str(loaded.resolve_path(output.path))
+    design = replace(design, warnings=(*design.warnings, *_not_written(design, output)))
+    _refuse_project_inside(output, path)
     options = _option_facts(config.fusion)
     images = tuple(_plan_image(fused, design, output, path, options, read, resources, cache) for fused in design.images)
     refuse_inputs_as_outputs(images, [*read, inputs.project.path])
     return FusionPlan(path, images, inputs, design, tuple(read), samples_of(design))
+
+
+def _not_written(design: Design, output: Output) -> list[str]:
+    """What a format has no place for."""
+    image, said = design.images[0], []
+    times = [opened.view.time for opened in design.opened.values() if opened.view.time is not None]
+    if times and output.format != "ome-zarr" and len({view.timepoint for view in design.opened}) > 1:
+        kind = "projects of BigDataViewer have" if output.format.startswith("bdv") else "stacks of one timepoint have"
+        said.append(f"the time step of {times[0]} is not written: {kind} no place for it")
+    if output.format == "tiff" and image.unit is None and output.path.lower().endswith(OME_TIFF):
+        said.append(
+            "the size of a pixel and the place of the image are not written: OME-TIFF takes numbers without a unit for "
+            "micrometers; give a unit in input.views, or write .tif or .ome.zarr"
+        )
+    if output.format == "tiff" and not output.path.lower().endswith(OME_TIFF):
+        names = {channel.name for one in design.images for channel in one.channels}
+        named = sorted(name for name in names if not name.removeprefix("channel ").isdecimal())
+        if named:
+            kept = "write .ome.tif or .ome.zarr to keep them"
+            said.append(f"names of channels ({', '.join(named)}) are not written into .tif; {kept}")
+    return said
+
+
+def _refuse_project_inside(output: Output, path: str) -> None:
+    """A project within its container would be deleted with it."""
+    if output.project and not is_address(path):
+        inside = os.path.realpath(output.project).startswith(os.path.realpath(path) + os.sep)
+        if inside or os.path.realpath(output.project) == os.path.realpath(path):
+            raise ConfigError(f"output.project: {output.project} lies in {path}; name a file beside it")
 
 
 def design_of(loaded: LoadedConfig, inputs: Inputs, read: Mapping[str, str] | None = None, **changes: Any) -> Design:

@@ -49,6 +49,14 @@ class Stage:
         _say_units(units, unit, said)
         first = min(stage.planes)
         stage.step = _step(stage.planes[first])
+        heights = [place[0] for _, place in sorted(stage.planes[first].items())]
+        if stage.step is None and np.ptp(heights) > 0:
+            steps = np.diff(heights)
+            used = "one step of 1" if sizes[0] is None else f"PhysicalSizeZ, {sizes[0]:.6g},"
+            said.append(
+                f"its planes lie {steps.min():.6g} to {steps.max():.6g} {unit} apart along z, and {used} is used for "
+                "all; planes that are views of their own, with translation, say otherwise"
+            )
         starts = {
             t: cls._first(planes, stage.step or sizes[0]) for (t, c), planes in stage.planes.items() if c == first[1]
         }
