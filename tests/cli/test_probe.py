@@ -314,7 +314,7 @@ def test_what_breaks_the_look_is_said(
     for command in ("validate", "plan"):
         code, text = said(capsys, command, config)
         assert code == 0
-        assert "t1.tif: a chunk could not be decoded (RuntimeError: no memory for threads); a run would try" in text
+        assert "t1.tif: a chunk could not be decoded (RuntimeError: no memory for threads); a run tries again" in text
         assert "a chunk of 0 of 2 inputs was decoded" in text
 
 
