@@ -118,3 +118,12 @@ def test_a_project_that_is_asked_for_later_is_written_without_fusing_again(tmp_p
     report = fusestack.run(config)
     assert {stage.computed for stage in report.stages} <= {0}
     assert len(fusestack.open_project(tmp_path / "later.xml").views) == 1
+
+
+def test_several_images_behind_an_address_are_named_there(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", np.ones(TILE, np.uint16))
+    views = [{"path": str(tmp_path / "a.tif"), "channel": c, "voxel_size": 1, "unit": "um"} for c in range(2)]
+    output = {"path": "memory://bucket/fused.ome.zarr"}
+    plan = fusestack.plan({"version": 1, "input": {"views": views}, "fusion": {"group_by": "view"}, "output": output})
+    paths = [image.target.image.path for image in plan.images]
+    assert paths == [f"memory://bucket/fused_fused_tp_0_vs_{n}.ome.zarr" for n in range(2)]

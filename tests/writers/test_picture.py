@@ -245,7 +245,7 @@ def test_what_a_camera_said_is_carried_over(tmp_path, suffix):
 
 
 def test_a_large_tiff_has_exif_too(tmp_path, monkeypatch):
-    monkeypatch.setattr(picture_tiff, "_CLASSIC_BYTES", 0)
+    monkeypatch.setattr(picture_tiff, "CLASSIC_BYTES", 0)
     path = made(tmp_path / "a.tif", noise((20, 30, 3), "uint16"), {"exif": camera().hex()})
     with tifffile.TiffFile(path) as tiff:
         assert tiff.is_bigtiff

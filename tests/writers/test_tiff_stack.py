@@ -12,7 +12,7 @@ import tifffile
 
 from fusestack.model.errors import OutputError
 from fusestack.model.image import Codec
-from fusestack.writers import tiff_stack
+from fusestack.writers import picture_tiff, tiff_stack
 from tests.contracts.writer_contract import WriterContract, image_spec, random_levels, tree
 
 FLAT = ((1, 1, 1), (1, 2, 2), (1, 6, 4))
@@ -73,7 +73,7 @@ def made(contract, folder, **changes):
 @pytest.mark.parametrize("codec", [("none", 0), ("gzip", 1), ("gzip", 6)])
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "uint32", "float32"])
 def test_a_stack_is_what_imagej_saves(tmp_path, monkeypatch, dtype, codec):
-    monkeypatch.setattr(tiff_stack, "_BAND_BYTES", 1000)  # several strips
+    monkeypatch.setattr(tiff_stack, "BAND_BYTES", 1000)  # several strips
     spec, (pixels,) = made(IMAGEJ, tmp_path, dtype=dtype, codec=Codec(*codec))
     with tifffile.TiffFile(spec.path) as tiff:
         assert tiff.is_imagej
@@ -97,7 +97,7 @@ def test_a_stack_is_what_imagej_saves(tmp_path, monkeypatch, dtype, codec):
 @pytest.mark.parametrize("codec", [("none", 0), ("gzip", 6), ("zstd", 3)])
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "uint32", "float32"])
 def test_an_ome_tiff_has_levels_sizes_and_places(tmp_path, monkeypatch, dtype, codec):
-    monkeypatch.setattr(tiff_stack, "_TILE", 16)
+    monkeypatch.setattr(picture_tiff, "_TILE", 16)
     spec, arrays = made(OME, tmp_path, dtype=dtype, codec=Codec(*codec))
     with tifffile.TiffFile(spec.path) as tiff:
         assert tiff.is_ome
@@ -117,7 +117,7 @@ def test_an_ome_tiff_has_levels_sizes_and_places(tmp_path, monkeypatch, dtype, c
 
 
 def test_large_files_are_bigtiff(tmp_path, monkeypatch):
-    monkeypatch.setattr(tiff_stack, "_CLASSIC_BYTES", 10_000)
+    monkeypatch.setattr(tiff_stack, "CLASSIC_BYTES", 10_000)
     for contract in (IMAGEJ, OME):
         spec, (pixels, *_) = made(contract, tmp_path)
         with tifffile.TiffFile(spec.path) as tiff:

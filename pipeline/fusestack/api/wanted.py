@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fusestack.model.errors import ConfigError, InputError
-from fusestack.model.image import ImageSpec
+from fusestack.model.image import ImageSpec, is_ome_tiff
 from fusestack.planning.pictures import CODEC, pixels_per_inch, plane_levels
-from fusestack.writers import ome_tiff
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -169,7 +168,7 @@ def as_picture(image: LabelledImage, path: str, *, overwrite: bool) -> Wanted:
     )
     resolution = pixels_per_inch(image.pixel_size[1:], image.unit)
     notes: dict[str, Any] = {} if resolution is None else {"resolution": resolution}
-    ome = path.lower().endswith(ome_tiff.SUFFIXES)
+    ome = is_ome_tiff(path)
     if ome and not image.colours and c > 1:
         notes |= {"page_axis": "C", "page_names": list(names)}
     lost = _lost(image, resolved=resolution is not None, ome=ome)

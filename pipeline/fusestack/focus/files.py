@@ -12,7 +12,7 @@ from fusestack.focus.recipe import NESTED
 from fusestack.focus.written import Shown, WrittenImage
 from fusestack.model.errors import ConfigError
 from fusestack.model.fingerprint import digest
-from fusestack.model.image import PICTURE_SUFFIXES, Channel, ImageSpec
+from fusestack.model.image import OME_TIFF_SUFFIXES, PICTURE_SUFFIXES, Channel, ImageSpec, is_ome_tiff
 from fusestack.model.stage import Target
 from fusestack.operators.commands import function_sources
 from fusestack.planning import pyramid
@@ -20,7 +20,7 @@ from fusestack.planning.levels import cut_facts, int3, layout_facts, with_pyrami
 from fusestack.planning.pictures import CODEC, colour_channel, is_picture, picture_suffix, pixels_per_inch, plane_levels
 from fusestack.planning.plan import PlannedImage, replace_with
 from fusestack.planning.stages import make_stage
-from fusestack.writers import WRITERS, ome_tiff
+from fusestack.writers import WRITERS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -82,7 +82,7 @@ class FocusFiles:
         file_format = "picture" if picture else "ome-zarr"
         target = Target(WRITERS[file_format], spec, 0, f"{self.path}.fusestack")
         notes = self._notes(kind, picture=picture, alpha="A" in names)
-        if path.lower().endswith(ome_tiff.SUFFIXES):
+        if is_ome_tiff(path):
             notes |= {"page_axis": "C", "page_names": list(names) if spread > 1 else []}
         layout = layout_facts(spec, file_format)
         functions = function_sources((*recipe.generators, *recipe.chain, *recipe.cuts, *recipe.finals))
@@ -245,5 +245,5 @@ def check_suffix(loaded: LoadedConfig, key: str, path: str | None) -> None:
         return
     raise ConfigError(
         f"{loaded.cite(f'focus.output.{key}')}: '{path}' has no suffix that is known; "
-        f"use .ome.zarr or one of {', '.join((*PICTURE_SUFFIXES, *ome_tiff.SUFFIXES))}"
+        f"use .ome.zarr or one of {', '.join((*PICTURE_SUFFIXES, *OME_TIFF_SUFFIXES))}"
     )

@@ -75,9 +75,11 @@ class _Mean:
         self._weight, self._greatest = np.zeros((2, *detail.shape[1:]), np.float32)
 
     def add(self, detail: Planes, energies: Plane, power: int) -> None:
+        """Add a slice, whose weight is the power of its share of the greatest energy."""
         kernels.multiscale.choose(detail, energies, self._total, self._weight, self._greatest, power)
 
     def found(self) -> Planes:
+        """The mean, in place of the sums."""
         self._total /= self._weight
         return self._total
 
@@ -91,6 +93,7 @@ class _Depth:
         self._slices: list[int] = []
 
     def add(self, k: int, detail: Plane) -> None:
+        """Follow the peak of detail to slice k, which comes after those before."""
         kernels.multiscale.follow_peak(detail, len(self._slices), self._last, self._peak, self._place)
         self._last = detail
         self._slices.append(k)

@@ -14,10 +14,11 @@ from fusestack.fusion.samples import samples_of
 from fusestack.model.errors import ConfigError, InputError
 from fusestack.model.fingerprint import digest, identities
 from fusestack.model.grid import Grid
+from fusestack.model.image import is_ome_tiff
 from fusestack.model.stage import Target
 from fusestack.planning.image_spec import image_spec
 from fusestack.planning.levels import cut_facts, layout_facts, with_pyramid
-from fusestack.planning.pictures import OME_TIFF
+from fusestack.planning.pictures import split_suffix
 from fusestack.planning.plan import PlannedFusion, PlannedImage, refuse_inputs_as_outputs
 from fusestack.planning.resources import WORKER_BYTES
 from fusestack.planning.stages import make_stage, rechunk
@@ -92,12 +93,12 @@ def _not_written(design: Design, output: Output) -> list[str]:
     if times and output.format != "ome-zarr" and len({view.timepoint for view in design.opened}) > 1:
         kind = "projects of BigDataViewer have" if output.format.startswith("bdv") else "stacks of one timepoint have"
         said.append(f"the time step of {times[0]} is not written: {kind} no place for it")
-    if output.format == "tiff" and image.unit is None and output.path.lower().endswith(OME_TIFF):
+    if output.format == "tiff" and image.unit is None and is_ome_tiff(output.path):
         said.append(
             "the size of a pixel and the place of the image are not written: OME-TIFF takes numbers without a unit for "
             "micrometers; give a unit in input.views, or write .tif or .ome.zarr"
         )
-    if output.format == "tiff" and not output.path.lower().endswith(OME_TIFF):
+    if output.format == "tiff" and not is_ome_tiff(output.path):
         names = {channel.name for one in design.images for channel in one.channels}
         named = sorted(name for name in names if not name.removeprefix("channel ").isdecimal())
         if named:
@@ -248,12 +249,8 @@ def fitted(compute: FuseBlocks, target: Target, resources: Resources) -> FuseBlo
 
 def _titled(path: str, title: str) -> str:
     """``fused.ome.zarr`` -> ``fused_<title>.ome.zarr``."""
-    folder, name = os.path.split(path)
-    for suffix in (".ome.zarr", ".ome.tiff", ".ome.tif"):
-        if name.lower().endswith(suffix):
-            return str(Path(folder) / f"{name[: -len(suffix)]}_{title}{name[-len(suffix) :]}")
-    plain = Path(path)
-    return str(plain.with_name(f"{plain.stem}_{title}{plain.suffix}"))
+    stem, suffix = split_suffix(path)
+    return f"{stem}_{title}{suffix}"
 
 
 def project_path(output: Output, path: str, title: str | None = None) -> str | None:

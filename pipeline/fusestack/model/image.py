@@ -17,6 +17,14 @@ AXES = ("t", "c", "z", "y", "x")
 PICTURE_SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg")
 """Of picture files that are read and written; what a file holds, its first bytes say."""
 
+OME_TIFF_SUFFIXES = (".ome.tif", ".ome.tiff")
+"""Of TIFF files that hold OME-XML and levels."""
+
+
+def is_ome_tiff(path: str) -> bool:
+    """Whether the suffix of a path says OME-TIFF."""
+    return path.lower().endswith(OME_TIFF_SUFFIXES)
+
 
 @dataclass(frozen=True)
 class Codec:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from fusestack.model.errors import ConfigError
-from fusestack.model.image import Codec, ImageSpec
+from fusestack.model.image import Codec, ImageSpec, is_ome_tiff
 from fusestack.planning import pyramid
 from fusestack.planning.layout import cut_levels
 from fusestack.planning.levels import int3
-from fusestack.planning.pictures import OME_TIFF
 
 if TYPE_CHECKING:
     from fusestack.config.output import Output
@@ -125,7 +124,7 @@ def image_spec(image: Described, output: Output, path: str, anisotropy: float, f
 def pyramid_factors(output: Output, shape: Int3, anisotropy: float, path: str) -> tuple[Int3, ...]:
     """Factors of the levels (z, y, x) that the configuration asks for; an axis of one pixel is never divided."""
     if output.pyramid == "auto" and output.format == "tiff":
-        return pyramid.propose_factors((1, *shape[1:])) if path.lower().endswith(OME_TIFF) else ((1, 1, 1),)
+        return pyramid.propose_factors((1, *shape[1:])) if is_ome_tiff(path) else ((1, 1, 1),)
     if output.pyramid == "auto":
         return pyramid.propose_factors(shape, anisotropy)
     if output.pyramid == "none":

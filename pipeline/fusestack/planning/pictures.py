@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fusestack.model.image import PICTURE_SUFFIXES, Channel, Codec
+from fusestack.model.image import OME_TIFF_SUFFIXES, PICTURE_SUFFIXES, Channel, Codec
 from fusestack.model.units import length_factor
 from fusestack.planning.layout import cut_levels
 
@@ -22,13 +22,11 @@ CODEC = Codec("zstd", 3)
 _CHUNK, _BLOCK = 512, 1024
 _COLOURS = {"R": "FF0000", "G": "00FF00", "B": "0000FF", "A": "000000"}
 _INCH = 25400.0
-OME_TIFF = (".ome.tif", ".ome.tiff")
-"""Suffixes of TIFF files that hold OME-XML and levels."""
 
 
 def split_suffix(path: str) -> tuple[str, str]:
     """Path without its suffix, and the suffix; ``.ome.zarr`` and the like are one."""
-    for suffix in (".ome.zarr", *OME_TIFF):
+    for suffix in (".ome.zarr", *OME_TIFF_SUFFIXES):
         if path.lower().endswith(suffix):
             return path[: -len(suffix)], path[-len(suffix) :]
     plain = Path(path)

@@ -74,6 +74,42 @@ def check_block(spec: ImageSpec, level: int, box: Box, pixels: NDArray[Any]) -> 
         )
 
 
+def parts_of(box: Box, unit: Sequence[int], pixels: NDArray[Any]) -> Iterator[tuple[tuple[int, ...], NDArray[Any]]]:
+    """Cut a block into shards (or chunks).
+
+    Parameters
+    ----------
+    box : Box
+        The block; starts at a border of `unit`.
+    unit : sequence of int
+    pixels : array
+        Of the block.
+
+    Yields
+    ------
+    tuple of int, array
+        Index of the part in its image, and its pixels.
+    """
+    cut = Grid(box.shape, tuple(unit))
+    for number in range(cut.count):
+        part = cut.box(number)
+        yield tuple((a + b) // n for a, b, n in zip(box.start, part.start, unit, strict=True)), pixels[part.slices]
+
+
+class KeepsNoLevels:
+    """A writer whose levels cannot be kept where others are exchanged."""
+
+    spec: ImageSpec
+
+    def levels_kept(self, levels: int) -> int:
+        """Levels that could be kept: none."""
+        return 0
+
+    def keep(self, levels: int) -> None:
+        """Refuse: see `levels_kept`."""
+        raise ValueError(f"{self.spec.path}: levels of this format are not kept")
+
+
 def padded_chunks(pixels: NDArray[Any], chunk: Sequence[int], fill: float) -> Iterator[NDArray[Any] | None]:
     """Cut pixels into chunks, the last axis fastest.
 

@@ -16,7 +16,7 @@ from fusestack.model.errors import OutputError
 from fusestack.model.geometry import Box
 from fusestack.model.grid import Grid
 from fusestack.storage import is_address
-from fusestack.writers.base import check_block, output_errors, padded_chunks, settings_differ
+from fusestack.writers.base import KeepsNoLevels, check_block, output_errors, padded_chunks, settings_differ
 from fusestack.writers.block_file import block_parts, compress, decompress, read_payloads
 from fusestack.writers.folder import OutputFolder
 
@@ -31,7 +31,7 @@ DTYPES = ("uint8", "uint16", "int16", "float32")
 CODECS = ("gzip", "none")
 
 
-class BdvHdf5Writer:
+class BdvHdf5Writer(KeepsNoLevels):
     """One image, t, c, z, y, x, as a BigDataViewer HDF5 file; the project XML is not written here.
 
     The setup of a pixel is its index along c, its timepoint the id in ``spec.timepoints``. An HDF5 file does not
@@ -246,14 +246,6 @@ class BdvHdf5Writer:
                     track_times=False,
                     **filters,
                 )
-
-    def levels_kept(self, levels: int) -> int:
-        """Levels that could be kept: none, those of a finished HDF5 file cannot be exchanged."""
-        return 0
-
-    def keep(self, levels: int) -> None:
-        """Refuse: see `levels_kept`."""
-        raise ValueError(f"{self.path}: levels of a BigDataViewer file are not kept")
 
     def remove(self) -> None:
         """Delete the HDF5 file and the block files.

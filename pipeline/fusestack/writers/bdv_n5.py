@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fusestack.model.errors import OutputError
-from fusestack.model.grid import Grid
 from fusestack.storage import SCRATCH, is_address
 from fusestack.storage.chunk_keys import ChunkKeys
 from fusestack.storage.n5_chunks import n5_reader
-from fusestack.writers.base import check_block, settings_differ
+from fusestack.writers.base import KeepsNoLevels, check_block, parts_of, settings_differ
 from fusestack.writers.folder import OutputFolder
 from fusestack.writers.zarr_codec import blosc_library, encoder
 
@@ -35,7 +34,7 @@ _SETUP = re.compile(r"setup\d+")
 _KEY = ChunkKeys(turned=True)
 
 
-class BdvN5Writer:
+class BdvN5Writer(KeepsNoLevels):
     """One image, t, c, z, y, x, as a BigDataViewer N5 container; the project XML is not written here.
 
     The setup of a pixel is its index along c, its timepoint the id in ``spec.timepoints``; a level is the dataset
@@ -131,14 +130,10 @@ class BdvN5Writer:
             If `box` cuts a chunk, or `pixels` do not fit it.
         """
         check_block(self.spec, level, box, pixels)
-        chunk = self.spec.levels[level].chunks
-        cut = Grid(box.shape, chunk)
         written = 0
-        for number in range(cut.count):
-            part = cut.box(number)
-            t, c, *place = ((a + b) // n for a, b, n in zip(box.start, part.start, chunk, strict=True))
+        for (t, c, *place), part in parts_of(box, self.spec.levels[level].chunks, pixels):
             key = f"{self._name(t, c, level)}/{_KEY(tuple(place))}"
-            block = pixels[part.slices][0, 0]
+            block = part[0, 0]
             if _is_blank(block):
                 self._folder.delete(key)
             else:
@@ -184,14 +179,6 @@ class BdvN5Writer:
             self._put("", {**root, _MARK: made})
         if not is_address(self.spec.path):
             self._folder.delete_tree(SCRATCH)
-
-    def levels_kept(self, levels: int) -> int:
-        """Levels that could be kept: none, every dataset names the factors of its pyramid."""
-        return 0
-
-    def keep(self, levels: int) -> None:
-        """Refuse: see `levels_kept`."""
-        raise ValueError(f"{self.spec.path}: levels of a BigDataViewer container are not kept")
 
     def remove(self) -> None:
         """Delete the container.

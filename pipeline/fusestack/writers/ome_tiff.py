@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
     from fusestack.model.image import ImageSpec
 
-SUFFIXES = (".ome.tif", ".ome.tiff")
 
 SYMBOLS = {
     "nanometer": "nm",
@@ -50,10 +49,7 @@ def ome_xml(spec: ImageSpec, colours: int, description: str, options: Mapping[st
     names = [str(name) for name in options.get("page_names") or ()]
     if axis == "C" and len(names) == pages:
         facts["Channel"] = {"Name": names}
-    if spec.unit in SYMBOLS:
-        for letter, size in zip("ZYX", spec.pixel_size, strict=True):
-            if size > 0 and (letter != "Z" or axis == "Z"):
-                facts |= {f"PhysicalSize{letter}": size, f"PhysicalSize{letter}Unit": SYMBOLS[spec.unit]}
+    facts |= _sizes(spec, "ZYX" if axis == "Z" else "YX")
     made = tifffile.OmeXml(Creator="fusestack", UUID=_uuid(spec))
     made.addimage(
         np.dtype(spec.dtype),
@@ -77,10 +73,9 @@ def volume_xml(spec: ImageSpec) -> str:
 
     planes, height, width = spec.shape[2:]
     facts: dict[str, Any] = {"Name": spec.name, "Channel": {"Name": [channel.name for channel in spec.channels]}}
+    facts |= _sizes(spec, "ZYX")
     if spec.unit in SYMBOLS:
         unit = SYMBOLS[spec.unit]
-        for letter, size in zip("ZYX", spec.pixel_size, strict=True):
-            facts |= {f"PhysicalSize{letter}": size, f"PhysicalSize{letter}Unit": unit}
         (z, y, x), step = spec.origin, spec.pixel_size[0]
         places = {"X": [x] * planes, "Y": [y] * planes, "Z": [z + step * number for number in range(planes)]}
         plane = {f"Position{letter}": values for letter, values in places.items()}
@@ -88,6 +83,17 @@ def volume_xml(spec: ImageSpec) -> str:
     made = tifffile.OmeXml(Creator="fusestack", UUID=_uuid(spec))
     made.addimage(np.dtype(spec.dtype), (planes, height, width), (planes, 1, 1, height, width, 1), axes="ZYX", **facts)
     return str(made.tostring(declaration=True))
+
+
+def _sizes(spec: ImageSpec, letters: str) -> dict[str, Any]:
+    """Physical sizes of a pixel along some axes, in a unit that OME has; nothing without one."""
+    if spec.unit not in SYMBOLS:
+        return {}
+    found: dict[str, Any] = {}
+    for letter, size in zip("ZYX", spec.pixel_size, strict=True):
+        if size > 0 and letter in letters:
+            found |= {f"PhysicalSize{letter}": size, f"PhysicalSize{letter}Unit": SYMBOLS[spec.unit]}
+    return found
 
 
 def _uuid(spec: ImageSpec) -> str:

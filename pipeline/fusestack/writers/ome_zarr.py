@@ -13,7 +13,7 @@ from fusestack.model.geometry import Box
 from fusestack.model.grid import Grid
 from fusestack.storage import SCRATCH, is_address
 from fusestack.storage.zarr_chunks import chunk_reader
-from fusestack.writers.base import check_block, padded_chunks, settings_differ
+from fusestack.writers.base import check_block, padded_chunks, parts_of, settings_differ
 from fusestack.writers.folder import OutputFolder
 from fusestack.writers.ome_metadata import (
     VERSIONS,
@@ -111,14 +111,11 @@ class OmeZarrWriter:
         check_block(self.spec, level, box, pixels)
         target = self.spec.levels[level]
         unit = target.shards or target.chunks
-        cut = Grid(box.shape, unit)
         written = 0
-        for number in range(cut.count):
-            part = cut.box(number)
-            place = [(a + b) // n for a, b, n in zip(box.start, part.start, unit, strict=True)]
+        for place, part in parts_of(box, unit, pixels):
             prefix = f"{level}/" if self.spec.ome_zarr_version == "0.4" else f"{level}/c/"
             key = prefix + "/".join(map(str, place))
-            data = self._encoded(level, pixels[part.slices])
+            data = self._encoded(level, part)
             if data:
                 written += self._folder.put(key, data)
             else:

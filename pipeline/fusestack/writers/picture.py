@@ -11,6 +11,7 @@ import numpy as np
 
 from fusestack.model.errors import OutputError
 from fusestack.model.geometry import Box
+from fusestack.model.image import is_ome_tiff
 from fusestack.storage import is_address
 from fusestack.writers import ome_tiff
 from fusestack.writers.picture_format import BAND_BYTES, Layout, Notes, Page
@@ -91,7 +92,7 @@ class PictureWriter(StagedWriter):
         if options.get("drop_opaque_alpha") and all(_is_opaque(page) for page in pages):
             pages = [_without_alpha(page) for page in pages]
         notes = Notes.of_options(options, pages[0].shape[2])
-        if self.path.name.lower().endswith(ome_tiff.SUFFIXES):
+        if is_ome_tiff(self.path.name):
             text = ome_tiff.ome_xml(self.spec, pages[0].shape[2], notes.description, options)
             notes = replace(notes, description=text)
         self._format.write(path, pages, notes, self.spec.codec)

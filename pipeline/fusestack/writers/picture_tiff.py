@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 _TILE = 512
 _TILE_UNIT = 16
-_CLASSIC_BYTES = 2**32 - 2**26
+CLASSIC_BYTES = 2**32 - 2**26
 _LEVEL = 6
 _WORKERS = 4
 _BEFORE = 1
@@ -46,12 +46,12 @@ def _write(path: Path, pages: Sequence[Page], notes: Notes, codec: Codec) -> Non
 
     exif = exif_of(notes, pages[0].shape)
     padded = sum(np.prod([-(-n // _TILE) * _TILE for n in page.shape[:2]]) * page.pixel_bytes for page in pages)
-    large = bool(padded > _CLASSIC_BYTES)
+    large = bool(padded > CLASSIC_BYTES)
     with tifffile.TiffWriter(path, bigtiff=large, byteorder="<") as tiff:
         for number, page in enumerate(pages):
             first = number == 0
             tiff.write(
-                _tiles(page),
+                tiles_of(page),
                 **_layout_options(page, codec),
                 description=notes.description.encode() if first and notes.description else None,
                 software=notes.software if first else False,
@@ -72,7 +72,7 @@ def _layout_options(page: Page, codec: Codec) -> dict[str, Any]:
         "shape": (height, width) if colours == 1 else page.shape,
         "dtype": page.dtype,
         "photometric": "rgb" if colours > 2 else "minisblack",
-        "tile": _tile(page),
+        "tile": tile_of(page.shape),
     }
     if colours > 1:
         options["planarconfig"] = "contig"
@@ -86,16 +86,16 @@ def _layout_options(page: Page, codec: Codec) -> dict[str, Any]:
     return options
 
 
-def _tile(page: Page) -> tuple[int, int]:
+def tile_of(shape: Sequence[int]) -> tuple[int, int]:
     """Rows and columns of a tile: 512, of small pictures what is needed."""
-    rows, columns = (min(_TILE, -(-n // _TILE_UNIT) * _TILE_UNIT) for n in page.shape[:2])
+    rows, columns = (min(_TILE, -(-n // _TILE_UNIT) * _TILE_UNIT) for n in shape[:2])
     return rows, columns
 
 
-def _tiles(page: Page) -> Iterator[NDArray[Any]]:
+def tiles_of(page: Page) -> Iterator[NDArray[Any]]:
     """Tiles from left to right, from top to bottom, padded; several are read at a time."""
     height, width, colours = page.shape
-    rows, columns = _tile(page)
+    rows, columns = tile_of(page.shape)
     section = columns * power_of_two(BAND_BYTES // (rows * columns * page.pixel_bytes))
     for top in range(0, height, rows):
         for left in range(0, width, section):
@@ -147,23 +147,26 @@ def _layout(path: Path) -> Layout:
 
 
 def _read(path: Path, page: int, rows: slice, columns: slice) -> NDArray[Any]:
-    """Read the tiles of a page that this module wrote and a region touches."""
     import tifffile
 
     region = Box((rows.start, columns.start), (rows.stop, columns.stop))
     with tifffile.TiffFile(path) as tiff:
-        found = tiff.pages[page].aspage()
-        pixels = np.empty((*region.shape, found.samplesperpixel), found.dtype)
-        grid = Grid((found.imagelength, found.imagewidth), (found.tilelength, found.tilewidth))
-        for number in range(grid.count):
-            tile = grid.box(number)
-            common = tile.intersect(region)
-            if common.is_empty:
-                continue
-            tiff.filehandle.seek(found.dataoffsets[number])
-            decoded = found.decode(tiff.filehandle.read(found.databytecounts[number]), number)[0]
-            inside = common.shift([-n for n in tile.start]).slices
-            pixels[common.shift([-n for n in region.start]).slices] = decoded[0][inside]
+        return region_of(tiff.pages[page].aspage(), tiff.filehandle, region)
+
+
+def region_of(page: Any, file: Any, region: Box) -> NDArray[Any]:
+    """Pixels [y, x, sample] of a region (y, x) of a page, decoded from the tiles or strips that it touches."""
+    pixels = np.empty((*region.shape, page.samplesperpixel), page.dtype)
+    grid = Grid(page.shape[:2], page.chunks[:2])
+    for number in range(grid.count):
+        part = grid.box(number)
+        common = part.intersect(region)
+        if common.is_empty:
+            continue
+        file.seek(page.dataoffsets[number])
+        decoded = page.decode(file.read(page.databytecounts[number]), number)[0]
+        inside = common.shift([-n for n in part.start]).slices
+        pixels[common.shift([-n for n in region.start]).slices] = decoded[0][inside]
     return pixels
 
 

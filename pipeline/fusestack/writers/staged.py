@@ -14,7 +14,7 @@ from fusestack.model.errors import OutputError
 from fusestack.model.geometry import Box
 from fusestack.model.grid import Grid
 from fusestack.model.image import Codec
-from fusestack.writers.base import check_block, output_errors, settings_differ
+from fusestack.writers.base import KeepsNoLevels, check_block, output_errors, settings_differ
 from fusestack.writers.ome_zarr import OmeZarrWriter
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _STORE_CODEC = Codec("lz4", 1)
 
 
-class StagedWriter:
+class StagedWriter(KeepsNoLevels):
     """One file that is encoded in the order of its rows, and does not survive a kill while it is written.
 
     So `write` stores blocks in an OME-Zarr in `work`, and `finish` encodes the file from it, lets it appear by a
@@ -183,14 +183,6 @@ class StagedWriter:
                     self._partial.unlink(missing_ok=True)
                     raise
         self._discard_store()
-
-    def levels_kept(self, levels: int) -> int:
-        """Levels that could be kept: none, a file is what its options say besides its pixels."""
-        return 0
-
-    def keep(self, levels: int) -> None:
-        """Refuse: see `levels_kept`."""
-        raise ValueError(f"{self.path}: levels of this file are not kept")
 
     def remove(self) -> None:
         """Delete the file and the store of its blocks.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import zlib
 from typing import TYPE_CHECKING, Any
 
@@ -9,9 +10,11 @@ import numpy as np
 
 from fusestack.model.errors import OutputError
 from fusestack.model.geometry import Box
-from fusestack.model.grid import Grid
+from fusestack.model.image import is_ome_tiff
 from fusestack.storage import is_address
 from fusestack.writers import ome_tiff
+from fusestack.writers.picture_format import BAND_BYTES, Page
+from fusestack.writers.picture_tiff import CLASSIC_BYTES, region_of, tile_of, tiles_of
 from fusestack.writers.staged import StagedWriter
 
 if TYPE_CHECKING:
@@ -24,10 +27,6 @@ if TYPE_CHECKING:
 
 DTYPES = ("uint8", "uint16", "int16", "uint32", "float32")
 _SOFTWARE = "fusestack"
-_TILE = 512
-_TILE_UNIT = 16
-_BAND_BYTES = 16 * 1024**2
-_CLASSIC_BYTES = 2**32 - 2**26
 _SOFTWARE_TAG = 305
 
 
@@ -57,7 +56,7 @@ class TiffStackWriter(StagedWriter):
     """
 
     def __init__(self, spec: ImageSpec, work: str) -> None:
-        self._is_ome = spec.path.lower().endswith(ome_tiff.SUFFIXES)
+        self._is_ome = is_ome_tiff(spec.path)
         problems = list(_unfit(spec, is_ome=self._is_ome))
         if is_address(spec.path) or is_address(work):
             problems.append("TIFF needs a local path; choose output.format ome-zarr for addresses")
@@ -69,7 +68,7 @@ class TiffStackWriter(StagedWriter):
         import tifffile
 
         spec = self.spec
-        large = spec.nbytes > _CLASSIC_BYTES
+        large = spec.nbytes > CLASSIC_BYTES
         _, size_y, size_x = spec.pixel_size
         text = ome_tiff.volume_xml(spec) if self._is_ome else self._imagej_description()
         codec = {"gzip": "adobe_deflate", "zstd": "zstd"}.get(spec.codec.name)
@@ -77,7 +76,7 @@ class TiffStackWriter(StagedWriter):
             for level, target in enumerate(spec.levels):
                 cut: dict[str, Any] = {"rowsperstrip": self._rows(level)}
                 if self._is_ome:
-                    cut = {"tile": _tile(target.shape)}
+                    cut = {"tile": tile_of(target.shape[3:])}
                     if codec:
                         cut |= {"compressionargs": {"level": spec.codec.level}, "predictor": True}
                 tiff.write(
@@ -111,7 +110,7 @@ class TiffStackWriter(StagedWriter):
 
     def _rows(self, level: int) -> int:
         _, height, width = self.spec.levels[level].shape[2:]
-        return min(height, max(1, _BAND_BYTES // (width * self.spec.itemsize)))
+        return min(height, max(1, BAND_BYTES // (width * self.spec.itemsize)))
 
     def _strips(self, level: int) -> Iterator[bytes]:
         planes, height, width = self.spec.levels[level].shape[2:]
@@ -123,20 +122,14 @@ class TiffStackWriter(StagedWriter):
 
     def _tiles(self, level: int) -> Iterator[NDArray[Any]]:
         planes, height, width = self.spec.levels[level].shape[2:]
-        rows, columns = _tile(self.spec.levels[level].shape)
         for plane in range(planes):
-            for top in range(0, height, rows):
-                for left in range(0, width, columns):
-                    down, across = slice(top, min(top + rows, height)), slice(left, min(left + columns, width))
-                    part = self._stored(level, plane, down, across)
-                    tile = np.zeros((rows, columns), part.dtype)
-                    tile[: part.shape[0], : part.shape[1]] = part
-                    yield tile
+            read = functools.partial(self._stored, level, plane)
+            yield from tiles_of(Page((height, width, 1), np.dtype(self.spec.dtype), read))
 
     def _stored(self, level: int, plane: int, rows: slice, columns: slice) -> NDArray[Any]:
-        """Pixels [y, x] of a region of the store."""
+        """Pixels [y, x, 1] of a region of the store."""
         box = Box((0, 0, plane, rows.start, columns.start), (1, 1, plane + 1, rows.stop, columns.stop))
-        pixels: NDArray[Any] = self._store.read(level, box)[0, 0, 0]
+        pixels: NDArray[Any] = self._store.read(level, box)[0, 0, 0, ..., None]
         return pixels
 
     def _decode(self, level: int, box: Box) -> NDArray[Any]:
@@ -149,7 +142,7 @@ class TiffStackWriter(StagedWriter):
             for place, number in enumerate(range(planes.start, planes.stop)):
                 page = tiff.pages[number]
                 page = page.pages[level - 1].aspage() if level else page.aspage()
-                out[0, 0, place] = _region_of(page, tiff.filehandle, region)
+                out[0, 0, place] = region_of(page, tiff.filehandle, region)[..., 0]
         return out
 
     def _is_ours(self) -> bool:
@@ -170,28 +163,6 @@ class TiffStackWriter(StagedWriter):
             ) from error
         facts = ([level.shape[2:] for level in self.spec.levels], np.dtype(self.spec.dtype), self._is_ome)
         return bool((found, dtype, tiled) == facts) and compressed == (self.spec.codec.name != "none")
-
-
-def _region_of(page: Any, file: Any, region: Box) -> NDArray[Any]:
-    """Pixels [y, x] of a region, decoded from the strips or tiles that it touches."""
-    pixels = np.empty(region.shape, page.dtype)
-    grid = Grid(page.shape, page.chunks)
-    for number in range(grid.count):
-        part = grid.box(number)
-        common = part.intersect(region)
-        if common.is_empty:
-            continue
-        file.seek(page.dataoffsets[number])
-        decoded = page.decode(file.read(page.databytecounts[number]), number)[0]
-        inside = common.shift([-n for n in part.start]).slices
-        pixels[common.shift([-n for n in region.start]).slices] = decoded[0, ..., 0][inside]
-    return pixels
-
-
-def _tile(shape: tuple[int, ...]) -> tuple[int, int]:
-    """Rows and columns of a tile: 512, of small levels what is needed."""
-    rows, columns = (min(_TILE, -(-n // _TILE_UNIT) * _TILE_UNIT) for n in shape[-2:])
-    return rows, columns
 
 
 def _unfit(spec: ImageSpec, *, is_ome: bool) -> Iterator[str]:
