@@ -269,20 +269,16 @@ def _images(images: Sequence[str | Path]) -> list[tuple[str, int, ImageFacts]]:
 
 
 def _series(reader: str, path: str, error: InputError) -> list[tuple[str, int, ImageFacts]]:
-    """All images of a file that holds several, which is opened once if it is TIFF; the error of any other file."""
-    from fusestack.project.readers import READERS
-    from fusestack.sources.facts import ChoiceError, FactsWanted, facts_of
-    from fusestack.sources.tiff_facts import tiff_images
+    """All images of a file that holds several, which is looked at once; the error of any other file."""
+    from fusestack.sources.facts import ChoiceError, FactsWanted, all_facts
 
     if not isinstance(error, ChoiceError):
         raise error
-    if reader != READERS[".tif"]:
-        return [(path, number, facts_of(FactsWanted(reader, path, number))) for number in range(error.count)]
     found = []
-    for number, facts in enumerate(tiff_images(path)):
+    for which, facts in all_facts(FactsWanted(reader, path, number) for number in range(error.count)).items():
         if isinstance(facts, InputError):
             raise facts
-        found.append((path, number, facts))
+        found.append((path, which.series or 0, facts))
     return found
 
 

@@ -109,13 +109,13 @@ def _opened(loaded: LoadedConfig, views: Sequence[ViewInput]) -> list[_Entry]:
         raise InputError(*problems)
     entries = []
     paths: dict[str, set[str]] = defaultdict(set)
-    for view in views:
-        paths[_named(view.path)].add(view.path)
-    for number, view in enumerate(views):
+    names = [_named(view.path) for view in views]
+    for view, name in zip(views, names, strict=True):
+        paths[name].add(view.path)
+    for number, (view, name) in enumerate(zip(views, names, strict=True)):
         named = wanted.get(number)
         facts = None if named is None else known[named]
         assert not isinstance(facts, InputError)
-        name = _named(view.path)
         name = (name if len(paths[name]) == 1 else view.path) or f"input.views.{number}"
         entries.append(_Entry(number, view, "" if named is None else named.path, facts, name))
     return entries

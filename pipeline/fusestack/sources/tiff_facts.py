@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -10,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 from fusestack.model.errors import InputError
 from fusestack.model.geometry import Affine
 from fusestack.model.units import known_unit, length_factor, time_step
-from fusestack.sources.base import SourceLevel, check_exists, file_identity, input_errors, pixel_dtype
+from fusestack.sources.base import SourceLevel, check_exists, input_errors, pixel_dtype
 from fusestack.sources.facts import ImageFacts
 from fusestack.sources.tiff import levels_of
 from fusestack.sources.tiff_axes import Axes, axes_of_series
 from fusestack.sources.tiff_series import open_tiff
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from fusestack.sources.ome_xml import OmeImage, Sizes
     from fusestack.sources.tiff_series import OpenedTiff
@@ -47,11 +46,18 @@ def tiff_facts(path: str, *, series: int | None = None, axes: str | None = None)
         If the description is damaged, or it is not clear which image or which axes are meant.
     """
     check_exists(path)
-    return _read(path, series, axes, file_identity(path))
+    with input_errors(path, "its description cannot be read", _RESTORE), open_tiff(path) as opened:
+        return _facts(opened, opened.choose(series), axes)
 
 
-def tiff_images(path: str) -> tuple[ImageFacts | InputError, ...]:
-    """What a TIFF file says of each of its images, which is opened once; of one that cannot be used, why.
+def several_facts(path: str, asked: Sequence[tuple[int | None, str | None]]) -> list[ImageFacts | InputError]:
+    """What a TIFF file, which is opened once, says of several of its images; of one that cannot be used, why.
+
+    Parameters
+    ----------
+    path : str
+    asked : sequence of (int or None, str or None)
+        Series and axes of each, as for `tiff_facts`.
 
     Raises
     ------
@@ -59,21 +65,15 @@ def tiff_images(path: str) -> tuple[ImageFacts | InputError, ...]:
         If the file is missing or damaged.
     """
     with input_errors(path, "its description cannot be read", _RESTORE), open_tiff(path) as opened:
-        return tuple(_or_error(opened, number) for number in range(len(opened.titles())))
+        return [_or_error(opened, series, axes) for series, axes in asked]
 
 
-def _or_error(opened: OpenedTiff, number: int) -> ImageFacts | InputError:
+def _or_error(opened: OpenedTiff, series: int | None, axes: str | None) -> ImageFacts | InputError:
     try:
         with input_errors(opened.path, "its description cannot be read", _RESTORE):
-            return _facts(opened, number, None)
+            return _facts(opened, opened.choose(series), axes)
     except InputError as error:
         return error
-
-
-@functools.lru_cache(maxsize=65536)
-def _read(path: str, series: int | None, axes: str | None, identity: str | None) -> ImageFacts:
-    with input_errors(path, "its description cannot be read", _RESTORE), open_tiff(path) as opened:
-        return _facts(opened, opened.choose(series), axes)
 
 
 def _facts(opened: OpenedTiff, number: int, axes: str | None) -> ImageFacts:
