@@ -101,19 +101,28 @@ def check_outputs(plan: Plan, *, force: bool = False) -> None:
     """
     problems = []
     for image in plan.images:
-        if force or image.overwrite:
-            continue
         record = read_record(image.target.work)
         path = image.target.image.path
         if not something_at(path) and not is_started(image.product, record):
             continue
-        if path not in record:
+        if force or image.overwrite:
+            problems += _left_alone(image) if force or not is_started(image.product, record) else []
+        elif path not in record:
             problems.append(f"{path}: exists, and this configuration did not make it; {image.way_out}")
         elif record[path]["fingerprint"] != image.fingerprint:
             differences = differing(record[path]["components"], image.components) or "other versions of the algorithms"
             problems.append(f"{path}: exists, made with other settings ({differences}); {image.way_out}")
     if problems:
         raise OutputError(*problems)
+
+
+def _left_alone(image: PlannedImage) -> list[str]:
+    """Why what stands in the place of an image is not replaced by it, even where that is asked for."""
+    try:
+        image.target.open().check_removable()
+    except OutputError as error:
+        return list(error.problems)
+    return []
 
 
 def read_record(work: str) -> dict[str, Any]:
