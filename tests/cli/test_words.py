@@ -181,3 +181,17 @@ def test_libraries_do_not_speak_before_us(tmp_path: Path) -> None:
     )
     assert done.returncode == 3
     assert [line.partition(":")[0] for line in done.stderr.splitlines()] == ["fusestack"] * done.stderr.count("\n")
+
+
+@pytest.mark.parametrize("command", ["validate", "plan"])
+@pytest.mark.parametrize("trade", ["focus", "fusion"])
+def test_the_orientation_of_a_hyperstack(
+    trade: str, command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tag = [(274, 3, 1, 6, True)]
+    tifffile.imwrite(tmp_path / "h.tif", PIXELS, imagej=True, metadata={"axes": "ZYX"}, extratags=tag)
+    views = {"input": {"views": [{"path": "h.tif"}]}, "output": {"path": "o.ome.zarr"}}
+    config = focus_of(tmp_path, "h.tif") if trade == "focus" else write_config(tmp_path, **views)
+    text = said(capsys, command, config)
+    assert "h.tif: says that it is to be turned (Orientation 6), which is not done to volumes; affine turns it" in text
+    assert ("name it in input.views" in text) == (trade == "focus")

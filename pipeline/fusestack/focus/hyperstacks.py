@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -206,17 +205,9 @@ def _pages(path: str, found: _Described) -> ColourStack:
 def _volume(path: str, found: _Described) -> Hyperstack:
     facts = facts_of(FactsWanted(READERS[".tif"], path, found.series))
     size, unit, said = _places(path, found, along_z=True)
-    counts = Counter(facts.names)
-    channels = tuple(name if name and counts[name] == 1 else f"channel {k}" for k, name in enumerate(facts.names))
-    return Hyperstack(facts, channels, size, unit, (*found.warnings, *said, *_orientation(path)))
-
-
-def _orientation(path: str) -> tuple[str, ...]:
-    from fusestack.sources.picture_notes import camera_facts
-
-    if camera_facts(path).orientation == 1:
-        return ()
-    return (f"{path}: says that it is to be turned (Orientation), which is not done to hyperstacks; turn the result",)
+    channels = tuple(name or f"channel {k}" for k, name in enumerate(facts.names))
+    told = (f"{path}: {sentence}" for sentence in facts.said)
+    return Hyperstack(facts, channels, size, unit, (*found.warnings, *said, *told))
 
 
 def _places(path: str, found: _Described, *, along_z: bool) -> tuple[Float3, str | None, tuple[str, ...]]:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _READER = "fusestack.sources.tiff:TiffSource"
 _RESTORE = "restore it from its source, or write the image again"
 _ESCAPED = re.compile(r"\\u([0-9A-Fa-f]{4})")
+_ORIENTATIONS = 8
 _RESOLUTION_UNITS = {2: "inch", 3: "centimeter"}
 _SCREEN = 72
 """Dots an inch that programs write who know nothing of it; ImageJ does not use them either (its TiffDecoder)."""
@@ -110,9 +111,19 @@ def _facts(opened: OpenedTiff, number: int, axes: str | None) -> ImageFacts:
         levels=levels,
         options=options if axes is None else (*options, ("axes", axes)),
         found=(*facts.found, *(("axes", guess) for guess in found.guesses)),
+        said=(*facts.said, *_unturned(tiff.pages.first)),
         files=files,
         described=opened.described,
     )
+
+
+def _unturned(page: Any) -> tuple[str, ...]:
+    """What is to be said where a file wants to be turned: registrations of all programs go by the pixels as stored."""
+    tag = page.tags.get("Orientation")
+    turned = 1 if tag is None else int(tag.value)
+    if not 1 < turned <= _ORIENTATIONS:
+        return ()
+    return (f"says that it is to be turned (Orientation {turned}), which is not done to volumes; affine turns it",)
 
 
 def _fits(image: OmeImage, opened: OpenedTiff) -> bool:
