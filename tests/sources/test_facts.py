@@ -359,8 +359,8 @@ def test_a_file_that_is_to_be_turned_says_so(tmp_path: Path, kind: str, orientat
     tag = [(274, 3, 1, orientation, True)]
     tifffile.imwrite(tmp_path / "a.tif", image(3, 8, 9), extratags=tag, **kinds[kind])
     said = [sentence for sentence in facts(tmp_path / "a.tif").said if "turned" in sentence]
-    expected = f"says that it is to be turned (Orientation {orientation}), which is not done to volumes; affine turns it"
-    assert said == ([expected] if 2 <= orientation <= 8 else [])
+    turned = f"says that it is to be turned (Orientation {orientation}), which is not done to volumes"
+    assert said == ([f"{turned}; affine turns it"] if 2 <= orientation <= 8 else [])
 
 
 def test_channels_of_one_name_are_numbered_and_said(tmp_path: Path) -> None:
