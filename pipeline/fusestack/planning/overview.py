@@ -18,7 +18,8 @@ Facts: TypeAlias = list[tuple[str, str]]
 _MOST_IMAGES = 3
 _MOST_WARNINGS = 2
 _MOST_FACTS = 6
-_COLOURS = {"L": "grey", "LA": "grey and opacity", "RGB": "3 colours", "RGBA": "3 colours and opacity"}
+_OPACITY = "and opacity where not all is opaque"
+_COLOURS = {"L": "grey", "LA": f"grey {_OPACITY}", "RGB": "3 colours", "RGBA": f"3 colours {_OPACITY}"}
 
 
 def overview(plan: Plan) -> Summary:
