@@ -209,7 +209,7 @@ def _for_project(source: str | Path, written: str) -> str:
 
 def _for_tiles(images: Sequence[str | Path], folder: Path) -> Proposal:
     """Tiles where their files say, or in a row, one beside the other: a guess that the user corrects."""
-    from fusestack.config.template import ViewLine, views_template
+    from fusestack.config.template import GUESSED, ViewLine, views_template
     from fusestack.fusion.file_world import distance_of_planes
 
     found = _images(images)
@@ -227,7 +227,7 @@ def _for_tiles(images: Sequence[str | Path], folder: Path) -> Proposal:
         unknown = len(found) > len(lost) > 1 and not facts.placed
         lines.append(ViewLine(names[path], guess, {**keys, "tile": number}, commented=unknown))
     if len(found) > 1 and len(lost) == len(found):
-        notes += ["The translations are guesses, since no file says where it is: correct them (world pixels)."]
+        notes += [f"{GUESSED}, since no file says where it is: correct them (world pixels)."]
     elif len(lost) > 1:
         notes += ["Files behind a '#' do not say where they are: give them a translation (world pixels)."]
     said = tuple(notes)
