@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import h5py
 import numpy as np
 import pytest
+import tifffile
 import zarr
 
 import fusestack
@@ -129,3 +130,35 @@ def test_what_stands_in_the_way_beside_an_output_is_named(tmp_path: Path, where:
         folder_of_notes(str(tmp_path / where))
     with pytest.raises(OutputError, match=f"cannot be written: .*choose another {re.escape(key)}"):
         check_places(fusestack.plan(config))
+
+
+@pytest.mark.parametrize("made", [True, False])
+def test_many_images_of_which_the_same_is_said(tmp_path: Path, made: bool) -> None:
+    config = small.config(tmp_path)
+    for number, view in enumerate(config["input"]["views"]):
+        view["channel"] = number
+    config["output"] = {"path": str(tmp_path / "o.tif")}
+    paths = [image.target.image.path for image in fusestack.plan(config).images]
+    assert len(paths) == 3
+    if made:
+        fusestack.run(config, progress=False)
+        config["fusion"] = {"dtype": "float32"}
+    else:
+        for path in paths:
+            text(path)
+    (problem,) = refused(config)
+    names = ", ".join(Path(path).name for path in paths[1:])
+    said = (
+        "exists, made with other settings (fusion.dtype" if made else "exists, and this configuration did not make it"
+    )
+    assert problem.startswith(f"{paths[0]} and 2 more ({names}): {said}")
+
+
+def test_origins_at_zero_are_no_negative_zeros(tmp_path: Path) -> None:
+    config = small.config(tmp_path)
+    config["input"]["views"] = config["input"]["views"][:1]
+    config["output"] = {"path": str(tmp_path / "o.tif")}
+    (path,) = fusestack.run(config, progress=False).outputs
+    with tifffile.TiffFile(path) as file:
+        assert "-0" not in file.pages.first.description
+        assert file.imagej_metadata["xorigin"] == 0
