@@ -208,3 +208,18 @@ def test_colours_statistics_and_opacity(tmp_path: Path, capsys: pytest.CaptureFi
     (line,) = [line for line in lines if line.startswith("brightness/slices: statistics")]
     assert line.startswith("brightness/slices: statistics of slices, 1 block,")
     assert any("40 x 30 x 2 (xyz)" in line for line in lines)
+
+
+@pytest.mark.parametrize("images", [".", "*.png", ["s0.png", "s1.png", "s0 copy.png"]])
+def test_the_same_picture_under_another_name(
+    images: str | list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(2):
+        Image.fromarray(np.full((30, 40), 9 * number, np.uint8)).save(tmp_path / f"s{number}.png")
+    shutil.copy(tmp_path / "s0.png", tmp_path / "s0 copy.png")
+    config = write_config(tmp_path, input={"images": images}, focus={"output": {"path": "out/o.png"}})
+    for command in ("validate", "plan"):
+        text = said(capsys, command, config)
+        assert "hold the same picture; each is a slice; leave copies out" in text
+        assert "s0 copy.png" in text
+    assert "hold the same picture" in said(capsys, "init", str(tmp_path), "-o", str(tmp_path / "i.yaml"))
