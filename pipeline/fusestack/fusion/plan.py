@@ -75,8 +75,8 @@ def plan_fusion(loaded: LoadedConfig, output: Output, resources: Resources, cach
     if output.project is not None:
         output = output.model_copy(update={"project": loaded.resolve_path(output.project)})
     inputs = read_inputs(loaded)
-    read = identities(paths_read(loaded, inputs))
-    design = design_of(loaded, inputs, read)
+    design = design_of(loaded, inputs, identities(paths_read(loaded, inputs)))
+    read = design.read  # members of sets, too
     path = str(loaded.resolve_path(output.path))
     design = replace(design, warnings=(*design.warnings, *_not_written(design, output)))
     _refuse_project_inside(output, path)

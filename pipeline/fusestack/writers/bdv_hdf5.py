@@ -255,17 +255,33 @@ class BdvHdf5Writer(KeepsNoLevels):
         OutputError
             If the file is not a BigDataViewer HDF5 file; nothing is deleted then.
         """
+        self.check_removable()
         if self.path.exists():
-            with self._open_product() as file:
-                if "s00/resolutions" not in file:
-                    raise OutputError(
-                        f"{self.path}: is not a BigDataViewer file, and is left alone: choose another output.path"
-                    )
             with output_errors(self.path, "cannot be deleted"):
                 self.path.unlink()
         with output_errors(self.path, "cannot be deleted"):
             self.path.with_name(f".{self.path.name}.partial").unlink(missing_ok=True)
         self._discard_blocks()
+
+    def check_removable(self) -> None:
+        """Refuse what is no BigDataViewer HDF5 file.
+
+        Raises
+        ------
+        OutputError
+        """
+        import h5py
+
+        if not self.path.exists():
+            return
+        ours = self.path.is_file() and h5py.is_hdf5(self.path)
+        if ours:
+            with self._open_product() as file:
+                ours = "s00/resolutions" in file
+        if not ours:
+            raise OutputError(
+                f"{self.path}: is not a BigDataViewer file, and is left alone: choose another output.path"
+            )
 
     def _discard_blocks(self) -> None:
         """Delete the block files; the rename keeps a kill from leaving some of them to be taken for all."""
