@@ -127,3 +127,75 @@ def test_several_images_behind_an_address_are_named_there(tmp_path: Path) -> Non
     plan = fusestack.plan({"version": 1, "input": {"views": views}, "fusion": {"group_by": "view"}, "output": output})
     paths = [image.target.image.path for image in plan.images]
     assert paths == [f"memory://bucket/fused_fused_tp_0_vs_{n}.ome.zarr" for n in range(2)]
+
+
+def _tile(tmp_path: Path, **output: Any) -> dict[str, Any]:
+    if not (tmp_path / "a.tif").exists():
+        tifffile.imwrite(tmp_path / "a.tif", np.full(TILE, 5, np.uint16))
+    views = [{"path": str(tmp_path / "a.tif"), "voxel_size": 1, "unit": "um"}]
+    output = {name: value if name == "overwrite" else str(tmp_path / value) for name, value in output.items()}
+    return {"version": 1, "input": {"views": views}, "output": output}
+
+
+@pytest.mark.parametrize("name", ["fused.h5", "fused.n5", "fused.ome.zarr"])
+@pytest.mark.parametrize("content", ["<SpimData version='0.2'><Notes>mine</Notes></SpimData>", "no XML"])
+def test_a_project_of_somebody_else_is_left_alone(tmp_path: Path, name: str, content: str) -> None:
+    (tmp_path / "mine.xml").write_text(content)
+    config = _tile(tmp_path, path=name, project="mine.xml")
+    with pytest.raises(fusestack.OutputError, match=r"mine\.xml: exists and is not one of ours; choose another"):
+        fusestack.run(config)
+    assert (tmp_path / "mine.xml").read_text() == content
+    assert not (tmp_path / name).exists()
+    fusestack.run(config, ["output.overwrite=true"])
+    assert (tmp_path / "mine.xml~1").read_text() == content
+    assert len(fusestack.open_project(tmp_path / "mine.xml").views) == 1
+    assert fusestack.run(config).reused_all
+
+
+def test_two_outputs_do_not_share_a_project(tmp_path: Path) -> None:
+    fusestack.run(_tile(tmp_path, path="g.h5"))
+    with pytest.raises(
+        fusestack.OutputError, match=r"g\.xml: exists and names .*g\.h5; choose another output\.project"
+    ):
+        fusestack.run(_tile(tmp_path, path="g.n5"))
+    fusestack.run(_tile(tmp_path, path="g.n5", overwrite=True))
+    assert fusestack.open_project(tmp_path / "g.xml").loader == "bdv.n5"
+    with pytest.raises(fusestack.OutputError, match=r"g\.xml: exists and names .*g\.n5"):
+        fusestack.run(_tile(tmp_path, path="g.h5"))
+    assert fusestack.run(_tile(tmp_path, path="g.n5")).reused_all
+
+
+def test_a_project_that_was_changed_is_still_ours(tmp_path: Path) -> None:
+    config = _tile(tmp_path, path="g.h5")
+    fusestack.run(config)
+    text = (tmp_path / "g.xml").read_text().replace("</SpimData>", "<Notes>mine</Notes></SpimData>")
+    (tmp_path / "g.xml").write_text(text)
+    assert fusestack.run(config).reused_all
+    assert (tmp_path / "g.xml").read_text() == text
+    (tmp_path / "g.xml").unlink()
+    fusestack.run(config)
+    assert "mine" not in (tmp_path / "g.xml").read_text()
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_one_project_names_several_zarr_images(tmp_path: Path, version: str) -> None:
+    views = []
+    for t, setup in [(0, 0), (0, 1), (1, 0), (1, 1)]:
+        path = tmp_path / f"{t}{setup}.tif"
+        tifffile.imwrite(path, np.full(TILE, 10 * t + setup + 1, np.uint16))
+        place = {"translation": {"x": 3, "y": 4, "z": 5}, "voxel_size": 1, "unit": "um"}
+        views.append({"path": str(path), "timepoint": t, "channel": 3, "tile": setup * 7, **place})
+    output = {"path": str(tmp_path / "out" / "fused.ome.zarr"), "project": str(tmp_path / "fused.xml")}
+    config = {"version": 1, "input": {"views": views}, "fusion": {"group_by": "view"}, "output": output}
+    fusestack.run(config, [f"output.ome_zarr_version='{version}'"])
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.zarr")) == [
+        f"fused_fused_tp_{t}_vs_{setup}.ome.zarr" for t in range(2) for setup in range(2)
+    ]
+    project = fusestack.open_project(tmp_path / "fused.xml")
+    assert [(v.id.timepoint, v.id.setup, v.channel, v.tile) for v in project.views] == [
+        (t, setup, 3, 7 * setup) for t in range(2) for setup in range(2)
+    ]
+    for view in project.views:
+        assert (fusestack.fuse([view]) == 10 * view.id.timepoint + view.id.setup + 1).all()
+        assert view.pixel_to_world.to_xyz()[3::4] == (3, 4, 5)
+    assert fusestack.run(config, [f"output.ome_zarr_version='{version}'"]).reused_all

@@ -55,7 +55,7 @@ class Wanted:
 
 
 def as_container(image: LabelledImage, fused: DesignedImage | None, loaded: LoadedConfig) -> Wanted:
-    """OME-Zarr or BigDataViewer HDF5, as the section ``output`` of a configuration says.
+    """OME-Zarr, BigDataViewer HDF5 or N5, or a TIFF stack, as the section ``output`` of a configuration says.
 
     Parameters
     ----------
@@ -98,8 +98,21 @@ def as_container(image: LabelledImage, fused: DesignedImage | None, loaded: Load
         output.overwrite,
         project_path(output, path),
         {"setup_names": [channel.name for channel in spec.channels]},
-        image.warnings,
+        (*image.warnings, *(_lost_in_stack(image, path) if output.format == "tiff" else ())),
     )
+
+
+def _lost_in_stack(image: LabelledImage, path: str) -> tuple[str, ...]:
+    """What an image says that a TIFF stack cannot say; OME-TIFF knows names, but sizes with a unit only."""
+    ome = is_ome_tiff(path)
+    said = {
+        "the size of a pixel": ome and image.unit is None and image.pixel_size != (1.0, 1.0, 1.0),
+        "the place": ome and image.unit is None and any(image.origin),
+        "the timepoint": image.timepoints != (0,),
+        "the name of the channel": not ome and image.channels[0].name != "channel 0",
+    }
+    lost = [what for what, is_said in said.items() if is_said]
+    return (f"{Path(path).name} does not hold {', '.join(lost)} of the image; .ome.zarr does",) if lost else ()
 
 
 def _alike(one: ImageSpec, other: ImageSpec) -> bool:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from fusestack.config.functions import OwnFunction
 from fusestack.fusion.design import Design, DesignedImage, design_images
 from fusestack.fusion.inputs import read_inputs
+from fusestack.fusion.projects import numbers_of, setups_of
 from fusestack.fusion.samples import samples_of
 from fusestack.model.errors import ConfigError, InputError
 from fusestack.model.fingerprint import digest, identities
@@ -82,8 +83,23 @@ def plan_fusion(loaded: LoadedConfig, output: Output, resources: Resources, cach
     _refuse_project_inside(output, path)
     options = _option_facts(config.fusion)
     images = tuple(_plan_image(fused, design, output, path, options, read, resources, cache) for fused in design.images)
+    images = _with_setups(images, config.fusion.group_by)
     refuse_inputs_as_outputs(images, [*read, inputs.project.path])
     return FusionPlan(path, images, inputs, design, tuple(read), samples_of(design))
+
+
+def _with_setups(images: tuple[PlannedImage, ...], group_by: str) -> tuple[PlannedImage, ...]:
+    """Say what the projects beside images hold: one project of all of them, or one for each."""
+    projects = {image.project for image in images}
+    made = []
+    for image in images:
+        if image.project is not None and image.fusion is not None:
+            sharing = images if len(projects) == 1 else (image,)
+            numbers = numbers_of([one.fusion.image for one in sharing if one.fusion is not None], group_by)
+            setups = setups_of(image.fusion.image, image.target.image, group_by, numbers)
+            image = replace(image, setups=setups)
+        made.append(image)
+    return tuple(made)
 
 
 def _not_written(design: Design, output: Output) -> list[str]:
@@ -265,7 +281,8 @@ def project_path(output: Output, path: str, title: str | None = None) -> str | N
         Of the image, where there are several.
     """
     if output.project:
-        return output.project if title is None else _titled(output.project, title)
+        # one loader names several Zarr images, but one HDF5 or N5
+        return output.project if title is None or output.format == "ome-zarr" else _titled(output.project, title)
     return str(Path(path).with_suffix(".xml")) if output.format in ("bdv-hdf5", "bdv-n5") else None
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from fusestack.fusion.statistics import BlockStatistics
     from fusestack.model.stage import Stage, Target
     from fusestack.planning.resources import Resources
+    from fusestack.project.write import FusedImage
     from fusestack.sources.probe import Sample
 
 
@@ -83,6 +84,8 @@ class PlannedImage(Shown):
     fusion : PlannedFusion or None
     project : str or None
         Project XML to write beside it.
+    setups : tuple of FusedImage
+        What the project has of it.
     file_format : str
         As ``output.format`` says it.
     overwrite : bool
@@ -103,6 +106,7 @@ class PlannedImage(Shown):
     fingerprint: str
     fusion: PlannedFusion | None = None
     project: str | None = None
+    setups: tuple[FusedImage, ...] = ()
     file_format: str = ""
     overwrite: bool = False
     notes: Mapping[str, Any] = field(default_factory=dict)

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from xml.etree.ElementTree import Element, ElementTree, SubElement, indent
 
 from fusestack.model.geometry import flip3
-from fusestack.project.document import write_tree
+from fusestack.project.document import bytes_of, write_tree
 from fusestack.project.model import ATTRIBUTES, Setup, check_registration
 from fusestack.storage import is_address
 
@@ -29,6 +29,15 @@ _NO_XML_CHARACTER = re.compile("[^\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]
 
 
 @dataclass(frozen=True)
+class StoredAt:
+    """Where the pixels of one view are: the container, and the index along its channels and timepoints."""
+
+    path: str
+    channel: int = 0
+    timepoint: int = 0
+
+
+@dataclass(frozen=True)
 class FusedImage:
     """A fused image of one setup, in the same place at all its timepoints.
 
@@ -40,11 +49,45 @@ class FusedImage:
         Where the image exists; at the other timepoints of the project it is a missing view.
     pixel_to_world : Affine
         Pixel index of the fused image to world pixels (reference, formula 2.1).
+    stored : tuple of StoredAt
+        Where it is at each of its timepoints; empty where one container holds all images in the order of their setups.
     """
 
     setup: Setup
     timepoints: tuple[int, ...]
     pixel_to_world: Affine
+    stored: tuple[StoredAt, ...] = ()
+
+
+@dataclass(frozen=True)
+class FusedProject:
+    """A project XML that is to be written.
+
+    Parameters
+    ----------
+    path : str
+        XML file.
+    container : str
+        As `write_project` has it.
+    images : tuple of FusedImage
+    file_format : str
+    """
+
+    path: str
+    container: str
+    images: tuple[FusedImage, ...]
+    file_format: str
+
+    def write(self) -> None:
+        """Write it, in one step; see `write_project`."""
+        write_project(self.path, self.container, self.images, self.file_format)
+
+    @property
+    def is_written(self) -> bool:
+        """Whether the file is there, to the byte."""
+        place = Path(self.path)
+        content = bytes_of(_tree(self.path, self.container, self.images, self.file_format))
+        return place.is_file() and place.read_bytes() == content
 
 
 def write_project(
@@ -60,12 +103,13 @@ def write_project(
     path : str or Path
         XML file.
     container : str or Path
-        Where the pixels are. The XML names a file or a folder relative to its own folder, an address as it is.
+        Where the pixels are: a container, or the folder of all of them. The XML names a file or a folder relative to
+        its own folder, an address as it is.
     images : sequence of FusedImage
         One per setup, in any order.
     file_format : str
-        ``bdv-hdf5``, ``bdv-n5`` or ``ome-zarr`` (one image t, c, z, y, x, whose channels are the setups in the order
-        of their ids).
+        ``bdv-hdf5``, ``bdv-n5`` or ``ome-zarr`` (images t, c, z, y, x; without `FusedImage.stored` it is one whose
+        channels are the setups in the order of their ids).
 
     Raises
     ------
@@ -79,6 +123,12 @@ def write_project(
     ``SpimData`` XML as mpicbg's ``XmlIoSpimData``, BigDataViewer's ``XmlIoBasicImgLoader``, ``XmlIoN5ImageLoader`` and
     BigStitcher's ``XmlIoAllenOMEZarrLoader`` read it.
     """
+    write_tree(_tree(path, container, images, file_format), path)
+
+
+def _tree(
+    path: str | Path, container: str | Path, images: Sequence[FusedImage], file_format: str
+) -> ElementTree[Element]:
     for image in images:
         if image.setup.shape is None or not image.timepoints:
             raise ValueError(f"fused image of setup {image.setup.id} has no shape or no timepoint")
@@ -95,7 +145,7 @@ def write_project(
         SubElement(root, block)
     SubElement(root, "IntensityAdjustments")
     indent(root)
-    write_tree(ElementTree(root), path)
+    return ElementTree(root)
 
 
 def _relative(target: str | Path, path: str | Path) -> str:
@@ -124,11 +174,17 @@ def _loader(
     if file_format == "ome-zarr":
         groups = SubElement(loader, "zgroups")
         for channel, image in enumerate(images):
-            for t, timepoint in enumerate(timepoints):
-                if timepoint in image.timepoints:
-                    view = {"setup": str(image.setup.id), "tp": str(timepoint)}
-                    SubElement(groups, "zgroup", {**view, "path": "/", "indicies": f"{channel} {t}"})
+            usual = tuple(StoredAt(str(container), channel, timepoints.index(t)) for t in image.timepoints)
+            for timepoint, at in zip(image.timepoints, image.stored or usual, strict=True):
+                groups.append(zgroup(image.setup.id, timepoint, at, str(container)))
     return loader
+
+
+def zgroup(setup: int, timepoint: int, at: StoredAt, container: str) -> Element:
+    """Where the pixels of a view are in a container of Zarr images."""
+    inside = at.path.removeprefix(container).strip("/")
+    facts = {"setup": str(setup), "tp": str(timepoint), "path": inside or "/"}
+    return Element("zgroup", {**facts, "indicies": f"{at.channel} {at.timepoint}"})
 
 
 def _append_sequence(root: Element, loader: Element, images: Sequence[FusedImage], timepoints: Sequence[int]) -> None:

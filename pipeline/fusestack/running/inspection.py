@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from fusestack.model.errors import OutputError
 from fusestack.model.fingerprint import differing
+from fusestack.planning.projects import project_of
+from fusestack.project.named import containers_named, same_place
 from fusestack.storage import folder_of, identity_of, is_address, open_folder
 from fusestack.taskgraph.ledger import ledger_of
 from fusestack.writers.folder import OutputFolder
@@ -112,8 +114,28 @@ def check_outputs(plan: Plan, *, force: bool = False) -> None:
         elif record[path]["fingerprint"] != image.fingerprint:
             differences = differing(record[path]["components"], image.components) or "other versions of the algorithms"
             problems.append(f"{path}: exists, made with other settings ({differences}); {image.way_out}")
+    problems += [] if force else _foreign_projects(plan)
     if problems:
         raise OutputError(*problems)
+
+
+def _foreign_projects(plan: Plan) -> Iterator[str]:
+    """Projects that exist and are not those of the images that were made here.
+
+    One is, where the record knows the images and it names them; or where it is what would be written.
+    """
+    for path in dict.fromkeys(image.project for image in plan.images if image.project is not None):
+        sharing = [image for image in plan.images if image.project == path]
+        if sharing[0].overwrite or identity_of(path) is None:
+            continue
+        made = [one.target.image.path for one in sharing if one.target.image.path in read_record(one.target.work)]
+        named = containers_named(path)
+        if (not made or named.isdisjoint(map(same_place, made))) and not project_of(sharing).is_written:
+            holds = f"names {min(named)}" if named else "is not one of ours"
+            yield (
+                f"{path}: exists and {holds}; choose another output.project, or replace it with output.overwrite: true "
+                f"(the old one is kept as {path.rpartition('/')[2]}~1)"
+            )
 
 
 def read_record(work: str) -> dict[str, Any]:
@@ -183,7 +205,7 @@ def finished_mark(product: Product) -> str:
 
 def is_finished(image: PlannedImage) -> bool:
     """Whether an image is complete, and its project there."""
-    there = image.project is None or identity_of(image.project) is not None
+    there = image.project is None or same_place(image.target.image.path) in containers_named(image.project)
     return there and identity_of(finished_mark(image.product)) is not None
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from fusestack.model.errors import OutputError
+from fusestack.planning.projects import project_of
 from fusestack.running.inspection import (
     finished_mark,
     is_finished,
@@ -17,9 +18,8 @@ from fusestack.running.inspection import (
     write_record,
 )
 from fusestack.running.lock import output_lock
-from fusestack.running.provenance import project_of
 from fusestack.running.stage_cache import make_entry
-from fusestack.storage import folder_of, open_folder
+from fusestack.storage import folder_of, identity_of, open_folder
 from fusestack.taskgraph.job import Unit
 from fusestack.taskgraph.ledger import Ledger, forget_ledger, ledger_path
 from fusestack.taskgraph.tasks import PARTS
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from fusestack.model.stage import Stage, Target
     from fusestack.planning.plan import Plan, Product
+    from fusestack.project.write import FusedProject
     from fusestack.running.inspection import StageState
 
     _Done: TypeAlias = tuple[tuple[str, int, int], ...]
@@ -60,7 +61,10 @@ def units_of(plan: Plan, states: Sequence[StageState], *, force: bool = False, p
             found.setdefault(stage.key, Unit((stage,), begin, EndStages(ledgers_of([stage]), before)))
         left = any(known[stage.key].action != "reuse" for stage in image.stages)
         if force or left or pinned or not is_finished(image):
-            project = None if image.project is None else (image.project, image.file_format, tuple(project_of(image)))
+            project = None
+            if image.project is not None:
+                sharing = [one for one in plan.images if one.project == image.project]
+                project = (project_of(sharing), tuple(finished_mark(one.product) for one in sharing))
             ends = EndStages(ledgers_of(image.stages), ledgers_of(_read_by(image.stages, cached, known)))
             there = _done(image.stages, known, pinned=pinned)
             image_begin = BeginImage(image.product, image.overwrite, there, image.way_out)
@@ -230,14 +234,14 @@ class EndImage:
     stages : EndStages
     notes : mapping
         What the writer is told.
-    project : (str, str, tuple of FusedImage) or None
-        Project XML to write, the format of the image, and what it holds.
+    project : (FusedProject, tuple of str) or None
+        Project to write, and the marks of the images that it holds: the last of them to be complete writes it.
     """
 
     product: Product
     stages: EndStages
     notes: Any
-    project: tuple[str, str, Any] | None
+    project: tuple[FusedProject, tuple[str, ...]] | None
 
     def __call__(self) -> str:
         """Complete it; gives its path."""
@@ -247,13 +251,12 @@ class EndImage:
         if record.get("fingerprint") != self.product.fingerprint:
             raise OutputError(f"{target.image.path}: another run has replaced it meanwhile; run again")
         target.open().finish(self.notes)
-        if self.project is not None:
-            from fusestack.project.write import write_project
-
-            path, file_format, images = self.project
-            write_project(path, target.image.path, images, file_format)
         for key in self.product.stages:
             open_folder(target.work).delete_tree(f"{PARTS}/{key}")
         folder, name = folder_of(finished_mark(self.product))
         folder.put(name, [b""])
+        if self.project is not None:
+            project, marks = self.project
+            if all(identity_of(mark) is not None for mark in marks):
+                project.write()
         return target.image.path
