@@ -310,7 +310,6 @@ class TestUnsupported:
             ({"output": {"path": "a.h5", "partitions": {"timepoints": 1}}}, ["output.partitions"]),
             ({"output": {"path": "a.dzi"}}, ["output.format"]),
             ({"output": {"path": "a", "format": "bdv-tiff"}}, ["output.format"]),
-            ({"output": {"path": "a.zarr", "project": "a.xml", "append": True}}, ["output.append"]),
         ],
     )
     def test_what_comes_later(self, sections: dict, keys: list[str]) -> None:

@@ -583,6 +583,8 @@ COMBINATIONS = [
         "fusion.mask_offset: only for method mask, the method is",
     ),
     ({"output": {"path": "a.h5", "compression": {"codec": "zstd"}}}, "'zstd' is not allowed in bdv-hdf5; use gzip"),
+    ({"output": {"path": "a.h5", "project": "a.xml", "append": True}}, "output.project: append adds to input.project"),
+    ({"output": {"path": "a.tif", "append": True}}, "output.append: tiff is not added to a project; use .h5, .n5 or"),
     ({"output": {"path": "a.zarr", "partitions": {"timepoints": 1}}}, "output.partitions: only for bdv-hdf5, the form"),
     ({"output": {"path": "a.h5", "shards": 128}}, "output.shards: bdv-hdf5 has no shards"),
     ({"output": {"path": "a.zarr", "shards": 128, "ome_zarr_version": "0.4"}}, "OME-Zarr 0.4 has no shards"),

@@ -48,8 +48,6 @@ def _missing_output(output: Output) -> Iterator[tuple[str, str]]:
         yield "output.format", _later(f"'{output.format}'", "more formats", ready)
     if output.partitions is not None and (output.partitions.timepoints or output.partitions.setups):
         yield "output.partitions", _later("splitting an HDF5", "more formats", "null")
-    if output.append:
-        yield "output.append", _later("appending to a project", "more formats", "false")
 
 
 def _later(what: str, issue: str, instead: str) -> str:

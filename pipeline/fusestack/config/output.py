@@ -74,7 +74,7 @@ class Output(Model):
         default=cast("Format", None), validate_default=True, description="default: guessed from the suffix of path"
     )
     project: Text | None = Field(default=None, description="also write (or extend) this BigDataViewer project")
-    append: Switch = Field(default=False, description="add the fused images to the input project")
+    append: Switch = Field(default=False, description="add the fused images to input.project, which keeps all else")
     ome_zarr_version: Annotated[
         Literal["0.5", "0.4"], BeforeValidator(lambda v: str(v) if isinstance(v, float) else v)
     ] = Field(default="0.5", description="version of the OME-Zarr specification")
@@ -136,6 +136,10 @@ class Output(Model):
             yield from self._tiff_contradictions()
         if self.format != "bdv-hdf5" and self.partitions is not None:
             yield "partitions", f"only for bdv-hdf5, the format is {self.format}; remove it"
+        if self.append and self.project is not None:
+            yield "project", "append adds to input.project; remove one of them"
+        if self.append and self.format not in ("bdv-hdf5", "bdv-n5", "ome-zarr"):
+            yield "append", f"{self.format} is not added to a project; use .h5, .n5 or .ome.zarr, as the project has"
         yield from self._shards_contradictions()
         yield from self._pyramid_contradictions()
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fusestack.config.functions import OwnFunction
+from fusestack.fusion.appending import appended_to, check_appendable
 from fusestack.fusion.design import Design, DesignedImage, design_images
 from fusestack.fusion.inputs import read_inputs
 from fusestack.fusion.projects import numbers_of, setups_of
@@ -28,7 +29,7 @@ from fusestack.storage import is_address
 from fusestack.writers import WRITERS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from fusestack.config.load import LoadedConfig
     from fusestack.config.models import Fusion
@@ -76,14 +77,28 @@ def plan_fusion(loaded: LoadedConfig, output: Output, resources: Resources, cach
     if output.project is not None:
         output = output.model_copy(update={"project": loaded.resolve_path(output.project)})
     inputs = read_inputs(loaded)
+    if output.append:
+        check_appendable(output, str(loaded.resolve_path(output.path)), inputs)
     read = identities(paths_read(loaded, inputs))
     design = design_of(loaded, inputs, read)
     path = str(loaded.resolve_path(output.path))
     design = replace(design, warnings=(*design.warnings, *_not_written(design, output)))
     _refuse_project_inside(output, path)
     options = _option_facts(config.fusion)
-    images = tuple(_plan_image(fused, design, output, path, options, read, resources, cache) for fused in design.images)
-    images = _with_setups(images, config.fusion.group_by)
+    single = len(design.images) == 1
+    places = [path if single else _titled(path, fused.title) for fused in design.images]
+
+    def planned(places: Sequence[str]) -> tuple[PlannedImage, ...]:
+        return tuple(
+            _plan_image(fused, design, output, path, place, options, read, resources, cache)
+            for fused, place in zip(design.images, places, strict=True)
+        )
+
+    images = planned(places)
+    if output.append:
+        images = appended_to(inputs.project, path, config.fusion.group_by, images, planned)
+    else:
+        images = _with_setups(images, config.fusion.group_by)
     refuse_inputs_as_outputs(images, [*read, inputs.project.path])
     return FusionPlan(path, images, inputs, design, tuple(read), samples_of(design))
 
@@ -152,7 +167,8 @@ def design_of(loaded: LoadedConfig, inputs: Inputs, read: Mapping[str, str] | No
     _refuse_flawed(project, options, inputs)
     boxes = project.bounding_boxes
     output = loaded.config.output
-    apart = output is not None and output.format == "tiff"  # one file for each group, as BigStitcher saves them
+    # one file for each group, as BigStitcher saves them; and views of a container are there one by one
+    apart = output is not None and (output.format == "tiff" or (output.append and output.format == "bdv-n5"))
     found = design_images(inputs.views, project.views, boxes, options, project.intensity, read or {}, apart=apart)
     return replace(found, warnings=(*inputs.warnings, *found.warnings))
 
@@ -213,15 +229,15 @@ def _plan_image(
     design: Design,
     output: Output,
     path: str,
+    place: str,
     options: Mapping[str, Any],
     read: Mapping[str, str],
     resources: Resources,
     cache: str,
 ) -> PlannedImage:
-    single = len(design.images) == 1
-    place = path if single else _titled(path, fused.title)
     spec = image_spec(fused, output, place, design.anisotropy, fused.compute.rule.fill)
-    target = Target(WRITERS[output.format], spec, 0, f"{path}.fusestack")
+    into = output.append and output.format == "bdv-n5"
+    target = Target(WRITERS["bdv-n5-view" if into else output.format], spec, 0, f"{path}.fusestack")
     compute, preparation = prepared(fused.compute, cache, resources)
     first = make_stage("fuse", fitted(compute, target, resources), target, resources, layout_facts(spec, output.format))
     layout = layout_facts(spec, output.format)
@@ -241,7 +257,7 @@ def _plan_image(
         components={**components, "output": {**layout, **cut_facts(spec)}},
         fingerprint=digest([stage.fingerprint for stage in stages]),
         fusion=PlannedFusion(fused, compute.statistics(spec.levels[0].block)),
-        project=project_path(output, spec.path, None if single else fused.title),
+        project=project_path(output, spec.path, None if len(design.images) == 1 else fused.title),
         file_format=output.format,
         overwrite=output.overwrite,
         notes={"setup_names": [channel.name for channel in spec.channels]},

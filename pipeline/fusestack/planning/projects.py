@@ -6,6 +6,7 @@ import itertools
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from fusestack.project.append import AppendedProject
 from fusestack.project.model import Setup
 from fusestack.project.write import FusedImage, FusedProject, StoredAt
 
@@ -45,7 +46,7 @@ def setups_by_channel(spec: ImageSpec, pixel_to_world: Affine) -> tuple[FusedIma
     )
 
 
-def project_of(images: Iterable[PlannedImage]) -> FusedProject:
+def project_of(images: Iterable[PlannedImage]) -> FusedProject | AppendedProject:
     """The project of all images that name the same one, which are one setup where they have the same."""
     images = tuple(images)
     path, file_format = images[0].project, images[0].file_format
@@ -59,6 +60,8 @@ def project_of(images: Iterable[PlannedImage]) -> FusedProject:
             order = sorted(range(len(times)), key=times.__getitem__)
             one = replace(before, timepoints=tuple(times[n] for n in order), stored=tuple(stored[n] for n in order))
         found[one.setup.id] = one
+    if images[0].appended is not None:
+        return AppendedProject(path, *images[0].appended, tuple(found.values()))
     containers = {image.target.image.path for image in images}
     return FusedProject(path, _common(containers), tuple(found.values()), file_format)
 

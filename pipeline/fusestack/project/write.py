@@ -16,7 +16,7 @@ from fusestack.project.model import ATTRIBUTES, Setup, check_registration
 from fusestack.storage import is_address
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from fusestack.model.geometry import Affine
 
@@ -191,25 +191,34 @@ def _append_sequence(root: Element, loader: Element, images: Sequence[FusedImage
     sequence = SubElement(root, "SequenceDescription")
     sequence.append(loader)
     setups = SubElement(sequence, "ViewSetups")
-    for image in images:
-        _append_setup(setups, image.setup)
+    setups.extend(view_setup(image.setup) for image in images)
     for kind in ATTRIBUTES:
         attributes = SubElement(setups, "Attributes", name=kind)
-        names = {getattr(image.setup, kind): _attribute_name(image.setup, kind) for image in reversed(images)}
-        for number, name in sorted(names.items()):
-            entry = SubElement(attributes, kind.capitalize())
-            _text(entry, "id", number)
-            _text(entry, "name", name)
+        first = {getattr(image.setup, kind): image.setup for image in reversed(images)}
+        attributes.extend(attribute_entry(setup, kind) for _, setup in sorted(first.items()))
     _append_timepoints(sequence, timepoints)
     missing = SubElement(sequence, "MissingViews")
     for timepoint in timepoints:
-        for image in images:
-            if timepoint not in image.timepoints:
-                SubElement(missing, "MissingView", timepoint=str(timepoint), setup=str(image.setup.id))
+        missing.extend(missing_view(timepoint, image) for image in images if timepoint not in image.timepoints)
 
 
-def _append_setup(parent: Element, setup: Setup) -> None:
-    element = SubElement(parent, "ViewSetup")
+def missing_view(timepoint: int, image: FusedImage) -> Element:
+    """That an image is not there at a timepoint."""
+    return Element("MissingView", timepoint=str(timepoint), setup=str(image.setup.id))
+
+
+def attribute_entry(setup: Setup, kind: str) -> Element:
+    """Id and name of an attribute of a setup."""
+    entry = Element(kind.capitalize())
+    number = getattr(setup, kind)
+    _text(entry, "id", number)
+    _text(entry, "name", setup.channel_name or number if kind == "channel" else number)
+    return entry
+
+
+def view_setup(setup: Setup) -> Element:
+    """Id, name, size, voxel size and attributes of a setup."""
+    element = Element("ViewSetup")
     _text(element, "id", setup.id)
     _text(element, "name", setup.name or setup.id)
     _text(element, "size", " ".join(map(str, reversed(setup.shape or ()))))
@@ -219,11 +228,7 @@ def _append_setup(parent: Element, setup: Setup) -> None:
     attributes = SubElement(element, "attributes")
     for kind in ATTRIBUTES:
         _text(attributes, kind, getattr(setup, kind))
-
-
-def _attribute_name(setup: Setup, kind: str) -> str:
-    number = str(getattr(setup, kind))
-    return setup.channel_name or number if kind == "channel" else number
+    return element
 
 
 def _append_timepoints(sequence: Element, timepoints: Sequence[int]) -> None:
@@ -241,11 +246,24 @@ def _append_timepoints(sequence: Element, timepoints: Sequence[int]) -> None:
 def _append_registrations(root: Element, images: Sequence[FusedImage], timepoints: Sequence[int]) -> None:
     registrations = SubElement(root, "ViewRegistrations")
     for timepoint in timepoints:
-        for image in images:
-            if timepoint in image.timepoints:
-                view = SubElement(
-                    registrations, "ViewRegistration", timepoint=str(timepoint), setup=str(image.setup.id)
-                )
-                transform = SubElement(view, "ViewTransform", type="affine")
-                _text(transform, "Name", "fusion bounding box")
-                _text(transform, "affine", " ".join(map(repr, image.pixel_to_world.to_xyz())))
+        registrations.extend(registration(timepoint, image) for image in images if timepoint in image.timepoints)
+
+
+def registration(timepoint: int, image: FusedImage) -> Element:
+    """Where an image lies."""
+    view = Element("ViewRegistration", timepoint=str(timepoint), setup=str(image.setup.id))
+    transform = SubElement(view, "ViewTransform", type="affine")
+    _text(transform, "Name", "fusion bounding box")
+    _text(transform, "affine", " ".join(map(repr, image.pixel_to_world.to_xyz())))
+    return view
+
+
+def partition(path: str, folder: str, timepoints: Sequence[int], setups: Mapping[int, int]) -> Element:
+    """A file that holds some views of an HDF5 project; `setups` has the number in it by that in the project."""
+    element = Element("partition")
+    _text(element, "path", Path(os.path.relpath(path, folder)).as_posix()).set("type", "relative")
+    _text(element, "timepoints", " ".join(map(str, timepoints)))
+    _text(element, "setups", " ".join(map(str, setups)))
+    if any(here != there for here, there in setups.items()):
+        _text(element, "setupsMapped", " ".join(map(str, setups.values())))
+    return element

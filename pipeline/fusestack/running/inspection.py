@@ -126,7 +126,7 @@ def _foreign_projects(plan: Plan) -> Iterator[str]:
     """
     for path in dict.fromkeys(image.project for image in plan.images if image.project is not None):
         sharing = [image for image in plan.images if image.project == path]
-        if sharing[0].overwrite or identity_of(path) is None:
+        if sharing[0].overwrite or sharing[0].appended is not None or identity_of(path) is None:
             continue
         made = [one.target.image.path for one in sharing if one.target.image.path in read_record(one.target.work)]
         named = containers_named(path)
@@ -205,8 +205,14 @@ def finished_mark(product: Product) -> str:
 
 def is_finished(image: PlannedImage) -> bool:
     """Whether an image is complete, and its project there."""
-    there = image.project is None or same_place(image.target.image.path) in containers_named(image.project)
-    return there and identity_of(finished_mark(image.product)) is not None
+    if image.project is not None:
+        if image.appended is not None:
+            there = project_of([image]).is_written
+        else:
+            there = same_place(image.target.image.path) in containers_named(image.project)
+        if not there:
+            return False
+    return identity_of(finished_mark(image.product)) is not None
 
 
 def _reason(image: PlannedImage, record: Mapping[str, Any], *, force: bool) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from fusestack.model.errors import OutputError
 from fusestack.planning.projects import project_of
+from fusestack.project.write import FusedProject
 from fusestack.running.inspection import (
     finished_mark,
     is_finished,
@@ -26,10 +27,11 @@ from fusestack.taskgraph.tasks import PARTS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from fusestack.model.stage import Stage, Target
     from fusestack.planning.plan import Plan, Product
-    from fusestack.project.write import FusedProject
+    from fusestack.project.append import AppendedProject
     from fusestack.running.inspection import StageState
 
     _Done: TypeAlias = tuple[tuple[str, int, int], ...]
@@ -241,7 +243,7 @@ class EndImage:
     product: Product
     stages: EndStages
     notes: Any
-    project: tuple[FusedProject, tuple[str, ...]] | None
+    project: tuple[FusedProject | AppendedProject, tuple[str, ...]] | None
 
     def __call__(self) -> str:
         """Complete it; gives its path."""
@@ -258,5 +260,14 @@ class EndImage:
         if self.project is not None:
             project, marks = self.project
             if all(identity_of(mark) is not None for mark in marks):
-                project.write()
+                with _project_lock(project):
+                    project.write()
         return target.image.path
+
+
+def _project_lock(project: FusedProject | AppendedProject) -> AbstractContextManager[None]:
+    """Nobody else may change a project between reading and writing it."""
+    if isinstance(project, FusedProject):
+        return nullcontext()
+    folder, _, name = project.path.rpartition("/")
+    return output_lock(f"{folder}/.{name}.lock", project.path, wait=True)

@@ -299,7 +299,7 @@ class BdvHdf5Writer(KeepsNoLevels):
         import h5py
 
         with output_errors(self.path, "cannot be read"):
-            return h5py.File(self.path, "r", locking=False)
+            return h5py.File(self.path, "r", locking="best-effort")
 
     def _grid(self, level: int) -> Grid:
         return Grid(self.spec.levels[level].shape, self.spec.levels[level].block)
