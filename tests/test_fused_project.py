@@ -12,6 +12,7 @@ import pytest
 import tifffile
 
 import fusestack
+from fusestack.project.document import read_tree
 
 TILE = (24, 40, 50)
 
@@ -199,3 +200,47 @@ def test_one_project_names_several_zarr_images(tmp_path: Path, version: str) -> 
         assert (fusestack.fuse([view]) == 10 * view.id.timepoint + view.id.setup + 1).all()
         assert view.pixel_to_world.to_xyz()[3::4] == (3, 4, 5)
     assert fusestack.run(config, [f"output.ome_zarr_version='{version}'"]).reused_all
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:output.compression.codec. blosc:fusestack.FusestackWarning")
+@pytest.mark.parametrize("options", [{}, {"compression": {"codec": "none"}}, {"compression": {"codec": "blosc"}}])
+def test_a_split_hdf5_is_read_by_others(tmp_path: Path, options: dict[str, Any]) -> None:
+    rng = np.random.default_rng(5)
+    views = []
+    for t, c in np.ndindex(2, 2):
+        path = tmp_path / f"{t}{c}.tif"
+        tifffile.imwrite(path, rng.integers(1, 30000, TILE, dtype=np.uint16), photometric="minisblack")
+        views.append({"path": str(path), "timepoint": t, "channel": c, "voxel_size": 1, "unit": "um"})
+    pyramid = [1, {"x": 2, "y": 2, "z": 1}, {"x": 4, "y": 4, "z": 2}]
+    chunks = [{"x": 32, "y": 16, "z": 8}, {"x": 16, "y": 16, "z": 4}]
+    output = {"path": str(tmp_path / "fused.h5"), "partitions": {"timepoints": 1}, "pyramid": pyramid, "chunks": chunks}
+    config = {"version": 1, "input": {"views": views}, "output": output | options}
+    fusestack.run(config)
+    expected = fusestack.fuse({**config, "output": None}).to_numpy()
+    root = read_tree(tmp_path / "fused.xml").getroot()
+    parts = root.findall("SequenceDescription/ImageLoader/partition")
+    assert [(one.findtext("path"), one.findtext("timepoints"), one.findtext("setups")) for one in parts] == [
+        ("fused-00-00.h5", "0", "0 1"),
+        ("fused-01-00.h5", "1", "0 1"),
+    ]
+    editor = npy2bdv.BdvEditor(str(tmp_path / "fused.h5"), mode="r")
+    assert (editor.ntimes, editor.nchannels) == (2, 2)
+    with h5py.File(tmp_path / "fused.h5") as file:
+        assert file["s01/resolutions"][:].tolist() == [[1, 1, 1], [2, 2, 1], [4, 4, 2]]
+        assert file["s01/subdivisions"][:].tolist() == [[32, 16, 8], [16, 16, 4], [12, 10, 4]]
+        for t, c in np.ndindex(2, 2):
+            np.testing.assert_array_equal(file[f"t{t:05d}/s{c:02d}/0/cells"][:], expected[t, c])
+            np.testing.assert_array_equal(editor.read_view(time=t, channel=c), expected[t, c])
+    editor.finalize()
+    for view in fusestack.open_project(tmp_path / "fused.xml").views:
+        assert Path(view.source.path).name == f"fused-{view.id.timepoint:02d}-00.h5"
+        np.testing.assert_array_equal(fusestack.fuse([view])[0, 0], expected[view.id.timepoint, view.channel])
+    assert fusestack.run(config).reused_all
+    with pytest.raises(
+        fusestack.OutputError, match=r"made with other settings \(output\.partitions: \[1, 0\] -> \[0, 1\]"
+    ):
+        fusestack.run(config, ["output.partitions={setups: 1}"])
+    fusestack.run(config, ["output.partitions={setups: 1}", "output.overwrite=true"])
+    names = sorted(path.name for path in tmp_path.glob("*.h5"))
+    assert names == ["fused-00-00.h5", "fused-00-01.h5", "fused.h5"]

@@ -307,7 +307,6 @@ class TestUnsupported:
         [
             ({"input": {"images": "*.jpg"}, "focus": {"align": True}}, ["focus.align"]),
             ({"focus": {"prepare": [{"crop": {"left": 20}}]}}, ["focus.prepare"]),
-            ({"output": {"path": "a.h5", "partitions": {"timepoints": 1}}}, ["output.partitions"]),
             ({"output": {"path": "a.dzi"}}, ["output.format"]),
             ({"output": {"path": "a", "format": "bdv-tiff"}}, ["output.format"]),
         ],

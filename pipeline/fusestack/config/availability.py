@@ -46,8 +46,6 @@ def _missing_output(output: Output) -> Iterator[tuple[str, str]]:
         *others, last = (f"'{name}'" for name in _READY_FORMATS)
         ready = f"{', '.join(others)} or {last}"
         yield "output.format", _later(f"'{output.format}'", "more formats", ready)
-    if output.partitions is not None and (output.partitions.timepoints or output.partitions.setups):
-        yield "output.partitions", _later("splitting an HDF5", "more formats", "null")
 
 
 def _later(what: str, issue: str, instead: str) -> str:

@@ -78,11 +78,14 @@ class Output(Model):
     ome_zarr_version: Annotated[
         Literal["0.5", "0.4"], BeforeValidator(lambda v: str(v) if isinstance(v, float) else v)
     ] = Field(default="0.5", description="version of the OME-Zarr specification")
-    chunks: CountPerAxis = Field(
+    chunks: CountPerAxis | Annotated[tuple[CountPerAxis, ...], Field(min_length=1)] = Field(
         default_factory=lambda data: _default_chunks(data["format"]),
-        description="smallest compressed unit; default: x 128, y 128, z 64; bdv-hdf5: x 64, y 64, z 32; not for tiff",
+        description="smallest compressed unit, of all levels or a list of each (the last one is that of all further "
+        "levels); default: x 128, y 128, z 64; bdv-hdf5: x 64, y 64, z 32; not for tiff",
     )
-    partitions: Partitions | None = Field(default=None, description="bdv-hdf5: split the file; default: one file")
+    partitions: Partitions | None = Field(
+        default=None, description="bdv-hdf5: split the file, path is then a file of links; default: one file"
+    )
     shards: Literal["auto", "none"] | CountPerAxis = Field(
         default="auto", description="smallest unit that is written (Zarr 0.5): auto, none, or multiples of chunks"
     )
@@ -116,9 +119,9 @@ class Output(Model):
         return value
 
     @property
-    def resolved_chunks(self) -> CountPerAxis:
-        """Chunks that are written; equal to `chunks`, whose default depends on the format."""
-        return self.chunks
+    def chunks_of_levels(self) -> tuple[CountPerAxis, ...]:
+        """Chunks that are written, of the first levels; the last one is that of all further levels."""
+        return self.chunks if isinstance(self.chunks, tuple) else (self.chunks,)
 
     @property
     def resolved_codec(self) -> Compression:
@@ -130,8 +133,8 @@ class Output(Model):
         guess = _format_of(self.path)
         if guess is not None and guess != self.format and self.format != "bdv-tiff":
             yield "format", f"{self.format} does not fit the suffix of '{self.path}', which means {guess}; change one"
-        if self.format == "bdv-hdf5" and self.compression.codec not in ("gzip", "none"):
-            yield "compression.codec", f"'{self.compression.codec}' is not allowed in bdv-hdf5; use gzip or none"
+        if self.format == "bdv-hdf5" and self.compression.codec not in ("gzip", "none", "blosc"):
+            yield "compression.codec", f"'{self.compression.codec}' is not allowed in bdv-hdf5; use gzip, none or blosc"
         if self.format == "tiff":
             yield from self._tiff_contradictions()
         if self.format != "bdv-hdf5" and self.partitions is not None:
@@ -166,12 +169,15 @@ class Output(Model):
             yield "shards", f"{self.format} has no shards; remove it"
         elif self.ome_zarr_version == "0.4":
             yield "shards", 'OME-Zarr 0.4 has no shards; remove it, or use ome_zarr_version "0.5"'
-        if not _is_multiple(self.shards, self.chunks):
-            yield "shards", f"{self.shards} is not a multiple of the chunks, {self.chunks}; use multiples on every axis"
+        for chunks in self.chunks_of_levels:
+            if not _is_multiple(self.shards, chunks):
+                yield "shards", f"{self.shards} is not a multiple of the chunks, {chunks}; use multiples on every axis"
 
     def _pyramid_contradictions(self) -> Iterator[tuple[str, str]]:
         if isinstance(self.pyramid, str):
             return
+        if isinstance(self.chunks, tuple) and len(self.chunks) > len(self.pyramid):
+            yield "chunks", f"has {len(self.chunks)} entries, and pyramid {len(self.pyramid)} levels; remove some"
         if self.pyramid[0].xyz != (1, 1, 1):
             yield "pyramid.0", "the first level must be {x: 1, y: 1, z: 1}"
         for number, (before, level) in enumerate(itertools.pairwise(self.pyramid), 1):

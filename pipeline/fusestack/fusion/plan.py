@@ -124,6 +124,11 @@ def _not_written(design: Design, output: Output) -> list[str]:
     if times and output.format != "ome-zarr" and len({view.timepoint for view in design.opened}) > 1:
         kind = "projects of BigDataViewer have" if output.format.startswith("bdv") else "stacks of one timepoint have"
         said.append(f"the time step of {times[0]} is not written: {kind} no place for it")
+    if output.format == "bdv-hdf5" and output.compression.codec == "blosc":
+        said.append(
+            "output.compression.codec: blosc is read by h5py with hdf5plugin, but Java programs such as BigDataViewer "
+            "may not read it; gzip is read by all"
+        )
     if output.format == "tiff" and image.unit is None and is_ome_tiff(output.path):
         said.append(
             "the size of a pixel and the place of the image are not written: OME-TIFF takes numbers without a unit for "

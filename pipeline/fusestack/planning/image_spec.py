@@ -95,13 +95,15 @@ def image_spec(image: Described, output: Output, path: str, anisotropy: float, f
             f"output.shards: {output.format} {output.ome_zarr_version} has no shards; "
             "use ome_zarr_version '0.5', or shards: auto"
         )
+    first, *coarser = (int3(int(v) for v in chunks.zyx) for chunks in output.chunks_of_levels)
     levels = cut_levels(
         image.shape,
         factors,
-        int3(int(v) for v in output.resolved_chunks.zyx),
+        first,
         shards,
         sharded=sharded or staged,
         chunks_per_block=4 if output.format == "bdv-hdf5" else None,
+        coarser=coarser,
     )
     codec = output.resolved_codec
     return ImageSpec(
@@ -118,6 +120,7 @@ def image_spec(image: Described, output: Output, path: str, anisotropy: float, f
         channels=image.channels,
         fill=fill,
         ome_zarr_version=output.ome_zarr_version,
+        split=None if output.partitions is None else (output.partitions.timepoints, output.partitions.setups),
     )
 
 

@@ -63,7 +63,8 @@ def project_of(images: Iterable[PlannedImage]) -> FusedProject | AppendedProject
     if images[0].appended is not None:
         return AppendedProject(path, *images[0].appended, tuple(found.values()))
     containers = {image.target.image.path for image in images}
-    return FusedProject(path, _common(containers), tuple(found.values()), file_format)
+    partitions = images[0].target.image.partitions
+    return FusedProject(path, _common(containers), tuple(found.values()), file_format, partitions)
 
 
 def _common(containers: set[str]) -> str:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from fusestack.model.geometry import Affine
+    from fusestack.model.image import Partition
 
 _LOADERS = {  # format, version and element of the container
     "bdv-hdf5": ("bdv.hdf5", None, "hdf5"),
@@ -71,27 +72,34 @@ class FusedProject:
         As `write_project` has it.
     images : tuple of FusedImage
     file_format : str
+    partitions : tuple of Partition
+        Of a split HDF5.
     """
 
     path: str
     container: str
     images: tuple[FusedImage, ...]
     file_format: str
+    partitions: tuple[Partition, ...] = ()
 
     def write(self) -> None:
         """Write it, in one step; see `write_project`."""
-        write_project(self.path, self.container, self.images, self.file_format)
+        write_project(self.path, self.container, self.images, self.file_format, self.partitions)
 
     @property
     def is_written(self) -> bool:
         """Whether the file is there, to the byte."""
         place = Path(self.path)
-        content = bytes_of(_tree(self.path, self.container, self.images, self.file_format))
+        content = bytes_of(_tree(self.path, self.container, self.images, self.file_format, self.partitions))
         return place.is_file() and place.read_bytes() == content
 
 
 def write_project(
-    path: str | Path, container: str | Path, images: Sequence[FusedImage], file_format: str = "bdv-hdf5"
+    path: str | Path,
+    container: str | Path,
+    images: Sequence[FusedImage],
+    file_format: str = "bdv-hdf5",
+    partitions: Sequence[Partition] = (),
 ) -> None:
     """Write the project XML of fused images in a container, in one step.
 
@@ -110,6 +118,8 @@ def write_project(
     file_format : str
         ``bdv-hdf5``, ``bdv-n5`` or ``ome-zarr`` (images t, c, z, y, x; without `FusedImage.stored` it is one whose
         channels are the setups in the order of their ids).
+    partitions : sequence of Partition
+        Files to which `container`, an HDF5, has links; their channels are the setups, their times those of all images.
 
     Raises
     ------
@@ -123,11 +133,15 @@ def write_project(
     ``SpimData`` XML as mpicbg's ``XmlIoSpimData``, BigDataViewer's ``XmlIoBasicImgLoader``, ``XmlIoN5ImageLoader`` and
     BigStitcher's ``XmlIoAllenOMEZarrLoader`` read it.
     """
-    write_tree(_tree(path, container, images, file_format), path)
+    write_tree(_tree(path, container, images, file_format, partitions), path)
 
 
 def _tree(
-    path: str | Path, container: str | Path, images: Sequence[FusedImage], file_format: str
+    path: str | Path,
+    container: str | Path,
+    images: Sequence[FusedImage],
+    file_format: str,
+    partitions: Sequence[Partition],
 ) -> ElementTree[Element]:
     for image in images:
         if image.setup.shape is None or not image.timepoints:
@@ -139,7 +153,11 @@ def _tree(
     root = Element("SpimData", version="0.2")
     _text(root, "BasePath", ".").set("type", "relative")
     timepoints = sorted({timepoint for image in ordered for timepoint in image.timepoints})
-    _append_sequence(root, _loader(file_format, container, path, ordered, timepoints), ordered, timepoints)
+    loader = _loader(file_format, container, path, ordered, timepoints)
+    for part in partitions:
+        times, numbers = [timepoints[t] for t in part.times], {c: c for c in part.channels}
+        loader.append(partition(part.path, str(Path(path).absolute().parent), times, numbers))
+    _append_sequence(root, loader, ordered, timepoints)
     _append_registrations(root, ordered, timepoints)
     for block in ("ViewInterestPoints", "BoundingBoxes", "PointSpreadFunctions", "StitchingResults"):
         SubElement(root, block)
