@@ -17,7 +17,13 @@ from fusestack.project.document import read_tree
 TILE = (24, 40, 50)
 
 
-FORMATS = {"fused.h5": {}, "fused.n5": {}, "fused v4.ome.zarr": {"ome_zarr_version": "0.4"}, "fused.ome.zarr": {}}
+FORMATS = {
+    "fused.h5": {},
+    "fused.n5": {},
+    "fused v4.ome.zarr": {"ome_zarr_version": "0.4"},
+    "fused.ome.zarr": {},
+    "fused.tif": {"format": "bdv-tiff"},
+}
 
 
 @pytest.fixture(params=FORMATS)
@@ -244,3 +250,32 @@ def test_a_split_hdf5_is_read_by_others(tmp_path: Path, options: dict[str, Any])
     fusestack.run(config, ["output.partitions={setups: 1}", "output.overwrite=true"])
     names = sorted(path.name for path in tmp_path.glob("*.h5"))
     assert names == ["fused-00-00.h5", "fused-00-01.h5", "fused.h5"]
+
+
+@pytest.mark.parametrize("path", ["new.xml", "new.tif", "new", "new.ome.tif"])
+def test_a_project_of_tiff_files_names_them(tmp_path: Path, path: str) -> None:
+    views = []
+    for t, c in np.ndindex(2, 2):
+        name = tmp_path / f"{t}{c}.tif"
+        tifffile.imwrite(name, np.full(TILE, 10 * t + c + 1, np.uint16), photometric="minisblack")
+        place = {"translation": {"x": 3, "y": 4, "z": 5}, "voxel_size": 0.5, "unit": "um"}
+        views.append({"path": str(name), "timepoint": t, "channel": c, **place})
+    output = {"path": str(tmp_path / "out" / path), "format": "bdv-tiff"}
+    config = {"version": 1, "input": {"views": views}, "output": output}
+    fusestack.run(config)
+    suffix = ".ome.tif" if "ome" in path else ".tif"
+    names = {f"new_fused_tp_{t}_ch_{c}{suffix}" for t in range(2) for c in range(2)}
+    assert {one.name for one in (tmp_path / "out").glob("*.tif")} == names
+    project = fusestack.open_project(tmp_path / "out" / "new.xml")
+    assert project.loader == "spimreconstruction.filelist"
+    assert [(v.id.timepoint, v.id.setup, v.channel) for v in project.views] == [
+        (0, 0, 0),
+        (0, 1, 1),
+        (1, 0, 0),
+        (1, 1, 1),
+    ]
+    for view in project.views:
+        assert (view.voxel_size, view.unit, view.pixel_to_world.to_xyz()[3::4]) == ((0.5,) * 3, "micrometer", (3, 4, 5))
+        assert (tifffile.imread(view.source.path) == 10 * view.id.timepoint + view.channel + 1).all()
+        assert (fusestack.fuse([view]) == 10 * view.id.timepoint + view.channel + 1).all()
+    assert fusestack.run(config).reused_all

@@ -71,14 +71,14 @@ def as_container(image: LabelledImage, fused: DesignedImage | None, loaded: Load
     InputError
         If the format does not hold its pixels.
     """
-    from fusestack.fusion.plan import project_path
+    from fusestack.fusion.plan import place_of, project_path
     from fusestack.planning.image_spec import image_spec
     from fusestack.writers.bdv_hdf5 import DTYPES
 
     output = loaded.config.output
     if output is None:
         raise ValueError("a configuration that writes has an output")
-    path = loaded.resolve_path(output.path)
+    path = place_of(output, loaded.resolve_path(output.path))
     z, y, x = image.pixel_size if fused is None else fused.frame.spacing
     fill = 0.0 if fused is None else fused.compute.rule.fill
     spec = image_spec(image, output, path, 2 * z / (y + x), fill)
@@ -96,9 +96,9 @@ def as_container(image: LabelledImage, fused: DesignedImage | None, loaded: Load
         output.format,
         output.model_dump(mode="json"),
         output.overwrite,
-        project_path(output, path),
+        project_path(output, path, path),
         {"setup_names": [channel.name for channel in spec.channels]},
-        (*image.warnings, *(_lost_in_stack(image, path) if output.format == "tiff" else ())),
+        (*image.warnings, *(_lost_in_stack(image, path) if output.is_stacks else ())),
     )
 
 

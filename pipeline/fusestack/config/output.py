@@ -81,7 +81,7 @@ class Output(Model):
     chunks: CountPerAxis | Annotated[tuple[CountPerAxis, ...], Field(min_length=1)] = Field(
         default_factory=lambda data: _default_chunks(data["format"]),
         description="smallest compressed unit, of all levels or a list of each (the last one is that of all further "
-        "levels); default: x 128, y 128, z 64; bdv-hdf5: x 64, y 64, z 32; not for tiff",
+        "levels); default: x 128, y 128, z 64; bdv-hdf5: x 64, y 64, z 32; not for tiff, bdv-tiff, dzi",
     )
     partitions: Partitions | None = Field(
         default=None, description="bdv-hdf5: split the file, path is then a file of links; default: one file"
@@ -91,7 +91,7 @@ class Output(Model):
     )
     compression: Compression = Field(
         default_factory=lambda data: _default_compression(data["format"]),
-        description="default: blosc, level 1; bdv-hdf5: gzip, level 1; bdv-n5: zstd, level 3; tiff: none",
+        description="default: blosc, level 1; bdv-hdf5: gzip, level 1; bdv-n5: zstd, level 3; tiff, bdv-tiff: none",
     )
     pyramid: Literal["auto", "none"] | Annotated[tuple[CountPerAxis, ...], Field(min_length=1)] = Field(
         default="auto", description="resolution levels: auto, none, or a list of factors that begins with 1"
@@ -128,6 +128,11 @@ class Output(Model):
         """Codec and level that are used; equal to `compression`, whose default depends on the format."""
         return self.compression
 
+    @property
+    def is_stacks(self) -> bool:
+        """Whether TIFF stacks are written, with a project or without."""
+        return self.format in ("tiff", "bdv-tiff")
+
     def contradictions(self) -> Iterator[tuple[str, str]]:
         """Refuse what the format cannot do."""
         guess = _format_of(self.path)
@@ -135,8 +140,10 @@ class Output(Model):
             yield "format", f"{self.format} does not fit the suffix of '{self.path}', which means {guess}; change one"
         if self.format == "bdv-hdf5" and self.compression.codec not in ("gzip", "none", "blosc"):
             yield "compression.codec", f"'{self.compression.codec}' is not allowed in bdv-hdf5; use gzip, none or blosc"
-        if self.format == "tiff":
+        if self.is_stacks:
             yield from self._tiff_contradictions()
+        if self.format == "dzi":
+            yield from self._dzi_contradictions()
         if self.format != "bdv-hdf5" and self.partitions is not None:
             yield "partitions", f"only for bdv-hdf5, the format is {self.format}; remove it"
         if self.append and self.project is not None:
@@ -154,13 +161,19 @@ class Output(Model):
             yield "compression.codec", f"'{self.compression.codec}' is not allowed in this TIFF; use {choices}"
         if self.chunks != _default_chunks("tiff"):
             yield "chunks", "a TIFF is stored plane by plane; remove it"
-        if self.project is not None:
-            yield "project", "a project of TIFF files is the format bdv-tiff; remove it"
+        if self.project is not None and self.format == "tiff":
+            yield "project", "a project of TIFF files is the format bdv-tiff; remove it, or set format: bdv-tiff"
         if not isinstance(self.pyramid, str):
             if not is_ome and len(self.pyramid) > 1:
                 yield "pyramid", "ImageJ's TIFF has one level; use none, or the suffix .ome.tif"
             if any(level.xyz[2] != 1 for level in self.pyramid):
                 yield "pyramid", "the levels of an OME-TIFF keep all planes; set z to 1 in all of them"
+
+    def _dzi_contradictions(self) -> Iterator[tuple[str, str]]:
+        usual = {"chunks": _default_chunks("dzi"), "compression": _default_compression("dzi"), "pyramid": "auto"}
+        for key, value in {**usual, "project": None}.items():
+            if getattr(self, key) != value:
+                yield key, "Deep Zoom has its own tiles and levels, and no project; remove it"
 
     def _shards_contradictions(self) -> Iterator[tuple[str, str]]:
         if isinstance(self.shards, str):
@@ -200,7 +213,7 @@ def _default_chunks(kind: Format) -> CountPerAxis:
     match kind:
         case "bdv-hdf5":
             return CountPerAxis(x=64, y=64, z=32)
-        case "tiff":
+        case "tiff" | "bdv-tiff" | "dzi":
             return CountPerAxis(x=512, y=512, z=1)
         case _:
             return CountPerAxis(x=128, y=128, z=64)
@@ -212,7 +225,9 @@ def _default_compression(kind: Format) -> Compression:
             return Compression(codec="gzip")
         case "bdv-n5":
             return Compression(codec="zstd")
-        case "tiff":
+        case "dzi":
+            return Compression(codec="none")  # its tiles are PNG
+        case "tiff" | "bdv-tiff":
             return Compression(codec="none")
         case _:
             return unsaid(Compression)

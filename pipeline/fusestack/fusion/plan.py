@@ -8,10 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fusestack.config.functions import OwnFunction
-from fusestack.fusion.appending import appended_to, check_appendable
 from fusestack.fusion.design import Design, DesignedImage, design_images
 from fusestack.fusion.inputs import read_inputs
-from fusestack.fusion.projects import numbers_of, setups_of
 from fusestack.fusion.samples import samples_of
 from fusestack.model.errors import ConfigError, InputError
 from fusestack.model.fingerprint import digest, identities
@@ -78,10 +76,12 @@ def plan_fusion(loaded: LoadedConfig, output: Output, resources: Resources, cach
         output = output.model_copy(update={"project": loaded.resolve_path(output.project)})
     inputs = read_inputs(loaded)
     if output.append:
+        from fusestack.fusion.appending import check_appendable
+
         check_appendable(output, str(loaded.resolve_path(output.path)), inputs)
     read = identities(paths_read(loaded, inputs))
     design = design_of(loaded, inputs, read)
-    path = str(loaded.resolve_path(output.path))
+    path = place_of(output, str(loaded.resolve_path(output.path)))
     design = replace(design, warnings=(*design.warnings, *_not_written(design, output)))
     _refuse_project_inside(output, path)
     options = _option_facts(config.fusion)
@@ -96,15 +96,26 @@ def plan_fusion(loaded: LoadedConfig, output: Output, resources: Resources, cach
 
     images = planned(places)
     if output.append:
+        from fusestack.fusion.appending import appended_to
+
         images = appended_to(inputs.project, path, config.fusion.group_by, images, planned)
-    else:
+    elif images[0].project is not None:
         images = _with_setups(images, config.fusion.group_by)
     refuse_inputs_as_outputs(images, [*read, inputs.project.path])
     return FusionPlan(path, images, inputs, design, tuple(read), samples_of(design))
 
 
+def place_of(output: Output, path: str) -> str:
+    """Where images are written: TIFF files, also where the path of a project of them names no file of this kind."""
+    if output.format != "bdv-tiff" or path.lower().endswith((".tif", ".tiff")):
+        return path
+    return f"{path.removesuffix('.xml')}.tif"
+
+
 def _with_setups(images: tuple[PlannedImage, ...], group_by: str) -> tuple[PlannedImage, ...]:
     """Say what the projects beside images hold: one project of all of them, or one for each."""
+    from fusestack.fusion.projects import numbers_of, setups_of
+
     projects = {image.project for image in images}
     made = []
     for image in images:
@@ -129,12 +140,12 @@ def _not_written(design: Design, output: Output) -> list[str]:
             "output.compression.codec: blosc is read by h5py with hdf5plugin, but Java programs such as BigDataViewer "
             "may not read it; gzip is read by all"
         )
-    if output.format == "tiff" and image.unit is None and is_ome_tiff(output.path):
+    if output.is_stacks and image.unit is None and is_ome_tiff(output.path):
         said.append(
             "the size of a pixel and the place of the image are not written: OME-TIFF takes numbers without a unit for "
             "micrometers; give a unit in input.views, or write .tif or .ome.zarr"
         )
-    if output.format == "tiff" and not is_ome_tiff(output.path):
+    if output.format == "tiff" and not is_ome_tiff(output.path):  # a project has the names
         names = {channel.name for one in design.images for channel in one.channels}
         named = sorted(name for name in names if not name.removeprefix("channel ").isdecimal())
         if named:
@@ -173,7 +184,7 @@ def design_of(loaded: LoadedConfig, inputs: Inputs, read: Mapping[str, str] | No
     boxes = project.bounding_boxes
     output = loaded.config.output
     # one file for each group, as BigStitcher saves them; and views of a container are there one by one
-    apart = output is not None and (output.format == "tiff" or (output.append and output.format == "bdv-n5"))
+    apart = output is not None and (output.is_stacks or (output.append and output.format == "bdv-n5"))
     found = design_images(inputs.views, project.views, boxes, options, project.intensity, read or {}, apart=apart)
     return replace(found, warnings=(*inputs.warnings, *found.warnings))
 
@@ -243,6 +254,8 @@ def _plan_image(
     spec = image_spec(fused, output, place, design.anisotropy, fused.compute.rule.fill)
     into = output.append and output.format == "bdv-n5"
     target = Target(WRITERS["bdv-n5-view" if into else output.format], spec, 0, f"{path}.fusestack")
+    if output.format == "dzi":
+        target.open()  # refuses what it does not hold
     compute, preparation = prepared(fused.compute, cache, resources)
     first = make_stage("fuse", fitted(compute, target, resources), target, resources, layout_facts(spec, output.format))
     layout = layout_facts(spec, output.format)
@@ -262,7 +275,7 @@ def _plan_image(
         components={**components, "output": {**layout, **cut_facts(spec)}},
         fingerprint=digest([stage.fingerprint for stage in stages]),
         fusion=PlannedFusion(fused, compute.statistics(spec.levels[0].block)),
-        project=project_path(output, spec.path, None if len(design.images) == 1 else fused.title),
+        project=project_path(output, spec.path, path, None if len(design.images) == 1 else fused.title),
         file_format=output.format,
         overwrite=output.overwrite,
         notes={"setup_names": [channel.name for channel in spec.channels]},
@@ -290,7 +303,10 @@ def _titled(path: str, title: str) -> str:
     return f"{stem}_{title}{suffix}"
 
 
-def project_path(output: Output, path: str, title: str | None = None) -> str | None:
+_LISTED = ("ome-zarr", "bdv-tiff")
+
+
+def project_path(output: Output, path: str, container: str, title: str | None = None) -> str | None:
     """Where the project of an image goes, if it has one: those of BigDataViewer have, others where it is asked for.
 
     Parameters
@@ -298,12 +314,16 @@ def project_path(output: Output, path: str, title: str | None = None) -> str | N
     output : Output
     path : str
         Of the image.
+    container : str
+        What ``output.path`` names.
     title : str, optional
         Of the image, where there are several.
     """
     if output.project:
-        # one loader names several Zarr images, but one HDF5 or N5
-        return output.project if title is None or output.format == "ome-zarr" else _titled(output.project, title)
+        # one loader names several Zarr images or TIFF files, but one HDF5 or N5
+        return output.project if title is None or output.format in _LISTED else _titled(output.project, title)
+    if output.format == "bdv-tiff":
+        return f"{split_suffix(container)[0]}.xml"
     return str(Path(path).with_suffix(".xml")) if output.format in ("bdv-hdf5", "bdv-n5") else None
 
 

@@ -25,6 +25,7 @@ _LOADERS = {  # format, version and element of the container
     "bdv-hdf5": ("bdv.hdf5", None, "hdf5"),
     "bdv-n5": ("bdv.n5", "1.0", "n5"),
     "ome-zarr": ("bdv.multimg.zarr", "3.0", "zarr"),
+    "bdv-tiff": ("spimreconstruction.filelist", None, "files"),
 }
 _NO_XML_CHARACTER = re.compile("[^\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -116,8 +117,8 @@ def write_project(
     images : sequence of FusedImage
         One per setup, in any order.
     file_format : str
-        ``bdv-hdf5``, ``bdv-n5`` or ``ome-zarr`` (images t, c, z, y, x; without `FusedImage.stored` it is one whose
-        channels are the setups in the order of their ids).
+        ``bdv-hdf5``, ``bdv-n5``, ``ome-zarr`` (images t, c, z, y, x; without `FusedImage.stored` it is one whose
+        channels are the setups in the order of their ids) or ``bdv-tiff`` (stacks, one for each view).
     partitions : sequence of Partition
         Files to which `container`, an HDF5, has links; their channels are the setups, their times those of all images.
 
@@ -182,6 +183,9 @@ def _loader(
     """Element that says how pixels are read; the containers of N5 and Zarr are named as URIs."""
     kind, version, tag = _LOADERS[file_format]
     loader = Element("ImageLoader", format=kind)
+    if file_format == "bdv-tiff":
+        _append_files(loader, path, images)
+        return loader
     if version:
         loader.set("version", version)
     if is_address(str(container)):
@@ -196,6 +200,17 @@ def _loader(
             for timepoint, at in zip(image.timepoints, image.stored or usual, strict=True):
                 groups.append(zgroup(image.setup.id, timepoint, at, str(container)))
     return loader
+
+
+def _append_files(loader: Element, path: str | Path, images: Sequence[FusedImage]) -> None:
+    """A file for each view."""
+    _text(loader, "ZGrouped", "false")
+    files = SubElement(loader, "files")
+    for image in images:
+        for timepoint, at in zip(image.timepoints, image.stored, strict=True):
+            view = {"view_setup": str(image.setup.id), "timepoint": str(timepoint), "series": "0", "channel": "0"}
+            entry = SubElement(files, "FileMapping", view)
+            _text(entry, "file", _relative(at.path, path)).set("type", "relative")
 
 
 def zgroup(setup: int, timepoint: int, at: StoredAt, container: str) -> Element:

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from fusestack.model.errors import OutputError
 from fusestack.model.fingerprint import differing
-from fusestack.planning.projects import project_of
-from fusestack.project.named import containers_named, same_place
 from fusestack.storage import folder_of, identity_of, is_address, open_folder
 from fusestack.taskgraph.ledger import ledger_of
 from fusestack.writers.folder import OutputFolder
@@ -124,7 +122,13 @@ def _foreign_projects(plan: Plan) -> Iterator[str]:
 
     One is, where the record knows the images and it names them; or where it is what would be written.
     """
-    for path in dict.fromkeys(image.project for image in plan.images if image.project is not None):
+    paths = dict.fromkeys(image.project for image in plan.images if image.project is not None)
+    if not paths:
+        return
+    from fusestack.planning.projects import project_of
+    from fusestack.project.named import containers_named, same_place
+
+    for path in paths:
         sharing = [image for image in plan.images if image.project == path]
         if sharing[0].overwrite or sharing[0].appended is not None or identity_of(path) is None:
             continue
@@ -206,6 +210,9 @@ def finished_mark(product: Product) -> str:
 def is_finished(image: PlannedImage) -> bool:
     """Whether an image is complete, and its project there."""
     if image.project is not None:
+        from fusestack.planning.projects import project_of
+        from fusestack.project.named import containers_named, same_place
+
         if image.appended is not None:
             there = project_of([image]).is_written
         else:

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from fusestack.model.errors import OutputError
-from fusestack.planning.projects import project_of
-from fusestack.project.write import FusedProject
 from fusestack.running.inspection import (
     finished_mark,
     is_finished,
@@ -32,6 +30,7 @@ if TYPE_CHECKING:
     from fusestack.model.stage import Stage, Target
     from fusestack.planning.plan import Plan, Product
     from fusestack.project.append import AppendedProject
+    from fusestack.project.write import FusedProject
     from fusestack.running.inspection import StageState
 
     _Done: TypeAlias = tuple[tuple[str, int, int], ...]
@@ -65,6 +64,8 @@ def units_of(plan: Plan, states: Sequence[StageState], *, force: bool = False, p
         if force or left or pinned or not is_finished(image):
             project = None
             if image.project is not None:
+                from fusestack.planning.projects import project_of
+
                 sharing = [one for one in plan.images if one.project == image.project]
                 project = (project_of(sharing), tuple(finished_mark(one.product) for one in sharing))
             ends = EndStages(ledgers_of(image.stages), ledgers_of(_read_by(image.stages, cached, known)))
@@ -260,14 +261,16 @@ class EndImage:
         if self.project is not None:
             project, marks = self.project
             if all(identity_of(mark) is not None for mark in marks):
-                with _project_lock(project):
+                with _project_lock(project, target.work):
                     project.write()
         return target.image.path
 
 
-def _project_lock(project: FusedProject | AppendedProject) -> AbstractContextManager[None]:
-    """Nobody else may change a project between reading and writing it."""
+def _project_lock(project: FusedProject | AppendedProject, work: str) -> AbstractContextManager[None]:
+    """Two images may be complete at once; and to a project that is there, others may add something, too."""
+    from fusestack.project.write import FusedProject
+
     if isinstance(project, FusedProject):
-        return nullcontext()
+        return output_lock(f"{work}/project.lock", project.path, wait=True)
     folder, _, name = project.path.rpartition("/")
     return output_lock(f"{folder}/.{name}.lock", project.path, wait=True)

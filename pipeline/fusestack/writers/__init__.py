@@ -8,6 +8,8 @@ WRITERS: dict[str, str] = {
     "bdv-n5": "fusestack.writers.bdv_n5:BdvN5Writer",
     "bdv-n5-view": "fusestack.writers.bdv_n5:BdvN5ViewWriter",
     "tiff": "fusestack.writers.tiff_stack:TiffStackWriter",
+    "bdv-tiff": "fusestack.writers.tiff_stack:TiffStackWriter",
+    "dzi": "fusestack.writers.deep_zoom:DeepZoomWriter",
     "picture": "fusestack.writers.picture:PictureWriter",
 }
 """``output.format`` to ``"module:Class"`` of the `fusestack.model.stage.ImageWriter` that writes it.
