@@ -1,0 +1,92 @@
+"""What ``view`` and ``preview`` are given, as a scene: an image, a project, a configuration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fusestack.config.load import from_mapping, load_config, unsupported
+from fusestack.display.neuroglancer import Scene
+from fusestack.model.errors import ConfigError
+from fusestack.planning.resources import resolve_resources
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fusestack.config.load import LoadedConfig
+
+_MOST_INPUTS = 100
+_SHARE_KEPT = 0.5
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A scene, what should be said about it, and how many bytes of its blocks may be kept."""
+
+    scene: Scene
+    warnings: tuple[str, ...]
+    memory: int
+
+
+def show(source: str, overrides: Sequence[str] = ()) -> Shown:
+    """Make a scene of the path of an image, a project or a configuration; reads metadata only.
+
+    Parameters
+    ----------
+    source : str
+        Path or address.
+    overrides : sequence of str
+        ``key.path=value``, for what is fused.
+
+    Raises
+    ------
+    ConfigError, InputError
+    """
+    lower = source.lower()
+    if lower.endswith((".yaml", ".yml")):
+        return _of_config(load_config(source, overrides))
+    if ".xml" in lower.rpartition("/")[2] and not lower.endswith(".zarr"):
+        return _of_config(project_config(source, overrides))
+    if overrides:
+        raise ConfigError(f"{source}: is an image, and nothing is fused; leave out --set, --downsampling and --box")
+    from fusestack.display.stored import stored_image
+
+    image = stored_image(source if "://" in source else str(Path(source).absolute()))
+    nothing: dict[str, Any] = {"version": 1, "input": {"project": "."}}
+    report = f"{source.rstrip('/')}.report.html"
+    return Shown(Scene(image.name, (image,), report=report), (), _memory(from_mapping(nothing)))
+
+
+def project_config(path: str, overrides: Sequence[str] = ()) -> LoadedConfig:
+    """Configuration that fuses a project as it is."""
+    mapping: dict[str, Any] = {"version": 1, "input": {"project": str(Path(path).absolute())}}
+    return from_mapping(mapping, Path.cwd(), overrides)
+
+
+def _of_config(loaded: LoadedConfig) -> Shown:
+    if problems := unsupported(loaded):
+        raise ConfigError(*problems)
+    from fusestack.display.fused import fused_images
+    from fusestack.display.stored import inputs_of
+    from fusestack.fusion.inputs import read_inputs
+
+    inputs = read_inputs(loaded)
+    design, images = fused_images(loaded, inputs)
+    layers, outlines = inputs_of(inputs.views, _MOST_INPUTS)
+    warnings = list(design.warnings)
+    if (more := len(outlines) - len(layers)) > 0:
+        warnings.append(
+            f"{more:,} of {len(outlines):,} inputs are no layers of their own; choose some with input.select"
+        )
+    title = inputs.source.rpartition("/")[2] if loaded.name == "configuration" else loaded.name.rpartition("/")[2]
+    output = loaded.config.output
+    report = None if output is None else f"{loaded.resolve_path(output.path)}.report.html"
+    scene = Scene(title, (*images, *layers), tuple(outlines), report)
+    return Shown(scene, tuple(warnings), _memory(loaded))
+
+
+def _memory(loaded: LoadedConfig) -> int:
+    """Half of what a run would take for itself."""
+    resources = resolve_resources(loaded.config.execution.model_copy(update={"scheduler": "threads"}), loaded.folder)
+    return int(resources.memory * resources.workers * _SHARE_KEPT)
