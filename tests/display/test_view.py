@@ -58,7 +58,7 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @contextmanager
 def serving(source: Path, mode: Mode = "cached") -> Iterator[ViewServer]:
-    shown = show(str(source))
+    shown = show(str(source), remember=mode != "virtual")
     blocks = Blocks(shown.scene.images, mode, shown.memory)
     if mode == "precomputed":
         blocks.precompute()

@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     from fusestack.display.server import ViewServer
     from fusestack.display.shown import show
 
-    shown = show(arguments.source, _overrides(arguments))
+    shown = show(arguments.source, _overrides(arguments), remember=arguments.mode != "virtual")
     warn(shown.warnings)
     blocks = Blocks(shown.scene.images, arguments.mode, shown.memory)
     server = ViewServer(shown.scene, blocks)

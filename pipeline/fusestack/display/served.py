@@ -31,7 +31,7 @@ MODES: tuple[Mode, ...] = ("virtual", "cached", "precomputed")
 
 # A panel shows one plane: blocks are thin, so that a plane does not cost its neighbours, and not too thin for the
 # panels that look from the side.
-BLOCK = (16, 128, 128)
+BLOCK = (8, 128, 128)
 FLAT_BLOCK = (1, 256, 256)
 _SAMPLE = (8, 64, 64)
 _PERCENTILES = (0.1, 99.9)

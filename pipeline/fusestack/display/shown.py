@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from fusestack.config.load import LoadedConfig
 
 _MOST_INPUTS = 100
-_SHARE_KEPT = 0.5
+_SHARE_KEPT = 1 / 3
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Shown:
     memory: int
 
 
-def show(source: str, overrides: Sequence[str] = ()) -> Shown:
+def show(source: str, overrides: Sequence[str] = (), *, remember: bool = False) -> Shown:
     """Make a scene of the path of an image, a project or a configuration; reads metadata only.
 
     Parameters
@@ -38,6 +38,8 @@ def show(source: str, overrides: Sequence[str] = ()) -> Shown:
         Path or address.
     overrides : sequence of str
         ``key.path=value``, for what is fused.
+    remember : bool
+        Whether decoded chunks of the views of a fusion are kept in memory, in as much of it as blocks may take.
 
     Raises
     ------
@@ -45,9 +47,9 @@ def show(source: str, overrides: Sequence[str] = ()) -> Shown:
     """
     lower = source.lower()
     if lower.endswith((".yaml", ".yml")):
-        return _of_config(load_config(source, overrides))
+        return _of_config(load_config(source, overrides), remember=remember)
     if ".xml" in lower.rpartition("/")[2] and not lower.endswith(".zarr"):
-        return _of_config(project_config(source, overrides))
+        return _of_config(project_config(source, overrides), remember=remember)
     if overrides:
         raise ConfigError(f"{source}: is an image, and nothing is fused; leave out --set, --downsampling and --box")
     from fusestack.display.stored import stored_image
@@ -64,14 +66,19 @@ def project_config(path: str, overrides: Sequence[str] = ()) -> LoadedConfig:
     return from_mapping(mapping, Path.cwd(), overrides)
 
 
-def _of_config(loaded: LoadedConfig) -> Shown:
+def _of_config(loaded: LoadedConfig, *, remember: bool) -> Shown:
     if problems := unsupported(loaded):
         raise ConfigError(*problems)
     from fusestack.display.fused import fused_images
     from fusestack.display.stored import inputs_of
     from fusestack.fusion.inputs import read_inputs
+    from fusestack.sources.remembered import remembered
 
     inputs = read_inputs(loaded)
+    memory = _memory(loaded)
+    if remember:
+        views = (replace(view, source=remembered(view.source, memory)) for view in inputs.views)
+        inputs = replace(inputs, views=tuple(views))
     design, images = fused_images(loaded, inputs)
     layers, outlines = inputs_of(inputs.views, _MOST_INPUTS)
     warnings = list(design.warnings)
@@ -83,10 +90,10 @@ def _of_config(loaded: LoadedConfig) -> Shown:
     output = loaded.config.output
     report = None if output is None else f"{loaded.resolve_path(output.path)}.report.html"
     scene = Scene(title, (*images, *layers), tuple(outlines), report)
-    return Shown(scene, tuple(warnings), _memory(loaded))
+    return Shown(scene, tuple(warnings), memory)
 
 
 def _memory(loaded: LoadedConfig) -> int:
-    """Half of what a run would take for itself."""
+    """For blocks, and again for chunks of the views: together two thirds of what a run would take for itself."""
     resources = resolve_resources(loaded.config.execution.model_copy(update={"scheduler": "threads"}), loaded.folder)
     return int(resources.memory * resources.workers * _SHARE_KEPT)
