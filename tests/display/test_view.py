@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import tifffile
 from numpy.typing import NDArray
+from PIL import Image
 
 import fusestack
 from fusestack.cli.main import run
@@ -23,6 +24,8 @@ from fusestack.display.served import MODES, Blocks, Mode
 from fusestack.display.server import ViewServer
 from fusestack.display.shown import show
 from fusestack.model.errors import ConfigError
+from fusestack.model.geometry import Box
+from fusestack.planning.pyramid import block_means
 from tests.conftest import UNTESTED
 from tests.display.chromium import chromium, tab
 
@@ -100,12 +103,16 @@ def level_of(server: ViewServer, image: int, level: int) -> NDArray[Any]:
     whole = np.full(
         [n * size for n, size in zip(counts, chunks, strict=True)], document["fill_value"], document["dtype"]
     )
+    connection = http.client.HTTPConnection("127.0.0.1", server.server_address[1], timeout=20)
     for index in np.ndindex(*counts):
-        status, data = ask(server, f"{root}/{level}/{'/'.join(map(str, index))}")
-        assert status in (200, 404)
-        if status == 200:
+        connection.request("GET", f"{root}/{level}/{'/'.join(map(str, index))}")
+        answer = connection.getresponse()
+        data = answer.read()
+        assert answer.status in (200, 404)
+        if answer.status == 200:
             region = tuple(slice(i * size, (i + 1) * size) for i, size in zip(index, chunks, strict=True))
             whole[region] = np.frombuffer(data, document["dtype"]).reshape(chunks)
+    connection.close()
     return whole[tuple(slice(n) for n in shape)]
 
 
@@ -145,7 +152,7 @@ def test_every_level_lies_where_its_pixels_are(job: Path) -> None:
         for image in images:
             for c, channel in enumerate(image.channels):
                 for number, level in enumerate(image.levels):
-                    pixels = image.pixels.read(number, 0, c, fusestack.model.geometry.Box.of_shape(level.shape))
+                    pixels = image.pixels.read(number, 0, c, Box.of_shape(level.shape))
                     assert pixels is not None
                     weight = np.clip(pixels.astype(float) - 800, 0, None)
                     if weight.max() < 1000:
@@ -155,6 +162,98 @@ def test_every_level_lies_where_its_pixels_are(job: Path) -> None:
                     physical = np.array(level.origin) + np.array(level.scale) * place
                     wanted = np.array(PLACES[channel.id]) * [LENGTHS[axis] for axis in "zyx"]
                     assert np.abs(physical - wanted).max() < 0.05 * 0.5, (image.name, number, physical - wanted)
+
+
+def test_what_is_turned_is_told_to_the_page(job: Path) -> None:
+    """Neuroglancer takes places of what is turned from a matrix; the others say theirs as OME-Zarr."""
+    config = json.loads(job.read_text())
+    turned = [0.8, -0.6, 0, 50, 0.6, 0.8, 0, 7, 0, 0, 2, 3]
+    config["input"]["views"][1]["affine"] = turned
+    config["input"]["select"] = {"channels": [0]}
+    path = job.parent / "turned.yaml"
+    path.write_text(json.dumps(config))
+    with serving(path) as server:
+        layers = {layer["name"]: layer for layer in server.state["layers"]}
+        outlines = layers["outlines of the inputs"]["annotations"]
+        assert sorted({one["type"] for one in outlines}) == ["axis_aligned_bounding_box", "line"]
+        assert len(outlines) == 1 + 12
+        (matrix,) = (s["source"]["transform"]["matrix"] for s in layers.values() if "matrix" in str(s["source"]))
+        to_world = np.array(matrix)[1:, 1:]  # z, y, x; in micrometers from pixels, which count half of one
+        x, y, z = np.array(turned).reshape(3, 4) * 0.5
+        np.testing.assert_allclose(to_world, [z[[2, 1, 0, 3]], y[[2, 1, 0, 3]], x[[2, 1, 0, 3]]])
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("photographs")
+    rng = np.random.default_rng(0)
+    for k in range(3):
+        pixels = np.full((40, 60, 3), 100, np.uint8)
+        pixels[:, 20 * k : 20 * k + 20] = rng.integers(0, 255, (40, 20, 3))
+        Image.fromarray(pixels).save(folder / f"s{k}.png")
+    path = folder / "focus.yaml"
+    focus = {"method": "masks", "output": {"path": "sharp.png", "depth": "depth.tif"}}
+    path.write_text(json.dumps({"version": 1, "input": {"images": "s*.png"}, "focus": focus}))
+    return path
+
+
+def test_a_focus_stack_is_shown_with_its_masks_and_results(photographs: Path) -> None:
+    before = show(str(photographs))
+    assert [image.name for image in before.scene.images] == ["slices"]
+    assert any("not made yet" in text for text in before.warnings)
+    fusestack.run(photographs)
+    shown = show(str(photographs))
+    assert shown.warnings == ()
+    images = {image.name.split()[0]: image for image in shown.scene.images}
+    assert list(images) == ["slices", "image", "depth", "masks", "merged"]
+    assert [name for name, image in images.items() if image.shown] == ["image"]
+    for k in range(3):
+        expected = np.asarray(Image.open(photographs.parent / f"s{k}.png"))
+        for c in range(3):
+            found = images["slices"].pixels.read(0, 0, c, Box((k, 3, 5), (k + 1, 40, 60)))
+            np.testing.assert_array_equal(found, expected[None, 3:, 5:, c])
+    sharp = np.asarray(Image.open(photographs.parent / "sharp.png"))
+    found = images["image"].pixels.read(0, 0, 1, Box((0, 0, 0), (1, 40, 60)))
+    np.testing.assert_array_equal(found, sharp[None, ..., 1])
+    (plane,) = images["image"].levels
+    assert (plane.scale[0], plane.origin[0]) == (3.0, 1.0)  # as thick as the stack
+    masks = images["merged"].pixels.read(0, 0, 0, Box((0, 0, 0), (3, 40, 60)))
+    assert masks is not None
+    assert masks[:, :, 45].mean(axis=1).argmax() == 2
+    with serving(photographs) as server:
+        assert server.state["layers"][0]["shaderControls"]["contrast"]["range"] == [0.0, 255.0]
+        assert b"report" in ask(server, f"/{server.token}/")[1]
+
+
+def test_the_focus_of_a_fusion_lies_in_its_world(job: Path) -> None:
+    config = json.loads(job.read_text())
+    config["input"]["select"] = {"channels": [1]}
+    config["output"]["path"] = "one.ome.zarr"
+    config["focus"] = {"axis": "y", "output": {"path": "sharp.tif"}}
+    path = job.parent / "both.yaml"
+    path.write_text(json.dumps(config))
+    fusestack.run(path)
+    images = {image.name: image for image in show(str(path)).scene.images}
+    assert images["fused"].shown
+    assert not images["image"].shown
+    level, to_world = images["image"].levels[0], images["image"].to_world
+    assert to_world is not None
+    pixels = images["image"].pixels.read(0, 0, 0, Box.of_shape(level.shape))
+    assert pixels is not None
+    brightest = np.unravel_index(pixels.argmax(), pixels.shape) * np.array(level.scale) + level.origin
+    expected = np.array(PLACES[1]) * [LENGTHS[axis] for axis in "zyx"]
+    np.testing.assert_allclose(to_world.apply(brightest)[[0, 2]], expected[[0, 2]], atol=0.3)
+
+
+def test_planes_larger_than_a_screen_have_levels(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 1000, (1, 1500, 2100), dtype=np.uint16)
+    tifffile.imwrite(tmp_path / "large.tif", pixels, photometric="minisblack")
+    (image,) = show(str(tmp_path / "large.tif")).scene.images
+    assert [level.shape for level in image.levels] == [(1, 1500, 2100), (1, 750, 1050), (1, 375, 525)]
+    assert image.levels[2].origin == (0, 1.5, 1.5)
+    expected = block_means(pixels[None, None], (1, 4, 4), (1, 1, 1, 375, 525))[0, 0]
+    found = image.pixels.read(2, 0, 0, Box((0, 300, 7), (1, 375, 90)))
+    np.testing.assert_array_equal(found, expected[:, 300:, 7:90])
 
 
 def test_who_does_not_know_the_token_sees_nothing(job: Path) -> None:

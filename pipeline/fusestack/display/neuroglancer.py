@@ -16,6 +16,8 @@ from fusestack.model.units import length_factor
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from numpy.typing import NDArray
+
     from fusestack.display.served import ServedImage
     from fusestack.display.stored import Outline
     from fusestack.model.image import Channel
@@ -77,7 +79,7 @@ def page_state(scene: Scene, source: Callable[[int], str]) -> dict[str, Any]:
     source : callable
         Address of an image, by its number.
     """
-    first = scene.images[0]
+    first = next(image for image in scene.images if image.shown)
     step, unit = _step(first)
     dimensions: dict[str, Any] = {axis: [step, unit] for axis in "xyz"}
     if any(image.times > 1 for image in scene.images):
@@ -92,17 +94,16 @@ def page_state(scene: Scene, source: Callable[[int], str]) -> dict[str, Any]:
             layers.append(_layer(image, c, window, source(number), crowded=crowded))
     if scene.outlines:
         layers.append(_outline_layer(scene.outlines, dimensions, first))
-    level, coarsest = first.levels[0], first.levels[-1]
-    size = np.array(level.shape) * level.scale
-    centre = np.array(level.origin) + (np.array(level.shape) - 1) / 2 * np.array(level.scale)
+    low, high = _bounds(first)
     world = step / _meters(first)
     # nothing is coarser than the coarsest level: where all of it would be too much, the middle is shown
-    zoom = min(size[1:].max() / world / _PANEL, 1.5 * max(coarsest.scale[1:]) / world)
+    coarsest = 1.5 * max(_steps(first, -1)[1:])
+    zoom = min(max(high[1:] - low[1:]) / _PANEL, coarsest) / world
     return {
         "dimensions": dimensions,
-        "position": [*(float(v) for v in reversed(centre / world)), *([0] if "t" in dimensions else [])],
+        "position": [*(float(v) for v in reversed((low + high) / 2 / world)), *([0] if "t" in dimensions else [])],
         "crossSectionScale": float(zoom),
-        "projectionScale": float(1.3 * np.linalg.norm(size) / world),
+        "projectionScale": float(1.3 * np.linalg.norm(high - low) / world),
         "layers": layers,
         "layout": "xy" if all(one.shape[0] == 1 for one in first.levels) else "4panel",
         "showAxisLines": False,
@@ -118,8 +119,22 @@ def _meters(image: ServedImage) -> float:
 
 
 def _step(image: ServedImage) -> tuple[float, str]:
-    """Step of the axes of the page: the smallest side of a pixel; and its unit."""
-    return min(image.levels[0].scale) * _meters(image), "" if image.unit is None else "m"
+    """Step of the axes of the page: the smallest side of a pixel in its plane; and its unit."""
+    return float(min(_steps(image, 0)[1:])) * _meters(image), "" if image.unit is None else "m"
+
+
+def _steps(image: ServedImage, level: int) -> NDArray[np.float64]:
+    """How long the sides of a pixel of a level are in the world."""
+    lengths = np.ones(3) if image.to_world is None else image.to_world.column_lengths
+    return lengths * image.levels[level].scale
+
+
+def _bounds(image: ServedImage) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Where an image begins and ends in the world, z, y, x."""
+    level = image.levels[0]
+    low = np.array(level.origin) - np.array(level.scale) / 2
+    high = low + np.array(level.shape) * level.scale
+    return (low, high) if image.to_world is None else image.to_world.bounds(low, high)
 
 
 def _windows(image: ServedImage) -> list[tuple[float, float]]:
@@ -147,7 +162,6 @@ def _layer(
     place: dict[str, Any] = {"url": f"zarr2://{source}"}
     if image.to_world is not None:
         place["transform"] = _transform(image)
-    shown = image.kind == "image"
     return {
         "type": "image",
         "name": _name(image, channel),
@@ -160,8 +174,8 @@ def _layer(
             "color": f"#{channel.color}",
         },
         "opacity": 1,
-        "blend": "additive" if shown else "default",
-        "visible": shown,
+        "blend": "default" if image.kind == "input" else "additive",
+        "visible": image.shown,
         "archived": image.kind == "input" and crowded,
     }
 

@@ -7,15 +7,16 @@ import json
 import math
 import threading
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 
 from fusestack.model.amounts import size
 from fusestack.model.errors import ConfigError
-from fusestack.model.geometry import Box
+from fusestack.model.geometry import Box, float3
 from fusestack.model.grid import Grid
+from fusestack.planning.pyramid import block_means, level_shape, source_box
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -35,6 +36,7 @@ BLOCK = (8, 128, 128)
 FLAT_BLOCK = (1, 256, 256)
 _SAMPLE = (8, 64, 64)
 _PERCENTILES = (0.1, 99.9)
+_SCREEN = 1024
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,8 @@ class ServedImage:
     fill : float
         Value where nothing is shown.
     kind : {"image", "input", "mask"}
+    shown : bool
+        Whether it is seen at first; others are layers to switch on.
     to_world : Affine or None
         From places of the image, in its unit, to places in the world; None where they are the same.
     """
@@ -94,6 +98,7 @@ class ServedImage:
     pixels: Pixels
     fill: float = 0.0
     kind: Literal["image", "input", "mask"] = "image"
+    shown: bool = True
     to_world: Affine | None = None
 
     @property
@@ -184,10 +189,11 @@ class ServedImage:
     def window(self, channel: int) -> tuple[float, float]:
         """Grey values that become black and white: 0.1 and 99.9 percentile of blocks all over the middle planes.
 
-        Of a mask it is what a mask can be. Values that stand for nothing do not count.
+        Of a mask and of a photograph it is what they can be. Values that stand for nothing do not count.
         """
-        if self.kind == "mask":
-            return (0.0, 1.0)
+        whole = (0.0, 1.0) if np.dtype(self.dtype).kind == "f" else (0.0, float(np.iinfo(self.dtype).max))
+        if self.kind == "mask" or {one.name for one in self.channels} >= {"R", "G", "B"}:
+            return whole
         number = len(self.levels) - 1
         found = []
         for box in _spread(self.levels[number].shape):
@@ -196,9 +202,69 @@ class ServedImage:
                 found.append(pixels[np.isfinite(pixels) & (pixels != self.fill)])
         values = np.concatenate(found) if found else np.empty(0)
         if not values.size:
-            return (0.0, 1.0) if np.dtype(self.dtype).kind == "f" else (0.0, float(np.iinfo(self.dtype).max))
+            return whole
         low, high = (float(v) for v in np.percentile(values, _PERCENTILES))
         return (low, high) if high > low else (min(0.0, low - 1), low)
+
+
+def settled(image: ServedImage) -> ServedImage:
+    """The same image with places in the world, where it is not turned or mirrored."""
+    to_world = image.to_world
+    if to_world is None:
+        return image
+    size = np.diagonal(to_world.linear)
+    if np.count_nonzero(to_world.linear - np.diag(size)) or (size <= 0).any():
+        return image
+    levels = tuple(
+        replace(level, scale=float3(size * level.scale), origin=float3(to_world.apply(level.origin)))
+        for level in image.levels
+    )
+    return replace(image, levels=levels, to_world=None)
+
+
+@dataclass(frozen=True)
+class ReducedPixels:
+    """Pixels of an image with further levels: means of blocks of its last one.
+
+    Parameters
+    ----------
+    pixels : Pixels
+    shape : (int, int, int)
+        Of the last level that is there, z, y, x.
+    count : int
+        Levels that are there.
+    """
+
+    pixels: Pixels
+    shape: Int3
+    count: int
+
+    def read(self, level: int, t: int, c: int, box: Box) -> NDArray[Any] | None:
+        """Read a region z, y, x of a level, or make it of one."""
+        if level < self.count:
+            return self.pixels.read(level, t, c, box)
+        factors = _halves(level - self.count + 1)
+        source = source_box(Box((0, 0, *box.start), (1, 1, *box.stop)), factors, (1, 1, *self.shape))
+        found = self.pixels.read(self.count - 1, t, c, Box(source.start[2:], source.stop[2:]))
+        return None if found is None else block_means(found[None, None], factors, (1, 1, *box.shape))[0, 0]
+
+
+def with_levels(image: ServedImage) -> ServedImage:
+    """The same image with levels whose planes are halved until they are no larger than a screen."""
+    last, levels = image.levels[-1], list(image.levels)
+    while max(levels[-1].shape[1:]) > _SCREEN and min(levels[-1].shape[1:]) > 1:
+        factors = _halves(len(levels) - len(image.levels) + 1)
+        origin = float3(o + s * (f - 1) / 2 for o, s, f in zip(last.origin, last.scale, factors, strict=True))
+        scale = float3(s * f for s, f in zip(last.scale, factors, strict=True))
+        levels.append(ServedLevel(level_shape(last.shape, factors), scale, origin))
+    if len(levels) == len(image.levels):
+        return image
+    pixels = ReducedPixels(image.pixels, last.shape, len(image.levels))
+    return replace(image, levels=tuple(levels), pixels=pixels)
+
+
+def _halves(times: int) -> Int3:
+    return (1, 2**times, 2**times)
 
 
 def _spread(shape: Int3) -> list[Box]:

@@ -15,8 +15,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fusestack.config.load import LoadedConfig
+    from fusestack.display.served import ServedImage
+    from fusestack.display.stored import Outline
 
 _MOST_INPUTS = 100
+_MAPPING = "configuration"
 _SHARE_KEPT = 1 / 3
 
 
@@ -69,28 +72,52 @@ def project_config(path: str, overrides: Sequence[str] = ()) -> LoadedConfig:
 def _of_config(loaded: LoadedConfig, *, remember: bool) -> Shown:
     if problems := unsupported(loaded):
         raise ConfigError(*problems)
+    config, memory = loaded.config, _memory(loaded)
+    fuses = config.input is not None and config.input.images is None
+    shown, outlines, warnings = _fused(loaded, memory if remember else 0) if fuses else ([], [], [])
+    if config.focus is not None or not fuses:
+        from fusestack.display.focused import focus_images
+
+        focused, said = focus_images(loaded, fuses=fuses)
+        shown, warnings = [*shown, *focused], [*warnings, *said]
+    scene = Scene(_title(loaded), tuple(shown), tuple(outlines), _report(loaded))
+    return Shown(scene, tuple(warnings), memory)
+
+
+def _fused(loaded: LoadedConfig, memory: int) -> tuple[list[ServedImage], list[Outline], list[str]]:
+    """What is fused, then its inputs, where they lie, and what should be said."""
     from fusestack.display.fused import fused_images
     from fusestack.display.stored import inputs_of
     from fusestack.fusion.inputs import read_inputs
     from fusestack.sources.remembered import remembered
 
     inputs = read_inputs(loaded)
-    memory = _memory(loaded)
-    if remember:
+    if memory:
         views = (replace(view, source=remembered(view.source, memory)) for view in inputs.views)
         inputs = replace(inputs, views=tuple(views))
     design, images = fused_images(loaded, inputs)
     layers, outlines = inputs_of(inputs.views, _MOST_INPUTS)
     warnings = list(design.warnings)
     if (more := len(outlines) - len(layers)) > 0:
-        warnings.append(
-            f"{more:,} of {len(outlines):,} inputs are no layers of their own; choose some with input.select"
-        )
-    title = inputs.source.rpartition("/")[2] if loaded.name == "configuration" else loaded.name.rpartition("/")[2]
-    output = loaded.config.output
-    report = None if output is None else f"{loaded.resolve_path(output.path)}.report.html"
-    scene = Scene(title, (*images, *layers), tuple(outlines), report)
-    return Shown(scene, tuple(warnings), memory)
+        warnings.append(f"{more:,} of {len(outlines):,} inputs are no layers; choose some with input.select")
+    return [*images, *layers], outlines, warnings
+
+
+def _title(loaded: LoadedConfig) -> str:
+    source = loaded.config.input
+    if source is not None and source.project is not None and loaded.name == _MAPPING:
+        return source.project.rpartition("/")[2]
+    return loaded.name.rpartition("/")[2]
+
+
+def _report(loaded: LoadedConfig) -> str | None:
+    """Page that a run of the configuration has left, or would leave."""
+    config = loaded.config
+    if config.output is not None:
+        return f"{loaded.resolve_path(config.output.path)}.report.html"
+    if config.focus is not None and config.focus.output.path is not None:
+        return f"{loaded.resolve_path(config.focus.output.path)}.report.html"
+    return None
 
 
 def _memory(loaded: LoadedConfig) -> int:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from fusestack.display.served import ServedImage, ServedLevel
+from fusestack.display.served import ServedImage, ServedLevel, settled, with_levels
 from fusestack.fusion.groups import channels_of
 from fusestack.fusion.placement import level_to_pixel
 from fusestack.fusion.sampling import calibration, in_one_unit
@@ -131,25 +131,21 @@ def _served(
     world: World,
     kind: Literal["image", "input"] = "image",
 ) -> ServedImage:
-    """An image whose places are those of the world where it is not turned, else numbers of its own pixels."""
-    to_place = world.to_place @ view.pixel_to_world
-    size = np.diagonal(to_place.linear)
-    straight = bool(np.count_nonzero(to_place.linear - np.diag(size)) == 0 and (size > 0).all())
-    places = to_place if straight else Affine.identity()
+    """An image that is placed in the world."""
     levels = []
     for level in _levels(view):
-        level_to_place = places @ level_to_pixel(level.factors)
-        scale = float3(np.diagonal(level_to_place.linear))
-        levels.append(ServedLevel(level.shape, scale, float3(level_to_place.offset)))
-    dtype = view.pixels.dtype if view.pixels is not None else open_source(view.source).dtype.name
-    return ServedImage(
+        place = level_to_pixel(level.factors)
+        levels.append(ServedLevel(level.shape, float3(np.diagonal(place.linear)), float3(place.offset)))
+    image = ServedImage(
         name=name,
-        dtype=dtype,
+        dtype=view.pixels.dtype if view.pixels is not None else open_source(view.source).dtype.name,
         levels=tuple(levels),
         channels=channels,
         times=times,
         unit=world.unit,
         pixels=StoredPixels(sources),
         kind=kind,
-        to_world=None if straight else to_place,
+        shown=kind == "image",
+        to_world=world.to_place @ view.pixel_to_world,
     )
+    return with_levels(settled(image))
