@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from fusestack.model.geometry import Box
 from fusestack.model.view import SourceRef
+from fusestack.sources import remembered as remembered_source
 from fusestack.sources.base import open_source
 from fusestack.sources.ome_zarr import OmeZarrSource
 from fusestack.sources.remembered import MEMORY, remembered
@@ -20,7 +21,8 @@ SHAPE = (9, 21, 30)
 
 
 @pytest.fixture(autouse=True)
-def nothing_is_left() -> Iterator[None]:
+def nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(remembered_source, "_LEAST_PIXELS", 1)
     yield
     MEMORY.set_limit(0)
     assert MEMORY.bytes == 0
@@ -58,3 +60,12 @@ def test_a_chunk_is_decoded_once(source: SourceRef, monkeypatch: pytest.MonkeyPa
         opened.read(0, box)
     assert len(read) == len(set(read)) == 4
     assert opened.stored_chunk(0) == open_source(source).stored_chunk(0)
+
+
+def test_small_chunks_are_remembered_together(source: SourceRef, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remembered_source, "_LEAST_PIXELS", 1000)
+    opened = open_source(remembered(source, 2**20))
+    expected = open_source(source)
+    for box in (Box((0, 0, 0), (1, 1, 1)), Box((3, 2, 5), (9, 20, 30)), Box.of_shape(SHAPE)):
+        assert opened.read(0, box).tobytes() == expected.read(0, box).tobytes()
+    assert MEMORY.bytes == 2 * np.prod(SHAPE)

@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 
     _Key: TypeAlias = tuple[PixelSource, int, tuple[int, ...]]
 
-_MOST_CHUNK = 2**27
-"""Pixels of a chunk beyond which regions are read as they are."""
+_MOST_PIXELS = 2**27
+"""Of a chunk; where chunks are larger, regions are read as they are."""
+_LEAST_PIXELS = 2**16
+"""Smaller chunks, such as strips of a TIFF, are read and remembered together."""
 
 
 class _Memory:
@@ -111,8 +113,8 @@ class RememberedSource:
             If the source that is wrapped cannot be read.
         """
         check_box(self._path, self.levels, level, box)
-        chunk = self.levels[level].chunks
-        if math.prod(chunk) > _MOST_CHUNK or box.is_empty:
+        chunk = _together(self.levels[level])
+        if math.prod(chunk) > _MOST_PIXELS or box.is_empty:
             return self._source.read(level, box)
         out = np.empty(box.shape, self.dtype)
         firsts = [range(a // n, -(-b // n)) for a, b, n in zip(box.start, box.stop, chunk, strict=True)]
@@ -132,3 +134,14 @@ class RememberedSource:
             found = self._source.read(level, box)
             MEMORY.add(key, found)
         return found
+
+
+def _together(level: SourceLevel) -> tuple[int, ...]:
+    """Chunks that are remembered as one, z, y, x: as much of a cube as that can be."""
+    sides = list(level.chunks)
+    while math.prod(sides) < _LEAST_PIXELS:
+        short = [axis for axis in range(3) if sides[axis] < level.shape[axis]]
+        if not short:
+            break
+        sides[min(short, key=lambda axis: sides[axis])] *= 2
+    return tuple(sides)
