@@ -48,13 +48,9 @@ def show(source: str, overrides: Sequence[str] = (), *, remember: bool = False) 
     ------
     ConfigError, InputError
     """
-    lower = source.lower()
-    if lower.endswith((".yaml", ".yml")):
-        return _of_config(load_config(source, overrides), remember=remember)
-    if ".xml" in lower.rpartition("/")[2] and not lower.endswith(".zarr"):
-        return _of_config(project_config(source, overrides), remember=remember)
-    if overrides:
-        raise ConfigError(f"{source}: is an image, and nothing is fused; leave out --set, --downsampling and --box")
+    loaded = configured(source, overrides)
+    if loaded is not None:
+        return _of_config(loaded, remember=remember)
     from fusestack.display.stored import stored_image
 
     image = stored_image(source if "://" in source else str(Path(source).absolute()))
@@ -63,10 +59,33 @@ def show(source: str, overrides: Sequence[str] = (), *, remember: bool = False) 
     return Shown(Scene(image.name, (image,), report=report), (), _memory(from_mapping(nothing)))
 
 
-def project_config(path: str, overrides: Sequence[str] = ()) -> LoadedConfig:
-    """Configuration that fuses a project as it is."""
-    mapping: dict[str, Any] = {"version": 1, "input": {"project": str(Path(path).absolute())}}
-    return from_mapping(mapping, Path.cwd(), overrides)
+def configured(source: str, overrides: Sequence[str] = ()) -> LoadedConfig | None:
+    """Configuration that a path names: its own, or that of a project, which is fused as it is; None for an image.
+
+    Parameters
+    ----------
+    source : str
+        Path or address.
+    overrides : sequence of str
+        ``key.path=value``.
+
+    Raises
+    ------
+    ConfigError
+        If it is wrong, or there is nothing to be overridden.
+    """
+    name = source.lower().rpartition("/")[2]
+    if name.endswith((".yaml", ".yml")):
+        return load_config(source, overrides)
+    if ".xml" in name and not name.endswith(".zarr"):  # also dataset.xml~1, as BigStitcher keeps earlier ones
+        mapping: dict[str, Any] = {"version": 1, "input": {"project": str(Path(source).absolute())}}
+        return from_mapping(mapping, Path.cwd(), overrides)
+    if overrides:
+        raise ConfigError(
+            f"{source}: is an image, and nothing is fused; --set and what else changes a fusion is for a configuration "
+            "(.yaml) or a project (.xml)"
+        )
+    return None
 
 
 def _of_config(loaded: LoadedConfig, *, remember: bool) -> Shown:
