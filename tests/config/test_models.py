@@ -461,7 +461,7 @@ BAD = [
     ("focus.multiscale", {"levels": 0}, "focus.multiscale.levels: 0 is not allowed"),
     ("focus.multiscale", {"sharpness": 0}, "focus.multiscale.sharpness: 0 is not allowed"),
     ("focus.multiscale", {"noise": 0}, "focus.multiscale.noise: 0 is not allowed"),
-    ("focus.multiscale", {"highlights": 65}, "focus.multiscale.highlights: 65 is not allowed"),
+    ("focus.multiscale", {"highlights": 257}, "focus.multiscale.highlights: 257 is not allowed"),
     ("focus.reference_channel", -1, "-1 is not allowed; use at least 0"),
     ("focus.align", "affine", "'affine' is not allowed; use true, false, or a mapping such as {model: affine}"),
     ("focus.align", {"model": "afine"}, "focus.align.model: 'afine' is not allowed; use translation, rigid"),

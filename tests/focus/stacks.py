@@ -21,6 +21,13 @@ SET_2 = (
 )
 
 
+def section(chain: str) -> dict[str, Any]:
+    """Keys of the section ``focus`` for an option string; ``masks``: method masks, with its preset."""
+    if chain == "masks":
+        return {"method": "masks"}
+    return {"options": chain} if chain else {}
+
+
 def scene(
     shape: tuple[int, int] = (90, 130), slices: int = 5, colours: int = 3, seed: int = 0
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:

@@ -15,13 +15,13 @@ from fusestack.focus.images import Fold
 from fusestack.focus.masks import SliceMask
 from fusestack.focus.merge import MaskChain
 from fusestack.focus.montage import Painting, SeenSlice
-from fusestack.focus.recipe import recipe_of
+from fusestack.focus.recipe import PRESET, recipe_of
 from fusestack.operators.base import Place
 from tests.focus.stacks import scene
 
 SHAPE = (128, 200)
 CHAINS = {
-    "preset": "",
+    "preset": PRESET,
     "masks": "--statistic=r4 --dog=s1 --maskmorph=r2 --maskstat=r5 --maskkuwahara=r2 --finalthreshold=t20,s1",
     "cuts": "--laplacian --maskblur=s1 --cutless=p10 --cutblur=s1 --cutbg --finalblur=t50,s2,S1",
     "recursive": "--blur=s1 --cutblur=s0.5 --cuttest=t40 --cutbg=background",
@@ -32,7 +32,7 @@ class Chain:
     """Slices [k, c, y, x] to picture planes [1, plane, y, x], by the block functions of a recipe."""
 
     def __init__(self, options: str, slices: int) -> None:
-        recipe = recipe_of(Focus.model_validate({"options": options} if options else {}), photographs=True)
+        recipe = recipe_of(Focus.model_validate({"options": options}), photographs=True)
         self.masks = [SliceMask(generator, one_channel=False) for generator in recipe.generators]
         self.merge = MaskChain(recipe.mode, recipe.chain, clipped=True)
         self.painting = Painting(recipe.cuts, (0, slices), recipe.between, recipe.sharpen)

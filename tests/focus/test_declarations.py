@@ -19,7 +19,7 @@ from fusestack.model.fingerprint import arrays_of
 from fusestack.model.geometry import Box
 from fusestack.model.stage import Along, Compute, Stage, StoredArray
 from fusestack.planning.plan import Plan
-from tests.focus.stacks import config, scene, write
+from tests.focus.stacks import config, scene, section, write
 from tests.focus.test_invariance import CHAINS, cut
 
 SHAPE = (90, 130)
@@ -39,7 +39,8 @@ def slices(folder: Path, shape: tuple[int, int], *, alpha: bool = True) -> list[
 
 
 def planned(paths: list[str], folder: Path, options: str) -> Plan:
-    data = config(paths, folder, options=options.replace("map.tif", str(Path(paths[0]).parents[1] / "map.tif")))
+    options = options.replace("map.tif", str(Path(paths[0]).parents[1] / "map.tif"))
+    data = config(paths, folder, **section(options))
     return fusestack.plan({**data, "execution": {"workers": 1, "memory": "8 GiB"}})
 
 
@@ -114,7 +115,7 @@ def test_reads_are_declared(name: str, tmp_path: Path, reads: list[Read], monkey
     cut(monkeypatch, 48, 16)
     if name == "tiled":
         monkeypatch.setattr(lowpass, "WHOLE_PIXELS", 0)
-    watch(planned(slices(tmp_path / "in", SHAPE, alpha="multiscale" not in name), tmp_path, OPAQUE[name]), reads)
+    watch(planned(slices(tmp_path / "in", SHAPE, alpha=True), tmp_path, OPAQUE[name]), reads)
 
 
 def wide(folder: Path, shape: tuple[int, int]) -> Plan:
@@ -181,10 +182,7 @@ def test_slices_of_what_a_stage_writes(axis: int, reverse: bool, tmp_path: Path,
 def test_every_kind_of_stage_is_watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The chains above have all of them."""
     paths = slices(tmp_path / "in", SHAPE)
-    opaque = slices(tmp_path / "opaque", SHAPE, alpha=False)
-    plans = [
-        planned(opaque if "multiscale" in name else paths, tmp_path, OPAQUE[name]) for name in OPAQUE if name != "tiled"
-    ]
+    plans = [planned(paths, tmp_path, OPAQUE[name]) for name in OPAQUE if name != "tiled"]
     monkeypatch.setattr(lowpass, "WHOLE_PIXELS", 0)
     plans += [planned(paths, tmp_path, OPAQUE["tiled"]), wide(tmp_path, SHAPE)]
     seen = {type(stage.compute).__name__ for plan in plans for stage in plan.stages} | {VolumeSlices.__name__}
@@ -219,7 +217,7 @@ def test_a_reach_that_is_too_small_is_noticed(tmp_path: Path, reads: list[Read])
 
 
 MEMORY = {
-    "preset": "",
+    "masks": "masks",
     "operators": "--saturation=level --maskwave --maskstat=r6 --cutless --cutwave --cutbg=background --finalsharpen "
     "--finalgamma --bg=max",
     "images": "--median --mean --enfuse --compose --depthmap=map.tif --colorspace=Lab --blur --bg=enfuse",
@@ -245,7 +243,7 @@ def check_memory(plan: Plan) -> None:
 def test_memory_is_enough(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if name == "tiled":
         monkeypatch.setattr(lowpass, "WHOLE_PIXELS", 0)
-    check_memory(planned(slices(tmp_path / "in", (1500, 1300), alpha=name == "preset"), tmp_path, MEMORY[name]))
+    check_memory(planned(slices(tmp_path / "in", (1500, 1300), alpha=name == "masks"), tmp_path, MEMORY[name]))
 
 
 def test_memory_of_volumes_is_enough(tmp_path: Path) -> None:

@@ -448,8 +448,8 @@ def test_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     )
     assert command(["plan", str(file), "--json"]) == 0
     text = capsys.readouterr().out
-    assert "--blur" in text
-    assert "masks/blur" in text
+    assert "--multiscale" in text
+    assert '"mixed"' in text
     assert command(["run", str(file), "--set", "focus.options=--statistic=r4"]) == 0
     assert "cache:" in capsys.readouterr().out
     assert command(["preview", str(tmp_path / "sharp.png"), "-o", str(tmp_path / "p.png")]) in (0, 3)
@@ -474,11 +474,10 @@ def test_a_python_user(tmp_path: Path) -> None:
         fusestack.focus_stack(np.zeros((4, 4)))
 
 
-def test_the_preset_is_what_it_says() -> None:
-    recipe = recipe_of(Focus(), photographs=True)
-    assert recipe.is_preset
-    assert recipe.option_string() == "--blur=s1,S2 --maskwave=p100 --maskblur=s4 --bg=max --between=p100"
-    assert not recipe_of(Focus.model_validate({"options": "--blur"}), photographs=True).is_preset
+def test_the_defaults_are_what_they_say() -> None:
+    assert recipe_of(Focus(), photographs=True).option_string() == "--multiscale --between=p100"
+    preset = recipe_of(Focus(method="masks"), photographs=True)
+    assert preset.option_string() == "--blur=s1,S2 --maskwave=p100 --maskblur=s4 --bg=max --between=p100"
 
 
 @pytest.mark.parametrize("suffix", [".ome.tif", ".OME.TIFF"])
@@ -491,7 +490,7 @@ def test_ome_tiff_of_photographs(suffix: str, tmp_path: Path) -> None:
     with tifffile.TiffFile(tmp_path / f"sharp{suffix}") as file:
         assert file.is_ome
         assert file.series[0].axes == "YXS"
-        assert "--maskblur=s4" in file.ome_metadata
+        assert "--multiscale" in file.ome_metadata
         assert np.array_equal(file.asarray(), tifffile.imread(tmp_path / "plain" / "sharp.tif"))
     with tifffile.TiffFile(tmp_path / "d.ome.tif") as file:
         assert file.series[0].axes == "YX"

@@ -19,10 +19,11 @@ from fusestack.focus.region import Region
 from fusestack.kernels import fourier
 from fusestack.kernels.fourier import Transfer
 from fusestack.model.geometry import Box
-from tests.focus.stacks import SET_1, SET_2, config, run, scene, write
+from tests.focus.stacks import SET_1, SET_2, config, run, scene, section, write
 
 CHAINS = {
-    "preset": "",
+    "default": "",
+    "masks": "masks",
     "set 1": SET_1,
     "set 2": SET_2,
     "borders": "--statistic=r4 --dog=s1 --resize=p33 --comet=s2 --maskkuwahara=r3 --maskenhance=n2 --maskdespeckle "
@@ -55,7 +56,7 @@ def paths(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 def results(paths: list[str], folder: Path, chain: str) -> dict[str, bytes]:
     folder.mkdir(parents=True)
-    run(paths, folder, **({"options": chain} if chain else {}))
+    run(paths, folder, **section(chain))
     return {name: tifffile.imread(folder / f"{name}.tif").tobytes() for name in ("sharp", "mask", "depth")}
 
 

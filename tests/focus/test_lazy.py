@@ -23,7 +23,7 @@ import fusestack
 from fusestack.focus import lowpass, masks, statistics
 from fusestack.focus.tiling import Tiling
 from fusestack.model.errors import FusestackError, FusestackWarning
-from tests.focus.stacks import scene, write
+from tests.focus.stacks import scene, section, write
 from tests.focus.test_files import volume
 from tests.focus.test_invariance import CHAINS
 
@@ -51,7 +51,7 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 def options(name: str) -> dict[str, Any]:
-    return {"options": CHAINS[name]} if CHAINS[name] else {}
+    return section(CHAINS[name])
 
 
 def contents(found: xarray.Dataset) -> dict[str, bytes]:
@@ -324,11 +324,11 @@ def test_lazy_readers_are_not_loaded(tmp_path: Path, stack: NDArray[np.uint8], s
     array[:] = stack
     found = fusestack.focus_stack(array)
     assert isinstance(found.image.data, da.Array)
-    assert contents(found) == stored("preset")
+    assert contents(found) == stored("default")
     one_by_one = fusestack.focus_stack([da.from_array(plane) for plane in stack])
-    assert contents(one_by_one) == stored("preset")
+    assert contents(one_by_one) == stored("default")
     photographs = xarray.DataArray(stack, dims=("k", "y", "x", "rgb")).transpose("rgb", "x", "y", "k")
-    assert contents(fusestack.focus_stack(photographs)) == stored("preset")
+    assert contents(fusestack.focus_stack(photographs)) == stored("default")
 
 
 def test_opacity_is_a_variable_of_its_own(stack: NDArray[np.uint8]) -> None:

@@ -17,7 +17,7 @@ import fusestack
 from fusestack.config.focus import Focus, Multiscale
 from fusestack.focus import exposures
 from fusestack.focus.exposures import Exposures, SliceCounts
-from fusestack.focus.multiscale import Mixing, SeenSlice
+from fusestack.focus.mixing import Mixing, SeenSlice
 from fusestack.focus.recipe import recipe_of
 from fusestack.focus.region import Region
 from fusestack.focus.statistics import Bands
@@ -136,11 +136,16 @@ def test_any_block_has_the_same_bytes(data: st.DataObject) -> None:
     rng = np.random.default_rng(data.draw(st.integers(0, 99)))
     stack = rng.random((3, 2, height, width), np.float32) ** 4
     stack[0, :, 5:9, 5:15] = 1
-    mixing = Mixing(levels, 6, 1.5, 32, (0, 3), between=True, clips=True)
+    opacity = np.ones((3, 1, height, width), np.float32)
+    opacity[1, :, 10:15, 10:19] = 0.5
+    mixing = Mixing(levels, 6, 1.5, 32, (0, 3), between=True, sharpen=1, clips=True, mattes=True)
     exposures = Exposures((1.0, 1.1, 0.9), (0, 1, 2), 0.02)
 
     def mixed(region: Region) -> Any:
-        slices = (SeenSlice(k, one[:, *region.parts], one[:1, *region.parts]) for k, one in enumerate(stack))
+        slices = [
+            SeenSlice(k, one[:, *region.parts], one[:1, *region.parts], opacity[k, :, *region.parts])
+            for k, one in enumerate(stack)
+        ]
         return mixing(slices, exposures, Place(region.origin, (height, width)))
 
     whole = mixed(Region(0, height, 0, width))
@@ -154,7 +159,7 @@ def test_any_block_has_the_same_bytes(data: st.DataObject) -> None:
 
 def test_the_halo_is_no_larger_than_it_must_be() -> None:
     """A pixel at its edge may count; a quarter of it would not do."""
-    mixing = Mixing(2, 6, 1.5, 8, (0, 2), between=True, clips=False)
+    mixing = Mixing(2, 6, 1.5, 8, (0, 2), between=True, sharpen=1, clips=False)
     stack = np.random.default_rng(0).random((2, 1, 8, 200), np.float32)
     exposures = Exposures((1.0, 1.0), (0, 1), 0.02)
     place = Place((0, 0), (8, 200))
@@ -237,8 +242,10 @@ def test_options_say_the_method() -> None:
     said = recipe(options="--multiscale=l4,s8,n2,h0")
     assert said.multiscale == Multiscale(levels=4, sharpness=8, noise=2, highlights=0)
     assert said == recipe(options=said.option_string())
-    assert recipe(method="masks") == recipe()
+    assert recipe() == recipe(method="multiscale") != recipe(method="masks")
     own = {"masks": [{"blur": {}}]}
+    for named in ({"colorspace": {"space": "Lab"}}, {"mask_size": {}}, {"merge": []}, own):
+        assert recipe(**named).multiscale is None, "what only masks have is named"
     assert recipe(method="multiscale", **own) == recipe(**own), "operators that are named make masks"
 
 
@@ -263,7 +270,6 @@ def test_a_slice_alone_comes_back(tmp_path: Path) -> None:
         ({"mask_size": {}}, "focus.mask_size: belongs to method masks"),
         ({"colorspace": {"space": "Lab"}}, "focus.colorspace: belongs to method masks"),
         ({"method": "masks", "multiscale": {}}, "focus.multiscale: these are options of method multiscale"),
-        ({"output": {"sharpen_between": 50}}, "focus.output.sharpen_between: belongs to method masks"),
         ({"multiscale": {"levels": 0}}, "focus.multiscale.levels: 0 is not allowed; use at least 1"),
         ({"options": "--multiscale --blur"}, "belongs to method masks"),
         ({"options": "--multiscale=q2"}, "'q2' is no argument of multiscale"),
@@ -275,10 +281,31 @@ def test_what_belongs_to_masks_is_refused(focus: dict[str, Any], sentence: str, 
         fusestack.plan(config(paths, tmp_path, **({} if "options" in focus else {"method": "multiscale"}) | focus))
 
 
-def test_slices_with_opacity_are_refused(tmp_path: Path) -> None:
-    stack = np.concatenate([noisy()[0], np.full((5, 120, 160, 1), 0.5, np.float32)], axis=-1)
-    with pytest.raises(ConfigError, match="takes slices that are opaque"):
-        fusestack.plan(config(write(tmp_path / "in", stack), tmp_path, method="multiscale"))
+def test_opacity_that_hides_nothing_changes_nothing(tmp_path: Path) -> None:
+    stack = noisy()[0]
+    plain, *_ = focused(stack, tmp_path / "plain")
+    whole = np.concatenate([stack, np.ones((5, 120, 160, 1), np.float32)], axis=-1)
+    # but for the brightness of slices, which is left as it is where mattes may hide any part of them
+    assert focused(whole, tmp_path / "whole")[0] == pytest.approx(plain, abs=2e-3)
+
+
+def test_mattes(tmp_path: Path) -> None:
+    """What a slice hides is taken from others, without the outline of the matte; what all hide is transparent."""
+    stack, sharp, _ = noisy()
+    seen = np.ones((5, 120, 160, 1), np.float32)
+    seen[:, :30] = 0
+    seen[::2, :, :50] = 0
+    hidden = np.concatenate([stack * seen, seen], axis=-1)
+    picture, depth, _ = focused(hidden, tmp_path / "mattes")
+    opacity, colours = picture[..., 3], picture[..., :3]
+    assert (opacity[:28] == 0).all()
+    assert (opacity[32:] == 1).all()
+    everything, without = focused(stack, tmp_path / "all")[0], focused(stack[1::2], tmp_path / "others")[0]
+    for columns, reference in ((slice(0, 60), without), (slice(58, None), everything)):
+        part = (slice(28, None), columns)
+        assert decibel(colours[part], sharp[part]) > decibel(reference[part], sharp[part]) - 1
+    assert set(np.unique(np.rint(depth[40:, :36])).tolist()) <= {1.0, 2.0, 3.0}
+    assert np.isnan(depth[:20]).all()
 
 
 def test_planes_of_a_volume_are_never_left_out() -> None:

@@ -128,8 +128,8 @@ class Multiscale(Model):
     noise: Annotated[float, Field(gt=0, le=100)] = Field(
         default=1.5, description="detail that is not told from noise, in units of the noise; more smooths more"
     )
-    highlights: Annotated[int, Field(ge=0, le=64)] = Field(
-        default=32, description="how strongly white discs of highlights out of focus are kept out; 0: not"
+    highlights: Annotated[int, Field(ge=0, le=256)] = Field(
+        default=256, description="how strongly white discs of highlights out of focus are kept out; 0: not"
     )
 
 
@@ -149,12 +149,13 @@ class FocusOutput(Model):
     depth_colour: Text | None = Field(default=None, description="the depth map in colours, indigo to red")
     between_slices: Switch | None = Field(
         default=None,
-        description="depth between slices, from three masks; default: only with the masks and the cut of the preset",
+        description="depth between slices; default: with method multiscale, and with the masks and the cut of the "
+        "preset",
     )
     sharpen_between: Annotated[float, Field(ge=0, le=100)] | None = Field(
         default=None,
-        description="undo so much of the blur of what lies between two slices, percent; default: 100 with the masks "
-        "and the cut of the preset, else 0",
+        description="undo so much of the blur of what lies between two slices, percent; default: 100 with method "
+        "multiscale, and with the masks and the cut of the preset, where the depth is found between slices, else 0",
     )
     dtype: Literal["input", "uint8", "uint16", "float32"] = Field(default="input", description="type of its pixels")
     pyramid: Literal["auto", "none"] | tuple[CountPerAxis, ...] = Field(
@@ -176,7 +177,8 @@ class Focus(Model):
     axis: Literal["x", "y", "z"] = Field(default="z", description="axis along which the focus changes")
     method: Literal["multiscale", "masks"] | None = Field(
         default=None,
-        description="multiscale (where no operators of masks are named), or masks made by operators; default: masks",
+        description="multiscale, or masks made by operators; default: multiscale, masks where operators of masks, "
+        "colorspace or mask_size are named",
     )
     multiscale: Multiscale | None = Field(default=None, description="options of method multiscale, which they ask for")
     reverse: Switch = Field(default=False, description="slices are ordered from back to front")
@@ -265,21 +267,25 @@ class Focus(Model):
         """Options of method multiscale; None where masks are made: where their operators are named."""
         if self.multiscale is not None:
             return self.multiscale
-        return Multiscale() if self.method == "multiscale" and not self._mask_operators else None
+        if self.method == "masks" or self._mask_operators or (self.method is None and self._mask_options):
+            return None
+        return Multiscale()
 
     @property
     def _mask_operators(self) -> list[str]:
         return [key for key in ("masks", "merge", "cut") if getattr(self, key) is not None]
+
+    @property
+    def _mask_options(self) -> list[str]:
+        named = {"colorspace": self.colorspace != Colorspace(), "mask_size": self.mask_size is not None}
+        return [key for key, is_named in named.items() if is_named]
 
     def contradictions(self) -> Iterator[tuple[str, str]]:
         """Refuse weights that leave nothing, and what only the other method has."""
         if self.mixing is not None:
             if self.method == "masks":
                 yield "multiscale", "these are options of method multiscale, the method is masks; remove one of them"
-            named = self._mask_operators
-            named += ["colorspace"] if self.colorspace != Colorspace() else []
-            named += ["mask_size"] if self.mask_size is not None else []
-            for key in named:
+            for key in (*self._mask_operators, *self._mask_options):
                 yield key, "belongs to method masks, the method is multiscale; remove it, or use method masks"
         masks = self.masks or ()
         weights = [mask.weight for mask in masks if mask.weight is not None]

@@ -36,6 +36,8 @@ _ALIKE = 0.01
 """Natural logarithm of a brightness: what differs by less is no fault."""
 _LEFT_OUT = 1.6
 """The same: what differs by more (a fifth, five times) from the middle of the stack shows nothing."""
+_NOTHING = 3
+"""Octaves by which the greatest detail of a slice that shows nothing is less than that of others."""
 _DRIFT = 4.0
 """How many times as much as slices are scattered a drift of the light over the stack must be."""
 _MEDIAN_OF_NORMAL = 0.6745
@@ -178,7 +180,7 @@ class Exposures:
         tables = counts.reshape(-1, SliceCounts.BINS)
         ratios, noises = tables[:, : SliceCounts.RATIO_BINS], tables[:, SliceCounts.RATIO_BINS :]
         level = np.log([_quantile(one, _RATIOS, _RATIO_BITS, 0.5) for one in ratios])
-        kept = np.abs(level) < _LEFT_OUT if gains else np.ones(len(level), bool)
+        kept = (np.abs(level) < _LEFT_OUT) & _shows(noises) if gains else np.ones(len(level), bool)
         if not kept.any():
             kept[:] = True
         deviations = [_quantile(one, _NOISES, _NOISE_BITS, 0.5) for one, used in zip(noises, kept, strict=True) if used]
@@ -186,6 +188,13 @@ class Exposures:
         found[~kept] = 1
         noise = float(np.median(deviations)) / _MEDIAN_OF_NORMAL
         return Exposures(tuple(map(float, found)), tuple(map(int, np.flatnonzero(kept))), noise)
+
+
+def _shows(noises: NDArray[Any]) -> NDArray[np.bool_]:
+    """Whether there is anything in a slice: any difference of the size of those that the others have."""
+    bins = np.arange(1, noises.shape[1] + 1)
+    greatest = np.max(np.where(noises > 0, bins, 0), axis=1)
+    return np.asarray(greatest > np.median(greatest) - _NOTHING * (1 << _NOISE_BITS))
 
 
 def _drift(level: NDArray[np.float64], kept: NDArray[np.bool_]) -> NDArray[np.float64]:

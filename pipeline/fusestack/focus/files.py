@@ -153,9 +153,11 @@ class FocusFiles:
 
     @property
     def _opaque(self) -> bool:
-        """Whether a background covers everything."""
-        solid = [name for name in self.on.recipe.backgrounds if name.lower() not in ("transparent", *NESTED)]
-        return bool(solid) and self.input.colours in ("L", "RGB")
+        """Whether a background covers everything, or all of it is painted."""
+        recipe = self.on.recipe
+        solid = [name for name in recipe.backgrounds if name.lower() not in ("transparent", *NESTED)]
+        whole = recipe.multiscale is not None and not (recipe.finals or recipe.substacks)
+        return (bool(solid) or whole) and self.input.colours in ("L", "RGB")
 
     def _written(self, kind: str, suffix: str) -> tuple[str, str, tuple[tuple[int, int], ...], tuple[str, ...]]:
         """What is written: its kind, dtype, mask set and plane of each channel, names of the channels."""

@@ -77,11 +77,6 @@ def paint_stack(
     """
     on = StackRecipe(cached, _sets(loaded, stack, cached, reference), recipe, loaded.resolve_path)
     _check_between(loaded, recipe)
-    if recipe.multiscale is not None and on.sets.opacity is not None:
-        raise ConfigError(
-            f"{loaded.cite('focus.method')}: multiscale takes slices that are opaque, and these have an opacity; "
-            "use method masks, or slices without it"
-        )
     pictures: list[StoredArray] = []
     keeps = False
     parts = ranges(recipe.substacks, stack.shape[2])
@@ -158,15 +153,11 @@ def doubts_of(recipe: Recipe, focus: Focus) -> list[str]:
 
 
 def _check_between(loaded: LoadedConfig, recipe: Recipe) -> None:
-    if recipe.sharpen and recipe.multiscale is not None:
-        raise ConfigError(
-            f"{loaded.cite('focus.output.sharpen_between')}: belongs to method masks; remove it, or use method masks"
-        )
     if recipe.sharpen and not recipe.between:
         raise ConfigError(
             f"{loaded.cite('focus.output.sharpen_between')}: needs the depth between slices; set between_slices to true"
         )
-    if recipe.sharpen and any(cut.halo() or cut.name == "alpha" for cut in recipe.cuts):
+    if recipe.multiscale is None and recipe.sharpen and any(cut.halo() or cut.name == "alpha" for cut in recipe.cuts):
         raise ConfigError(
             f"{loaded.cite('focus.output.sharpen_between')}: needs hard cuts, with one slice at each pixel; "
             "set it to 0, or remove the cuts that blur"

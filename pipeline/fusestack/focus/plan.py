@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from fusestack.config.focus import Focus
 from fusestack.focus.cached import CachedStages
 from fusestack.focus.files import KINDS, FocusFiles, check_suffix
 from fusestack.focus.input import stack_inputs
@@ -20,7 +21,6 @@ from fusestack.planning.plan import FrozenStatistics, PlannedImage
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fusestack.config.focus import Focus
     from fusestack.config.load import LoadedConfig
     from fusestack.focus.input import StackInput
     from fusestack.focus.recipe import Recipe
@@ -62,6 +62,7 @@ def plan_focus(
     use, save = focus.statistics.use, focus.statistics.save
     frozen = None if use is None else known_statistics(loaded.resolve_path(use))
     recipe = recipe_of(focus, photographs=inputs[0].photographs)
+    usual = recipe_of(Focus(), photographs=inputs[0].photographs)
     check_recipe(loaded, recipe)
     images: list[PlannedImage] = []
     kept: list[tuple[str, Statistic, int, int]] = []
@@ -83,7 +84,7 @@ def plan_focus(
         read=tuple(path for one in inputs if not one.fused for path in one.read),
         source="; ".join(one.source for one in inputs),
         found=tuple(dict.fromkeys(line for one in inputs for line in one.found)),
-        facts=(recipe.option_string() + (" (the default)" if recipe.is_preset else ""),),
+        facts=(recipe.option_string() + (" (the default)" if recipe == usual else ""),),
         statistics=FrozenStatistics(loaded.resolve_path(save), tuple(kept)) if save else None,
         warnings=(*(warning for one in inputs for warning in one.warnings), *doubts_of(recipe, focus)),
         samples=tuple(sample for one in inputs for sample in samples_of(one)),

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from fusestack.operators.masks import MaskOperator
 
 PRESET = "--blur=s1,S2 --maskwave=p100 --maskblur=s4"
-"""What is done where the configuration names no masks.
+"""What method masks does where the configuration names no masks.
 
 Details of the size of a pixel decide; where they are weak, the wavelets leave the decision to their neighbourhood, so
 that smooth areas are not patched together from slices far out of focus.
@@ -61,8 +61,6 @@ class Recipe:
     mask_size : MaskSize or None
     reverse : bool
         Slices are counted from the back.
-    is_preset : bool
-        Whether all of it is `PRESET`, and its background.
     between : bool
         Whether the depth is found between slices.
     sharpen : float
@@ -83,7 +81,6 @@ class Recipe:
     colorspace: Colorspace
     mask_size: MaskSize | None
     reverse: bool
-    is_preset: bool
     between: bool
     sharpen: float
     multiscale: Multiscale | None = None
@@ -103,7 +100,7 @@ class Recipe:
             words.insert(0, f"--colorspace={self.colorspace.space}{channel}")
         words += [_substacks_option(substacks) for substacks in self.substacks]
         words += [shlex.quote(f"--bg={name}") for name in self.backgrounds]
-        if self.between and (self.multiscale is None or self.sharpen):
+        if self.between:
             words.append(f"--between=p{100 * self.sharpen:g}" if self.sharpen else "--between")
         if self.reverse:
             words.append("--revert")
@@ -159,14 +156,14 @@ def recipe_of(focus: Focus, *, photographs: bool) -> Recipe:
     Returns
     -------
     Recipe
-        Where the configuration names no masks, `PRESET`, of which each key that it names replaces only itself.
+        Slices are mixed, unless the configuration asks for masks. Where it names none of them, they are those of
+        `PRESET`, of which each key that it names replaces only itself.
     """
     if (multiscale := focus.mixing) is not None:
         return _mixing(focus, multiscale)
     background = focus.background
     own_masks = focus.masks is not None
     lists = {key: getattr(focus, key) for key in ("masks", "merge", "cut", "final")}
-    is_preset = background is None and all(found is None for found in lists.values())
     unsaid = Focus() if own_masks else Focus.model_validate({"options": PRESET})
     masks, merge, cuts, finals = (
         (getattr(unsaid, key) or ()) if found is None else found for key, found in lists.items()
@@ -195,7 +192,6 @@ def recipe_of(focus: Focus, *, photographs: bool) -> Recipe:
         colorspace=focus.colorspace,
         mask_size=focus.mask_size,
         reverse=focus.reverse,
-        is_preset=is_preset,
         between=between,
         sharpen=percent / 100,
     )
@@ -207,6 +203,10 @@ def _named(backgrounds: tuple[str, ...]) -> tuple[str, ...]:
 
 def _mixing(focus: Focus, multiscale: Multiscale) -> Recipe:
     """Method multiscale: there are no masks, so nothing of the preset, and no background but one that is named."""
+    between = focus.output.between_slices is not False
+    percent = focus.output.sharpen_between
+    if percent is None:
+        percent = 100 if between else 0
     return Recipe(
         generators=(),
         weights=(),
@@ -220,9 +220,8 @@ def _mixing(focus: Focus, multiscale: Multiscale) -> Recipe:
         colorspace=focus.colorspace,
         mask_size=None,
         reverse=focus.reverse,
-        is_preset=False,
-        between=focus.output.between_slices is not False,
-        sharpen=(focus.output.sharpen_between or 0) / 100,
+        between=between,
+        sharpen=(percent or 0) / 100,
         multiscale=multiscale,
     )
 

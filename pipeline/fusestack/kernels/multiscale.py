@@ -21,6 +21,12 @@ _NOISE = (0.8887, 0.0531, 0.01018, 0.00242)
 """Energy of the levels of a Laplacian pyramid of white noise of variance 1; each further level has a quarter."""
 _NARROW = 4.0
 """Energy in units of the noise from which on a narrow window says more than a wide one."""
+_FAINT = 2.0
+"""Energy in units of the noise that counts as much as none."""
+_SURELY = 4.0
+"""Energy in units of the noise from which on the blur between slices is undone more than not."""
+_MOST = 1.6
+"""Detail is not multiplied by more."""
 _LEAST = 1e-16
 """Energies are not lowered further: they stay above 0, and can be compared, where all slices are white."""
 
@@ -40,7 +46,7 @@ def noise_energy(level: int, deviation: float, colours: int) -> float:
     return float(colours * deviation**2 * _NOISE[min(level, len(_NOISE) - 1)] / 4**beyond)
 
 
-def energy(detail: Planes, noise: float) -> Plane:
+def energy(detail: Planes, noise: float) -> tuple[Plane, Plane, Plane]:
     """How much detail there is around each pixel: squares, summed over colours and averaged over a window.
 
     Where there is much more than noise, the window is narrow, 1 4 1 / 6, so that thin things and edges in depth are
@@ -54,13 +60,46 @@ def energy(detail: Planes, noise: float) -> Plane:
 
     Returns
     -------
-    float32[y, x]
+    energy, narrow, wide : float32[y, x]
+        The energy, and what it would be with either window.
     """
     squares = np.empty(detail.shape[1:], np.float32)
     _squares(np.ascontiguousarray(detail), squares)
-    out = np.empty_like(squares)
-    _windows(squares, np.float32(_NARROW * noise), out)
+    out, narrow, wide = (np.empty_like(squares) for _ in range(3))
+    _windows(squares, np.float32(_NARROW * noise), out, narrow, wide)
+    return out, narrow, wide
+
+
+def smoothed(plane: Plane) -> Plane:
+    """A plane under the wide window of `energy`: float32[y, x]."""
+    out, narrow, wide = (np.empty_like(plane) for _ in range(3))
+    _windows(np.ascontiguousarray(plane), np.float32(1), out, narrow, wide)
+    return wide
+
+
+def share(fine: Plane, coarse: Plane, noise: float) -> Plane:
+    """Share of the detail that only what is sharp has, 0..1: outlines of what is blurred are in the coarser level.
+
+    Unlike energy, it does not grow with contrast: what is beside a dark hair is not as sharp as the hair.
+
+    Parameters
+    ----------
+    fine, coarse : float32[y, x]
+        Energy of the finest level, and of the next one, expanded to its size.
+    noise : float
+        `noise_energy` of the finest level.
+    """
+    out = np.empty_like(fine)
+    _share(fine, coarse, np.float32(_FAINT * noise), out)
     return out
+
+
+@njit
+def _share(fine: Any, coarse: Any, noise: Any, out: Any) -> None:
+    half = np.float32(0.5)
+    for y in range(out.shape[0]):
+        for x in range(out.shape[1]):
+            out[y, x] = fine[y, x] / (fine[y, x] + noise + half * coarse[y, x])
 
 
 @njit
@@ -77,7 +116,7 @@ def _squares(detail: Any, out: Any) -> None:
 
 
 @njit
-def _windows(plane: Any, noise: Any, out: Any) -> None:
+def _windows(plane: Any, noise: Any, out: Any, narrow_out: Any, wide_out: Any) -> None:
     height, width = plane.shape
     wide, narrow = np.empty(width + 8, np.float32), np.empty(width + 8, np.float32)
     four, eight, scale = np.float32(4), np.float32(8), np.float32(1 / 65536)
@@ -101,12 +140,13 @@ def _windows(plane: Any, noise: Any, out: Any) -> None:
             total = (wide[x] + wide[x + 8]) + eight * (wide[x + 1] + wide[x + 7]) + w2 * (wide[x + 2] + wide[x + 6])
             far = scale * (total + w3 * (wide[x + 3] + wide[x + 5]) + w4 * wide[x + 4])
             near = ninth * ((narrow[x + 3] + narrow[x + 5]) + four * narrow[x + 4])
+            wide_out[y, x], narrow_out[y, x] = far, near
             row[x] = far + far / (far + noise) * (near - far)
 
 
 def white(colours: Planes, level: float) -> Planes | None:
-    """1 where any colour is at least so bright, else 0: float32[1, y, x]; None where that is nowhere."""
-    found = np.any(colours >= np.float32(level), axis=0, keepdims=True)
+    """1 where all colours are at least so bright, else 0: float32[1, y, x]; None where that is nowhere."""
+    found = np.all(colours >= np.float32(level), axis=0, keepdims=True)
     return found.astype(np.float32) if found.any() else None
 
 
@@ -223,8 +263,32 @@ def _follow_peak(value: Any, index: Any, last: Any, is_first: Any, peak: Any, pl
                 peak[2, y, x] = here
 
 
+def value_beside(value: Plane, index: int, place: Plane, beside: Plane) -> None:
+    """Keep the value at the index that is the place of the peak of another one, in place.
+
+    Parameters
+    ----------
+    value : float32[y, x]
+    index : int
+    place, beside : float32[y, x]
+        Place of the other peak after this index, see `follow_peak`; the value there.
+    """
+    _value_beside(value, np.float32(index), place, beside)
+
+
+@njit
+def _value_beside(value: Any, index: Any, place: Any, beside: Any) -> None:
+    for y in range(value.shape[0]):
+        for x in range(value.shape[1]):
+            if place[y, x] == index:
+                beside[y, x] = value[y, x]
+
+
 def between(peak: Planes, place: Plane, slices: NDArray[np.float32]) -> Plane:
-    """Top of the parabola through the logarithms of three values: float32[y, x], the number of a slice.
+    """Top of a peak between slices: float32[y, x], the number of a slice.
+
+    The parabola goes through one over the square roots of three energies. Blur takes more than a parabola of the
+    logarithms says: there are more scales than one in a level.
 
     Parameters
     ----------
@@ -240,16 +304,80 @@ def between(peak: Planes, place: Plane, slices: NDArray[np.float32]) -> Plane:
 
 @njit
 def _between(peak: Any, place: Any, slices: Any, out: Any) -> None:
-    zero, half = np.float32(0), np.float32(0.5)
+    zero, half, one = np.float32(0), np.float32(0.5), np.float32(1)
     for y in range(place.shape[0]):
         for x in range(place.shape[1]):
             i = int(place[y, x])
             top = slices[i]
             if i > 0 and i + 1 < slices.size and peak[0, y, x] > zero and peak[2, y, x] > zero:
                 h, g = top - slices[i - 1], slices[i + 1] - top
-                a = (np.log(peak[1, y, x]) - np.log(peak[0, y, x])) / h
-                b = (np.log(peak[1, y, x]) - np.log(peak[2, y, x])) / g
+                least = one / np.sqrt(peak[1, y, x])
+                a = (one / np.sqrt(peak[0, y, x]) - least) / h
+                b = (one / np.sqrt(peak[2, y, x]) - least) / g
                 if a + b > zero:
                     offset = half * (a * g - b * h) / (a + b)
                     top += min(max(offset, -half * h), half * g)
             out[y, x] = top
+
+
+def lost_between(
+    detail: Planes, peak: Planes, place: Plane, whole: NDArray[np.bool_], noise: float, power: int, part: float
+) -> Planes:
+    """What the mean of the finest level lacks beside the top of the peak.
+
+    What lies between two slices is sharp in neither. How sharp it would be is the top of the parabola of `between`;
+    how sharp the mean is follows from the weights of `choose`.
+
+    Parameters
+    ----------
+    detail : float32[c, y, x]
+    peak, place
+        See `follow_peak`; of energies.
+    whole : bool[n]
+        Whether the slices before and behind each index are its neighbours.
+    noise : float
+        `noise_energy` of the level; where there is little more, nothing is known to lack.
+    power : int
+        See `choose`.
+    part : float
+        How much of it is wanted, 0..1.
+
+    Returns
+    -------
+    float32[c, y, x]
+        To be added.
+    """
+    out = np.empty_like(detail)
+    _lost_between(detail, peak, place, whole, np.float32(noise), power, np.float32(part), out)
+    return out
+
+
+@njit
+def _lost_between(detail: Any, peak: Any, place: Any, whole: Any, noise: Any, power: Any, part: Any, out: Any) -> None:
+    one, half, quarter, few = np.float32(1), np.float32(0.5), np.float32(0.25), np.float32(0.05)
+    surely, most = np.float32(_SURELY), np.float32(_MOST)
+    width = place.shape[1]
+    gain, sure, base = np.empty(width, np.float32), np.empty(width, np.float32), np.empty(width, np.float32)
+    before, behind = np.empty(width, np.float32), np.empty(width, np.float32)
+    first, last = np.empty(width, np.float32), np.empty(width, np.float32)
+    for y in range(place.shape[0]):
+        for x in range(width):
+            top = max(peak[1, y, x] - noise, few * noise)
+            before[x] = max(peak[0, y, x] - noise, few * noise) / top
+            behind[x] = max(peak[2, y, x] - noise, few * noise) / top
+            first[x], last[x] = np.sqrt(before[x]), np.sqrt(behind[x])
+            bend = one / first[x] + one / last[x] - one - one
+            gain[x], sure[x] = one, np.float32(0)
+            if whole[int(place[y, x])] and bend > few:
+                lean = one / first[x] - one / last[x]
+                gain[x] = one / max(few, one - quarter * lean * min(max(half * lean / bend, -half), half))
+                sure[x] = part * top / (top + surely * noise)
+        _raise_row(before, base, power)
+        _raise_row(behind, base, power)
+        for x in range(width):
+            mean = (before[x] * first[x] + one + behind[x] * last[x]) / (before[x] + one + behind[x])
+            gain[x] = sure[x] * (min(gain[x] / mean, most) - one)
+        for c in range(detail.shape[0]):
+            row, lost = detail[c, y], out[c, y]
+            for x in range(width):
+                lost[x] = gain[x] * row[x]
