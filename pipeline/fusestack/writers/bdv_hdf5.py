@@ -312,14 +312,11 @@ class BdvHdf5Writer(KeepsNoLevels):
 
         if not self.path.exists():
             return
-        ours = self.path.is_file() and h5py.is_hdf5(self.path)
-        if ours:
+        if self.path.is_file() and h5py.is_hdf5(self.path):
             with self._open_product() as file:
-                ours = "s00/resolutions" in file
-        if not ours:
-            raise OutputError(
-                f"{self.path}: is not a BigDataViewer file, and is left alone: choose another output.path"
-            )
+                if "s00/resolutions" in file:
+                    return
+        raise OutputError(f"{self.path}: is not a BigDataViewer file, and is left alone: choose another output.path")
 
     def _part_files(self) -> list[Path]:
         """Files beside the main file that are called as partitions of it are."""
