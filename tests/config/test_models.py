@@ -236,9 +236,9 @@ class TestForms:
 
     def test_defaults_of_hdf5(self) -> None:
         hdf5 = load({"output": {"path": "a.h5"}}).output
-        assert hdf5.resolved_chunks.zyx == (32, 64, 64)
+        assert hdf5.chunks_of_levels[0].zyx == (32, 64, 64)
         assert (hdf5.resolved_codec.codec, hdf5.resolved_codec.level) == ("gzip", 1)
-        assert load({"output": {"path": "a.h5", "chunks": 16}}).output.resolved_chunks.zyx == (16, 16, 16)
+        assert load({"output": {"path": "a.h5", "chunks": 16}}).output.chunks_of_levels[0].zyx == (16, 16, 16)
         assert load({"output": {"path": "container", "format": "bdv-hdf5"}}).output.chunks.zyx == (32, 64, 64)
 
     @pytest.mark.parametrize(("codec", "level"), [("blosc", 1), ("zstd", 3), ("lz4", 1), ("gzip", 1), ("none", 0)])
@@ -586,6 +586,20 @@ COMBINATIONS = [
         "fusion.mask_offset: only for method mask, the method is",
     ),
     ({"output": {"path": "a.h5", "compression": {"codec": "zstd"}}}, "'zstd' is not allowed in bdv-hdf5; use gzip"),
+    (
+        {"output": {"path": "a.h5", "compression": {"codec": "lz4"}}},
+        "output.compression.codec: 'lz4' is not allowed in bdv",
+    ),
+    (
+        {"output": {"path": "a.h5", "chunks": [8, 4], "pyramid": [1]}},
+        "output.chunks: has 2 entries, and pyramid 1 levels",
+    ),
+    (
+        {"output": {"path": "a.zarr", "chunks": [8, 3], "shards": 16}},
+        "is not a multiple of the chunks, {x: 3, y: 3, z: 3}",
+    ),
+    ({"output": {"path": "a.h5", "project": "a.xml", "append": True}}, "output.project: append adds to input.project"),
+    ({"output": {"path": "a.tif", "append": True}}, "output.append: tiff is not added to a project; use .h5, .n5 or"),
     ({"output": {"path": "a.zarr", "partitions": {"timepoints": 1}}}, "output.partitions: only for bdv-hdf5, the form"),
     ({"output": {"path": "a.h5", "shards": 128}}, "output.shards: bdv-hdf5 has no shards"),
     ({"output": {"path": "a.zarr", "shards": 128, "ome_zarr_version": "0.4"}}, "OME-Zarr 0.4 has no shards"),

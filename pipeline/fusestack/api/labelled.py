@@ -123,6 +123,20 @@ def labelled(image: Any, *, voxel_size: Any = None, unit: str | None = None, pic
     )
 
 
+def is_volume(image: Any) -> bool:
+    """Whether an image has several planes of one channel, and no colours: what a TIFF stack is for.
+
+    Of an array without names, the last axis may be the colours of a picture, where it is as short as that.
+    """
+    image = _in_letters(_full_resolution(image)[0])
+    shape = tuple(getattr(image, "shape", ()))
+    names = tuple(getattr(image, "dims", ())) if hasattr(image, "coords") else _DIMENSIONS.get(len(shape), ())
+    if not hasattr(image, "coords") and len(shape) == 3 and shape[2] in _COLOURS:
+        return False
+    lengths = dict(zip(names, shape, strict=False))
+    return lengths.keys() <= set("tczyx") and lengths.get("z", 1) > 1 and lengths.get("c", 1) == 1
+
+
 def _full_resolution(image: Any) -> tuple[Any, tuple[str, ...]]:
     """The image itself, or the largest one of a tree of levels; what is not written of it."""
     kind = f"{type(image).__module__.partition('.')[0]}.{type(image).__name__}"
