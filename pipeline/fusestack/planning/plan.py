@@ -123,7 +123,7 @@ class PlannedImage(Shown):
 
     def summary(self) -> Summary:
         """Its pixels, their place, and how they are cut."""
-        return Summary(f"Image {self.title}", (*output_facts(self), *layout_facts(self)))
+        return Summary(f"Image {self.title}", (*output_facts(self.target.image, self.file_format), *layout_facts(self)))
 
     @property
     def product(self) -> Product:
