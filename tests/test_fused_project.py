@@ -12,11 +12,18 @@ import pytest
 import tifffile
 
 import fusestack
+from fusestack.project.document import read_tree
 
 TILE = (24, 40, 50)
 
 
-FORMATS = {"fused.h5": {}, "fused.n5": {}, "fused v4.ome.zarr": {"ome_zarr_version": "0.4"}, "fused.ome.zarr": {}}
+FORMATS = {
+    "fused.h5": {},
+    "fused.n5": {},
+    "fused v4.ome.zarr": {"ome_zarr_version": "0.4"},
+    "fused.ome.zarr": {},
+    "fused.tif": {"format": "bdv-tiff"},
+}
 
 
 @pytest.fixture(params=FORMATS)
@@ -127,3 +134,148 @@ def test_several_images_behind_an_address_are_named_there(tmp_path: Path) -> Non
     plan = fusestack.plan({"version": 1, "input": {"views": views}, "fusion": {"group_by": "view"}, "output": output})
     paths = [image.target.image.path for image in plan.images]
     assert paths == [f"memory://bucket/fused_fused_tp_0_vs_{n}.ome.zarr" for n in range(2)]
+
+
+def _tile(tmp_path: Path, **output: Any) -> dict[str, Any]:
+    if not (tmp_path / "a.tif").exists():
+        tifffile.imwrite(tmp_path / "a.tif", np.full(TILE, 5, np.uint16))
+    views = [{"path": str(tmp_path / "a.tif"), "voxel_size": 1, "unit": "um"}]
+    output = {name: value if name == "overwrite" else str(tmp_path / value) for name, value in output.items()}
+    return {"version": 1, "input": {"views": views}, "output": output}
+
+
+@pytest.mark.parametrize("name", ["fused.h5", "fused.n5", "fused.ome.zarr"])
+@pytest.mark.parametrize("content", ["<SpimData version='0.2'><Notes>mine</Notes></SpimData>", "no XML"])
+def test_a_project_of_somebody_else_is_left_alone(tmp_path: Path, name: str, content: str) -> None:
+    (tmp_path / "mine.xml").write_text(content)
+    config = _tile(tmp_path, path=name, project="mine.xml")
+    with pytest.raises(fusestack.OutputError, match=r"mine\.xml: exists and is not one of ours; choose another"):
+        fusestack.run(config)
+    assert (tmp_path / "mine.xml").read_text() == content
+    assert not (tmp_path / name).exists()
+    fusestack.run(config, ["output.overwrite=true"])
+    assert (tmp_path / "mine.xml~1").read_text() == content
+    assert len(fusestack.open_project(tmp_path / "mine.xml").views) == 1
+    assert fusestack.run(config).reused_all
+
+
+def test_two_outputs_do_not_share_a_project(tmp_path: Path) -> None:
+    fusestack.run(_tile(tmp_path, path="g.h5"))
+    with pytest.raises(
+        fusestack.OutputError, match=r"g\.xml: exists and names .*g\.h5; choose another output\.project"
+    ):
+        fusestack.run(_tile(tmp_path, path="g.n5"))
+    fusestack.run(_tile(tmp_path, path="g.n5", overwrite=True))
+    assert fusestack.open_project(tmp_path / "g.xml").loader == "bdv.n5"
+    with pytest.raises(fusestack.OutputError, match=r"g\.xml: exists and names .*g\.n5"):
+        fusestack.run(_tile(tmp_path, path="g.h5"))
+    assert fusestack.run(_tile(tmp_path, path="g.n5")).reused_all
+
+
+def test_a_project_that_was_changed_is_still_ours(tmp_path: Path) -> None:
+    config = _tile(tmp_path, path="g.h5")
+    fusestack.run(config)
+    text = (tmp_path / "g.xml").read_text().replace("</SpimData>", "<Notes>mine</Notes></SpimData>")
+    (tmp_path / "g.xml").write_text(text)
+    assert fusestack.run(config).reused_all
+    assert (tmp_path / "g.xml").read_text() == text
+    (tmp_path / "g.xml").unlink()
+    fusestack.run(config)
+    assert "mine" not in (tmp_path / "g.xml").read_text()
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_one_project_names_several_zarr_images(tmp_path: Path, version: str) -> None:
+    views = []
+    for t, setup in [(0, 0), (0, 1), (1, 0), (1, 1)]:
+        path = tmp_path / f"{t}{setup}.tif"
+        tifffile.imwrite(path, np.full(TILE, 10 * t + setup + 1, np.uint16))
+        place = {"translation": {"x": 3, "y": 4, "z": 5}, "voxel_size": 1, "unit": "um"}
+        views.append({"path": str(path), "timepoint": t, "channel": 3, "tile": setup * 7, **place})
+    output = {"path": str(tmp_path / "out" / "fused.ome.zarr"), "project": str(tmp_path / "fused.xml")}
+    config = {"version": 1, "input": {"views": views}, "fusion": {"group_by": "view"}, "output": output}
+    fusestack.run(config, [f"output.ome_zarr_version='{version}'"])
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.zarr")) == [
+        f"fused_fused_tp_{t}_vs_{setup}.ome.zarr" for t in range(2) for setup in range(2)
+    ]
+    project = fusestack.open_project(tmp_path / "fused.xml")
+    assert [(v.id.timepoint, v.id.setup, v.channel, v.tile) for v in project.views] == [
+        (t, setup, 3, 7 * setup) for t in range(2) for setup in range(2)
+    ]
+    for view in project.views:
+        assert (fusestack.fuse([view]) == 10 * view.id.timepoint + view.id.setup + 1).all()
+        assert view.pixel_to_world.to_xyz()[3::4] == (3, 4, 5)
+    assert fusestack.run(config, [f"output.ome_zarr_version='{version}'"]).reused_all
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:output.compression.codec. blosc:fusestack.FusestackWarning")
+@pytest.mark.parametrize("options", [{}, {"compression": {"codec": "none"}}, {"compression": {"codec": "blosc"}}])
+def test_a_split_hdf5_is_read_by_others(tmp_path: Path, options: dict[str, Any]) -> None:
+    rng = np.random.default_rng(5)
+    views = []
+    for t, c in np.ndindex(2, 2):
+        path = tmp_path / f"{t}{c}.tif"
+        tifffile.imwrite(path, rng.integers(1, 30000, TILE, dtype=np.uint16), photometric="minisblack")
+        views.append({"path": str(path), "timepoint": t, "channel": c, "voxel_size": 1, "unit": "um"})
+    pyramid = [1, {"x": 2, "y": 2, "z": 1}, {"x": 4, "y": 4, "z": 2}]
+    chunks = [{"x": 32, "y": 16, "z": 8}, {"x": 16, "y": 16, "z": 4}]
+    output = {"path": str(tmp_path / "fused.h5"), "partitions": {"timepoints": 1}, "pyramid": pyramid, "chunks": chunks}
+    config = {"version": 1, "input": {"views": views}, "output": output | options}
+    fusestack.run(config)
+    expected = fusestack.fuse({**config, "output": None}).to_numpy()
+    root = read_tree(tmp_path / "fused.xml").getroot()
+    parts = root.findall("SequenceDescription/ImageLoader/partition")
+    assert [(one.findtext("path"), one.findtext("timepoints"), one.findtext("setups")) for one in parts] == [
+        ("fused-00-00.h5", "0", "0 1"),
+        ("fused-01-00.h5", "1", "0 1"),
+    ]
+    editor = npy2bdv.BdvEditor(str(tmp_path / "fused.h5"), mode="r")
+    assert (editor.ntimes, editor.nchannels) == (2, 2)
+    with h5py.File(tmp_path / "fused.h5") as file:
+        assert file["s01/resolutions"][:].tolist() == [[1, 1, 1], [2, 2, 1], [4, 4, 2]]
+        assert file["s01/subdivisions"][:].tolist() == [[32, 16, 8], [16, 16, 4], [12, 10, 4]]
+        for t, c in np.ndindex(2, 2):
+            np.testing.assert_array_equal(file[f"t{t:05d}/s{c:02d}/0/cells"][:], expected[t, c])
+            np.testing.assert_array_equal(editor.read_view(time=t, channel=c), expected[t, c])
+    editor.finalize()
+    for view in fusestack.open_project(tmp_path / "fused.xml").views:
+        assert Path(view.source.path).name == f"fused-{view.id.timepoint:02d}-00.h5"
+        np.testing.assert_array_equal(fusestack.fuse([view])[0, 0], expected[view.id.timepoint, view.channel])
+    assert fusestack.run(config).reused_all
+    with pytest.raises(
+        fusestack.OutputError, match=r"made with other settings \(output\.partitions: \[1, 0\] -> \[0, 1\]"
+    ):
+        fusestack.run(config, ["output.partitions={setups: 1}"])
+    fusestack.run(config, ["output.partitions={setups: 1}", "output.overwrite=true"])
+    names = sorted(path.name for path in tmp_path.glob("*.h5"))
+    assert names == ["fused-00-00.h5", "fused-00-01.h5", "fused.h5"]
+
+
+@pytest.mark.parametrize("path", ["new.xml", "new.tif", "new", "new.ome.tif"])
+def test_a_project_of_tiff_files_names_them(tmp_path: Path, path: str) -> None:
+    views = []
+    for t, c in np.ndindex(2, 2):
+        name = tmp_path / f"{t}{c}.tif"
+        tifffile.imwrite(name, np.full(TILE, 10 * t + c + 1, np.uint16), photometric="minisblack")
+        place = {"translation": {"x": 3, "y": 4, "z": 5}, "voxel_size": 0.5, "unit": "um"}
+        views.append({"path": str(name), "timepoint": t, "channel": c, **place})
+    output = {"path": str(tmp_path / "out" / path), "format": "bdv-tiff"}
+    config = {"version": 1, "input": {"views": views}, "output": output}
+    fusestack.run(config)
+    suffix = ".ome.tif" if "ome" in path else ".tif"
+    names = {f"new_fused_tp_{t}_ch_{c}{suffix}" for t in range(2) for c in range(2)}
+    assert {one.name for one in (tmp_path / "out").glob("*.tif")} == names
+    project = fusestack.open_project(tmp_path / "out" / "new.xml")
+    assert project.loader == "spimreconstruction.filelist"
+    assert [(v.id.timepoint, v.id.setup, v.channel) for v in project.views] == [
+        (0, 0, 0),
+        (0, 1, 1),
+        (1, 0, 0),
+        (1, 1, 1),
+    ]
+    for view in project.views:
+        assert (view.voxel_size, view.unit, view.pixel_to_world.to_xyz()[3::4]) == ((0.5,) * 3, "micrometer", (3, 4, 5))
+        assert (tifffile.imread(view.source.path) == 10 * view.id.timepoint + view.channel + 1).all()
+        assert (fusestack.fuse([view]) == 10 * view.id.timepoint + view.channel + 1).all()
+    assert fusestack.run(config).reused_all

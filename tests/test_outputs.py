@@ -8,88 +8,120 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import npy2bdv
 import numpy as np
 import pytest
 import tensorstore
 import tifffile
 import zarr
 from numpy.typing import NDArray
+from ome_zarr.io import parse_url
+from ome_zarr.reader import Reader
+from ome_zarr_models import v04, v05
 
 import fusestack
 from tests.conftest import SHARED
 
-DATA = SHARED / "data" / "kidney-tiles" / "dataset.xml"
-TIMES, CHANNELS = 2, 2
+PROJECTS = ("kidney-tiles", "kidney-angles")
 Images = Iterator[tuple[int, int, NDArray[Any]]]
-PAIRS = [(t, c) for t in range(TIMES) for c in range(CHANNELS)]
+Pairs = list[tuple[int, int]]
 
 
-def zarr_images(path: Path) -> Images:
+def zarr_images(path: Path, pairs: Pairs) -> Images:
     """Images t, c of an OME-Zarr, by zarr-python."""
     array = zarr.open_group(path, mode="r")["0"]
-    yield from ((t, c, array[t, c]) for t, c in PAIRS)
+    yield from ((t, c, array[t, c]) for t, c in pairs)
 
 
-def tensorstore_zarr(path: Path) -> Images:
+def tensorstore_zarr(path: Path, pairs: Pairs) -> Images:
     """The same by tensorstore."""
     driver = "zarr3" if (path / "zarr.json").exists() else "zarr"
     store = {"driver": "file", "path": str(path / "0")}
     array = tensorstore.open({"driver": driver, "kvstore": store}).result()
-    yield from ((t, c, np.asarray(array[t, c].read().result())) for t, c in PAIRS)
+    yield from ((t, c, np.asarray(array[t, c].read().result())) for t, c in pairs)
 
 
-def tensorstore_n5(path: Path) -> Images:
+def ome_zarr_py(path: Path, pairs: Pairs) -> Images:
+    """The same by ome-zarr-py, if ome-zarr-models finds the metadata good."""
+    group = zarr.open_group(path, mode="r")
+    if group.metadata.zarr_format == 3:
+        found = v05.Image.from_zarr(group).ome_attributes.multiscales
+    else:
+        found = v04.Image.from_zarr(group).attributes.multiscales
+    assert [axis.name for axis in found[0].axes] == [*"tczyx"]
+    location = parse_url(path)
+    assert location is not None
+    (node,) = Reader(location)()
+    yield from ((t, c, np.asarray(node.data[0][t, c])) for t, c in pairs)
+
+
+def tensorstore_n5(path: Path, pairs: Pairs) -> Images:
     """Images of an N5 container, whose axes are x, y, z there."""
-    for t, c in PAIRS:
+    for t, c in pairs:
         store = f"file://{path}/setup{c}/timepoint{t}/s0"
         yield t, c, np.asarray(tensorstore.open({"driver": "n5", "kvstore": store}).result().read().result()).T
 
 
-def h5py_images(path: Path) -> Images:
+def h5py_images(path: Path, pairs: Pairs) -> Images:
     """Images of a BigDataViewer HDF5."""
     with h5py.File(path) as file:
-        yield from ((t, c, file[f"t{t:05d}/s{c:02d}/0/cells"][:]) for t, c in PAIRS)
+        yield from ((t, c, file[f"t{t:05d}/s{c:02d}/0/cells"][:]) for t, c in pairs)
 
 
-def tifffile_images(path: Path) -> Images:
-    """Stacks of the groups, one file each."""
+def npy2bdv_images(path: Path, pairs: Pairs) -> Images:
+    """The same by npy2bdv, which reads the XML."""
+    editor = npy2bdv.BdvEditor(str(path), mode="r")
+    yield from ((t, c, editor.read_view(time=t, channel=c)) for t, c in pairs)
+    editor.finalize()
+
+
+def tifffile_images(path: Path, pairs: Pairs) -> Images:
+    """Stacks of the groups, one file each where there are several."""
     suffix = ".ome.tif" if path.name.endswith(".ome.tif") else ".tif"
-    for t, c in PAIRS:
+    for t, c in pairs:
         stem = path.name.removesuffix(suffix)
-        yield t, c, tifffile.imread(path.with_name(f"{stem}_fused_tp_{t}_ch_{c}{suffix}"))
+        yield t, c, tifffile.imread(path if path.exists() else path.with_name(f"{stem}_fused_tp_{t}_ch_{c}{suffix}"))
 
 
 FORMATS = [
-    ("fused.ome.zarr", {}, zarr_images),
-    ("fused.ome.zarr", {}, tensorstore_zarr),
-    ("fused.ome.zarr", {"ome_zarr_version": "0.4"}, zarr_images),
-    ("fused.ome.zarr", {"ome_zarr_version": "0.4"}, tensorstore_zarr),
-    ("fused.h5", {}, h5py_images),
-    ("fused.n5", {}, tensorstore_n5),
-    ("fused.n5", {"compression": {"codec": "gzip"}}, tensorstore_n5),
-    ("fused.tif", {}, tifffile_images),
-    ("fused.tif", {"compression": {"codec": "gzip"}}, tifffile_images),
-    ("fused.ome.tif", {"compression": {"codec": "zstd"}}, tifffile_images),
+    ("fused.ome.zarr", {}, (zarr_images, tensorstore_zarr, ome_zarr_py)),
+    ("fused.ome.zarr", {"ome_zarr_version": "0.4"}, (zarr_images, tensorstore_zarr, ome_zarr_py)),
+    ("fused.h5", {}, (h5py_images, npy2bdv_images)),
+    ("fused.h5", {"partitions": {"timepoints": 1, "setups": 1}}, (h5py_images, npy2bdv_images)),
+    ("fused.n5", {}, (tensorstore_n5,)),
+    ("fused.n5", {"compression": {"codec": "gzip"}}, (tensorstore_n5,)),
+    ("fused.tif", {}, (tifffile_images,)),
+    ("fused.tif", {"compression": {"codec": "gzip"}, "format": "bdv-tiff"}, (tifffile_images,)),
+    ("fused.ome.tif", {"compression": {"codec": "zstd"}}, (tifffile_images,)),
 ]
 
 
-@pytest.fixture(scope="module")
-def expected() -> NDArray[Any]:
-    image: NDArray[Any] = fusestack.fuse(DATA).to_numpy()
-    return image
+@pytest.fixture(scope="module", params=PROJECTS)
+def expected(request: pytest.FixtureRequest) -> tuple[str, NDArray[Any]]:
+    path = str(SHARED / "data" / request.param / "dataset.xml")
+    return path, fusestack.fuse(path).to_numpy()
 
 
 @pytest.mark.beside("data/kidney-tiles")
-@pytest.mark.parametrize(("name", "options", "read"), FORMATS)
-def test_others_read_the_pixels(tmp_path: Path, expected: NDArray[Any], name: str, options: Any, read: Any) -> None:
+@pytest.mark.beside("data/kidney-angles")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:npy2bdv")
+@pytest.mark.filterwarnings("ignore:the size of a pixel and the place of the image:fusestack.FusestackWarning")
+@pytest.mark.parametrize(("name", "options", "readers"), FORMATS)
+def test_others_read_the_pixels(
+    tmp_path: Path, expected: tuple[str, NDArray[Any]], name: str, options: Any, readers: Any
+) -> None:
+    project, image = expected
     output = {"path": str(tmp_path / name), **options}
-    fusestack.run({"version": 1, "input": {"project": str(DATA)}, "output": output})
-    seen = 0
-    for t, c, pixels in read(tmp_path / name):
-        assert pixels.max() > 1000
-        np.testing.assert_array_equal(pixels, expected[t, c])
-        seen += 1
-    assert seen == TIMES * CHANNELS
+    fusestack.run({"version": 1, "input": {"project": project}, "output": output})
+    pairs = list(np.ndindex(image.shape[:2]))
+    assert len(pairs) in (1, 4)
+    for read in readers:
+        seen = []
+        for t, c, pixels in read(tmp_path / name, pairs):
+            assert pixels.max() > 1000
+            np.testing.assert_array_equal(pixels, image[t, c])
+            seen.append((t, c))
+        assert seen == pairs
 
 
 @pytest.mark.parametrize("version", ["0.4", "0.5"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -77,6 +78,7 @@ def test_plan_says_what_it_would_make_and_makes_nothing(fuse: Path, capsys: pyte
         "chunks 8 x 8 x 8",
         "views per block",
         "a block needs at most",
+        "KiB of levels above it, uncompressed",
         "not made yet",
     ):
         assert word in printed, word
@@ -86,6 +88,10 @@ def test_plan_says_what_it_would_make_and_makes_nothing(fuse: Path, capsys: pyte
     (image,) = facts["images"]
     assert [stage["action"] for stage in image["stages"]] == ["run", "run"]
     assert image["levels"][0]["block"] == [1, 1, 8, 16, 16]
+    pixels = [math.prod(level["shape"]) for level in image["levels"]]
+    assert image["bytes_of_levels"] == {"full": 2 * pixels[0], "above": 2 * sum(pixels[1:])}
+    assert facts["memory_needed"] > max(stage["peak_bytes"] for stage in image["stages"])
+    assert facts["input_bytes"] > 0
     assert tree(fuse.parent) == before
 
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import functools
 import json
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from pydantic import BaseModel
 
 from fusestack.config.document import read_document
 from fusestack.config.load import from_mapping, load_config
+from fusestack.config.messages import _models_in
 from fusestack.config.models import Config
 from fusestack.model.errors import ConfigError
 
@@ -233,9 +236,9 @@ class TestForms:
 
     def test_defaults_of_hdf5(self) -> None:
         hdf5 = load({"output": {"path": "a.h5"}}).output
-        assert hdf5.resolved_chunks.zyx == (32, 64, 64)
+        assert hdf5.chunks_of_levels[0].zyx == (32, 64, 64)
         assert (hdf5.resolved_codec.codec, hdf5.resolved_codec.level) == ("gzip", 1)
-        assert load({"output": {"path": "a.h5", "chunks": 16}}).output.resolved_chunks.zyx == (16, 16, 16)
+        assert load({"output": {"path": "a.h5", "chunks": 16}}).output.chunks_of_levels[0].zyx == (16, 16, 16)
         assert load({"output": {"path": "container", "format": "bdv-hdf5"}}).output.chunks.zyx == (32, 64, 64)
 
     @pytest.mark.parametrize(("codec", "level"), [("blosc", 1), ("zstd", 3), ("lz4", 1), ("gzip", 1), ("none", 0)])
@@ -583,6 +586,20 @@ COMBINATIONS = [
         "fusion.mask_offset: only for method mask, the method is",
     ),
     ({"output": {"path": "a.h5", "compression": {"codec": "zstd"}}}, "'zstd' is not allowed in bdv-hdf5; use gzip"),
+    (
+        {"output": {"path": "a.h5", "compression": {"codec": "lz4"}}},
+        "output.compression.codec: 'lz4' is not allowed in bdv",
+    ),
+    (
+        {"output": {"path": "a.h5", "chunks": [8, 4], "pyramid": [1]}},
+        "output.chunks: has 2 entries, and pyramid 1 levels",
+    ),
+    (
+        {"output": {"path": "a.zarr", "chunks": [8, 3], "shards": 16}},
+        "is not a multiple of the chunks, {x: 3, y: 3, z: 3}",
+    ),
+    ({"output": {"path": "a.h5", "project": "a.xml", "append": True}}, "output.project: append adds to input.project"),
+    ({"output": {"path": "a.tif", "append": True}}, "output.append: tiff is not added to a project; use .h5, .n5 or"),
     ({"output": {"path": "a.zarr", "partitions": {"timepoints": 1}}}, "output.partitions: only for bdv-hdf5, the form"),
     ({"output": {"path": "a.h5", "shards": 128}}, "output.shards: bdv-hdf5 has no shards"),
     ({"output": {"path": "a.zarr", "shards": 128, "ome_zarr_version": "0.4"}}, "OME-Zarr 0.4 has no shards"),
@@ -628,3 +645,34 @@ def test_the_contract_is_valid(source: str) -> None:
         key: DEFAULTS[key] for key in ("execution", "cache")
     }
     assert config.fusion == load({}).fusion
+
+
+def declared_keys(model: type[BaseModel], path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Every key of the configuration that is said once, however deep."""
+    for name, field in model.model_fields.items():
+        here = (*path, field.alias or name)
+        yield here
+        for inner in _models_in(field.annotation):
+            yield from declared_keys(inner, here)
+
+
+@pytest.mark.parametrize("value", [0.5, -3, 1e30, 10**30, "x", True, [], {}, [[1]], {"zz": 1}, math.nan, None])
+def test_what_a_key_does_not_take_is_said_in_our_words(value: Any) -> None:
+    said = []
+    for path in declared_keys(Config):
+        config: Any = value
+        for key in reversed(path):
+            config = {key: config}
+        try:
+            from_mapping(config)
+        except ConfigError as error:
+            said += error.problems
+    assert len(said) > 100
+    foreign = ("Input should", "for which holds", "pydantic", "valid ", "validator")
+    assert [text for text in said if any(word in text for word in foreign)] == []
+
+
+@pytest.mark.parametrize("key", ["levels", "sharpness", "noise", "highlights"])
+def test_numbers_of_multiscale_are_numbers(key: str) -> None:
+    with pytest.raises(ConfigError, match=rf"focus\.multiscale\.{key}: '5' is not allowed; use a (whole )?number"):
+        from_mapping({"focus": {"multiscale": {key: "5"}}})

@@ -64,20 +64,45 @@ def test_types_and_axes_in_any_order(tmp_path: Path) -> None:
     assert np.abs(read(tmp_path / "smooth.jpg").astype(int) - smooth).max() <= 2
 
 
-def test_channels_and_planes_are_pages(tmp_path: Path) -> None:
+def test_channels_are_pages(tmp_path: Path) -> None:
     stack = RNG.integers(0, 9999, (5, 70, 90)).astype(np.uint16)
     channels = xarray.DataArray(stack, dims=("c", "y", "x"), coords={"c": list("vwxyz")})
     with pytest.warns(FusestackWarning, match="does not hold the names of channels"):
         fusestack.write(channels, tmp_path / "channels.tif")
     assert np.array_equal(read(tmp_path / "channels.tif"), stack)
     assert "does not hold the names of channels of the image" in (tmp_path / "channels.tif.run.json").read_text()
-    planes = xarray.DataArray(dask.array.from_array(stack, chunks=(2, 40, 40)), dims=("z", "y", "x"))
-    with pytest.warns(FusestackWarning, match="does not hold the size of a pixel"):
-        fusestack.write(planes.assign_coords(x=np.arange(90) * 0.5), tmp_path / "planes.tif")
-    assert np.array_equal(read(tmp_path / "planes.tif"), stack)
-    assert "does not hold the size of a pixel of the image" in (tmp_path / "planes.tif.run.json").read_text()
     with pytest.raises(FusestackError, match=r"a PNG holds one picture, not 5; choose the suffix .tif"):
         fusestack.write(channels, tmp_path / "channels.png")
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_volume_is_a_stack_with_its_calibration(tmp_path: Path, named: bool) -> None:
+    stack = RNG.integers(0, 9999, (5, 70, 90)).astype(np.uint16)
+    image: Any = dask.array.from_array(stack, chunks=(2, 40, 40))
+    if named:
+        image = xarray.DataArray(image, dims=("z", "y", "x"), name="mouse", coords={"z": np.arange(5) * 3.0 + 6})
+    facts: dict[str, Any] = {"voxel_size": {"x": 0.5, "y": 0.25, "z": 3}, "unit": "um"}
+    fusestack.write(image, tmp_path / "a.tif", **facts)
+    with tifffile.TiffFile(tmp_path / "a.tif") as tiff:
+        page, found = tiff.pages[0], tiff.imagej_metadata
+        assert np.array_equal(tiff.asarray(), stack)
+        assert (found["spacing"], found["unit"]) == (3, "micron")
+        assert found["zorigin"] == (-2 if named else 0)
+        sizes = [page.tags[f"{axis}Resolution"].value for axis in "XY"]  # type: ignore[union-attr]
+    assert [b / a for a, b in sizes] == [0.5, 0.25]
+    assert fusestack.write(image, tmp_path / "a.tif", **facts).reused_all
+    fusestack.write(image, tmp_path / "a.ome.tif", levels=[1, {"x": 2, "y": 2, "z": 1}], **facts)
+    with tifffile.TiffFile(tmp_path / "a.ome.tif") as tiff:
+        assert [level.shape for level in tiff.series[0].levels] == [(5, 70, 90), (5, 35, 45)]
+        assert 'PhysicalSizeZ="3.0"' in (tiff.ome_metadata or "")
+
+
+def test_what_a_stack_does_not_hold_is_said(tmp_path: Path) -> None:
+    image = xarray.DataArray(np.ones((3, 8, 9), "u1"), dims=("z", "y", "x"), coords={"c": "GFP", "x": np.arange(9) / 2})
+    with pytest.warns(FusestackWarning, match=r"a.ome.tif does not hold the size of a pixel of the image"):
+        fusestack.write(image, tmp_path / "a.ome.tif")
+    with pytest.warns(FusestackWarning, match=r"a.tif does not hold the name of the channel of the image"):
+        fusestack.write(image.expand_dims("c"), tmp_path / "a.tif")
 
 
 def test_the_size_of_pixels_is_the_resolution(tmp_path: Path) -> None:
@@ -150,7 +175,9 @@ BAD: dict[str, tuple[Any, str, dict[str, Any], str]] = {
     "times": (plane(DEEP).expand_dims(t=2), ".tif", {}, "holds one timepoint"),
     "volume of channels": (xarray.DataArray(np.zeros((2, 3, 4, 5), "u1"), dims=list("czyx")), ".tif", {}, "isel"),
     "order": (plane(DEEP, coords={"colour": list("BGR")}), ".png", {}, r"colours are B, G, R.*image.sel"),
-    "unnamed volume": (np.zeros((2, 70, 90), "u1"), ".tif", {}, r"give an array \[y, x\]"),
+    "unnamed volume": (np.zeros((2, 70, 90), "u1"), ".png", {}, r"give an array \[y, x\]"),
+    "levels of a stack": (np.zeros((2, 70, 90), "u1"), ".tif", {"levels": [1, 2]}, "ImageJ's TIFF has one level"),
+    "project of a stack": (np.zeros((2, 70, 90), "u1"), ".tif", {"project": "a.xml"}, "the format bdv-tiff"),
     "levels": (DEEP, ".tif", {"levels": [1, 2]}, "a picture has one level"),
     "chunks": (DEEP, ".tif", {"chunks": 64}, "chunks: .*has no such option; leave it out"),
     "six colours": (plane(np.zeros((4, 4, 6), "u1")), ".tif", {}, r'rename\(colour="c"\)'),

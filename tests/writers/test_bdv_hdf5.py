@@ -196,12 +196,12 @@ def test_a_file_that_was_deleted_is_not_finished_as_an_empty_one(tmp_path):
 
 
 def test_what_the_format_cannot_hold():
-    spec = image_spec("s3://bucket/image.h5", dtype="uint32", codec=Codec("blosc", 1))
+    spec = image_spec("s3://bucket/image.h5", dtype="uint32", codec=Codec("zstd", 1))
     with pytest.raises(OutputError) as caught:
         Target(WRITERS["bdv-hdf5"], spec, 0, "work").open()
     assert len(caught.value.problems) == 3
     assert "has no uint32; set fusion.dtype" in str(caught.value)
-    assert "codec 'blosc'; set output.compression.codec to gzip" in str(caught.value)
+    assert "codec 'zstd'; set output.compression.codec to one of gzip, none, blosc" in str(caught.value)
     assert "needs a local path" in str(caught.value)
 
 
@@ -226,9 +226,10 @@ def test_does_not_touch_files_that_are_not_its_own(tmp_path):
     path = Path(target.image.path)
     path.parent.mkdir()
     path.write_text("not HDF5")
-    for action in (target.open().create, target.open().remove):
-        with pytest.raises(OutputError, match=r"image\.h5: cannot be read"):
-            action()
+    with pytest.raises(OutputError, match=r"image\.h5: cannot be read"):
+        target.open().create()
+    with pytest.raises(OutputError, match=r"image\.h5: is not a BigDataViewer file"):
+        target.open().remove()
     assert path.read_text() == "not HDF5"
     with h5py.File(path, "w") as file:
         file["mine"] = 1
@@ -267,3 +268,89 @@ def test_writes_only_blocks_of_the_grid(tmp_path):
     chunk = Box((0, 0, 4, 0, 0), (1, 1, 8, 16, 16))
     with pytest.raises(ValueError, match="is not a block; expected"):
         target.open().write(0, chunk, np.ones(chunk.shape, "uint16"))
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+def test_blosc_is_read_with_hdf5plugin(tmp_path, dtype):
+    import hdf5plugin
+
+    target = CONTRACT.target_in(tmp_path, codec=Codec("blosc", 3), dtype=dtype)
+    arrays = random_levels(target.image)
+    CONTRACT.make(target, arrays).finish({})
+    CONTRACT.check(target, arrays)
+    check_file(target.image, arrays)
+    with h5py.File(target.image.path, "r") as file:
+        number, _, options, _ = file["t00005/s00/0/cells"].id.get_create_plist().get_filter(0)
+        assert (number, options[4:]) == (hdf5plugin.Blosc.filter_id, (3, 2, 5))
+    target.open().create()
+    with pytest.raises(OutputError, match="codec"):
+        replace(target, image=replace(target.image, codec=Codec("gzip", 3))).open().create()
+
+
+SPLITS = {(1, 0): ["00-00", "01-00"], (0, 1): ["00-00", "00-01"], (1, 1): ["00-00", "00-01", "01-00", "01-01"]}
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_partitions_are_found_through_links(tmp_path, split):
+    target = CONTRACT.target_in(tmp_path, split=split)
+    arrays = random_levels(target.image)
+    writer = CONTRACT.make(target, arrays)
+    writer.finish({"method": "average"})
+    CONTRACT.check(target, arrays)
+    folder = Path(target.image.path).parent
+    names = [f"image-{part}.h5" for part in SPLITS[split]]
+    assert sorted(path.name for path in folder.iterdir()) == sorted([*names, "image.h5"])
+    with h5py.File(folder / "image.h5") as file:
+        assert file["t00006/s01/0"].get("cells", getlink=True).filename == names[-1]
+        assert json.loads(file.attrs["fusestack"]) == {"method": "average"}
+    moved = folder.rename(folder.with_name("moved"))
+    check_file(replace(target.image, path=str(moved / "image.h5")), arrays)
+    moved.rename(folder)
+    before = tree(folder)
+    writer.finish({"method": "average"})
+    writer.create()
+    assert tree(folder) == before
+    writer.remove()
+    assert list(folder.iterdir()) == []
+
+
+def test_partitions_whose_finish_was_killed_are_put_together_again(tmp_path, monkeypatch):
+    class Killed(BaseException):
+        pass
+
+    whole = CONTRACT.target_in(tmp_path / "whole", split=(1, 1))
+    arrays = random_levels(whole.image)
+    CONTRACT.make(whole, arrays).finish({})
+    target = CONTRACT.target_in(tmp_path / "killed", split=(1, 1))
+    writer = CONTRACT.make(target, arrays)
+    renamed = []
+
+    def replaced(path, to):
+        renamed.append(to)
+        if len(renamed) == 3:
+            raise Killed
+        path.rename(to)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", replaced)
+        with pytest.raises(Killed):
+            writer.finish({})
+    assert not Path(target.image.path).exists()
+    CONTRACT.check(target, arrays)
+    writer.create()
+    writer.finish({})
+    assert tree(Path(target.image.path).parent) == tree(Path(whole.image.path).parent)
+    assert not any(Path(target.work).iterdir())
+
+
+def test_partitions_of_somebody_else_are_left_alone(tmp_path):
+    target = CONTRACT.target_in(tmp_path, split=(1, 0))
+    folder = Path(target.image.path).parent
+    folder.mkdir()
+    with h5py.File(folder / "image-00-00.h5", "w") as file:
+        file["mine"] = 1
+    for split in ((1, 0), (0, 1)):
+        with pytest.raises(OutputError, match=r"image-00-00\.h5: is there already, and is left alone"):
+            replace(target, image=replace(target.image, split=split)).open().create()
+    target.open().remove()
+    assert (folder / "image-00-00.h5").exists()

@@ -14,7 +14,7 @@ from fusestack.fusion.inputs import Inputs, read_inputs, selection_of, with_no_d
 from fusestack.model.errors import ConfigError, InputError
 from fusestack.model.view import View
 from fusestack.project.model import Project, Setup
-from fusestack.project.select import select_views
+from fusestack.project.select import select_views, without_appended
 from fusestack.sources.file_names import is_pattern
 from fusestack.sources.ome_zarr_facts import is_zarr
 from fusestack.storage import is_address
@@ -74,8 +74,10 @@ def read_given(
         return _replaced(from_mapping(source), told, options)
     loaded = from_mapping({"version": 1, "input": {"project": ".", **told}, "fusion": options})
     assert loaded.config.input is not None
+    selection = selection_of(loaded.config.input.select)
     project = with_no_data(_project_of(source, placement), loaded.config.input.no_data)
-    return loaded, Inputs(project, select_views(project, selection_of(loaded.config.input.select)))
+    project, _ = without_appended(project, selection)
+    return loaded, Inputs(project, select_views(project, selection))
 
 
 def _replaced(loaded: LoadedConfig, told: Mapping[str, Any], options: Mapping[str, Any]) -> tuple[LoadedConfig, Inputs]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,7 +55,7 @@ class Wanted:
 
 
 def as_container(image: LabelledImage, fused: DesignedImage | None, loaded: LoadedConfig) -> Wanted:
-    """OME-Zarr or BigDataViewer HDF5, as the section ``output`` of a configuration says.
+    """OME-Zarr, BigDataViewer HDF5 or N5, or a TIFF stack, as the section ``output`` of a configuration says.
 
     Parameters
     ----------
@@ -71,14 +71,17 @@ def as_container(image: LabelledImage, fused: DesignedImage | None, loaded: Load
     InputError
         If the format does not hold its pixels.
     """
-    from fusestack.fusion.plan import project_path
+    from fusestack.fusion.plan import place_of, project_path
     from fusestack.planning.image_spec import image_spec
     from fusestack.writers.bdv_hdf5 import DTYPES
 
     output = loaded.config.output
     if output is None:
         raise ValueError("a configuration that writes has an output")
-    path = loaded.resolve_path(output.path)
+    path = place_of(output, loaded.resolve_path(output.path))
+    if image.time is not None and output.format != "ome-zarr":
+        lost = f"the time step of {image.time} is not written: projects of BigDataViewer have no place for it"
+        image = replace(image, warnings=(*image.warnings, lost))
     z, y, x = image.pixel_size if fused is None else fused.frame.spacing
     fill = 0.0 if fused is None else fused.compute.rule.fill
     spec = image_spec(image, output, path, 2 * z / (y + x), fill)
@@ -96,10 +99,23 @@ def as_container(image: LabelledImage, fused: DesignedImage | None, loaded: Load
         output.format,
         output.model_dump(mode="json"),
         output.overwrite,
-        project_path(output, path),
+        project_path(output, path, path),
         {"setup_names": [channel.name for channel in spec.channels]},
-        image.warnings,
+        (*image.warnings, *(_lost_in_stack(image, path) if output.is_stacks else ())),
     )
+
+
+def _lost_in_stack(image: LabelledImage, path: str) -> tuple[str, ...]:
+    """What an image says that a TIFF stack cannot say; OME-TIFF knows names, but sizes with a unit only."""
+    ome = is_ome_tiff(path)
+    said = {
+        "the size of a pixel": ome and image.unit is None and image.pixel_size != (1.0, 1.0, 1.0),
+        "the place": ome and image.unit is None and any(image.origin),
+        "the timepoint": image.timepoints != (0,),
+        "the name of the channel": not ome and image.channels[0].name != "channel 0",
+    }
+    lost = [what for what, is_said in said.items() if is_said]
+    return (f"{Path(path).name} does not hold {', '.join(lost)} of the image; .ome.zarr does",) if lost else ()
 
 
 def _alike(one: ImageSpec, other: ImageSpec) -> bool:

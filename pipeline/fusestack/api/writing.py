@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from fusestack.api.configured import checked_client, client_of, run
-from fusestack.api.labelled import labelled
+from fusestack.api.labelled import is_volume, labelled
 from fusestack.api.wanted import as_container, as_picture, check_picture_options
 from fusestack.model.errors import ConfigError, tell
-from fusestack.planning.pictures import is_picture
+from fusestack.planning.pictures import is_picture, picture_suffix
 from fusestack.planning.plan import refuse_inputs_as_outputs
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from fusestack.model.stage import Compute, Stage
     from fusestack.planning.lazy_pixels import LazyPixels
     from fusestack.planning.plan import Plan
+    from fusestack.project.write import FusedImage
     from fusestack.running.report import RunReport
     from fusestack.taskgraph.events import Listener
 
@@ -51,7 +52,7 @@ def write(
     execution: Mapping[str, Any] | None = None,
     **output: Any,
 ) -> RunReport:
-    """Write a lazy image as OME-Zarr, BDV-HDF5 or BDV-N5 with its levels, or as a picture; a second call goes on.
+    """Write a lazy image as OME-Zarr, BDV-HDF5, BDV-N5, TIFF stack or picture; a second call goes on.
 
     The graph of the image becomes part of the graph that writes it, under a lock, with rounds of retries, records and a
     report, as `run` has them. What is done is known by the name of the dask array: arrays of NumPy, Zarr and HDF5 are
@@ -67,11 +68,12 @@ def write(
         Arrays are [y, x], [z, y, x] or [t, c, z, y, x]; of a picture [y, x] or [y, x, colour]. Of a DataTree the full
         resolution is written.
     path : str or Path
-        ``.ome.zarr``, ``.zarr`` (also an address) or ``.h5`` (with a project ``.xml`` beside it); or a picture of one
-        timepoint: ``.png`` (uint8, uint16), ``.jpg`` (uint8, quality 95, no opacity) or ``.tif`` or
-        ``.ome.tif`` (also float32), which has a page for each plane, or for each channel that is no colour.
+        ``.ome.zarr``, ``.zarr`` (also an address), ``.h5`` or ``.n5`` (with a project ``.xml`` beside it); a volume of
+        one channel and timepoint also as a stack, ``.tif`` (with ImageJ's calibration and origin) or ``.ome.tif`` (with
+        levels); or a picture of one timepoint: ``.png`` (uint8, uint16), ``.jpg`` (uint8, quality 95, no opacity) or
+        ``.tif`` or ``.ome.tif`` (also float32), which has a page for each channel that is no colour.
     levels : "auto", "none" or list
-        As ``output.pyramid``; levels are made anew from full resolution. Pictures have one.
+        As ``output.pyramid``; levels are made anew from full resolution. Pictures have one, and ``.tif``.
     voxel_size : float, mapping or (float, float, float), optional
         Physical size of a pixel, ``{"x": 0.2, "y": 0.2, "z": 1}`` or z, y, x; where no coordinates say it.
     unit : str, optional
@@ -87,8 +89,8 @@ def write(
     execution : mapping, optional
         As in the configuration: ``{"scheduler": "processes", "workers": 4, "memory": "4GiB"}``.
     **output
-        Other keys of ``output``: ``chunks``, ``shards``, ``compression``, ``ome_zarr_version``, ``format`` ...;
-        pictures have none of them.
+        Other keys of ``output``: ``project`` (a BigDataViewer project XML), ``chunks``, ``shards``, ``compression``,
+        ``ome_zarr_version``, ``format`` ...; pictures have none of them.
 
     Returns
     -------
@@ -124,7 +126,7 @@ def write(
         raise ConfigError("pyramid: write calls this levels=; use that")
     if execution is not None and not isinstance(execution, Mapping):
         raise ConfigError(f"execution: {execution!r} is no mapping; give {{'scheduler': 'threads', 'workers': 4}}")
-    picture = is_picture(place)
+    picture = is_picture(place) and not (picture_suffix(place) in (".tif", ".tiff") and is_volume(image))
     if picture:
         check_picture_options(place, {**output, "levels": levels, "overwrite": overwrite})
     options = {**output, "path": place, "pyramid": levels, "overwrite": overwrite}
@@ -198,10 +200,12 @@ def plan_of_image(wanted: Wanted, fused: DesignedImage | None, loaded: LoadedCon
     """
     from fusestack.fusion.plan import fitted, prepared
     from fusestack.model.fingerprint import digest, facts_of
+    from fusestack.model.geometry import Affine
     from fusestack.model.stage import Target
     from fusestack.planner import CACHE
     from fusestack.planning.levels import cut_facts, layout_facts, with_pyramid
     from fusestack.planning.plan import Plan, PlannedImage
+    from fusestack.planning.projects import setups_by_channel
     from fusestack.planning.resources import resolve_resources
     from fusestack.planning.stages import make_stage
     from fusestack.writers import WRITERS
@@ -224,6 +228,12 @@ def plan_of_image(wanted: Wanted, fused: DesignedImage | None, loaded: LoadedCon
     facts = [layout, wanted.notes] if wanted.file_format == "picture" else layout
     first = make_stage("write" if fused is None else "fuse", compute, target, resources, facts)
     stages = with_pyramid(first, resources)
+    setups: tuple[FusedImage, ...] = ()
+    if wanted.project is not None:
+        pixel_to_world = Affine.translation([o / s for o, s in zip(spec.origin, spec.pixel_size, strict=True)])
+        if fused is not None and (spec.origin, spec.pixel_size) == (fused.origin, fused.pixel_size):
+            pixel_to_world = fused.frame.output_to_world
+        setups = setups_by_channel(spec, pixel_to_world)
     planned = PlannedImage(
         title=spec.name,
         target=target,
@@ -232,6 +242,7 @@ def plan_of_image(wanted: Wanted, fused: DesignedImage | None, loaded: LoadedCon
         components={"inputs": {"image": name}, "output": {**layout, **cut_facts(spec)}},
         fingerprint=digest([stage.fingerprint for stage in stages]),
         project=wanted.project,
+        setups=setups,
         file_format=wanted.file_format,
         overwrite=wanted.overwrite,
         notes=wanted.notes,

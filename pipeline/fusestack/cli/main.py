@@ -90,6 +90,8 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     argv = sys.argv[1:] if argv is None else argv
     if "--verbose" not in argv:  # what a library logs of a broken file, we say in words of ours
         logging.lastResort = logging.NullHandler()
+    else:
+        logging.basicConfig(level=logging.WARNING, format="%(message)s")
     code = run(argv)
     sys.stdout.flush()
     sys.stderr.flush()

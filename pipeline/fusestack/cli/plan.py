@@ -65,15 +65,15 @@ def warn(warnings: Iterable[str]) -> None:
 def print_plan(plan: Plan, states: Sequence[StageState], probed: Probed | None) -> None:
     """Print what a run would make."""
     from fusestack.model.amounts import counted, duration, size
-    from fusestack.planning.overview import input_facts, layout_facts, output_facts, workers
+    from fusestack.planning.overview import input_facts, layout_facts, memory, output_facts, workers
     from fusestack.running.places import amounts_left
 
     facts = input_facts(plan)
     if probed is not None and probed.total:
         facts.append(("", str(probed)))
     for image in plan.images:
-        facts += [*output_facts(image.target.image), *layout_facts(image)]
-    for label, fact in (*facts, ("workers", workers(plan))):
+        facts += [*output_facts(image), *layout_facts(image)]
+    for label, fact in (*facts, ("workers", workers(plan)), ("memory", memory(plan))):
         print(f"{label:<9} {fact}")
     print("stages")
     for state in states:
@@ -88,6 +88,7 @@ def print_plan(plan: Plan, states: Sequence[StageState], probed: Probed | None) 
 
 def summary_of_plan(plan: Plan, states: Sequence[StageState], probed: Probed | None) -> dict[str, Any]:
     """The plan for machines; shapes and sizes in t, c, z, y, x order."""
+    from fusestack.planning.overview import bytes_of_levels, input_bytes, memory_needed
     from fusestack.running.places import amounts_left
 
     named = {(s.stage.target.image.path, s.stage.name): s for s in states}
@@ -101,6 +102,7 @@ def summary_of_plan(plan: Plan, states: Sequence[StageState], probed: Probed | N
                 "shape": list(spec.shape),
                 "dtype": spec.dtype,
                 "bytes": spec.nbytes,
+                "bytes_of_levels": dict(zip(("full", "above"), bytes_of_levels(spec), strict=True)),
                 "unit": spec.unit,
                 "voxel_size": list(spec.pixel_size),
                 "origin": list(spec.origin),
@@ -131,6 +133,8 @@ def summary_of_plan(plan: Plan, states: Sequence[StageState], probed: Probed | N
     resources = plan.resources
     return {
         "images": images,
+        "input_bytes": input_bytes(plan),
+        "memory_needed": memory_needed(plan),
         "bytes_left": {"output": left.output, "cache": left.cache},
         "views": len(plan.inputs.views) if plan.inputs is not None else 0,
         "probed": None if probed is None else probed.count,

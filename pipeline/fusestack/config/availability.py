@@ -13,9 +13,7 @@ if TYPE_CHECKING:
     from fusestack.config.models import Config
     from fusestack.config.output import Output
 
-_READY_FORMATS = ("ome-zarr", "bdv-hdf5", "bdv-n5", "tiff")
-
-_ON_DISKS = {"bdv-hdf5": "HDF5", "tiff": "TIFF"}
+_ON_DISKS = {"bdv-hdf5": "HDF5", "tiff": "TIFF", "bdv-tiff": "TIFF", "dzi": "Deep Zoom"}
 
 
 def unsupported(loaded: LoadedConfig) -> list[str]:
@@ -42,14 +40,6 @@ def _missing_output(output: Output) -> Iterator[tuple[str, str]]:
         yield "output.path", "a project XML is a local file; name one with output.project, or use format ome-zarr"
     if output.project is not None and is_address(output.project):
         yield "output.project", "a project XML is a local file, also where it names an address; use a local path"
-    if output.format not in _READY_FORMATS:
-        *others, last = (f"'{name}'" for name in _READY_FORMATS)
-        ready = f"{', '.join(others)} or {last}"
-        yield "output.format", _later(f"'{output.format}'", "more formats", ready)
-    if output.partitions is not None and (output.partitions.timepoints or output.partitions.setups):
-        yield "output.partitions", _later("splitting an HDF5", "more formats", "null")
-    if output.append:
-        yield "output.append", _later("appending to a project", "more formats", "false")
 
 
 def _later(what: str, issue: str, instead: str) -> str:

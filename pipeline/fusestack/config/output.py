@@ -74,21 +74,24 @@ class Output(Model):
         default=cast("Format", None), validate_default=True, description="default: guessed from the suffix of path"
     )
     project: Text | None = Field(default=None, description="also write (or extend) this BigDataViewer project")
-    append: Switch = Field(default=False, description="add the fused images to the input project")
+    append: Switch = Field(default=False, description="add the fused images to input.project, which keeps all else")
     ome_zarr_version: Annotated[
         Literal["0.5", "0.4"], BeforeValidator(lambda v: str(v) if isinstance(v, float) else v)
     ] = Field(default="0.5", description="version of the OME-Zarr specification")
-    chunks: CountPerAxis = Field(
+    chunks: CountPerAxis | Annotated[tuple[CountPerAxis, ...], Field(min_length=1)] = Field(
         default_factory=lambda data: _default_chunks(data["format"]),
-        description="smallest compressed unit; default: x 128, y 128, z 64; bdv-hdf5: x 64, y 64, z 32; not for tiff",
+        description="smallest compressed unit, of all levels or a list of each (the last one is that of all further "
+        "levels); default: x 128, y 128, z 64; bdv-hdf5: x 64, y 64, z 32; not for tiff, bdv-tiff, dzi",
     )
-    partitions: Partitions | None = Field(default=None, description="bdv-hdf5: split the file; default: one file")
+    partitions: Partitions | None = Field(
+        default=None, description="bdv-hdf5: split the file, path is then a file of links; default: one file"
+    )
     shards: Literal["auto", "none"] | CountPerAxis = Field(
         default="auto", description="smallest unit that is written (Zarr 0.5): auto, none, or multiples of chunks"
     )
     compression: Compression = Field(
         default_factory=lambda data: _default_compression(data["format"]),
-        description="default: blosc, level 1; bdv-hdf5: gzip, level 1; bdv-n5: zstd, level 3; tiff: none",
+        description="default: blosc, level 1; bdv-hdf5: gzip, level 1; bdv-n5: zstd, level 3; tiff, bdv-tiff: none",
     )
     pyramid: Literal["auto", "none"] | Annotated[tuple[CountPerAxis, ...], Field(min_length=1)] = Field(
         default="auto", description="resolution levels: auto, none, or a list of factors that begins with 1"
@@ -116,26 +119,37 @@ class Output(Model):
         return value
 
     @property
-    def resolved_chunks(self) -> CountPerAxis:
-        """Chunks that are written; equal to `chunks`, whose default depends on the format."""
-        return self.chunks
+    def chunks_of_levels(self) -> tuple[CountPerAxis, ...]:
+        """Chunks that are written, of the first levels; the last one is that of all further levels."""
+        return self.chunks if isinstance(self.chunks, tuple) else (self.chunks,)
 
     @property
     def resolved_codec(self) -> Compression:
         """Codec and level that are used; equal to `compression`, whose default depends on the format."""
         return self.compression
 
+    @property
+    def is_stacks(self) -> bool:
+        """Whether TIFF stacks are written, with a project or without."""
+        return self.format in ("tiff", "bdv-tiff")
+
     def contradictions(self) -> Iterator[tuple[str, str]]:
         """Refuse what the format cannot do."""
         guess = _format_of(self.path)
         if guess is not None and guess != self.format and self.format != "bdv-tiff":
             yield "format", f"{self.format} does not fit the suffix of '{self.path}', which means {guess}; change one"
-        if self.format == "bdv-hdf5" and self.compression.codec not in ("gzip", "none"):
-            yield "compression.codec", f"'{self.compression.codec}' is not allowed in bdv-hdf5; use gzip or none"
-        if self.format == "tiff":
+        if self.format == "bdv-hdf5" and self.compression.codec not in ("gzip", "none", "blosc"):
+            yield "compression.codec", f"'{self.compression.codec}' is not allowed in bdv-hdf5; use gzip, none or blosc"
+        if self.is_stacks:
             yield from self._tiff_contradictions()
+        if self.format == "dzi":
+            yield from self._dzi_contradictions()
         if self.format != "bdv-hdf5" and self.partitions is not None:
             yield "partitions", f"only for bdv-hdf5, the format is {self.format}; remove it"
+        if self.append and self.project is not None:
+            yield "project", "append adds to input.project; remove one of them"
+        if self.append and self.format not in ("bdv-hdf5", "bdv-n5", "ome-zarr"):
+            yield "append", f"{self.format} is not added to a project; use .h5, .n5 or .ome.zarr, as the project has"
         yield from self._shards_contradictions()
         yield from self._pyramid_contradictions()
 
@@ -147,13 +161,19 @@ class Output(Model):
             yield "compression.codec", f"'{self.compression.codec}' is not allowed in this TIFF; use {choices}"
         if self.chunks != _default_chunks("tiff"):
             yield "chunks", "a TIFF is stored plane by plane; remove it"
-        if self.project is not None:
-            yield "project", "a project of TIFF files is the format bdv-tiff; remove it"
+        if self.project is not None and self.format == "tiff":
+            yield "project", "a project of TIFF files is the format bdv-tiff; remove it, or set format: bdv-tiff"
         if not isinstance(self.pyramid, str):
             if not is_ome and len(self.pyramid) > 1:
                 yield "pyramid", "ImageJ's TIFF has one level; use none, or the suffix .ome.tif"
             if any(level.xyz[2] != 1 for level in self.pyramid):
                 yield "pyramid", "the levels of an OME-TIFF keep all planes; set z to 1 in all of them"
+
+    def _dzi_contradictions(self) -> Iterator[tuple[str, str]]:
+        usual = {"chunks": _default_chunks("dzi"), "compression": _default_compression("dzi"), "pyramid": "auto"}
+        for key, value in {**usual, "project": None}.items():
+            if getattr(self, key) != value:
+                yield key, "Deep Zoom has its own tiles and levels, and no project; remove it"
 
     def _shards_contradictions(self) -> Iterator[tuple[str, str]]:
         if isinstance(self.shards, str):
@@ -162,12 +182,15 @@ class Output(Model):
             yield "shards", f"{self.format} has no shards; remove it"
         elif self.ome_zarr_version == "0.4":
             yield "shards", 'OME-Zarr 0.4 has no shards; remove it, or use ome_zarr_version "0.5"'
-        if not _is_multiple(self.shards, self.chunks):
-            yield "shards", f"{self.shards} is not a multiple of the chunks, {self.chunks}; use multiples on every axis"
+        for chunks in self.chunks_of_levels:
+            if not _is_multiple(self.shards, chunks):
+                yield "shards", f"{self.shards} is not a multiple of the chunks, {chunks}; use multiples on every axis"
 
     def _pyramid_contradictions(self) -> Iterator[tuple[str, str]]:
         if isinstance(self.pyramid, str):
             return
+        if isinstance(self.chunks, tuple) and len(self.chunks) > len(self.pyramid):
+            yield "chunks", f"has {len(self.chunks)} entries, and pyramid {len(self.pyramid)} levels; remove some"
         if self.pyramid[0].xyz != (1, 1, 1):
             yield "pyramid.0", "the first level must be {x: 1, y: 1, z: 1}"
         for number, (before, level) in enumerate(itertools.pairwise(self.pyramid), 1):
@@ -190,7 +213,7 @@ def _default_chunks(kind: Format) -> CountPerAxis:
     match kind:
         case "bdv-hdf5":
             return CountPerAxis(x=64, y=64, z=32)
-        case "tiff":
+        case "tiff" | "bdv-tiff" | "dzi":
             return CountPerAxis(x=512, y=512, z=1)
         case _:
             return CountPerAxis(x=128, y=128, z=64)
@@ -202,7 +225,9 @@ def _default_compression(kind: Format) -> Compression:
             return Compression(codec="gzip")
         case "bdv-n5":
             return Compression(codec="zstd")
-        case "tiff":
+        case "dzi":
+            return Compression(codec="none")  # its tiles are PNG
+        case "tiff" | "bdv-tiff":
             return Compression(codec="none")
         case _:
             return unsaid(Compression)

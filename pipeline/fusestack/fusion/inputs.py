@@ -13,7 +13,7 @@ from fusestack.model.amounts import counted
 from fusestack.model.errors import ConfigError
 from fusestack.model.view import ViewId
 from fusestack.project.placed import project_of_files
-from fusestack.project.select import Selection, select_views
+from fusestack.project.select import Selection, select_views, without_appended
 from fusestack.storage import is_address
 
 if TYPE_CHECKING:
@@ -79,13 +79,26 @@ def read_inputs(loaded: LoadedConfig) -> Inputs:
         facts = told.facts()
     else:
         raise ConfigError("input: there are no views; give input.project or input.views")
-    project = with_no_data(project, source.no_data)
+    project, left = without_appended(with_no_data(project, source.no_data), selection_of(source.select))
+    if left and not _adds_to(loaded, project, left):
+        said += (
+            f"setups {', '.join(map(str, left))} of the project were added by a fusion and are not fused again; name "
+            "them in input.select.setups if they shall be",
+        )
     views = select_views(project, selection_of(source.select))
     if project.flaws:
         first, text = next(iter(project.flaws.items()))
         more = f" (and {len(project.flaws) - 1:,} more)" if len(project.flaws) > 1 else ""
         said += (f"view {first}{more} cannot be used and is not selected: {text}",)
     return Inputs(project, views, said, facts)
+
+
+def _adds_to(loaded: LoadedConfig, project: Project, setups: Sequence[int]) -> bool:
+    """Whether this very output is what was added."""
+    output = loaded.config.output
+    if output is None or not output.append:
+        return False
+    return {project.appended[number] for number in setups} == {str(loaded.resolve_path(output.path))}
 
 
 def with_no_data(project: Project, value: float | None) -> Project:

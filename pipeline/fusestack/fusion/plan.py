@@ -27,7 +27,7 @@ from fusestack.storage import is_address
 from fusestack.writers import WRITERS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from fusestack.config.load import LoadedConfig
     from fusestack.config.models import Fusion
@@ -75,15 +75,57 @@ def plan_fusion(loaded: LoadedConfig, output: Output, resources: Resources, cach
     if output.project is not None:
         output = output.model_copy(update={"project": loaded.resolve_path(output.project)})
     inputs = read_inputs(loaded)
-    read = identities(paths_read(loaded, inputs))
-    design = design_of(loaded, inputs, read)
-    path = str(loaded.resolve_path(output.path))
+    if output.append:
+        from fusestack.fusion.appending import check_appendable
+
+        check_appendable(output, str(loaded.resolve_path(output.path)), inputs)
+    design = design_of(loaded, inputs, identities(paths_read(loaded, inputs)))
+    read = design.read  # members of sets, too
+    path = place_of(output, str(loaded.resolve_path(output.path)))
     design = replace(design, warnings=(*design.warnings, *_not_written(design, output)))
     _refuse_project_inside(output, path)
     options = _option_facts(config.fusion)
-    images = tuple(_plan_image(fused, design, output, path, options, read, resources, cache) for fused in design.images)
+    single = len(design.images) == 1
+    places = [path if single else _titled(path, fused.title) for fused in design.images]
+
+    def planned(places: Sequence[str]) -> tuple[PlannedImage, ...]:
+        return tuple(
+            _plan_image(fused, design, output, path, place, options, read, resources, cache)
+            for fused, place in zip(design.images, places, strict=True)
+        )
+
+    images = planned(places)
+    if output.append:
+        from fusestack.fusion.appending import appended_to
+
+        images = appended_to(inputs.project, path, config.fusion.group_by, images, planned)
+    elif images[0].project is not None:
+        images = _with_setups(images, config.fusion.group_by)
     refuse_inputs_as_outputs(images, [*read, inputs.project.path])
     return FusionPlan(path, images, inputs, design, tuple(read), samples_of(design))
+
+
+def place_of(output: Output, path: str) -> str:
+    """Where images are written: TIFF files, also where the path of a project of them names no file of this kind."""
+    if output.format != "bdv-tiff" or path.lower().endswith((".tif", ".tiff")):
+        return path
+    return f"{path.removesuffix('.xml')}.tif"
+
+
+def _with_setups(images: tuple[PlannedImage, ...], group_by: str) -> tuple[PlannedImage, ...]:
+    """Say what the projects beside images hold: one project of all of them, or one for each."""
+    from fusestack.fusion.projects import numbers_of, setups_of
+
+    projects = {image.project for image in images}
+    made = []
+    for image in images:
+        if image.project is not None and image.fusion is not None:
+            sharing = images if len(projects) == 1 else (image,)
+            numbers = numbers_of([one.fusion.image for one in sharing if one.fusion is not None], group_by)
+            setups = setups_of(image.fusion.image, image.target.image, group_by, numbers)
+            image = replace(image, setups=setups)
+        made.append(image)
+    return tuple(made)
 
 
 def _not_written(design: Design, output: Output) -> list[str]:
@@ -93,12 +135,17 @@ def _not_written(design: Design, output: Output) -> list[str]:
     if times and output.format != "ome-zarr" and len({view.timepoint for view in design.opened}) > 1:
         kind = "projects of BigDataViewer have" if output.format.startswith("bdv") else "stacks of one timepoint have"
         said.append(f"the time step of {times[0]} is not written: {kind} no place for it")
-    if output.format == "tiff" and image.unit is None and is_ome_tiff(output.path):
+    if output.format == "bdv-hdf5" and output.compression.codec == "blosc":
+        said.append(
+            "output.compression.codec: blosc is read by h5py with hdf5plugin, but Java programs such as BigDataViewer "
+            "may not read it; gzip is read by all"
+        )
+    if output.is_stacks and image.unit is None and is_ome_tiff(output.path):
         said.append(
             "the size of a pixel and the place of the image are not written: OME-TIFF takes numbers without a unit for "
             "micrometers; give a unit in input.views, or write .tif or .ome.zarr"
         )
-    if output.format == "tiff" and not is_ome_tiff(output.path):
+    if output.format == "tiff" and not is_ome_tiff(output.path):  # a project has the names
         names = {channel.name for one in design.images for channel in one.channels}
         named = sorted(name for name in names if not name.removeprefix("channel ").isdecimal())
         if named:
@@ -136,7 +183,8 @@ def design_of(loaded: LoadedConfig, inputs: Inputs, read: Mapping[str, str] | No
     _refuse_flawed(project, options, inputs)
     boxes = project.bounding_boxes
     output = loaded.config.output
-    apart = output is not None and output.format == "tiff"  # one file for each group, as BigStitcher saves them
+    # one file for each group, as BigStitcher saves them; and views of a container are there one by one
+    apart = output is not None and (output.is_stacks or (output.append and output.format == "bdv-n5"))
     found = design_images(inputs.views, project.views, boxes, options, project.intensity, read or {}, apart=apart)
     return replace(found, warnings=(*inputs.warnings, *found.warnings))
 
@@ -197,15 +245,17 @@ def _plan_image(
     design: Design,
     output: Output,
     path: str,
+    place: str,
     options: Mapping[str, Any],
     read: Mapping[str, str],
     resources: Resources,
     cache: str,
 ) -> PlannedImage:
-    single = len(design.images) == 1
-    place = path if single else _titled(path, fused.title)
     spec = image_spec(fused, output, place, design.anisotropy, fused.compute.rule.fill)
-    target = Target(WRITERS[output.format], spec, 0, f"{path}.fusestack")
+    into = output.append and output.format == "bdv-n5"
+    target = Target(WRITERS["bdv-n5-view" if into else output.format], spec, 0, f"{path}.fusestack")
+    if output.format == "dzi":
+        target.open()  # refuses what it does not hold
     compute, preparation = prepared(fused.compute, cache, resources)
     first = make_stage("fuse", fitted(compute, target, resources), target, resources, layout_facts(spec, output.format))
     layout = layout_facts(spec, output.format)
@@ -225,7 +275,7 @@ def _plan_image(
         components={**components, "output": {**layout, **cut_facts(spec)}},
         fingerprint=digest([stage.fingerprint for stage in stages]),
         fusion=PlannedFusion(fused, compute.statistics(spec.levels[0].block)),
-        project=project_path(output, spec.path, None if single else fused.title),
+        project=project_path(output, spec.path, path, None if len(design.images) == 1 else fused.title),
         file_format=output.format,
         overwrite=output.overwrite,
         notes={"setup_names": [channel.name for channel in spec.channels]},
@@ -253,7 +303,10 @@ def _titled(path: str, title: str) -> str:
     return f"{stem}_{title}{suffix}"
 
 
-def project_path(output: Output, path: str, title: str | None = None) -> str | None:
+_LISTED = ("ome-zarr", "bdv-tiff")
+
+
+def project_path(output: Output, path: str, container: str, title: str | None = None) -> str | None:
     """Where the project of an image goes, if it has one: those of BigDataViewer have, others where it is asked for.
 
     Parameters
@@ -261,11 +314,16 @@ def project_path(output: Output, path: str, title: str | None = None) -> str | N
     output : Output
     path : str
         Of the image.
+    container : str
+        What ``output.path`` names.
     title : str, optional
         Of the image, where there are several.
     """
     if output.project:
-        return output.project if title is None else _titled(output.project, title)
+        # one loader names several Zarr images or TIFF files, but one HDF5 or N5
+        return output.project if title is None or output.format in _LISTED else _titled(output.project, title)
+    if output.format == "bdv-tiff":
+        return f"{split_suffix(container)[0]}.xml"
     return str(Path(path).with_suffix(".xml")) if output.format in ("bdv-hdf5", "bdv-n5") else None
 
 

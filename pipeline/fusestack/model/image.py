@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -77,6 +77,15 @@ class Channel:
 
 
 @dataclass(frozen=True)
+class Partition:
+    """A file of an image that is split: its path, and which entries along t and c it holds."""
+
+    path: str
+    times: range
+    channels: range
+
+
+@dataclass(frozen=True)
 class ImageSpec:
     """An image before any pixel of it exists.
 
@@ -107,6 +116,8 @@ class ImageSpec:
         ``"0.5"`` or ``"0.4"``; other formats ignore it.
     time : TimeStep or None
         From one entry along t to the next; None where nobody says it.
+    split : (int, int) or None
+        Entries along t and c in one file of an HDF5 that is split, 0 for all; None for one file.
     """
 
     path: str
@@ -122,6 +133,7 @@ class ImageSpec:
     fill: float = 0.0
     ome_zarr_version: str = "0.5"
     time: TimeStep | None = None
+    split: tuple[int, int] | None = field(default=None, repr=False)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -150,3 +162,20 @@ class ImageSpec:
             for o, s, f in zip(self.origin, self.pixel_size, self.levels[level].factors, strict=True)
         )
         return (z, y, x)
+
+    @property
+    def partitions(self) -> tuple[Partition, ...]:
+        """Files of an HDF5 that is split, beside its main file: ``fused-00-01.h5`` as BigDataViewer calls them."""
+        if self.split is None:
+            return ()
+        stem, dot, suffix = self.path.rpartition(".")
+        steps = [n or size for n, size in zip(self.split, self.shape[:2], strict=True)]
+        times, channels = (
+            [range(start, min(start + step, size)) for start in range(0, size, step)]
+            for step, size in zip(steps, self.shape[:2], strict=True)
+        )
+        return tuple(
+            Partition(f"{stem}-{i:02d}-{j:02d}{dot}{suffix}", t, c)
+            for i, t in enumerate(times)
+            for j, c in enumerate(channels)
+        )

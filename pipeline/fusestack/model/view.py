@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from fusestack.model.amounts import counted, times_xyz
@@ -41,18 +41,21 @@ class SourceRef:
         is a source that this one wraps.
     files : tuple of str
         Other files that the image lies in, as those of an OME-TIFF set.
+    part : str
+        Folder of the container that holds all of the image; what else is in the container may change.
     """
 
     reader: str
     path: str
     options: tuple[tuple[str, Hashable], ...] = ()
     files: tuple[str, ...] = ()
+    part: str = field(default="", compare=False)
 
     @property
     def paths(self) -> tuple[str, ...]:
         """Every file and container that is read: its own, and those of the sources it wraps."""
         wrapped = [ref.paths for _, ref in self.options if isinstance(ref, SourceRef)]
-        own = (self.path,) if self.path else ()
+        own = (f"{self.path}/{self.part}" if self.part else self.path,) if self.path else ()
         return tuple(dict.fromkeys((*own, *self.files, *itertools.chain.from_iterable(wrapped))))
 
 

@@ -88,20 +88,22 @@ def image_spec(image: Described, output: Output, path: str, anisotropy: float, f
     """
     factors = pyramid_factors(output, int3(image.shape[2:]), anisotropy, path)
     sharded = output.format == "ome-zarr" and output.ome_zarr_version == "0.5" and output.shards != "none"
-    staged = output.format == "tiff"  # in a store whose shards are blocks, until it can be written
+    staged = output.is_stacks or output.format == "dzi"  # in a store whose shards are blocks, until it can be written
     shards = None if isinstance(output.shards, str) else int3(int(v) for v in output.shards.zyx)
     if shards and not sharded:
         raise ConfigError(
             f"output.shards: {output.format} {output.ome_zarr_version} has no shards; "
             "use ome_zarr_version '0.5', or shards: auto"
         )
+    first, *coarser = (int3(int(v) for v in chunks.zyx) for chunks in output.chunks_of_levels)
     levels = cut_levels(
         image.shape,
         factors,
-        int3(int(v) for v in output.resolved_chunks.zyx),
+        first,
         shards,
         sharded=sharded or staged,
         chunks_per_block=4 if output.format == "bdv-hdf5" else None,
+        coarser=coarser,
     )
     codec = output.resolved_codec
     return ImageSpec(
@@ -118,12 +120,15 @@ def image_spec(image: Described, output: Output, path: str, anisotropy: float, f
         channels=image.channels,
         fill=fill,
         ome_zarr_version=output.ome_zarr_version,
+        split=None if output.partitions is None else (output.partitions.timepoints, output.partitions.setups),
     )
 
 
 def pyramid_factors(output: Output, shape: Int3, anisotropy: float, path: str) -> tuple[Int3, ...]:
     """Factors of the levels (z, y, x) that the configuration asks for; an axis of one pixel is never divided."""
-    if output.pyramid == "auto" and output.format == "tiff":
+    if output.format == "dzi":
+        return ((1, 1, 1),)  # its levels are made when it is put together
+    if output.pyramid == "auto" and output.is_stacks:
         return pyramid.propose_factors((1, *shape[1:])) if is_ome_tiff(path) else ((1, 1, 1),)
     if output.pyramid == "auto":
         return pyramid.propose_factors(shape, anisotropy)

@@ -30,6 +30,7 @@ def cut_levels(
     *,
     sharded: bool,
     chunks_per_block: int | None = None,
+    coarser: Sequence[Int3] = (),
 ) -> tuple[Level, ...]:
     """Cut every level of an image.
 
@@ -47,13 +48,17 @@ def cut_levels(
         Whether the format stores shards; otherwise `shards` is the block of a task.
     chunks_per_block : int, optional
         Chunks along each axis of a block, instead of a choice by size.
+    coarser : sequence of (int, int, int)
+        Wanted chunks of the levels after the first, where they are others; the last one is that of all further levels.
     """
     levels = []
     size = (shape[2], shape[3], shape[4])
     before = factors[0]
-    for factor in factors:
+    for number, factor in enumerate(factors):
         relative = _each(factor, before, lambda f, b: f // b)
         size = level_shape(size, relative)
+        if number and coarser:
+            chunks = coarser[min(number, len(coarser)) - 1]
         chunk = _each(chunks, size, min)
         if shards is not None:
             block = shards

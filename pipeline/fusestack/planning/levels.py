@@ -33,6 +33,7 @@ def layout_facts(spec: ImageSpec, file_format: str) -> dict[str, Any]:
         "unit": spec.unit,
         "timepoints": list(spec.timepoints),
         **({} if spec.time is None else {"time step": str(spec.time)}),
+        **({} if spec.split is None else {"partitions": list(spec.split)}),
         "channels": [f"{channel.id} {channel.name}" for channel in spec.channels],
     }
 

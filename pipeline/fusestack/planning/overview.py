@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, TypeAlias
 
 from fusestack.model.amounts import counted, size, times_xyz
 from fusestack.model.summary import Summary
 from fusestack.planning.pictures import is_picture
+from fusestack.planning.resources import WORKER_BYTES
 
 if TYPE_CHECKING:
     from fusestack.model.image import ImageSpec
@@ -15,20 +17,25 @@ if TYPE_CHECKING:
 
 Facts: TypeAlias = list[tuple[str, str]]
 
+_PUT_TOGETHER = ("bdv-hdf5", "tiff", "bdv-tiff", "dzi")
 _MOST_IMAGES = 3
 _MOST_WARNINGS = 2
 _MOST_FACTS = 6
-_COLOURS = {"L": "grey", "LA": "grey and opacity", "RGB": "3 colours", "RGBA": "3 colours and opacity"}
+_COARSE = 2
+"""Pixels of a view in one of the fused image, from which on coarser levels would do."""
+
+_OPACITY = "and opacity where not all is opaque"
+_COLOURS = {"L": "grey", "LA": f"grey {_OPACITY}", "RGB": "3 colours", "RGBA": f"3 colours {_OPACITY}"}
 
 
 def overview(plan: Plan) -> Summary:
     """Outputs, workers, warnings, and what the stages cost, on one screen."""
     facts = _first(input_facts(plan), _MOST_FACTS, "fact")
     for number, image in enumerate(plan.images[:_MOST_IMAGES]):
-        facts += output_facts(image.target.image)[: 2 if number else None]  # most lie where the first one does
+        facts += output_facts(image)[: 2 if number else None]  # most lie where the first one does
     if (more := len(plan.images) - _MOST_IMAGES) > 0:
         facts.append(("", f"... {counted(more, 'more image')}"))
-    facts.append(("workers", workers(plan)))
+    facts += [("workers", workers(plan)), ("memory", memory(plan))]
     facts += _first([("warning", warning) for warning in plan.warnings], _MOST_WARNINGS, "warning")
     head = ("stage", "blocks", "pixels", "memory of a block")
     return Summary(f"Plan of {counted(len(plan.images), 'image')}", tuple(facts), head, tuple(_stages(plan)))
@@ -50,10 +57,32 @@ def input_facts(plan: Plan) -> Facts:
     return facts + [("focus", fact) for fact in plan.facts]
 
 
-def output_facts(spec: ImageSpec) -> Facts:
+def input_bytes(plan: Plan) -> int:
+    """Bytes of the views at full resolution, as they lie in memory."""
+    opened = () if plan.design is None else plan.design.opened.values()
+    return sum(math.prod(one.shape) * one.dtype.itemsize for one in opened)
+
+
+def bytes_of_levels(spec: ImageSpec) -> tuple[int, int]:
+    """Bytes of full resolution, and of all levels above it, uncompressed."""
+    first = math.prod(spec.shape) * spec.itemsize
+    return first, spec.nbytes - first
+
+
+def memory_needed(plan: Plan) -> int:
+    """Bytes that all workers need at once, at most: the program, and a block for each of their threads."""
+    resources = plan.resources
+    peak = max((stage.peak_bytes for stage in plan.stages), default=0)
+    processes = 1 if resources.scheduler == "threads" else resources.workers
+    threads = resources.workers if resources.scheduler == "threads" else resources.threads_per_worker
+    return processes * (WORKER_BYTES + threads * peak)
+
+
+def output_facts(image: PlannedImage) -> Facts:
     """What is written: pixels and their place."""
+    spec = image.target.image
     t, c, *zyx = spec.shape
-    picture = is_picture(spec.path)
+    picture = _is_picture(image)
     axes = f"{counted(c, 'channel')}, {counted(t, 'timepoint')}{'' if spec.time is None else f' of {spec.time}'}"
     shape = f"{times_xyz(zyx)} pixels (xyz)"
     if picture:
@@ -69,7 +98,7 @@ def output_facts(spec: ImageSpec) -> Facts:
 def layout_facts(image: PlannedImage) -> Facts:
     """How it is cut into levels, chunks and blocks."""
     facts = []
-    stored = () if is_picture(image.target.image.path) else image.target.image.levels
+    stored = () if _is_picture(image) else image.target.image.levels
     for number, level in enumerate(stored):
         cut = [f"factors {_plain(level.factors)}", f"chunks {_plain(level.chunks[2:])}"]
         if level.shards:
@@ -79,9 +108,17 @@ def layout_facts(image: PlannedImage) -> Facts:
         found = image.fusion.statistics
         views = f"views per block: {found.mean_views:.1f} on average, {found.most_views} at most"
         facts.append(("", f"{counted(found.blocks, 'block')}, {found.touched:,} with data; {views}"))
+    if image.file_format in _PUT_TOGETHER:
+        facts.append(("", "put together from blocks, which need the same space on the disk until it is there"))
     if image.project:
-        facts.append(("", f"project {image.project}"))
+        adds = "added to " if image.appended else ""
+        facts.append(("", f"{adds}project {image.project}"))
     return facts
+
+
+def _is_picture(image: PlannedImage) -> bool:
+    """Whether it has no axes but those of its planes; a stack is a volume."""
+    return is_picture(image.target.image.path) and image.file_format not in ("tiff", "bdv-tiff")
 
 
 def workers(plan: Plan) -> str:
@@ -90,6 +127,14 @@ def workers(plan: Plan) -> str:
     peak = max((stage.peak_bytes for stage in plan.stages), default=0)
     each = f"{size(resources.memory)} each; a block needs at most {size(peak)}"
     return f"{resources.workers} ({resources.scheduler}), {each}"
+
+
+def memory(plan: Plan) -> str:
+    """What all workers need at once, beside what is read and written."""
+    full, above = (sum(parts) for parts in zip(*(bytes_of_levels(i.target.image) for i in plan.images), strict=True))
+    read = f"{size(input_bytes(plan))} of input, " if plan.design is not None else ""
+    levels = f" and {size(above)} of levels above it" if above else ""
+    return f"{size(memory_needed(plan))} in all; {read}{size(full)} at full resolution{levels}, uncompressed"
 
 
 def _stages(plan: Plan) -> list[tuple[str, ...]]:
@@ -116,7 +161,16 @@ def _levels_used(plan: Plan) -> str:
         for table in image.fusion.image.compute.tables.values()
         for view in table.placed
     }
-    return "full resolution" if levels == {0} else f"read at resolution levels {sorted(levels)}"
+    if levels != {0}:
+        return f"read at resolution levels {sorted(levels)}"
+    return f"full resolution{', since coarser levels mix what was recorded with no_data' if _would_do(plan) else ''}"
+
+
+def _would_do(plan: Plan) -> bool:
+    """Whether views have coarser levels that are not read where a value means that nothing was recorded."""
+    if plan.design is None or max(plan.design.frame.spacing) < _COARSE:
+        return False
+    return any(opened.view.no_data is not None and len(opened.levels) > 1 for opened in plan.design.opened.values())
 
 
 def _plain(zyx: tuple[int, ...]) -> str:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from fusestack.fusion.statistics import BlockStatistics
     from fusestack.model.stage import Stage, Target
     from fusestack.planning.resources import Resources
+    from fusestack.project.write import FusedImage
     from fusestack.sources.probe import Sample
 
 
@@ -83,6 +84,10 @@ class PlannedImage(Shown):
     fusion : PlannedFusion or None
     project : str or None
         Project XML to write beside it.
+    setups : tuple of FusedImage
+        What the project has of it.
+    appended : (str, str) or None
+        Where the project is there and the image is added to it: ``output.path``, and the fingerprint of all images.
     file_format : str
         As ``output.format`` says it.
     overwrite : bool
@@ -103,6 +108,8 @@ class PlannedImage(Shown):
     fingerprint: str
     fusion: PlannedFusion | None = None
     project: str | None = None
+    setups: tuple[FusedImage, ...] = ()
+    appended: tuple[str, str] | None = None
     file_format: str = ""
     overwrite: bool = False
     notes: Mapping[str, Any] = field(default_factory=dict)
@@ -116,7 +123,7 @@ class PlannedImage(Shown):
 
     def summary(self) -> Summary:
         """Its pixels, their place, and how they are cut."""
-        return Summary(f"Image {self.title}", (*output_facts(self.target.image), *layout_facts(self)))
+        return Summary(f"Image {self.title}", (*output_facts(self), *layout_facts(self)))
 
     @property
     def product(self) -> Product:
@@ -222,7 +229,7 @@ def refuse_inputs_as_outputs(images: Sequence[PlannedImage], paths: Sequence[str
     read = {os.path.realpath(path) for path in paths}
     for image in images:
         for where, written in ((key, image.target.image.path), ("output.project", image.project)):
-            if written is None:
+            if written is None or (where == "output.project" and image.appended):
                 continue
             place = os.path.realpath(written)
             if any(place == path or path.startswith(place + os.sep) for path in read if path != os.sep):

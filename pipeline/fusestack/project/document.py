@@ -76,7 +76,7 @@ def write_tree(tree: ElementTree.ElementTree[Element], path: str | Path) -> None
     """
     target = Path(path).absolute()
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    content = ElementTree.tostring(tree.getroot(), encoding="UTF-8", xml_declaration=True) + b"\n"
+    content = bytes_of(tree)
     try:
         if target.is_file() and target.read_bytes() == content:
             return
@@ -94,6 +94,12 @@ def write_tree(tree: ElementTree.ElementTree[Element], path: str | Path) -> None
     except OSError as error:
         reason = error.strerror or error
         raise OutputError(f"{path}: the project cannot be written ({reason}); choose another output.project") from error
+
+
+def bytes_of(tree: ElementTree.ElementTree[Element]) -> bytes:
+    """Content of the file of a tree."""
+    text: bytes = ElementTree.tostring(tree.getroot(), encoding="UTF-8", xml_declaration=True)
+    return text + b"\n"
 
 
 def _keep_backup(target: Path) -> None:

@@ -109,6 +109,8 @@ class Project(Shown):
         Named boxes that cannot be used, and why.
     flawed_intensity : mapping of ViewId to str
         Views whose model cannot be used, and why.
+    appended : mapping of int to str
+        Setups that a fusion has added, and the output that they are.
     """
 
     path: str
@@ -123,6 +125,7 @@ class Project(Shown):
     intensity: Mapping[ViewId, tuple[float, float]] = field(default_factory=dict)
     flawed_boxes: Mapping[str, str] = field(default_factory=dict)
     flawed_intensity: Mapping[ViewId, str] = field(default_factory=dict)
+    appended: Mapping[int, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "views", Views(self.views))

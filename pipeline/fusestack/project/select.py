@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from fusestack.model.errors import InputError
@@ -39,6 +39,20 @@ class Selection:
 
 
 ALL = Selection()
+
+
+def without_appended(project: Project, selection: Selection = ALL) -> tuple[Project, tuple[int, ...]]:
+    """A project without the views that fusions have added, unless `selection` names setups or views; and their setups.
+
+    They are no part of what was acquired: fused once more, the project would have another result each time.
+    """
+    if not project.appended or selection.setups is not None or selection.views is not None:
+        return project, ()
+    kept = tuple(view for view in project.views if view.id.setup not in project.appended)
+    left = frozenset(view for view in project.unregistered if view.setup not in project.appended)
+    flaws = {view: text for view, text in project.flaws.items() if view.setup not in project.appended}
+    found = replace(project, views=kept, unregistered=left, flaws=flaws)
+    return found, tuple(sorted(project.appended))
 
 
 def select_views(project: Project, selection: Selection = ALL) -> tuple[View, ...]:

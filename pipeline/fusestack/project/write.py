@@ -11,21 +11,32 @@ from urllib.parse import quote
 from xml.etree.ElementTree import Element, ElementTree, SubElement, indent
 
 from fusestack.model.geometry import flip3
-from fusestack.project.document import write_tree
+from fusestack.project.document import bytes_of, write_tree
 from fusestack.project.model import ATTRIBUTES, Setup, check_registration
 from fusestack.storage import is_address
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from fusestack.model.geometry import Affine
+    from fusestack.model.image import Partition
 
 _LOADERS = {  # format, version and element of the container
     "bdv-hdf5": ("bdv.hdf5", None, "hdf5"),
     "bdv-n5": ("bdv.n5", "1.0", "n5"),
     "ome-zarr": ("bdv.multimg.zarr", "3.0", "zarr"),
+    "bdv-tiff": ("spimreconstruction.filelist", None, "files"),
 }
 _NO_XML_CHARACTER = re.compile("[^\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+@dataclass(frozen=True)
+class StoredAt:
+    """Where the pixels of one view are: the container, and the index along its channels and timepoints."""
+
+    path: str
+    channel: int = 0
+    timepoint: int = 0
 
 
 @dataclass(frozen=True)
@@ -40,15 +51,56 @@ class FusedImage:
         Where the image exists; at the other timepoints of the project it is a missing view.
     pixel_to_world : Affine
         Pixel index of the fused image to world pixels (reference, formula 2.1).
+    stored : tuple of StoredAt
+        Where it is at each of its timepoints; empty where one container holds all images in the order of their setups.
     """
 
     setup: Setup
     timepoints: tuple[int, ...]
     pixel_to_world: Affine
+    stored: tuple[StoredAt, ...] = ()
+
+
+@dataclass(frozen=True)
+class FusedProject:
+    """A project XML that is to be written.
+
+    Parameters
+    ----------
+    path : str
+        XML file.
+    container : str
+        As `write_project` has it.
+    images : tuple of FusedImage
+    file_format : str
+    partitions : tuple of Partition
+        Of a split HDF5.
+    """
+
+    path: str
+    container: str
+    images: tuple[FusedImage, ...]
+    file_format: str
+    partitions: tuple[Partition, ...] = ()
+
+    def write(self) -> None:
+        """Write it, in one step; see `write_project`."""
+        write_project(self.path, self.container, self.images, self.file_format, self.partitions)
+
+    @property
+    def is_written(self) -> bool:
+        """Whether the file is there, to the byte."""
+        place = Path(self.path)
+        content = bytes_of(_tree(self.path, self.container, self.images, self.file_format, self.partitions))
+        return place.is_file() and place.read_bytes() == content
 
 
 def write_project(
-    path: str | Path, container: str | Path, images: Sequence[FusedImage], file_format: str = "bdv-hdf5"
+    path: str | Path,
+    container: str | Path,
+    images: Sequence[FusedImage],
+    file_format: str = "bdv-hdf5",
+    partitions: Sequence[Partition] = (),
 ) -> None:
     """Write the project XML of fused images in a container, in one step.
 
@@ -60,12 +112,15 @@ def write_project(
     path : str or Path
         XML file.
     container : str or Path
-        Where the pixels are. The XML names a file or a folder relative to its own folder, an address as it is.
+        Where the pixels are: a container, or the folder of all of them. The XML names a file or a folder relative to
+        its own folder, an address as it is.
     images : sequence of FusedImage
         One per setup, in any order.
     file_format : str
-        ``bdv-hdf5``, ``bdv-n5`` or ``ome-zarr`` (one image t, c, z, y, x, whose channels are the setups in the order
-        of their ids).
+        ``bdv-hdf5``, ``bdv-n5``, ``ome-zarr`` (images t, c, z, y, x; without `FusedImage.stored` it is one whose
+        channels are the setups in the order of their ids) or ``bdv-tiff`` (stacks, one for each view).
+    partitions : sequence of Partition
+        Files to which `container`, an HDF5, has links; their channels are the setups, their times those of all images.
 
     Raises
     ------
@@ -79,6 +134,16 @@ def write_project(
     ``SpimData`` XML as mpicbg's ``XmlIoSpimData``, BigDataViewer's ``XmlIoBasicImgLoader``, ``XmlIoN5ImageLoader`` and
     BigStitcher's ``XmlIoAllenOMEZarrLoader`` read it.
     """
+    write_tree(_tree(path, container, images, file_format, partitions), path)
+
+
+def _tree(
+    path: str | Path,
+    container: str | Path,
+    images: Sequence[FusedImage],
+    file_format: str,
+    partitions: Sequence[Partition],
+) -> ElementTree[Element]:
     for image in images:
         if image.setup.shape is None or not image.timepoints:
             raise ValueError(f"fused image of setup {image.setup.id} has no shape or no timepoint")
@@ -89,13 +154,17 @@ def write_project(
     root = Element("SpimData", version="0.2")
     _text(root, "BasePath", ".").set("type", "relative")
     timepoints = sorted({timepoint for image in ordered for timepoint in image.timepoints})
-    _append_sequence(root, _loader(file_format, container, path, ordered, timepoints), ordered, timepoints)
+    loader = _loader(file_format, container, path, ordered, timepoints)
+    for part in partitions:
+        times, numbers = [timepoints[t] for t in part.times], {c: c for c in part.channels}
+        loader.append(partition(part.path, str(Path(path).absolute().parent), times, numbers))
+    _append_sequence(root, loader, ordered, timepoints)
     _append_registrations(root, ordered, timepoints)
     for block in ("ViewInterestPoints", "BoundingBoxes", "PointSpreadFunctions", "StitchingResults"):
         SubElement(root, block)
     SubElement(root, "IntensityAdjustments")
     indent(root)
-    write_tree(ElementTree(root), path)
+    return ElementTree(root)
 
 
 def _relative(target: str | Path, path: str | Path) -> str:
@@ -114,6 +183,9 @@ def _loader(
     """Element that says how pixels are read; the containers of N5 and Zarr are named as URIs."""
     kind, version, tag = _LOADERS[file_format]
     loader = Element("ImageLoader", format=kind)
+    if file_format == "bdv-tiff":
+        _append_files(loader, path, images)
+        return loader
     if version:
         loader.set("version", version)
     if is_address(str(container)):
@@ -124,36 +196,62 @@ def _loader(
     if file_format == "ome-zarr":
         groups = SubElement(loader, "zgroups")
         for channel, image in enumerate(images):
-            for t, timepoint in enumerate(timepoints):
-                if timepoint in image.timepoints:
-                    view = {"setup": str(image.setup.id), "tp": str(timepoint)}
-                    SubElement(groups, "zgroup", {**view, "path": "/", "indicies": f"{channel} {t}"})
+            usual = tuple(StoredAt(str(container), channel, timepoints.index(t)) for t in image.timepoints)
+            for timepoint, at in zip(image.timepoints, image.stored or usual, strict=True):
+                groups.append(zgroup(image.setup.id, timepoint, at, str(container)))
     return loader
+
+
+def _append_files(loader: Element, path: str | Path, images: Sequence[FusedImage]) -> None:
+    """A file for each view."""
+    _text(loader, "ZGrouped", "false")
+    files = SubElement(loader, "files")
+    for image in images:
+        for timepoint, at in zip(image.timepoints, image.stored, strict=True):
+            view = {"view_setup": str(image.setup.id), "timepoint": str(timepoint), "series": "0", "channel": "0"}
+            entry = SubElement(files, "FileMapping", view)
+            _text(entry, "file", _relative(at.path, path)).set("type", "relative")
+
+
+def zgroup(setup: int, timepoint: int, at: StoredAt, container: str) -> Element:
+    """Where the pixels of a view are in a container of Zarr images."""
+    inside = at.path.removeprefix(container).strip("/")
+    facts = {"setup": str(setup), "tp": str(timepoint), "path": inside or "/"}
+    return Element("zgroup", {**facts, "indicies": f"{at.channel} {at.timepoint}"})
 
 
 def _append_sequence(root: Element, loader: Element, images: Sequence[FusedImage], timepoints: Sequence[int]) -> None:
     sequence = SubElement(root, "SequenceDescription")
     sequence.append(loader)
     setups = SubElement(sequence, "ViewSetups")
-    for image in images:
-        _append_setup(setups, image.setup)
+    setups.extend(view_setup(image.setup) for image in images)
     for kind in ATTRIBUTES:
         attributes = SubElement(setups, "Attributes", name=kind)
-        names = {getattr(image.setup, kind): _attribute_name(image.setup, kind) for image in reversed(images)}
-        for number, name in sorted(names.items()):
-            entry = SubElement(attributes, kind.capitalize())
-            _text(entry, "id", number)
-            _text(entry, "name", name)
+        first = {getattr(image.setup, kind): image.setup for image in reversed(images)}
+        attributes.extend(attribute_entry(setup, kind) for _, setup in sorted(first.items()))
     _append_timepoints(sequence, timepoints)
     missing = SubElement(sequence, "MissingViews")
     for timepoint in timepoints:
-        for image in images:
-            if timepoint not in image.timepoints:
-                SubElement(missing, "MissingView", timepoint=str(timepoint), setup=str(image.setup.id))
+        missing.extend(missing_view(timepoint, image) for image in images if timepoint not in image.timepoints)
 
 
-def _append_setup(parent: Element, setup: Setup) -> None:
-    element = SubElement(parent, "ViewSetup")
+def missing_view(timepoint: int, image: FusedImage) -> Element:
+    """That an image is not there at a timepoint."""
+    return Element("MissingView", timepoint=str(timepoint), setup=str(image.setup.id))
+
+
+def attribute_entry(setup: Setup, kind: str) -> Element:
+    """Id and name of an attribute of a setup."""
+    entry = Element(kind.capitalize())
+    number = getattr(setup, kind)
+    _text(entry, "id", number)
+    _text(entry, "name", setup.channel_name or number if kind == "channel" else number)
+    return entry
+
+
+def view_setup(setup: Setup) -> Element:
+    """Id, name, size, voxel size and attributes of a setup."""
+    element = Element("ViewSetup")
     _text(element, "id", setup.id)
     _text(element, "name", setup.name or setup.id)
     _text(element, "size", " ".join(map(str, reversed(setup.shape or ()))))
@@ -163,11 +261,7 @@ def _append_setup(parent: Element, setup: Setup) -> None:
     attributes = SubElement(element, "attributes")
     for kind in ATTRIBUTES:
         _text(attributes, kind, getattr(setup, kind))
-
-
-def _attribute_name(setup: Setup, kind: str) -> str:
-    number = str(getattr(setup, kind))
-    return setup.channel_name or number if kind == "channel" else number
+    return element
 
 
 def _append_timepoints(sequence: Element, timepoints: Sequence[int]) -> None:
@@ -185,11 +279,24 @@ def _append_timepoints(sequence: Element, timepoints: Sequence[int]) -> None:
 def _append_registrations(root: Element, images: Sequence[FusedImage], timepoints: Sequence[int]) -> None:
     registrations = SubElement(root, "ViewRegistrations")
     for timepoint in timepoints:
-        for image in images:
-            if timepoint in image.timepoints:
-                view = SubElement(
-                    registrations, "ViewRegistration", timepoint=str(timepoint), setup=str(image.setup.id)
-                )
-                transform = SubElement(view, "ViewTransform", type="affine")
-                _text(transform, "Name", "fusion bounding box")
-                _text(transform, "affine", " ".join(map(repr, image.pixel_to_world.to_xyz())))
+        registrations.extend(registration(timepoint, image) for image in images if timepoint in image.timepoints)
+
+
+def registration(timepoint: int, image: FusedImage) -> Element:
+    """Where an image lies."""
+    view = Element("ViewRegistration", timepoint=str(timepoint), setup=str(image.setup.id))
+    transform = SubElement(view, "ViewTransform", type="affine")
+    _text(transform, "Name", "fusion bounding box")
+    _text(transform, "affine", " ".join(map(repr, image.pixel_to_world.to_xyz())))
+    return view
+
+
+def partition(path: str, folder: str, timepoints: Sequence[int], setups: Mapping[int, int]) -> Element:
+    """A file that holds some views of an HDF5 project; `setups` has the number in it by that in the project."""
+    element = Element("partition")
+    _text(element, "path", Path(os.path.relpath(path, folder)).as_posix()).set("type", "relative")
+    _text(element, "timepoints", " ".join(map(str, timepoints)))
+    _text(element, "setups", " ".join(map(str, setups)))
+    if any(here != there for here, there in setups.items()):
+        _text(element, "setupsMapped", " ".join(map(str, setups.values())))
+    return element

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from fusestack.model.errors import InputError
 from fusestack.model.view import ViewId
 from fusestack.project import elements
+from fusestack.project.appended import appended_in
 from fusestack.project.document import read_tree
 from fusestack.project.loaders import sources_of
 from fusestack.project.loaders.base import Description, base_folder
@@ -80,6 +81,7 @@ def read_project(path: str | Path) -> Project:
     for view in every - missing:
         if view.setup in found.setups:
             found.views.setdefault(view, found.setups[view.setup])
+    folder = base_folder(root.find("BasePath"), file.rpartition("/")[0])
     sources = _sources(source_of, sorted(registrations.keys() - found.views.keys()), found)
     if found.problems:
         raise found.error()
@@ -98,6 +100,7 @@ def read_project(path: str | Path) -> Project:
         intensity=intensity,
         flawed_boxes=found.boxes,
         flawed_intensity=found.intensity,
+        appended={number: entry.path for entry in appended_in(root, folder) for number in entry.setups},
     )
 
 

@@ -14,12 +14,13 @@ from fusestack.taskgraph.ledger import ledger_of
 from fusestack.writers.folder import OutputFolder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from fusestack.model.stage import Stage
     from fusestack.planning.plan import Plan, PlannedImage, Product
 
 _RECORD = "made.json"
+_MOST_NAMED = 2
 
 
 @dataclass(frozen=True)
@@ -99,21 +100,68 @@ def check_outputs(plan: Plan, *, force: bool = False) -> None:
     OutputError
         Names every such output, and what differs.
     """
-    problems = []
+    found: dict[str, list[str]] = {}
     for image in plan.images:
-        if force or image.overwrite:
-            continue
         record = read_record(image.target.work)
         path = image.target.image.path
         if not something_at(path) and not is_started(image.product, record):
             continue
-        if path not in record:
-            problems.append(f"{path}: exists, and this configuration did not make it; {image.way_out}")
+        if force or image.overwrite:
+            for problem in _left_alone(image) if force or not is_started(image.product, record) else []:
+                found.setdefault(problem.removeprefix(f"{path}: "), []).append(path)
+        elif path not in record:
+            reason = f"exists, and this configuration did not make it; {image.way_out}"
+            found.setdefault(reason, []).append(path)
         elif record[path]["fingerprint"] != image.fingerprint:
             differences = differing(record[path]["components"], image.components) or "other versions of the algorithms"
-            problems.append(f"{path}: exists, made with other settings ({differences}); {image.way_out}")
+            found.setdefault(f"exists, made with other settings ({differences}); {image.way_out}", []).append(path)
+    problems = [f"{_several(paths)}: {reason}" for reason, paths in found.items()]
+    problems += [] if force else _foreign_projects(plan)
     if problems:
         raise OutputError(*problems)
+
+
+def _several(paths: Sequence[str]) -> str:
+    """Paths of which the same is said: the first one whole, of some others the names."""
+    names = [path.rpartition("/")[2] for path in paths[1 : 1 + _MOST_NAMED]]
+    if not names:
+        return paths[0]
+    dots = " ..." if len(paths) > 1 + len(names) else ""
+    return f"{paths[0]} and {len(paths) - 1:,} more ({', '.join(names)}{dots})"
+
+
+def _left_alone(image: PlannedImage) -> list[str]:
+    """Why what stands in the place of an image is not replaced by it, even where that is asked for."""
+    try:
+        image.target.open().check_removable()
+    except OutputError as error:
+        return list(error.problems)
+    return []
+
+
+def _foreign_projects(plan: Plan) -> Iterator[str]:
+    """Projects that exist and are not those of the images that were made here.
+
+    One is, where the record knows the images and it names them; or where it is what would be written.
+    """
+    paths = dict.fromkeys(image.project for image in plan.images if image.project is not None)
+    if not paths:
+        return
+    from fusestack.planning.projects import project_of
+    from fusestack.project.named import containers_named, same_place
+
+    for path in paths:
+        sharing = [image for image in plan.images if image.project == path]
+        if sharing[0].overwrite or sharing[0].appended is not None or identity_of(path) is None:
+            continue
+        made = [one.target.image.path for one in sharing if one.target.image.path in read_record(one.target.work)]
+        named = containers_named(path)
+        if (not made or named.isdisjoint(map(same_place, made))) and not project_of(sharing).is_written:
+            holds = f"names {min(named)}" if named else "is not one of ours"
+            yield (
+                f"{path}: exists and {holds}; choose another output.project, or replace it with output.overwrite: true "
+                f"(the old one is kept as {path.rpartition('/')[2]}~1)"
+            )
 
 
 def read_record(work: str) -> dict[str, Any]:
@@ -183,8 +231,17 @@ def finished_mark(product: Product) -> str:
 
 def is_finished(image: PlannedImage) -> bool:
     """Whether an image is complete, and its project there."""
-    there = image.project is None or identity_of(image.project) is not None
-    return there and identity_of(finished_mark(image.product)) is not None
+    if image.project is not None:
+        from fusestack.planning.projects import project_of
+        from fusestack.project.named import containers_named, same_place
+
+        if image.appended is not None:
+            there = project_of([image]).is_written
+        else:
+            there = same_place(image.target.image.path) in containers_named(image.project)
+        if not there:
+            return False
+    return identity_of(finished_mark(image.product)) is not None
 
 
 def _reason(image: PlannedImage, record: Mapping[str, Any], *, force: bool) -> str:

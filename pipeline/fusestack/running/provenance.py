@@ -1,4 +1,4 @@
-"""What goes beside an output: the record of the run, and the project that places the fused image."""
+"""What goes beside an output: the record of the run, and statistics of a whole stack."""
 
 from __future__ import annotations
 
@@ -10,14 +10,12 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from fusestack.model.errors import OutputError
-from fusestack.model.geometry import Affine
 from fusestack.storage import folder_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fusestack.planning.plan import FrozenStatistics, Plan, PlannedImage
-    from fusestack.project.write import FusedImage
+    from fusestack.planning.plan import FrozenStatistics, Plan
 
 _LIBRARIES = ("fusestack", "numpy", "numba", "zarr", "numcodecs", "h5py", "tifffile", "dask", "distributed")
 
@@ -61,39 +59,6 @@ def _version(name: str) -> str | None:
         return version(name)
     except PackageNotFoundError:
         return None
-
-
-def project_of(image: PlannedImage) -> list[FusedImage]:
-    """Setups of the project beside an image: one per channel, placed where the inputs were, or by its origin."""
-    from fusestack.project.model import Setup
-    from fusestack.project.write import FusedImage
-
-    spec = image.target.image
-    _, _, z, y, x = spec.shape
-    present: dict[int, list[int]] = {}
-    if image.fusion is None:
-        pixel_to_world = Affine.translation([o / s for o, s in zip(spec.origin, spec.pixel_size, strict=True)])
-        present = {c: list(spec.timepoints) for c in range(len(spec.channels))}
-    else:
-        pixel_to_world = image.fusion.image.frame.output_to_world
-        for t, c in image.fusion.image.compute.tables:
-            present.setdefault(c, []).append(spec.timepoints[t])
-    return [
-        FusedImage(
-            setup=Setup(
-                id=number,
-                name=channel.name,
-                shape=(z, y, x),
-                voxel_size=spec.pixel_size,
-                unit=spec.unit or "px",
-                channel=channel.id,
-                channel_name=channel.name,
-            ),
-            timepoints=tuple(sorted(present[number])),
-            pixel_to_world=pixel_to_world,
-        )
-        for number, channel in enumerate(spec.channels)
-    ]
 
 
 def write_statistics(statistics: FrozenStatistics) -> None:

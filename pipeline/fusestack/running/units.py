@@ -17,18 +17,20 @@ from fusestack.running.inspection import (
     write_record,
 )
 from fusestack.running.lock import output_lock
-from fusestack.running.provenance import project_of
 from fusestack.running.stage_cache import make_entry
-from fusestack.storage import folder_of, open_folder
+from fusestack.storage import folder_of, identity_of, open_folder
 from fusestack.taskgraph.job import Unit
 from fusestack.taskgraph.ledger import Ledger, forget_ledger, ledger_path
 from fusestack.taskgraph.tasks import PARTS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from fusestack.model.stage import Stage, Target
     from fusestack.planning.plan import Plan, Product
+    from fusestack.project.append import AppendedProject
+    from fusestack.project.write import FusedProject
     from fusestack.running.inspection import StageState
 
     _Done: TypeAlias = tuple[tuple[str, int, int], ...]
@@ -60,7 +62,12 @@ def units_of(plan: Plan, states: Sequence[StageState], *, force: bool = False, p
             found.setdefault(stage.key, Unit((stage,), begin, EndStages(ledgers_of([stage]), before)))
         left = any(known[stage.key].action != "reuse" for stage in image.stages)
         if force or left or pinned or not is_finished(image):
-            project = None if image.project is None else (image.project, image.file_format, tuple(project_of(image)))
+            project = None
+            if image.project is not None:
+                from fusestack.planning.projects import project_of
+
+                sharing = [one for one in plan.images if one.project == image.project]
+                project = (project_of(sharing), tuple(finished_mark(one.product) for one in sharing))
             ends = EndStages(ledgers_of(image.stages), ledgers_of(_read_by(image.stages, cached, known)))
             there = _done(image.stages, known, pinned=pinned)
             image_begin = BeginImage(image.product, image.overwrite, there, image.way_out)
@@ -230,14 +237,14 @@ class EndImage:
     stages : EndStages
     notes : mapping
         What the writer is told.
-    project : (str, str, tuple of FusedImage) or None
-        Project XML to write, the format of the image, and what it holds.
+    project : (FusedProject, tuple of str) or None
+        Project to write, and the marks of the images that it holds: the last of them to be complete writes it.
     """
 
     product: Product
     stages: EndStages
     notes: Any
-    project: tuple[str, str, Any] | None
+    project: tuple[FusedProject | AppendedProject, tuple[str, ...]] | None
 
     def __call__(self) -> str:
         """Complete it; gives its path."""
@@ -247,13 +254,23 @@ class EndImage:
         if record.get("fingerprint") != self.product.fingerprint:
             raise OutputError(f"{target.image.path}: another run has replaced it meanwhile; run again")
         target.open().finish(self.notes)
-        if self.project is not None:
-            from fusestack.project.write import write_project
-
-            path, file_format, images = self.project
-            write_project(path, target.image.path, images, file_format)
         for key in self.product.stages:
             open_folder(target.work).delete_tree(f"{PARTS}/{key}")
         folder, name = folder_of(finished_mark(self.product))
         folder.put(name, [b""])
+        if self.project is not None:
+            project, marks = self.project
+            if all(identity_of(mark) is not None for mark in marks):
+                with _project_lock(project, target.work):
+                    project.write()
         return target.image.path
+
+
+def _project_lock(project: FusedProject | AppendedProject, work: str) -> AbstractContextManager[None]:
+    """Two images may be complete at once; and to a project that is there, others may add something, too."""
+    from fusestack.project.write import FusedProject
+
+    if isinstance(project, FusedProject):
+        return output_lock(f"{work}/project.lock", project.path, wait=True)
+    folder, _, name = project.path.rpartition("/")
+    return output_lock(f"{folder}/.{name}.lock", project.path, wait=True)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import glob
 import json
 import os
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -16,19 +19,23 @@ from fusestack.model.errors import OutputError
 from fusestack.model.geometry import Box
 from fusestack.model.grid import Grid
 from fusestack.storage import is_address
+from fusestack.storage.hdf5_links import LinkedFile, write_links
 from fusestack.writers.base import KeepsNoLevels, check_block, output_errors, padded_chunks, settings_differ
-from fusestack.writers.block_file import block_parts, compress, decompress, read_payloads
+from fusestack.writers.block_file import block_parts, read_payloads
 from fusestack.writers.folder import OutputFolder
+from fusestack.writers.hdf5_codec import CODECS, compress, declared_filters, decompress, filters, filters_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from fusestack.model.image import ImageSpec
 
+_PARTITION = re.compile(r"-\d\d+-\d\d+")
+_PARTIAL = re.compile(r"(-\d\d+-\d\d+)?\.\w+\.partial")
 DTYPES = ("uint8", "uint16", "int16", "float32")
-CODECS = ("gzip", "none")
+_PART = "fusestack_part"  # of which main file
 
 
 class BdvHdf5Writer(KeepsNoLevels):
@@ -42,7 +49,8 @@ class BdvHdf5Writer(KeepsNoLevels):
     Parameters
     ----------
     spec : ImageSpec
-        `path` is a local file; codec ``gzip`` (with byte shuffle) or ``none``.
+        `path` is a local file; codec ``gzip`` (with byte shuffle), ``none``, or ``blosc``, which Java does not read.
+        Where it is split, `path` holds links to its partitions.
     work : str
         Local folder that all workers see.
 
@@ -61,7 +69,10 @@ class BdvHdf5Writer(KeepsNoLevels):
                 f"{spec.path}: BigDataViewer HDF5 has no {spec.dtype}; set fusion.dtype to uint16 or float32"
             )
         if spec.codec.name not in CODECS:
-            problems.append(f"{spec.path}: HDF5 has no codec {spec.codec.name!r}; set output.compression.codec to gzip")
+            known = ", ".join(CODECS)
+            problems.append(
+                f"{spec.path}: HDF5 has no codec {spec.codec.name!r}; set output.compression.codec to one of {known}"
+            )
         if problems:
             raise OutputError(*problems)
         self.spec = spec
@@ -69,7 +80,6 @@ class BdvHdf5Writer(KeepsNoLevels):
         self._block_folder = Path(work) / f"{self.path.name}.blocks"
         self._blocks = OutputFolder(str(self._block_folder))
         self._dtype = np.dtype(spec.dtype).newbyteorder("<")
-        self._gzip = spec.codec.level if spec.codec.name == "gzip" else None
 
     def exists(self) -> bool:
         """Whether the HDF5 file, or the folder of block files that `create` has made, is still there."""
@@ -86,6 +96,9 @@ class BdvHdf5Writer(KeepsNoLevels):
         if self.path.exists():
             self._check_same()
             return
+        for part in self._part_files():
+            if not self._is_part(part):
+                raise OutputError(f"{part}: is there already, and is left alone: choose another output.path")
         with output_errors(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.path.parent):
@@ -116,7 +129,7 @@ class BdvHdf5Writer(KeepsNoLevels):
         if grid.box(number) != box:
             raise ValueError(f"{self.path}: level {level}: {box} is not a block; expected {grid.box(number)}")
         payloads = [
-            b"" if chunk is None else compress(chunk, self._gzip)
+            b"" if chunk is None else compress(chunk, self.spec.codec)
             for chunk in padded_chunks(pixels, self._chunk(level), self.spec.fill)
         ]
         return self._blocks.put(_key(level, number), block_parts(payloads))
@@ -143,7 +156,7 @@ class BdvHdf5Writer(KeepsNoLevels):
         return out
 
     def _place(self, out: NDArray[Any], box: Box, chunk: Box, payload: bytes) -> None:
-        pixels = decompress(payload, self._dtype, chunk.shape, self._gzip)
+        pixels = decompress(payload, self._dtype, chunk.shape, self.spec.codec)
         common = chunk.intersect(box)
         out[common.shift([-a for a in box.start]).slices] = pixels[common.shift([-a for a in chunk.start]).slices]
 
@@ -190,19 +203,41 @@ class BdvHdf5Writer(KeepsNoLevels):
         if not self.exists():
             raise OutputError(f"{self.path}: both the file and its blocks in {self._block_folder} are gone; run again")
         if not self.path.exists() or self._blocks.entries():
-            partial = self.path.with_name(f".{self.path.name}.partial")
-            with output_errors(self.path):
-                try:
-                    self._assemble(partial, options)
-                    with partial.open("r+b") as file:
-                        os.fsync(file.fileno())
-                    partial.replace(self.path)
-                except (OSError, RuntimeError):
-                    partial.unlink(missing_ok=True)
-                    raise
+            self._put_together(options)
         self._discard_blocks()
 
-    def _assemble(self, partial: Path, options: Mapping[str, Any]) -> None:
+    def _put_together(self, options: Mapping[str, Any]) -> None:
+        """Make the file, or its partitions and then their links; each appears by a rename."""
+        times, channels = map(range, self.spec.shape[:2])
+        if not self.spec.partitions:
+            self._appear(self.path, lambda path: self._assemble(path, options, times, channels))
+            return
+        noted = dict(options) | {_PART: self.path.name}
+        for part in self.spec.partitions:
+            make = functools.partial(self._assemble, options=noted, times=part.times, channels=part.channels)
+            self._appear(Path(part.path), make)
+        self._appear(self.path, lambda path: self._link(path, options))
+
+    def _appear(self, path: Path, make: Callable[[Path], None]) -> None:
+        partial = path.with_name(f".{path.name}.partial")
+        with output_errors(path):
+            try:
+                make(partial)
+                with partial.open("r+b") as file:
+                    os.fsync(file.fileno())
+                partial.replace(path)
+            except (OSError, RuntimeError):
+                partial.unlink(missing_ok=True)
+                raise
+
+    def _link(self, partial: Path, options: Mapping[str, Any]) -> None:
+        import h5py
+
+        write_links(partial, [LinkedFile(part.path) for part in self.spec.partitions])
+        with h5py.File(partial, "r+") as file:
+            _note(file, options)
+
+    def _assemble(self, partial: Path, options: Mapping[str, Any], times: range, channels: range) -> None:
         import h5py
 
         with contextlib.ExitStack() as stack:
@@ -210,33 +245,32 @@ class BdvHdf5Writer(KeepsNoLevels):
             if self.path.exists():
                 product = stack.enter_context(self._open_product())
             file = stack.enter_context(h5py.File(partial, "w"))
-            self._write_setups(file, options)
+            self._write_setups(file, options, channels)
             for level in range(len(self.spec.levels)):
-                self._create_datasets(file, level)
+                self._create_datasets(file, level, times, channels)
                 for number in range(self._grid(level).count):
+                    t, c, *_ = self._grid(level).box(number).start
+                    if t not in times or c not in channels:
+                        continue
                     for chunk, payload in self._payloads(level, number, None, product):
                         if payload:
                             t, c, *start = chunk.start
                             file[self._dataset(t, c, level)].id.write_direct_chunk(tuple(start), payload)
 
-    def _write_setups(self, file: Any, options: Mapping[str, Any]) -> None:
+    def _write_setups(self, file: Any, options: Mapping[str, Any], channels: range) -> None:
         factors = np.array([level.factors[::-1] for level in self.spec.levels], dtype=np.float64)
         chunks = np.array([self._chunk(n)[:1:-1] for n in range(len(self.spec.levels))], dtype=np.int32)
-        if options:
-            file.attrs["fusestack"] = json.dumps(dict(options), sort_keys=True, default=str)
-        for setup in range(self.spec.shape[1]):
+        _note(file, options)
+        for setup in channels:
             group = file.create_group(f"s{setup:02d}")
             group.attrs["dataType"] = np.bytes_(self.spec.dtype)
             group.create_dataset("resolutions", data=factors)
             group.create_dataset("subdivisions", data=chunks)
 
-    def _create_datasets(self, file: Any, level: int) -> None:
+    def _create_datasets(self, file: Any, level: int, times: range, channels: range) -> None:
         shape = self.spec.levels[level].shape
-        filters: dict[str, Any] = {}
-        if self._gzip is not None:
-            filters = {"compression": "gzip", "compression_opts": self._gzip, "shuffle": True}
-        for t in range(shape[0]):
-            for c in range(shape[1]):
+        for t in times:
+            for c in channels:
                 file.create_dataset(
                     self._dataset(t, c, level),
                     shape=shape[2:],
@@ -244,7 +278,7 @@ class BdvHdf5Writer(KeepsNoLevels):
                     chunks=self._chunk(level)[2:],
                     fillvalue=self._dtype.type(self.spec.fill),
                     track_times=False,
-                    **filters,
+                    **filters(self.spec.codec),
                 )
 
     def remove(self) -> None:
@@ -255,17 +289,49 @@ class BdvHdf5Writer(KeepsNoLevels):
         OutputError
             If the file is not a BigDataViewer HDF5 file; nothing is deleted then.
         """
+        self.check_removable()
         if self.path.exists():
-            with self._open_product() as file:
-                if "s00/resolutions" not in file:
-                    raise OutputError(
-                        f"{self.path}: is not a BigDataViewer file, and is left alone: choose another output.path"
-                    )
             with output_errors(self.path, "cannot be deleted"):
                 self.path.unlink()
         with output_errors(self.path, "cannot be deleted"):
-            self.path.with_name(f".{self.path.name}.partial").unlink(missing_ok=True)
+            for part in filter(self._is_part, self._part_files()):
+                part.unlink()
+            for path in self.path.parent.glob(f".{glob.escape(self.path.stem)}*.partial"):
+                if _PARTIAL.fullmatch(path.name.removeprefix(f".{self.path.stem}")):
+                    path.unlink()
         self._discard_blocks()
+
+    def check_removable(self) -> None:
+        """Refuse what is no BigDataViewer HDF5 file.
+
+        Raises
+        ------
+        OutputError
+        """
+        import h5py
+
+        if not self.path.exists():
+            return
+        if self.path.is_file() and h5py.is_hdf5(self.path):
+            with self._open_product() as file:
+                if "s00/resolutions" in file:
+                    return
+        raise OutputError(f"{self.path}: is not a BigDataViewer file, and is left alone: choose another output.path")
+
+    def _part_files(self) -> list[Path]:
+        """Files beside the main file that are called as partitions of it are."""
+        found = self.path.parent.glob(f"{glob.escape(self.path.stem)}-*{self.path.suffix}")
+        return [path for path in sorted(found) if _PARTITION.fullmatch(path.stem.removeprefix(self.path.stem))]
+
+    def _is_part(self, path: Path) -> bool:
+        """Whether a file is a partition that this class made."""
+        import h5py
+
+        try:
+            with h5py.File(path, "r", locking="best-effort") as file:
+                return bool(json.loads(file.attrs["fusestack"])[_PART] == self.path.name)
+        except (OSError, KeyError, ValueError, TypeError):
+            return False
 
     def _discard_blocks(self) -> None:
         """Delete the block files; the rename keeps a kill from leaving some of them to be taken for all."""
@@ -287,11 +353,11 @@ class BdvHdf5Writer(KeepsNoLevels):
                 for t in range(target.shape[0]):
                     for c in range(target.shape[1]):
                         data = file.get(self._dataset(t, c, level))
-                        if data is None or (data.shape, data.chunks, data.dtype, data.compression_opts) != (
+                        if data is None or (data.shape, data.chunks, data.dtype, filters_of(data)) != (
                             target.shape[2:],
                             self._chunk(level)[2:],
                             self._dtype,
-                            self._gzip,
+                            declared_filters(self.spec.codec, self._dtype.itemsize),
                         ):
                             raise settings_differ(self.path, "shape, dtype, chunks or codec")
 
@@ -299,7 +365,7 @@ class BdvHdf5Writer(KeepsNoLevels):
         import h5py
 
         with output_errors(self.path, "cannot be read"):
-            return h5py.File(self.path, "r", locking=False)
+            return h5py.File(self.path, "r", locking="best-effort")
 
     def _grid(self, level: int) -> Grid:
         return Grid(self.spec.levels[level].shape, self.spec.levels[level].block)
@@ -310,6 +376,11 @@ class BdvHdf5Writer(KeepsNoLevels):
 
     def _dataset(self, t: int, c: int, level: int) -> str:
         return f"t{self.spec.timepoints[t]:05d}/s{c:02d}/{level}/cells"
+
+
+def _note(file: Any, options: Mapping[str, Any]) -> None:
+    if options:
+        file.attrs["fusestack"] = json.dumps(dict(options), sort_keys=True, default=str)
 
 
 def _key(level: int, number: int) -> str:

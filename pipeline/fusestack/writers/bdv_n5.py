@@ -55,6 +55,7 @@ class BdvN5Writer(KeepsNoLevels):
 
     def __init__(self, spec: ImageSpec, work: str) -> None:
         self.spec = spec
+        self._container = spec.path
         self._folder = OutputFolder(spec.path)
         self._readers: dict[str, ChunkReader] = {}
 
@@ -93,15 +94,12 @@ class BdvN5Writer(KeepsNoLevels):
         factors = [list(reversed(level.factors)) for level in spec.levels]
         pixel_size = list(reversed(spec.pixel_size))
         for c in range(spec.shape[1]):
-            yield f"setup{c}", {**self._dataset(0), "downsamplingFactors": factors}
-            for timepoint in spec.timepoints:
+            yield self._setup_name(c), {**self._dataset(0), "downsamplingFactors": factors}
+            for t in range(len(spec.timepoints)):
                 facts = {"resolution": pixel_size, "saved_completely": True, "multiScale": True}
-                yield f"setup{c}/timepoint{timepoint}", facts
+                yield self._view_name(t, c), facts
                 for level in range(len(spec.levels)):
-                    yield (
-                        f"setup{c}/timepoint{timepoint}/s{level}",
-                        {**self._dataset(level), "downsamplingFactors": factors[level]},
-                    )
+                    yield self._name(t, c, level), {**self._dataset(level), "downsamplingFactors": factors[level]}
 
     def _dataset(self, level: int) -> dict[str, Any]:
         target = self.spec.levels[level]
@@ -157,7 +155,7 @@ class BdvN5Writer(KeepsNoLevels):
             name = self._name(box.start[0] + t, box.start[1] + c, level)
             try:
                 if name not in self._readers:
-                    self._readers[name] = n5_reader(self.spec.path, name, self._attributes(name) or {})
+                    self._readers[name] = n5_reader(self._container, name, self._attributes(name) or {})
                 out[t, c] = self._readers[name].read(box.start[2:], box.stop[2:])
             except Exception as error:  # each codec and store has exceptions of its own
                 raise OutputError(
@@ -189,11 +187,20 @@ class BdvN5Writer(KeepsNoLevels):
             If it is not one that this class made, or holds anything else; nothing is deleted then.
         """
         self._readers.clear()
-        self._refuse_foreign(unmarked=True)
+        self.check_removable()
         # The container's own file goes last: after a kill the rest is still recognised and can be removed.
         for name in sorted(self._folder.entries(), key=lambda name: name == _ATTRIBUTES):
             self._folder.delete_tree(name)
         self._folder.delete_tree("")
+
+    def check_removable(self) -> None:
+        """Refuse a folder that is no container of ours, or holds anything else.
+
+        Raises
+        ------
+        OutputError
+        """
+        self._refuse_foreign(unmarked=True)
 
     def _refuse_foreign(self, *, unmarked: bool) -> None:
         """Refuse a folder that holds what is no part of a container, or that has not our mark."""
@@ -207,8 +214,14 @@ class BdvN5Writer(KeepsNoLevels):
     def _foreign(self, what: str) -> OutputError:
         return OutputError(f"{self.spec.path}: {what}, and is left alone: choose another output.path")
 
+    def _setup_name(self, c: int) -> str:
+        return f"setup{c}"
+
+    def _view_name(self, t: int, c: int) -> str:
+        return f"{self._setup_name(c)}/timepoint{self.spec.timepoints[t]}"
+
     def _name(self, t: int, c: int, level: int) -> str:
-        return f"setup{c}/timepoint{self.spec.timepoints[t]}/s{level}"
+        return f"{self._view_name(t, c)}/s{level}"
 
     def _attributes(self, name: str) -> dict[str, Any] | None:
         """Attributes of a group; None where it has none.
@@ -231,6 +244,88 @@ class BdvN5Writer(KeepsNoLevels):
 
     def _put(self, name: str, attributes: Mapping[str, Any]) -> None:
         self._folder.put(f"{name}/{_ATTRIBUTES}".lstrip("/"), [json.dumps(attributes).encode()])
+
+
+class BdvN5ViewWriter(BdvN5Writer):
+    """One view in an N5 container of somebody else, of which nothing else is touched.
+
+    Parameters
+    ----------
+    spec : ImageSpec
+        One timepoint and channel; `path` is ``<container>/setup<S>/timepoint<T>``.
+    work : str
+        Not used.
+    """
+
+    def __init__(self, spec: ImageSpec, work: str) -> None:
+        super().__init__(spec, work)
+        self._container, self._setup, _ = spec.path.rsplit("/", 2)
+        self._view = self._view_name(0, 0)
+        self._scratch = f"{self._view}/{SCRATCH}"
+        self._folder = OutputFolder(self._container, self._scratch)
+
+    def exists(self) -> bool:
+        """Whether `create` has made the view, and it is still there."""
+        return self._attributes(self._view) is not None
+
+    def create(self) -> None:
+        """Make the attributes of the setup and of the view.
+
+        Raises
+        ------
+        OutputError
+            If there is no container, or another view or setup is there.
+        """
+        if self._attributes("") is None:
+            raise OutputError(f"{self._container}: is no N5 container any more; restore it")
+        self._refuse_other()
+        for name, attributes in self._groups():
+            there = self._attributes(name)
+            if there is None:
+                self._put(name, attributes)
+            elif {**there, _MARK: None} != {**json.loads(json.dumps(attributes)), _MARK: None}:
+                raise settings_differ(f"{self._container}/{name}", "shape, dtype, chunks, pyramid, place or codec")
+
+    def _groups(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """As of a container of ours; setup and view bear the mark."""
+        for name, facts in super()._groups():
+            yield name, {**facts, _MARK: {}} if name in (self._setup, self._view) else facts
+
+    def finish(self, options: Mapping[str, Any]) -> None:
+        """Record how the image was made, as the attribute ``fusestack`` of the view."""
+        made = json.loads(json.dumps(dict(options), default=str))
+        found = self._attributes(self._view) or {}
+        if found.get(_MARK) != made:
+            self._put(self._view, {**found, _MARK: made})
+        self._folder.delete_tree(self._scratch)
+
+    def remove(self) -> None:
+        """Delete the view, and its setup if it was the last one.
+
+        Raises
+        ------
+        OutputError
+            If it is not one that this class made; nothing is deleted then.
+        """
+        self._readers.clear()
+        self._refuse_other()
+        # The view's own file goes last: after a kill the rest is still recognised and can be removed.
+        for name in sorted(self._folder.entries(self._view), key=lambda name: name == _ATTRIBUTES):
+            self._folder.delete_tree(f"{self._view}/{name}")
+        self._folder.delete_tree(self._view)
+        if self._folder.entries(self._setup) == [_ATTRIBUTES]:
+            self._folder.delete_tree(self._setup)
+
+    def _refuse_other(self) -> None:
+        """Refuse a setup or a view without our mark."""
+        for name in (self._setup, self._view):
+            there = self._attributes(name)
+            others = [entry for entry in self._folder.entries(name) if entry not in (SCRATCH, _ATTRIBUTES)]
+            if (there is None and others and name == self._view) or (there is not None and _MARK not in there):
+                raise OutputError(f"{self._container}/{name}: is there already, and is left alone: run on a project")
+
+    def _setup_name(self, c: int) -> str:
+        return self._setup
 
 
 def declared(codec: Codec) -> dict[str, Any]:

@@ -14,7 +14,7 @@ All numbers are little-endian.
 from __future__ import annotations
 
 import zlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -24,27 +24,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from numpy.typing import NDArray
 
 _MAGIC = b"fsblock1"
 _HEADER = np.dtype([("magic", "S8"), ("count", "<u4"), ("checksum", "<u4")])
 _ENTRY = np.dtype([("length", "<u8"), ("checksum", "<u4")])
-
-
-def compress(chunk: NDArray[Any], level: int | None) -> bytes:
-    """Bytes of a chunk in the HDF5 file: byte shuffle, then zlib; as it is where `level` is None."""
-    if level is None:
-        return chunk.tobytes()
-    planes = chunk.reshape(-1).view(np.uint8).reshape(-1, chunk.itemsize).T
-    return zlib.compress(np.ascontiguousarray(planes).data, level)
-
-
-def decompress(payload: bytes, dtype: np.dtype[Any], shape: Sequence[int], level: int | None) -> NDArray[Any]:
-    """Pixels of a chunk; the reverse of `compress`."""
-    if level is None:
-        return np.frombuffer(payload, dtype).reshape(shape)
-    planes = np.frombuffer(zlib.decompress(payload), np.uint8).reshape(dtype.itemsize, -1)
-    return np.ascontiguousarray(planes.T).view(dtype).reshape(shape)
 
 
 def block_parts(payloads: Sequence[bytes]) -> list[bytes]:

@@ -1,0 +1,80 @@
+"""Main files of BigDataViewer HDF5: links to the pixels that lie in other files."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from collections.abc import Set as AbstractSet
+    from pathlib import Path
+
+_SETUP = re.compile(r"s(\d+)")
+_TIMEPOINT = re.compile(r"t\d+")
+
+
+@dataclass(frozen=True)
+class LinkedFile:
+    """A file whose views a main file links to.
+
+    Parameters
+    ----------
+    path : str
+    setups : mapping of int to int
+        Number of a setup in the main file, by that in this one; the others keep theirs.
+    without : set of int
+        Setups of this file that are left out.
+    """
+
+    path: str
+    setups: Mapping[int, int] = field(default_factory=dict)
+    without: AbstractSet[int] = frozenset()
+
+    def number(self, name: str) -> int | None:
+        """Number in the main file of the setup of a name such as ``s03``; None for what is no setup or left out."""
+        match = _SETUP.fullmatch(name)
+        number = None if match is None else int(match[1])
+        return None if number is None or number in self.without else self.setups.get(number, number)
+
+
+def write_links(path: Path, files: list[LinkedFile]) -> None:
+    """Write a main file; names are relative to its folder, so that all files can be moved together.
+
+    A file that has links itself is passed by. Same arguments, same bytes.
+
+    Notes
+    -----
+    As BigDataViewer's ``WriteSequenceToHdf5.writeHdf5PartitionLinkFile``: factors and chunks of the levels are copied,
+    ``t00000/s00/0/cells`` is an external link.
+    """
+    import h5py
+
+    with h5py.File(path, "w") as main:
+        for linked in files:
+            with h5py.File(linked.path, "r", locking="best-effort") as file:
+                _link(main, file, linked, os.path.relpath(linked.path, path.parent))
+
+
+def _link(main: Any, file: Any, linked: LinkedFile, name: str) -> None:
+    import h5py
+
+    for key in file:
+        number = linked.number(key)
+        if number is not None and f"s{number:02d}" not in main:  # its timepoints may lie in several files
+            file.copy(file[key], main, name=f"s{number:02d}")
+        if not _TIMEPOINT.fullmatch(key):
+            continue
+        for setup in file[key]:
+            number = linked.number(setup)
+            if number is None:
+                continue
+            levels = file[f"{key}/{setup}"]
+            for level in levels:
+                found = levels[level].get("cells", getlink=True)
+                place = (name, f"/{key}/{setup}/{level}/cells")
+                if isinstance(found, h5py.ExternalLink):
+                    place = (os.path.join(os.path.dirname(name), found.filename), found.path)  # noqa: PTH118, PTH120
+                main[f"{key}/s{number:02d}/{level}/cells"] = h5py.ExternalLink(*place)
