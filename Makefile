@@ -9,6 +9,7 @@ WORKERS ?= 2
 
 help:
 	@echo "make demo    set up, simulate an acquisition, fuse it, say how close it came"
+	@echo "             (photographs instead: .venv/bin/fusestack demo --focus)"
 	@echo "make test    set up, lint, check types, run all tests"
 	@echo "make lint    linter and type checker only"
 	@echo "make unit    tests only"

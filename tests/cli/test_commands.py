@@ -227,6 +227,14 @@ def test_demo(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["demo", str(tmp_path / "demo"), "--quiet"]) == 0  # again, on top
 
 
+def test_demo_of_focus_stacking(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["demo", str(tmp_path / "demo"), "--focus", "--json", "--quiet"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["psnr_db"] > found["best_choice_psnr_db"] > found["best_slice_psnr_db"] + 5
+    assert found["depth_error"] < 0.1
+    assert (tmp_path / "demo" / "depth.png").exists()
+
+
 LIGHT = """
 import sys
 from fusestack.cli.main import run

@@ -92,6 +92,12 @@ def score(fused: NDArray[np.generic], truth: Truth, box: Box | None = None) -> S
     )
 
 
+def decibels_of_picture(picture: NDArray[np.floating], truth: NDArray[np.floating], border: int = 12) -> float:
+    """Peak signal-to-noise ratio of a picture [y, x, ...] 0..1, without its border."""
+    inner = (slice(border, -border),) * 2
+    return _decibels(np.mean((picture[inner].astype(np.float64) - truth[inner]) ** 2))
+
+
 def _part(truth: Truth, box: Box) -> Truth:
     """Truth of a box of world pixels."""
     if truth.box.intersect(box) != box:
