@@ -59,6 +59,8 @@ FOREIGN: dict[str, tuple[str, Callable[[str], None]]] = {
     "a text for TIFF": ("o.tif", text),
     "a folder for TIFF": ("o.tif", folder_of_notes),
     "a folder for OME-TIFF": ("o.ome.tif", folder_of_notes),
+    "a text for Deep Zoom": ("o.dzi", text),
+    "a folder for Deep Zoom": ("o.dzi", folder_of_notes),
 }
 
 
@@ -92,6 +94,10 @@ def test_what_somebody_else_made_is_left_alone_and_foreseen(tmp_path: Path, what
     before = content(path)
     config = small.config(tmp_path / "in")
     config["output"] = {"path": path, "overwrite": not force}
+    if name.endswith(".dzi"):  # of one plane
+        for number, view in enumerate(config["input"]["views"]):
+            tifffile.imwrite(view["path"], np.full((40, 50), 9, np.uint8))
+            view |= {"affine": None, "translation": {"x": 30 * number, "y": 0, "z": 0}}
     (problem,) = refused(config, force=force)
     assert problem.startswith(path)
     assert "choose another output.path" in problem
