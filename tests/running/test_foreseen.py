@@ -168,3 +168,12 @@ def test_origins_at_zero_are_no_negative_zeros(tmp_path: Path) -> None:
     with tifffile.TiffFile(path) as file:
         assert "-0" not in file.pages.first.description
         assert file.imagej_metadata["xorigin"] == 0
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_tiles_of_somebody_else_beside_an_image_that_is_not_there(tmp_path: Path, overwrite: bool) -> None:
+    folder_of_notes(str(tmp_path / "o_files"))
+    tifffile.imwrite(tmp_path / "a.tif", np.full((40, 50), 9, np.uint8))
+    output = {"path": str(tmp_path / "o.dzi"), "overwrite": overwrite}
+    (problem,) = refused({"input": {"views": [{"path": str(tmp_path / "a.tif")}]}, "output": output})
+    assert problem == f"{tmp_path / 'o_files'}: is there already, and is left alone: choose another output.path"
