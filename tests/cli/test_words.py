@@ -215,7 +215,8 @@ def test_the_same_picture_under_another_name(
     images: str | list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for number in range(2):
-        Image.fromarray(np.full((30, 40), 9 * number, np.uint8)).save(tmp_path / f"s{number}.png")
+        grey = np.random.default_rng(number).integers(0, 255, (80, 90)).astype(np.uint8)
+        Image.fromarray(grey).save(tmp_path / f"s{number}.png")
     shutil.copy(tmp_path / "s0.png", tmp_path / "s0 copy.png")
     config = write_config(tmp_path, input={"images": images}, focus={"output": {"path": "out/o.png"}})
     for command in ("validate", "plan"):

@@ -50,8 +50,8 @@ def test_files_that_are_called_channels(names: tuple[str, str], tmp_path: Path) 
 
 
 def test_pages_without_axes_are_no_channels(tmp_path: Path) -> None:
-    for name in ("s_C0.tif", "s_C1.tif"):
-        tifffile.imwrite(tmp_path / name, STACK, photometric="minisblack", metadata=None)
+    for number, name in enumerate(("s_C0.tif", "s_C1.tif")):
+        tifffile.imwrite(tmp_path / name, STACK + number, photometric="minisblack", metadata=None)
     (warning,) = planned(tmp_path, str(tmp_path / "*.tif")).warnings
     assert "file by file: 10 slices; files that are called channels are such where they name their axes" in warning
 

@@ -149,8 +149,8 @@ def test_labels_beside_a_stack_are_told(tmp_path: Path) -> None:
 
 
 def test_several_files_of_pages_are_told(tmp_path: Path) -> None:
-    for name in ("p1.tif", "p2.tif"):
-        tifffile.imwrite(tmp_path / name, STACK[:2], metadata=None)
+    for number, name in enumerate(("p1.tif", "p2.tif")):
+        tifffile.imwrite(tmp_path / name, STACK[number : number + 2], metadata=None)
     plan = planned(tmp_path / "p*.tif")
     assert "4 pictures" in plan.source
     assert (

@@ -59,6 +59,8 @@ FOREIGN: dict[str, tuple[str, Callable[[str], None]]] = {
     "a text for TIFF": ("o.tif", text),
     "a folder for TIFF": ("o.tif", folder_of_notes),
     "a folder for OME-TIFF": ("o.ome.tif", folder_of_notes),
+    "a text for Deep Zoom": ("o.dzi", text),
+    "a folder for Deep Zoom": ("o.dzi", folder_of_notes),
 }
 
 
@@ -92,6 +94,10 @@ def test_what_somebody_else_made_is_left_alone_and_foreseen(tmp_path: Path, what
     before = content(path)
     config = small.config(tmp_path / "in")
     config["output"] = {"path": path, "overwrite": not force}
+    if name.endswith(".dzi"):  # of one plane
+        for number, view in enumerate(config["input"]["views"]):
+            tifffile.imwrite(view["path"], np.full((40, 50), 9, np.uint8))
+            view |= {"affine": None, "translation": {"x": 30 * number, "y": 0, "z": 0}}
     (problem,) = refused(config, force=force)
     assert problem.startswith(path)
     assert "choose another output.path" in problem
@@ -162,3 +168,12 @@ def test_origins_at_zero_are_no_negative_zeros(tmp_path: Path) -> None:
     with tifffile.TiffFile(path) as file:
         assert "-0" not in file.pages.first.description
         assert file.imagej_metadata["xorigin"] == 0
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_tiles_of_somebody_else_beside_an_image_that_is_not_there(tmp_path: Path, overwrite: bool) -> None:
+    folder_of_notes(str(tmp_path / "o_files"))
+    tifffile.imwrite(tmp_path / "a.tif", np.full((40, 50), 9, np.uint8))
+    output = {"path": str(tmp_path / "o.dzi"), "overwrite": overwrite}
+    (problem,) = refused({"input": {"views": [{"path": str(tmp_path / "a.tif")}]}, "output": output})
+    assert problem == f"{tmp_path / 'o_files'}: is there already, and is left alone: choose another output.path"

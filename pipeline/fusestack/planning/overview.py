@@ -93,7 +93,8 @@ def output_facts(spec: ImageSpec, file_format: str = "") -> Facts:
     if picture and spec.unit is None:  # nothing says where photographs are
         return facts
     place = f"pixel {times_xyz(spec.pixel_size)} {spec.unit or 'world pixels'} (xyz)"
-    return [*facts, ("", f"{place}, first pixel at {times_xyz(spec.origin)}")]
+    first = ", ".join(f"{axis} {number:.6g}" for axis, number in zip("xyz", reversed(spec.origin), strict=True))
+    return [*facts, ("", f"{place}, first pixel at {first}")]
 
 
 def layout_facts(image: PlannedImage) -> Facts:

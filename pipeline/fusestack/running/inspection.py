@@ -104,18 +104,19 @@ def check_outputs(plan: Plan, *, force: bool = False) -> None:
     for image in plan.images:
         record = read_record(image.target.work)
         path = image.target.image.path
-        if not something_at(path) and not is_started(image.product, record):
-            continue
-        if force or image.overwrite:
-            for problem in _left_alone(image) if force or not is_started(image.product, record) else []:
-                found.setdefault(problem.removeprefix(f"{path}: "), []).append(path)
+        started = is_started(image.product, record)
+        free = not something_at(path) and not started
+        if force or image.overwrite or free:
+            for problem in _left_alone(image) if force or not started else []:
+                named = problem.startswith(f"{path}: ")
+                found.setdefault(problem.removeprefix(f"{path}: "), []).extend([path] if named else [])
         elif path not in record:
             reason = f"exists, and this configuration did not make it; {image.way_out}"
             found.setdefault(reason, []).append(path)
         elif record[path]["fingerprint"] != image.fingerprint:
             differences = differing(record[path]["components"], image.components) or "other versions of the algorithms"
             found.setdefault(f"exists, made with other settings ({differences}); {image.way_out}", []).append(path)
-    problems = [f"{_several(paths)}: {reason}" for reason, paths in found.items()]
+    problems = [f"{_several(paths)}: {reason}" if paths else reason for reason, paths in found.items()]
     problems += [] if force else _foreign_projects(plan)
     if problems:
         raise OutputError(*problems)

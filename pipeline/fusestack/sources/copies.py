@@ -1,4 +1,4 @@
-"""Files that hold the same bytes."""
+"""Pictures that hold the same bytes."""
 
 from __future__ import annotations
 
@@ -14,10 +14,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable
 
 _PIECE = 4096
+_FEW = 4
+"""Bytes of one value: uint8 to float32."""
 
 
 def copies(paths: Iterable[str]) -> list[list[str]]:
     """Files of this machine that hold the same bytes, at least two in a group; those of other sizes are not read.
+
+    Blank pictures (dropped frames, or hardly a file at all) are alike without being copies.
 
     Parameters
     ----------
@@ -25,8 +29,8 @@ def copies(paths: Iterable[str]) -> list[list[str]]:
         What cannot be read is left out, and so are addresses.
     """
     local = [path for path in dict.fromkeys(paths) if not is_address(path)]
-    groups = [local]
-    for key in (_size, _pieces, _hash):
+    groups = [[path for path in same if not _is_blank(path)] for same in _grouped(local, _size)]
+    for key in (_pieces, _hash):
         groups = [smaller for group in groups for smaller in _grouped(group, key)]
     return groups
 
@@ -43,6 +47,14 @@ def _grouped(paths: list[str], key: Callable[[str], Hashable]) -> list[list[str]
 
 def _size(path: str) -> int:
     return Path(path).stat().st_size
+
+
+def _is_blank(path: str) -> bool:
+    """Whether nearly nothing is in a file, or one value in its middle."""
+    with Path(path).open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(size // 2)
+        return size < _PIECE or len(set(file.read(_PIECE // 2))) <= _FEW
 
 
 def _pieces(path: str) -> bytes:

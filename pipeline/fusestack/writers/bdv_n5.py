@@ -308,13 +308,22 @@ class BdvN5ViewWriter(BdvN5Writer):
             If it is not one that this class made; nothing is deleted then.
         """
         self._readers.clear()
-        self._refuse_other()
+        self.check_removable()
         # The view's own file goes last: after a kill the rest is still recognised and can be removed.
         for name in sorted(self._folder.entries(self._view), key=lambda name: name == _ATTRIBUTES):
             self._folder.delete_tree(f"{self._view}/{name}")
         self._folder.delete_tree(self._view)
         if self._folder.entries(self._setup) == [_ATTRIBUTES]:
             self._folder.delete_tree(self._setup)
+
+    def check_removable(self) -> None:
+        """Refuse a setup or a view that this class did not make.
+
+        Raises
+        ------
+        OutputError
+        """
+        self._refuse_other()
 
     def _refuse_other(self) -> None:
         """Refuse a setup or a view without our mark."""

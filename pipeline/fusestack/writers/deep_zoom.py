@@ -69,9 +69,22 @@ class DeepZoomWriter(StagedWriter):
         ------
         OutputError
         """
+        self._check_tiles()
+        super().create()
+
+    def check_removable(self) -> None:
+        """Refuse a file that is no Deep Zoom image of ours, and tiles of somebody else.
+
+        Raises
+        ------
+        OutputError
+        """
+        super().check_removable()
+        self._check_tiles()
+
+    def _check_tiles(self) -> None:
         if self._tiles.exists() and not (self._tiles / _MARK).exists():
             raise OutputError(f"{self._tiles}: is there already, and is left alone: choose another output.path")
-        super().create()
 
     def remove(self) -> None:
         """Delete the file, its tiles and the store of its blocks.
