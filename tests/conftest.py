@@ -44,4 +44,5 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section("suites that did not run", sep="=", red=True, bold=True)
         for reason, tests in sorted(untested.items()):
             terminalreporter.line(f"{reason} ({tests} tests)", red=True, bold=True)
-        terminalreporter.line(WAY_OUT)
+        if any("../shared" in reason for reason in untested):
+            terminalreporter.line(WAY_OUT)

@@ -5,14 +5,17 @@ from __future__ import annotations
 import functools
 import json
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from pydantic import BaseModel
 
 from fusestack.config.document import read_document
 from fusestack.config.load import from_mapping, load_config
+from fusestack.config.messages import _models_in
 from fusestack.config.models import Config
 from fusestack.model.errors import ConfigError
 
@@ -642,3 +645,34 @@ def test_the_contract_is_valid(source: str) -> None:
         key: DEFAULTS[key] for key in ("execution", "cache")
     }
     assert config.fusion == load({}).fusion
+
+
+def declared_keys(model: type[BaseModel], path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Every key of the configuration that is said once, however deep."""
+    for name, field in model.model_fields.items():
+        here = (*path, field.alias or name)
+        yield here
+        for inner in _models_in(field.annotation):
+            yield from declared_keys(inner, here)
+
+
+@pytest.mark.parametrize("value", [0.5, -3, 1e30, 10**30, "x", True, [], {}, [[1]], {"zz": 1}, math.nan, None])
+def test_what_a_key_does_not_take_is_said_in_our_words(value: Any) -> None:
+    said = []
+    for path in declared_keys(Config):
+        config: Any = value
+        for key in reversed(path):
+            config = {key: config}
+        try:
+            from_mapping(config)
+        except ConfigError as error:
+            said += error.problems
+    assert len(said) > 100
+    foreign = ("Input should", "for which holds", "pydantic", "valid ", "validator")
+    assert [text for text in said if any(word in text for word in foreign)] == []
+
+
+@pytest.mark.parametrize("key", ["levels", "sharpness", "noise", "highlights"])
+def test_numbers_of_multiscale_are_numbers(key: str) -> None:
+    with pytest.raises(ConfigError, match=rf"focus\.multiscale\.{key}: '5' is not allowed; use a (whole )?number"):
+        from_mapping({"focus": {"multiscale": {key: "5"}}})

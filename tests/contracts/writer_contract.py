@@ -275,10 +275,22 @@ class WriterContract:
             writer = self.make(target, arrays)
             if finished:
                 writer.finish({})
+            before = tree(tmp_path)
+            target.open().check_removable()
+            assert tree(tmp_path) == before
             target.open().remove()
             assert not writer.exists()
             assert tree(tmp_path) == {}
             writer.remove()
+
+    def test_what_somebody_else_made_is_not_removed(self, target, tmp_path):
+        place = Path(target.image.path, "notes.txt")
+        place.parent.mkdir(parents=True)
+        place.write_text("mine")
+        for action in (target.open().check_removable, target.open().remove):
+            with pytest.raises(OutputError, match=r"left alone: choose another output\.path"):
+                action()
+        assert tree(tmp_path) == {str(place.relative_to(tmp_path)): b"mine"}
 
     @pytest.mark.parametrize("start", [(0, 0, 2, 0, 0), (0, 0, 0, 0, 1)])
     def test_refuses_what_is_no_whole_block(self, target, start):

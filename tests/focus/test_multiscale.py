@@ -286,7 +286,7 @@ def test_opacity_that_hides_nothing_changes_nothing(tmp_path: Path) -> None:
     plain, *_ = focused(stack, tmp_path / "plain")
     whole = np.concatenate([stack, np.ones((5, 120, 160, 1), np.float32)], axis=-1)
     # but for the brightness of slices, which is left as it is where mattes may hide any part of them
-    assert focused(whole, tmp_path / "whole")[0] == pytest.approx(plain, abs=2e-3)
+    assert decibel(focused(whole, tmp_path / "whole")[0], plain) > 60
 
 
 def test_mattes(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import zarr
 
 import fusestack
 from fusestack.model.errors import ConfigError, FusestackWarning
+from fusestack.planning.overview import input_facts
 
 SHAPE = (6, 20, 40)
 z, y, x = np.indices(SHAPE)
@@ -120,3 +121,28 @@ def test_a_value_that_pixels_cannot_have_is_said(value: float) -> None:
     with pytest.warns(FusestackWarning, match=rf"no pixel of uint16 is {value:g}, so nothing is left out of 1 view"):
         fusestack.fuse([np.ones((3, 4, 5), "uint16")], no_data=value)
     fusestack.fuse([np.ones((3, 4, 5), "float32")], no_data=0.5)
+
+
+def test_that_coarser_levels_are_not_read_is_said(tmp_path: Path) -> None:
+    """They mix what was recorded with what was not."""
+    group = zarr.open_group(tmp_path / "a.zarr", mode="w")
+    datasets = []
+    for level in range(2):
+        group.create_array(str(level), data=np.ones([n >> level for n in (8, 16, 16)], np.uint16))
+        scale = [{"type": "scale", "scale": [2.0**level] * 3}]
+        datasets.append({"path": str(level), "coordinateTransformations": scale})
+    axes = [{"name": axis, "type": "space"} for axis in "zyx"]
+    group.attrs["ome"] = {"version": "0.5", "multiscales": [{"axes": axes, "datasets": datasets}]}
+
+    def says(no_data: float | None, downsampling: float) -> str:
+        view = {"path": str(tmp_path / "a.zarr")}
+        config = {
+            "input": {"views": [view], "no_data": no_data},
+            "fusion": {"downsampling": downsampling},
+            "output": {"path": str(tmp_path / "o.ome.zarr")},
+        }
+        return next(fact for _, fact in input_facts(fusestack.plan(config)) if "1 view" in fact)
+
+    assert says(None, 2).endswith("read at resolution levels [1]")
+    assert says(0, 2).endswith("full resolution, since coarser levels mix what was recorded with no_data")
+    assert says(0, 1).endswith("full resolution")

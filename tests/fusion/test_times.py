@@ -129,3 +129,31 @@ def test_focused_volumes_keep_it(tmp_path: Path, write: Callable[[Path], Path]) 
     path = write(tmp_path)
     plan = fusestack.plan({"focus": {"input": str(path), "output": {"path": str(tmp_path / "f.ome.zarr")}}})
     assert plan.images[0].target.image.time == facts(path).time
+
+
+@pytest.mark.parametrize("write", [increment, ngff])
+def test_lazy_images_have_it_and_it_is_written(tmp_path: Path, write: Callable[[Path], Path]) -> None:
+    path = write(tmp_path)
+    step = facts(path).time
+    assert step is not None
+    image = fusestack.fuse([path])
+    assert image.attrs["time_step"] == {"value": step.value, "unit": step.unit, "first": 0.0}
+    fusestack.write(image.isel(t=[1, 3]), tmp_path / "w.ome.zarr")
+    found = facts(tmp_path / "w.ome.zarr").time
+    assert found == (2 * step.value, step.unit, step.value)
+    assert "time_step" not in fusestack.fuse([path], select={"timepoints": [2]}).attrs
+    later = fusestack.fuse([path], select={"timepoints": [1, 3]}, levels=True)["scale0"]["image"]
+    assert later.attrs["time_step"] == image.attrs["time_step"]
+
+
+def test_lazy_focus_keeps_it(tmp_path: Path) -> None:
+    path = increment(tmp_path)
+    said = {"value": 2.5, "unit": "minute", "first": 0.0}
+    assert fusestack.focus_stack(path).attrs["time_step"] == said
+    assert fusestack.focus_stack(fusestack.fuse([path])).attrs["time_step"] == said
+
+
+def test_a_lazy_image_without_a_place_for_it_is_told(tmp_path: Path) -> None:
+    image = fusestack.fuse([increment(tmp_path)])
+    with pytest.warns(fusestack.FusestackWarning, match=r"time step of 2\.5 minute is not written"):
+        fusestack.write(image, tmp_path / "w.h5")

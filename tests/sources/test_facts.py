@@ -348,6 +348,21 @@ class TestNgff:
         assert ("position", "OME-XML of bioformats2raw") in found.found
 
 
+@pytest.mark.parametrize("orientation", range(10))
+@pytest.mark.parametrize("kind", ["ome", "imagej", "plain"])
+def test_a_file_that_is_to_be_turned_says_so(tmp_path: Path, kind: str, orientation: int) -> None:
+    kinds: dict[str, dict[str, Any]] = {
+        "ome": {"ome": True, "metadata": {"axes": "ZYX"}},
+        "imagej": {"imagej": True, "metadata": {"axes": "ZYX"}},
+        "plain": {"photometric": "minisblack"},
+    }
+    tag = [(274, 3, 1, orientation, True)]
+    tifffile.imwrite(tmp_path / "a.tif", image(3, 8, 9), extratags=tag, **kinds[kind])
+    said = [sentence for sentence in facts(tmp_path / "a.tif").said if "turned" in sentence]
+    turned = f"says that it is to be turned (Orientation {orientation}), which is not done to volumes"
+    assert said == ([f"{turned}; affine turns it"] if 2 <= orientation <= 8 else [])
+
+
 def test_channels_of_one_name_are_numbered_and_said(tmp_path: Path) -> None:
     found = facts(ome(tmp_path / "a.ome.tif", image(2, 3, 8, 9), "CZYX", Channel={"Name": ["GFP", "GFP"]}))
     assert found.names == (None, None)

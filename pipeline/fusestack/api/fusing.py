@@ -90,8 +90,8 @@ def fuse(
         Coordinates t and c are timepoint ids and channel names; z, y, x are the centres of the pixels in world units,
         float64, in ``attrs["unit"]`` where it is known; "world pixel" where there is no voxel size. Pixel i lies at
         ``first + pixel_size * i``; the first pixel of a level of factor f lies ``(f - 1) / 2`` pixels of the image
-        beyond the image's. In ``attrs`` are also ``pixel_size`` (of that level) and ``colors`` of the channels
-        (RRGGBB).
+        beyond the image's. In ``attrs`` are also ``pixel_size`` (of that level), ``colors`` of the channels (RRGGBB),
+        and ``time_step`` where files say it: value and unit of a step of 1 in t, and the time where t is 0 (first).
 
     Warns
     -----
@@ -222,5 +222,6 @@ def _labelled(
             **({"unit": unit} if unit else {}),
             "pixel_size": dict(zip("zyx", pixel_size, strict=True)),
             "colors": [channel.color for channel in image.channels],
+            **({} if image.time is None else {"time_step": image.time.labels(image.timepoints)}),
         },
     )

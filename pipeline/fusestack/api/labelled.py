@@ -10,7 +10,7 @@ import numpy as np
 
 from fusestack.model.errors import InputError
 from fusestack.model.image import AXES, Channel
-from fusestack.model.units import unit_of
+from fusestack.model.units import time_step, unit_of
 from fusestack.planning.pictures import colour_channel
 from fusestack.sources.arrays import held_array, named_array
 from fusestack.sources.base import PIXEL_TYPES
@@ -53,7 +53,7 @@ class LabelledImage:
     colours : bool
         Whether its channels are the colours of a picture.
     time : TimeStep or None
-        From one timepoint to the next; labels do not say it.
+        From one timepoint to the next.
     """
 
     title: str
@@ -108,16 +108,18 @@ def labelled(image: Any, *, voxel_size: Any = None, unit: str | None = None, pic
     _check_pixels(data)
     places = {axis: _place(labels, axis, given) for axis in ("z", "y", "x")}
     steps, origins = ([places[axis][i] for axis in ("z", "y", "x")] for i in (0, 1))
+    timepoints = _timepoints(labels, _length(data, names, "t"))
     return LabelledImage(
         title=str(getattr(image, "name", None) or "image") if labels is not None else "image",
         pixels=_five(data, names),
         pixel_size=(steps[0], steps[1], steps[2]),
         origin=(origins[0], origins[1], origins[2]),
         unit=_unit(labels, unit),
-        timepoints=_timepoints(labels, _length(data, names, "t")),
+        timepoints=timepoints,
         channels=_channels(labels, _length(data, names, "c"), colour),
         warnings=(*warnings, *_not_written(labels, colour)),
         colours=colour is not None,
+        time=_time_step(labels, timepoints),
     )
 
 
@@ -320,6 +322,15 @@ def _timepoints(labels: Any, count: int) -> tuple[int, ...]:
     return tuple(int(value) for value in values)
 
 
+def _time_step(labels: Any, timepoints: tuple[int, ...]) -> TimeStep | None:
+    """What `fuse` notes in the attribute time_step, of these timepoints."""
+    said = None if labels is None else labels.attrs.get("time_step")
+    if not isinstance(said, Mapping):
+        return None
+    step = time_step(said.get("value"), str(said.get("unit")), float(said.get("first", 0.0)))
+    return None if step is None else step.of(timepoints)
+
+
 def _channels(labels: Any, count: int, colour: str | None) -> tuple[Channel, ...]:
     from fusestack.fusion.groups import channel_color
 
@@ -352,7 +363,7 @@ def _colours(labels: Any, count: int, colour: str) -> tuple[str, ...]:
 def _not_written(labels: Any, colour: str | None) -> tuple[str, ...]:
     if labels is None:
         return ()
-    attributes = [str(key) for key in labels.attrs if key not in ("unit", "units", "pixel_size", "colors")]
+    attributes = [str(key) for key in labels.attrs if key not in ("unit", "units", "pixel_size", "colors", "time_step")]
     coordinates = [str(name) for name in labels.coords if name not in (*AXES, colour)]
     return tuple(
         f"the {what} {', '.join(names)} of the image {'are' if len(names) > 1 else 'is'} not written"

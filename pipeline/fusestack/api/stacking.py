@@ -144,6 +144,7 @@ def _of_paths(named: str | list[str], options: dict[str, Any]) -> xarray.Dataset
     coords: dict[str, Any] = {axis: (axis, origin + size * np.arange(n), units) for axis, origin, size, n in places}
     coords["t"] = ("t", np.array(spec.timepoints), {})
     attrs |= {"unit": spec.unit} if spec.unit else {}
+    attrs |= {} if spec.time is None else {"time_step": spec.time.labels(spec.timepoints)}
     return _dataset(outputs, (y, x), ("t", "c"), coords, attrs)
 
 
@@ -178,6 +179,8 @@ def _lazy_dataset(
     attrs = {"options": made.options}
     unit = None if named is None else _unit(named, stack)
     attrs |= {"unit": unit} if unit else {}
+    if named is not None and "time_step" in named.attrs:
+        attrs["time_step"] = named.attrs["time_step"]
     return _dataset(made.arrays, stack.plane, lead, coords, attrs)
 
 

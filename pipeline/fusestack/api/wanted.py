@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,6 +79,9 @@ def as_container(image: LabelledImage, fused: DesignedImage | None, loaded: Load
     if output is None:
         raise ValueError("a configuration that writes has an output")
     path = place_of(output, loaded.resolve_path(output.path))
+    if image.time is not None and output.format != "ome-zarr":
+        lost = f"the time step of {image.time} is not written: projects of BigDataViewer have no place for it"
+        image = replace(image, warnings=(*image.warnings, lost))
     z, y, x = image.pixel_size if fused is None else fused.frame.spacing
     fill = 0.0 if fused is None else fused.compute.rule.fill
     spec = image_spec(image, output, path, 2 * z / (y + x), fill)

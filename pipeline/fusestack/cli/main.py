@@ -25,6 +25,7 @@ COMMANDS = {
     "plan": "show what a run would make, and how; computes and writes nothing",
     "validate": "check a configuration, that its inputs are whole, and that outputs can be written",
     "init": "write a commented configuration for a project, a folder of tiles or a focus stack",
+    "view": "look at an image, or at what a configuration fuses, in the browser",
     "preview": "draw a still picture: middle planes and maximum projections",
     "cache": "show or free what is kept of the stages",
     "status": "show how far a run is, also while it runs and from another machine",
@@ -32,7 +33,7 @@ COMMANDS = {
     "demo": "simulate an acquisition with known truth, fuse it, and report how close it came",
 }
 # of the product, but not of this version
-LATER = {"view": "the display", "submit": "cluster jobs", "tune": "tuning"}
+LATER = {"submit": "cluster jobs", "tune": "tuning"}
 INTERRUPTED = 130
 
 
@@ -89,6 +90,8 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     argv = sys.argv[1:] if argv is None else argv
     if "--verbose" not in argv:  # what a library logs of a broken file, we say in words of ours
         logging.lastResort = logging.NullHandler()
+    else:
+        logging.basicConfig(level=logging.WARNING, format="%(message)s")
     code = run(argv)
     sys.stdout.flush()
     sys.stderr.flush()

@@ -16,7 +16,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "source",
         metavar="PATH_OR_CONFIG",
-        help="an OME-Zarr or TIFF image, or a configuration (.yaml), which is fused on the fly at low resolution",
+        help="an image (OME-Zarr, TIFF ...); or a project (.xml) or configuration (.yaml), fused or stacked on "
+        "the fly at low resolution",
     )
     parser.add_argument("-o", "--output", metavar="PNG", type=Path, required=True, help="picture to write")
     add_set(parser)
@@ -24,18 +25,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Draw and save."""
+    from fusestack.display.shown import configured
     from fusestack.display.still import save
     from fusestack.display.volumes import volume_of_config, volume_of_image
-    from fusestack.model.errors import ConfigError
 
-    if arguments.source.lower().endswith((".yaml", ".yml")):
-        from fusestack.config.load import load_config
-
-        volume = volume_of_config(load_config(arguments.source, arguments.overrides))
-    elif arguments.overrides:
-        raise ConfigError("--set: only for a configuration (.yaml)")
-    else:
-        volume = volume_of_image(arguments.source.rstrip("/"))
+    loaded = configured(arguments.source, arguments.overrides)
+    volume = volume_of_image(arguments.source.rstrip("/")) if loaded is None else volume_of_config(loaded)
     save(volume, arguments.output)
     if not arguments.quiet:
         print(arguments.output)

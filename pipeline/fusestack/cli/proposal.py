@@ -209,7 +209,7 @@ def _for_project(source: str | Path, written: str) -> str:
 
 def _for_tiles(images: Sequence[str | Path], folder: Path) -> Proposal:
     """Tiles where their files say, or in a row, one beside the other: a guess that the user corrects."""
-    from fusestack.config.template import ViewLine, views_template
+    from fusestack.config.template import GUESSED, ViewLine, views_template
     from fusestack.fusion.file_world import distance_of_planes
 
     found = _images(images)
@@ -227,7 +227,7 @@ def _for_tiles(images: Sequence[str | Path], folder: Path) -> Proposal:
         unknown = len(found) > len(lost) > 1 and not facts.placed
         lines.append(ViewLine(names[path], guess, {**keys, "tile": number}, commented=unknown))
     if len(found) > 1 and len(lost) == len(found):
-        notes += ["The translations are guesses, since no file says where it is: correct them (world pixels)."]
+        notes += [f"{GUESSED}, since no file says where it is: correct them (world pixels)."]
     elif len(lost) > 1:
         notes += ["Files behind a '#' do not say where they are: give them a translation (world pixels)."]
     said = tuple(notes)
@@ -269,20 +269,16 @@ def _images(images: Sequence[str | Path]) -> list[tuple[str, int, ImageFacts]]:
 
 
 def _series(reader: str, path: str, error: InputError) -> list[tuple[str, int, ImageFacts]]:
-    """All images of a file that holds several, which is opened once if it is TIFF; the error of any other file."""
-    from fusestack.project.readers import READERS
-    from fusestack.sources.facts import ChoiceError, FactsWanted, facts_of
-    from fusestack.sources.tiff_facts import tiff_images
+    """All images of a file that holds several, which is looked at once; the error of any other file."""
+    from fusestack.sources.facts import ChoiceError, FactsWanted, all_facts
 
     if not isinstance(error, ChoiceError):
         raise error
-    if reader != READERS[".tif"]:
-        return [(path, number, facts_of(FactsWanted(reader, path, number))) for number in range(error.count)]
     found = []
-    for number, facts in enumerate(tiff_images(path)):
+    for which, facts in all_facts(FactsWanted(reader, path, number) for number in range(error.count)).items():
         if isinstance(facts, InputError):
             raise facts
-        found.append((path, number, facts))
+        found.append((path, which.series or 0, facts))
     return found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, Strict, model_validator
 from pydantic_core import PydanticCustomError
 
 from fusestack.config.operators import CutOperators, FinalOperators, Generators, MaskOperators  # noqa: TC001 - pydantic
@@ -78,7 +78,9 @@ def _space(value: Any) -> Any:
 class MaskSize(Model):
     """Masks are made at another size than the slices (imfuse: prepresize)."""
 
-    percent: Annotated[float, Field(gt=0, le=400)] = Field(default=50, description="percent of the size of the slices")
+    percent: Annotated[float, Strict(), Field(gt=0, le=400)] = Field(
+        default=50, description="percent of the size of the slices"
+    )
     interpolation: Annotated[
         Literal["Spline", "Catrom", "Bilinear", "Nearest", "Average"], BeforeValidator(_capitalised)
     ] = Field(default="Spline", description="how pixels between pixels are found")
@@ -119,16 +121,16 @@ class Substacks(Model):
 class Multiscale(Model):
     """How slices are mixed at every scale, for method multiscale."""
 
-    levels: Annotated[int, Field(ge=1, le=10)] = Field(
+    levels: Annotated[int, Strict(), Field(ge=1, le=10)] = Field(
         default=5, description="scales, each twice as coarse as the last; more where slices are blurred more widely"
     )
-    sharpness: Annotated[int, Field(ge=1, le=32)] = Field(
+    sharpness: Annotated[int, Strict(), Field(ge=1, le=32)] = Field(
         default=6, description="large: the slice with most detail alone; small: others with much detail count, too"
     )
-    noise: Annotated[float, Field(gt=0, le=100)] = Field(
+    noise: Annotated[float, Strict(), Field(gt=0, le=100)] = Field(
         default=1.5, description="detail that is not told from noise, in units of the noise; more smooths more"
     )
-    highlights: Annotated[int, Field(ge=0, le=256)] = Field(
+    highlights: Annotated[int, Strict(), Field(ge=0, le=256)] = Field(
         default=256, description="how strongly white discs of highlights out of focus are kept out; 0: not"
     )
 
@@ -152,7 +154,7 @@ class FocusOutput(Model):
         description="depth between slices; default: with method multiscale, and with the masks and the cut of the "
         "preset",
     )
-    sharpen_between: Annotated[float, Field(ge=0, le=100)] | None = Field(
+    sharpen_between: Annotated[float, Strict(), Field(ge=0, le=100)] | None = Field(
         default=None,
         description="undo so much of the blur of what lies between two slices, percent; default: 100 with method "
         "multiscale, and with the masks and the cut of the preset, where the depth is found between slices, else 0",
@@ -162,7 +164,7 @@ class FocusOutput(Model):
         default="auto", description="levels of OME-Zarr"
     )
     folder: Text = Field(default=".", description="where a default name goes")
-    basename: str = Field(default="", description="beginning of a default name")
+    basename: Annotated[str, Strict()] = Field(default="", description="beginning of a default name")
     long_name: Switch = Field(default=False, description="append the options to a default name")
     suffix: Literal[".tif", ".png", ".jpg", ".ome.zarr"] = Field(default=".tif", description="of a default name")
     overwrite: Switch = Field(default=False, description="replace an output that was made with other settings")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,12 +37,15 @@ class LoadedConfig:
     folder : Path
         Absolute; relative paths begin here.
     places : Places
+    text : str
+        Of the file, with its comments; empty where there is none.
     """
 
     config: Config
     name: str
     folder: Path
     places: Places = field(default_factory=Places)
+    text: str = field(default="", repr=False)
 
     def where(self, key: str) -> str:
         """Where a key such as ``fusion.method`` was set: ``fuse.yaml:12:11`` or ``--set fusion.method``."""
@@ -76,8 +79,9 @@ def load_config(path: str | os.PathLike[str], overrides: Iterable[str] = ()) -> 
         all problems found in one pass.
     """
     name = os.fspath(path)
-    data, places = read_document(_text(Path(path), name), name)
-    return _validated(data, places, overrides, name, Path(path).absolute().parent)
+    text = _text(Path(path), name)
+    data, places = read_document(text, name)
+    return replace(_validated(data, places, overrides, name, Path(path).absolute().parent), text=text)
 
 
 def from_mapping(

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _ALLOWED: dict[str, Callable[[dict[str, Any]], str]] = {
     "not_allowed": lambda c: str(c["allowed"]),
     "int_type": lambda _: "a whole number",
+    "int_from_float": lambda _: "a whole number",
+    "int_parsing_size": lambda _: "a whole number",
     "float_type": lambda _: "a number",
     "tuple_type": lambda _: "a list",
     "dict_type": lambda _: "a mapping",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, Strict, model_validator
 
 from fusestack.config.execution import Cache, Execution
 from fusestack.config.functions import Method, OwnFunction, PlainMethod
@@ -166,7 +166,7 @@ class IntensityAdjustment(Model):
     coefficients: Text | None = Field(
         default=None, description="container of coefficient maps (N5, Zarr, HDF5); default: the models of the project"
     )
-    group: str = Field(default="", description="group of the maps in their container")
+    group: Annotated[str, Strict()] = Field(default="", description="group of the maps in their container")
     dataset: Text = Field(default="intensity", description="name of the map of each view")
 
     def contradictions(self) -> Iterator[tuple[str, str]]:

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 _PLAIN = re.compile(r"[A-Za-z_/][A-Za-z0-9_/+-]*(\.[A-Za-z0-9_/+-]+)*")
 _WORDS = frozenset({"true", "false", "null", "yes", "no", "on", "off", "y", "n", "nan", "inf"})
 
+GUESSED = "The translations are guesses"
+"""Comment of a configuration whose views lie where nobody knows; it counts as long as it stands there."""
+
 _HEAD = """\
 # A fusestack configuration. Keys behind a '#' show what holds without them, or an example.
 #   fusestack plan CONFIG      what will be made, how large, how long

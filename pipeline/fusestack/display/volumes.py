@@ -10,7 +10,7 @@ import numpy as np
 
 from fusestack.display.still import Volume, drawn_part
 from fusestack.model.errors import InputError
-from fusestack.model.geometry import Box
+from fusestack.model.geometry import Box, float3
 from fusestack.model.image import PICTURE_SUFFIXES
 from fusestack.model.view import SourceRef
 from fusestack.project.readers import READERS
@@ -18,14 +18,25 @@ from fusestack.sources.base import open_source
 from fusestack.storage.zarr_chunks import open_zarr
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from fusestack.config.load import LoadedConfig
 
 _MOST_PIXELS = 2**24
+_MOST_STACK = 2**24
+"""Pixels of all slices of a stack that is stacked for a picture."""
 _COLORS = ("00FF00", "FF00FF", "00FFFF", "FFFF00", "FF0000", "0000FF")
 
 
 def volume_of_config(loaded: LoadedConfig) -> Volume:
-    """Fuse what a configuration asks for on the fly, coarse enough to be quick; first image, first timepoint."""
+    """Fuse what a configuration asks for on the fly, coarse enough to be quick; first image, first timepoint.
+
+    Of a configuration that fuses nothing, the sharp picture is drawn: that of a run, or one made of reduced slices.
+
+    Raises
+    ------
+    ConfigError, InputError
+    """
     from fusestack.config.load import unsupported
     from fusestack.fusion.inputs import read_inputs
     from fusestack.fusion.plan import design_of
@@ -34,9 +45,7 @@ def volume_of_config(loaded: LoadedConfig) -> Volume:
     if problems := unsupported(loaded):
         raise ConfigError(*problems)
     if loaded.config.input is None or loaded.config.input.images is not None:
-        raise ConfigError(
-            f"{loaded.name}: nothing is fused here, and a focus stack is quick: run it, and look at its output"
-        )
+        return _volume_of_focus(loaded)
     inputs = read_inputs(loaded)
     downsampling = loaded.config.fusion.downsampling
     image = design_of(loaded, inputs).images[0]
@@ -56,6 +65,45 @@ def volume_of_config(loaded: LoadedConfig) -> Volume:
         image.unit or "world pixels",
         f"{loaded.name}: {image.title}, fused at downsampling {downsampling:g}",
     )
+
+
+def _volume_of_focus(loaded: LoadedConfig) -> Volume:
+    """The sharp picture of a configuration without fusion, else one of slices that are reduced to be quick."""
+    from fusestack.display.focused import focus_images
+
+    images, _ = focus_images(loaded, fuses=False)
+    image = next(image for image in images if image.shown)
+    most = _MOST_PIXELS if image.levels[0].shape[0] == 1 else _MOST_STACK
+    sizes = [len(image.channels) * math.prod(level.shape) for level in image.levels]
+    number = next((i for i, size in enumerate(sizes) if size <= most), len(sizes) - 1)
+    level = image.levels[number]
+    shown = [c for c, channel in enumerate(image.channels) if channel.name != "A"]
+    read = [image.pixels.read(number, 0, c, Box.of_shape(level.shape)) for c in shown]
+    pixels = np.stack([plane for plane in read if plane is not None])
+    colors = tuple(image.channels[c].color for c in shown)
+    title = f"{loaded.name}: the focus-stacked image"
+    if image.levels[0].shape[0] > 1:
+        pixels = _stacked(loaded, pixels, photographs=set("RGBL") >= {image.channels[c].name for c in shown})
+        title += f", made of {level.shape[0]} slices of {level.shape[2]} x {level.shape[1]} pixels; a run is sharper"
+    size = float3((1.0, *level.scale[1:]))
+    return Volume(tuple(pixels), colors, size, image.unit or "pixels", title)
+
+
+def _stacked(loaded: LoadedConfig, pixels: NDArray[Any], *, photographs: bool) -> NDArray[Any]:
+    """Focus-stack slices [c, k, y, x] as a configuration says: [c, 1, y, x]."""
+    import xarray
+
+    from fusestack.config.focus import Focus
+    from fusestack.focus.arrays import lazy_outputs, named_stack
+
+    given = loaded.config.focus or Focus()
+    focus = given.model_copy(update={"output": Focus().output, "statistics": Focus().statistics, "axis": "z"})
+    focus = focus.model_copy(update={"reverse": False, "layered": False})  # slices are in their order already
+    dims = ("colour", "k", "y", "x") if photographs else ("c", "z", "y", "x")
+    held = xarray.DataArray(pixels, dims=dims)
+    stack = named_stack(held[0] if photographs and len(pixels) == 1 else held, focus)
+    image, _ = lazy_outputs(loaded, focus, stack).arrays["image"]
+    return np.asarray(image[0].compute(scheduler="threads"))
 
 
 @dataclass(frozen=True)

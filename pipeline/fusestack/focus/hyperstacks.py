@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fusestack.model.errors import InputError
 from fusestack.model.units import length_factor
+from fusestack.project.readers import READERS
+from fusestack.sources.facts import FactsWanted, facts_of
 from fusestack.sources.tiff_axes import SAMPLES, long_axes
 
 if TYPE_CHECKING:
@@ -202,28 +203,16 @@ def _pages(path: str, found: _Described) -> ColourStack:
 
 
 def _volume(path: str, found: _Described) -> Hyperstack:
-    from fusestack.sources.tiff_facts import tiff_facts
-
-    facts = tiff_facts(path, series=found.series)
+    facts = facts_of(FactsWanted(READERS[".tif"], path, found.series))
     size, unit, said = _places(path, found, along_z=True)
-    counts = Counter(facts.names)
-    channels = tuple(name if name and counts[name] == 1 else f"channel {k}" for k, name in enumerate(facts.names))
-    return Hyperstack(facts, channels, size, unit, (*found.warnings, *said, *_orientation(path)))
-
-
-def _orientation(path: str) -> tuple[str, ...]:
-    from fusestack.sources.picture_notes import camera_facts
-
-    if camera_facts(path).orientation == 1:
-        return ()
-    return (f"{path}: says that it is to be turned (Orientation), which is not done to hyperstacks; turn the result",)
+    channels = tuple(name or f"channel {k}" for k, name in enumerate(facts.names))
+    told = (f"{path}: {sentence}" for sentence in facts.said)
+    return Hyperstack(facts, channels, size, unit, (*found.warnings, *said, *told))
 
 
 def _places(path: str, found: _Described, *, along_z: bool) -> tuple[Float3, str | None, tuple[str, ...]]:
     """Size of a pixel z, y, x in micrometers, its unit, and what is to be said; 1 and None where nothing is known."""
-    from fusestack.sources.tiff_facts import tiff_facts
-
-    facts = tiff_facts(path, series=found.series, axes=found.letters)
+    facts = facts_of(FactsWanted(READERS[".tif"], path, found.series, found.letters))
     if facts.unit is None or not any(facts.sizes):
         return (1.0, 1.0, 1.0), None, ()
     factor = length_factor(facts.unit, "micrometer")

@@ -33,6 +33,7 @@ __all__ = ["StackInput", "stack_inputs"]
 
 _DIRECT_CHUNK = 1024
 _PROJECTS = (".xml", ".h5", ".hdf5", ".n5")
+_NOT_TURNED = "its orientation is not used, slices are taken as they are stored"
 _AS_VIEW = (
     "series, axes, voxel_size, unit and orientation are those of a view: to use them, name it in input.views, give "
     "output.path, and leave focus.input out"
@@ -113,6 +114,10 @@ def _hyperstack(channels: Sequence[Hyperstack], focus: Focus, notices: Sequence[
         said.append(f"{source}: are taken for channels of one stack, as they are called")
     if facts.placed:
         said.append(f"{facts.path}: its position is not used, places are counted from its first pixel")
+    if facts.turn is not None:
+        said.append(f"{facts.path}: {_NOT_TURNED}")
+    if facts.said or facts.turn is not None:
+        said.append(_AS_VIEW)
     return replace(
         made,
         time=facts.time,
@@ -151,7 +156,7 @@ def _zarr(path: str, focus: Focus, *, reverse: bool) -> StackInput:
     )
     said = list(facts.said)
     if facts.turn is not None:
-        said.append("its orientation is not used, slices are taken as they are stored")
+        said.append(_NOT_TURNED)
     if said:
         said.append(_AS_VIEW)
     return replace(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from fusestack.model.errors import InputError
 from fusestack.model.image import PICTURE_SUFFIXES
 from fusestack.planning.pictures import split_suffix
+from fusestack.sources.copies import copies
 from fusestack.sources.file_names import fitting, is_companion, natural_order
 from fusestack.storage import is_address
 
@@ -166,7 +167,17 @@ def _without_ours(files: Sequence[str], notices: list[str], where: str) -> tuple
 def _told(files: list[str], chosen: set[str]) -> list[str]:
     """What is to be said of the files of a stack; `chosen` were not named one by one."""
     named = [path for path in files if path in chosen]
-    return [*_doubles(files, chosen), *_results(named), *_decimals(named), *_rollover(named)]
+    return [*_doubles(files, chosen), *_copied(files), *_results(named), *_decimals(named), *_rollover(named)]
+
+
+def _copied(files: Sequence[str]) -> list[str]:
+    """Pictures that are there twice, under names of which nobody would know it."""
+    twice = copies(files)
+    if not twice:
+        return []
+    names = " and ".join(Path(path).name for path in twice[0])
+    more = f" ({len(twice) - 1} more pictures are there twice, too)" if len(twice) > 1 else ""
+    return [f"{Path(twice[0][0]).parent}: {names} hold the same picture{more}; each is a slice; leave copies out"]
 
 
 def _doubles(files: Sequence[str], chosen: set[str]) -> list[str]:

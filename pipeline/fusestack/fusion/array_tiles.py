@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import DTypeLike
 
     from fusestack.model.geometry import Affine, Float3, Int3
+    from fusestack.model.units import TimeStep
     from fusestack.model.view import SourceRef, StoredPixels
 
 _SPATIAL = "zyx"
@@ -62,6 +63,8 @@ class Tile:
         It is of a kind that says no place where it lies at 0.
     pixels : StoredPixels or None
         What its file says of its pixels, where that is known.
+    time : TimeStep or None
+        From one timepoint to the next, where its file says it.
     """
 
     label: str
@@ -79,6 +82,7 @@ class Tile:
     plane: bool = False
     at_zero: bool = False
     pixels: StoredPixels | None = None
+    time: TimeStep | None = None
 
 
 def lazy_array(label: str, held: Any) -> Any:

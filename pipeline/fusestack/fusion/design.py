@@ -26,14 +26,15 @@ from fusestack.fusion.frame import (
 )
 from fusestack.fusion.groups import Group, channels_of, group_views
 from fusestack.fusion.intensity import adjustments_of
+from fusestack.fusion.opened import members_read, open_views
 from fusestack.fusion.placement import Edges, OpenedView, PlacedView, ViewTable
 from fusestack.fusion.planes import shows_one_plane
 from fusestack.fusion.sampling import calibration, compare_sampling, in_one_unit
 from fusestack.fusion.times import time_of
 from fusestack.kernels.convert import value_dtype
-from fusestack.model.errors import ConfigError, InputError
+from fusestack.model.errors import ConfigError
 from fusestack.model.geometry import Box, float3
-from fusestack.sources.base import excludable, open_source
+from fusestack.sources.base import open_source
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
     from fusestack.model.units import TimeStep
     from fusestack.model.view import View, ViewId
 
-_PROBLEMS_SHOWN = 20
 _TITLES_SHOWN = 5
 _NO_MODELS: Mapping[ViewId, tuple[float, float]] = MappingProxyType({})
 _NO_IDENTITIES: Mapping[str, str] = MappingProxyType({})
@@ -91,7 +91,10 @@ class DesignedImage:
 
 @dataclass(frozen=True)
 class Design:
-    """All fused images of a configuration, on one frame, and what the user should know about them."""
+    """All fused images of a configuration, on one frame, what the user should know about them, and what they read.
+
+    `read` holds the identities of files and containers by path, where those that are known were given.
+    """
 
     images: tuple[DesignedImage, ...]
     frame: Frame
@@ -99,39 +102,7 @@ class Design:
     input_dtype: str
     opened: Mapping[ViewId, OpenedView]
     warnings: tuple[str, ...]
-
-
-def open_views(views: Sequence[View]) -> dict[ViewId, OpenedView]:
-    """Open the pixel sources of views whose files were not asked yet; reads metadata only.
-
-    Raises
-    ------
-    InputError
-        Names every view whose source cannot be opened or has another size than the project says.
-    """
-    opened: dict[ViewId, OpenedView] = {}
-    problems: list[str] = []
-    for view in views:
-        if view.pixels is not None:
-            opened[view.id] = OpenedView(view, np.dtype(view.pixels.dtype), view.pixels.levels)
-            continue
-        try:
-            source = open_source(view.source)
-        except InputError as error:
-            problems += [excludable(f"view {view.id}", problem) for problem in error.problems]
-            continue
-        found = OpenedView(view, source.dtype, source.levels)
-        if view.shape is not None and view.shape != found.shape:
-            given, real = (" x ".join(str(n) for n in reversed(shape)) for shape in (view.shape, found.shape))
-            problems.append(
-                f"view {view.id}: the project says {given} pixels (xyz), {view.source.path} holds {real}; "
-                "re-save the project, or exclude the view with input.select"
-            )
-        opened[view.id] = found
-    if problems:
-        more = [f"... and {len(problems) - _PROBLEMS_SHOWN} more"] if len(problems) > _PROBLEMS_SHOWN else []
-        raise InputError(*problems[:_PROBLEMS_SHOWN], *more)
-    return opened
+    read: Mapping[str, str]
 
 
 def design_images(
@@ -190,9 +161,8 @@ def design_images(
     world_pixel, unit = calibration(views, warnings)
     groups = group_views(views, options.group_by)
     edges = _edges(options)
-    placed = {
-        i: PlacedView.of(o, registrations[i], frame, edges, adjustments.get(i), identities) for i, o in opened.items()
-    }
+    read = {**identities, **members_read(opened.values(), identities)}
+    placed = {i: PlacedView.of(o, registrations[i], frame, edges, adjustments.get(i), read) for i, o in opened.items()}
     if edges.to_data and not any(view.pixels.may_lack_data for view in placed.values()):
         warnings.append(
             "fusion.blending.from: data changes nothing, since no pixel of the views means that there is no data; "
@@ -255,7 +225,7 @@ def design_images(
         images = [image("fused", groups, times, channels_of(views))]
     else:
         images = [image(group.title, (group,), (group.timepoint,), channels_of(group.views)[:1]) for group in groups]
-    return Design(tuple(images), frame, anisotropy, input_dtype, opened, tuple(warnings))
+    return Design(tuple(images), frame, anisotropy, input_dtype, opened, tuple(warnings), read)
 
 
 def _edges(options: Fusion) -> Edges:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fusestack.config.template import GUESSED
 from fusestack.fusion.array_inputs import array_source
 from fusestack.fusion.file_world import FileView, converted, place_views
 from fusestack.fusion.stored_tiles import reader_of_file
@@ -73,7 +74,8 @@ def files_of_views(loaded: LoadedConfig, views: Sequence[ViewInput]) -> tuple[li
     _say_unused(entries, told)
     _say_other_images(entries, told)
     _say_lost(entries, told)
-    _say_guess(entries, told)
+    if GUESSED in loaded.text:
+        _say_guess(entries, told)
     return made, told
 
 
@@ -109,13 +111,13 @@ def _opened(loaded: LoadedConfig, views: Sequence[ViewInput]) -> list[_Entry]:
         raise InputError(*problems)
     entries = []
     paths: dict[str, set[str]] = defaultdict(set)
-    for view in views:
-        paths[_named(view.path)].add(view.path)
-    for number, view in enumerate(views):
+    names = [_named(view.path) for view in views]
+    for view, name in zip(views, names, strict=True):
+        paths[name].add(view.path)
+    for number, (view, name) in enumerate(zip(views, names, strict=True)):
         named = wanted.get(number)
         facts = None if named is None else known[named]
         assert not isinstance(facts, InputError)
-        name = _named(view.path)
         name = (name if len(paths[name]) == 1 else view.path) or f"input.views.{number}"
         entries.append(_Entry(number, view, "" if named is None else named.path, facts, name))
     return entries
@@ -315,7 +317,7 @@ def _say_unused(entries: Sequence[_Entry], told: Told) -> None:
 
 
 def _say_guess(entries: Sequence[_Entry], told: Told) -> None:
-    """Say that views lie edge to edge, as ``fusestack init`` writes them down where no file says where it is."""
+    """Say that views lie edge to edge still, as ``fusestack init`` wrote them down; tiles may truly touch."""
     x = 0
     for entry in entries:
         if entry.facts is None or entry.facts.placed or entry.view.translation is None:
@@ -325,8 +327,8 @@ def _say_guess(entries: Sequence[_Entry], told: Told) -> None:
         x += entry.facts.shape[4]
     if len(entries) > 1:
         told.said[
-            f"{len(entries)} views lie edge to edge in a row, which is what init guesses where no file says where it "
-            "is; correct their translation (world pixels)"
+            f"{len(entries)} views lie edge to edge in a row, as init guessed (its comment says so); correct their "
+            "translation (world pixels), and take the comment away"
         ] += [entry.name for entry in entries]
 
 

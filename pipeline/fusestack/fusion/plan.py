@@ -80,8 +80,8 @@ def plan_fusion(loaded: LoadedConfig, output: Output, resources: Resources, cach
 
         check_appendable(output, str(loaded.resolve_path(output.path)), inputs)
         output = like_the_others(output, inputs)
-    read = identities(paths_read(loaded, inputs))
-    design = design_of(loaded, inputs, read)
+    design = design_of(loaded, inputs, identities(paths_read(loaded, inputs)))
+    read = design.read  # members of sets, too
     path = place_of(output, str(loaded.resolve_path(output.path)))
     design = replace(design, warnings=(*design.warnings, *_not_written(design, output)))
     _refuse_project_inside(output, path)

@@ -150,6 +150,7 @@ def tile_of_facts(label: str, name: str, facts: ImageFacts) -> Tile:
         colors=facts.colors,
         at_zero=True,
         pixels=facts.pixels,
+        time=facts.time,
     )
 
 

@@ -117,6 +117,7 @@ def project_in_world(tiles: Sequence[Tile], unit: str | None) -> Project:
                     world_origin=world.origin,
                     world_pixel=float3(world.step),
                     pixels=tile.pixels,
+                    time=tile.time,
                 )
                 for timepoint, place, sources in zip(tile.timepoints, places, tile.sources, strict=True)
             ]

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import TYPE_CHECKING
-
-from fusestack.model.units import TimeStep
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from fusestack.model.units import TimeStep
     from fusestack.model.view import View
 
 _SAME = 1e-3
@@ -38,9 +36,8 @@ def time_of(views: Sequence[View], timepoints: Sequence[int], warnings: list[str
                 "first one is used"
             )
             break
-    apart = timepoints[1] - timepoints[0]
-    if any(b - a != apart for a, b in itertools.pairwise(timepoints)):
+    found = step.of(timepoints)
+    if found is None:
         listed = ", ".join(map(str, timepoints[:5])) + (" ..." if len(timepoints) > 5 else "")
         warnings.append(f"the time step of {step} is not used: the timepoints {listed} are not evenly apart")
-        return None
-    return TimeStep(step.value * apart, step.unit, step.first + step.value * timepoints[0])
+    return found

@@ -115,6 +115,10 @@ class ImageWriter(Protocol):
         """Delete what this writer made."""
         ...
 
+    def check_removable(self) -> None:
+        """Refuse what `remove` would refuse, since somebody else made it; changes nothing."""
+        ...
+
     def keep(self, levels: int) -> None:
         """Keep the first levels of an earlier image that `levels_kept` allows, and delete the rest."""
         ...

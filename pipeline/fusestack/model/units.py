@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from fractions import Fraction
 from typing import TYPE_CHECKING, NamedTuple
 
 from fusestack.model.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 _UNITS = {
     "picometer": ("pm", "picometer", "picometre", "picometers"),
@@ -71,6 +72,30 @@ class TimeStep(NamedTuple):
     def seconds(self) -> float:
         """The step in seconds."""
         return self.value * _SECONDS[self.unit]
+
+    def of(self, timepoints: Sequence[int]) -> TimeStep | None:
+        """Step from one of some timepoints to the next; None where these are not evenly apart, or alone.
+
+        Examples
+        --------
+        >>> TimeStep(5.0, "second", 2.0).of((1, 3, 5))
+        TimeStep(value=10.0, unit='second', first=7.0)
+        """
+        apart = {b - a for a, b in itertools.pairwise(timepoints)}
+        if len(apart) != 1:
+            return None
+        return TimeStep(self.value * apart.pop(), self.unit, self.first + self.value * timepoints[0])
+
+    def labels(self, timepoints: Sequence[int]) -> dict[str, float | str]:
+        """As attributes of an image: the step of one in the numbers of its timepoints, and the time of number 0.
+
+        Parameters
+        ----------
+        timepoints : sequence of int
+            Numbers, of which this is the step from one to the next.
+        """
+        each = self.value / (timepoints[1] - timepoints[0])
+        return {"value": each, "unit": self.unit, "first": self.first - each * timepoints[0]}
 
 
 def time_step(value: float | str | None, unit: str | None, first: float = 0.0) -> TimeStep | None:

@@ -21,7 +21,11 @@ _PUT_TOGETHER = ("bdv-hdf5", "tiff", "bdv-tiff", "dzi")
 _MOST_IMAGES = 3
 _MOST_WARNINGS = 2
 _MOST_FACTS = 6
-_COLOURS = {"L": "grey", "LA": "grey and opacity", "RGB": "3 colours", "RGBA": "3 colours and opacity"}
+_COARSE = 2
+"""Pixels of a view in one of the fused image, from which on coarser levels would do."""
+
+_OPACITY = "and opacity where not all is opaque"
+_COLOURS = {"L": "grey", "LA": f"grey {_OPACITY}", "RGB": "3 colours", "RGBA": f"3 colours {_OPACITY}"}
 
 
 def overview(plan: Plan) -> Summary:
@@ -159,7 +163,16 @@ def _levels_used(plan: Plan) -> str:
         for table in image.fusion.image.compute.tables.values()
         for view in table.placed
     }
-    return "full resolution" if levels == {0} else f"read at resolution levels {sorted(levels)}"
+    if levels != {0}:
+        return f"read at resolution levels {sorted(levels)}"
+    return f"full resolution{', since coarser levels mix what was recorded with no_data' if _would_do(plan) else ''}"
+
+
+def _would_do(plan: Plan) -> bool:
+    """Whether views have coarser levels that are not read where a value means that nothing was recorded."""
+    if plan.design is None or max(plan.design.frame.spacing) < _COARSE:
+        return False
+    return any(opened.view.no_data is not None and len(opened.levels) > 1 for opened in plan.design.opened.values())
 
 
 def _plain(zyx: tuple[int, ...]) -> str:

@@ -107,11 +107,16 @@ def project_of_files(entries: Sequence[PlacedFile], folder: str | Path) -> Proje
         setups.setdefault(number, setup)
         try:
             _check_affine(entry.pixel_to_world)
-            view = setup.view(entry.timepoint, entry.pixel_to_world, entry.source)
             view = replace(
-                view, voxel_size=entry.voxel_size, no_data=entry.no_data, pixels=entry.pixels, time=entry.time
+                setup.view(entry.timepoint, entry.pixel_to_world, entry.source),
+                voxel_size=entry.voxel_size,
+                no_data=entry.no_data,
+                pixels=entry.pixels,
+                time=entry.time,
+                world_origin=entry.world_origin,
+                world_pixel=entry.world_pixel,
             )
-            views.append(replace(view, world_origin=entry.world_origin, world_pixel=entry.world_pixel))
+            views.append(view)
         except ValueError as error:
             problems.append(f"input.views.{position}: {entry.path}: {error}")
     if problems:

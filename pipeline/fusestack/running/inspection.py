@@ -14,12 +14,13 @@ from fusestack.taskgraph.ledger import ledger_of
 from fusestack.writers.folder import OutputFolder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from fusestack.model.stage import Stage
     from fusestack.planning.plan import Plan, PlannedImage, Product
 
 _RECORD = "made.json"
+_MOST_NAMED = 2
 
 
 @dataclass(frozen=True)
@@ -99,22 +100,43 @@ def check_outputs(plan: Plan, *, force: bool = False) -> None:
     OutputError
         Names every such output, and what differs.
     """
-    problems = []
+    found: dict[str, list[str]] = {}
     for image in plan.images:
-        if force or image.overwrite:
-            continue
         record = read_record(image.target.work)
         path = image.target.image.path
         if not something_at(path) and not is_started(image.product, record):
             continue
-        if path not in record:
-            problems.append(f"{path}: exists, and this configuration did not make it; {image.way_out}")
+        if force or image.overwrite:
+            for problem in _left_alone(image) if force or not is_started(image.product, record) else []:
+                found.setdefault(problem.removeprefix(f"{path}: "), []).append(path)
+        elif path not in record:
+            reason = f"exists, and this configuration did not make it; {image.way_out}"
+            found.setdefault(reason, []).append(path)
         elif record[path]["fingerprint"] != image.fingerprint:
             differences = differing(record[path]["components"], image.components) or "other versions of the algorithms"
-            problems.append(f"{path}: exists, made with other settings ({differences}); {image.way_out}")
+            found.setdefault(f"exists, made with other settings ({differences}); {image.way_out}", []).append(path)
+    problems = [f"{_several(paths)}: {reason}" for reason, paths in found.items()]
     problems += [] if force else _foreign_projects(plan)
     if problems:
         raise OutputError(*problems)
+
+
+def _several(paths: Sequence[str]) -> str:
+    """Paths of which the same is said: the first one whole, of some others the names."""
+    names = [path.rpartition("/")[2] for path in paths[1 : 1 + _MOST_NAMED]]
+    if not names:
+        return paths[0]
+    dots = " ..." if len(paths) > 1 + len(names) else ""
+    return f"{paths[0]} and {len(paths) - 1:,} more ({', '.join(names)}{dots})"
+
+
+def _left_alone(image: PlannedImage) -> list[str]:
+    """Why what stands in the place of an image is not replaced by it, even where that is asked for."""
+    try:
+        image.target.open().check_removable()
+    except OutputError as error:
+        return list(error.problems)
+    return []
 
 
 def _foreign_projects(plan: Plan) -> Iterator[str]:

@@ -16,7 +16,7 @@ _MOST_COMPRESSED = 100
 """Times that pixels become smaller at the very most."""
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from fusestack.planning.plan import Plan
     from fusestack.running.inspection import StageState
@@ -63,6 +63,7 @@ def check_places(plan: Plan) -> None:
     places: dict[str, str] = {}
     for image in plan.images:
         places.setdefault(image.target.image.path, image.key)
+        places.setdefault(f"{image.target.work}/lock", image.key)
         if image.project:
             places.setdefault(image.project, "output.project")
     if plan.statistics is not None:
@@ -70,9 +71,19 @@ def check_places(plan: Plan) -> None:
     if any(image.preparation for image in plan.images):
         places.setdefault(f"{plan.cache}/entry", "cache.path")
     found = [(path, _obstacle(path), key) for path, key in places.items() if not is_address(path)]
+    found += [(path, "is a folder, not a file", key) for path, key in _files(plan) if Path(path).is_dir()]
     problems = [f"{path}: cannot be written: {why}; choose another {key}" for path, why, key in found if why]
     if problems:
         raise OutputError(*problems)
+
+
+def _files(plan: Plan) -> Iterator[tuple[str, str]]:
+    """Paths that are files beside the images, and which say them."""
+    for image in plan.images:
+        if image.project:
+            yield image.project, "output.project"
+    if plan.statistics is not None:
+        yield plan.statistics.path, "focus.statistics.save"
 
 
 def scarce_space(plan: Plan, states: Iterable[StageState]) -> list[str]:

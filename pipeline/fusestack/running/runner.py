@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from fusestack.model.amounts import counted
 from fusestack.model.errors import ConfigError, OutputError
 from fusestack.running.inspection import check_outputs, inspect, write_json
 from fusestack.running.lock import output_lock
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
     from fusestack.taskgraph.events import Event, Listener
     from fusestack.taskgraph.job import Unit
     from fusestack.taskgraph.ledger import Ledger
+
+_NUMBERS = ("float64", "int64")
+"""Types of statistics, which have no width and height."""
 
 
 def run_plan(plan: Plan, *, force: bool = False, listener: Listener | None = None, client: Any = None) -> RunReport:
@@ -148,11 +152,12 @@ class _Run:
         blocks = sum(stage.grid.count for stage in stages)
         titles = {image.target.image.path: image.title for image in self._plan.images}
         made = stages[0].target.image
-        shape = " x ".join(str(n) for n in reversed(stages[0].grid.shape[2:]))
-        what = f"{titles.get(made.path, made.name)}, {shape} (xyz)" if len(stages) == 1 else f"{len(stages)} images"
+        pixels = " x ".join(str(n) for n in reversed(stages[0].grid.shape[2:]))
+        shape = "" if made.dtype in _NUMBERS else f", {pixels} (xyz)"
+        what = f"{titles.get(made.path, made.name)}{shape}" if len(stages) == 1 else f"{len(stages)} images"
         size = sum(stage.nbytes for stage in stages)
         done = sum(self._done[stage.key] for stage in stages)
-        self._tell(StageStarted(name, f"{what}, {blocks:,} blocks", blocks, done, size))
+        self._tell(StageStarted(name, f"{what}, {counted(blocks, 'block')}", blocks, done, size))
 
     def _run(self, units: Sequence[Unit], ledgers: dict[str, Ledger]) -> None:
         if self._backend is None:

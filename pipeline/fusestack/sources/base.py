@@ -61,6 +61,12 @@ class PixelSource(Protocol):
         ...
 
 
+def files_of(source: PixelSource) -> tuple[str, ...]:
+    """Files that a source reads beside the one that it was opened with: members of a set."""
+    found: tuple[str, ...] = getattr(source, "files", ())
+    return found
+
+
 def pixel_dtype(dtype: DTypeLike, where: str) -> np.dtype[Any]:
     """Pixel type of a source in native byte order.
 
@@ -202,15 +208,22 @@ def open_source(ref: SourceRef) -> PixelSource:
     if not ref.paths:  # arrays are not kept alive for their own sake
         made: PixelSource = resolve(ref.reader)(ref.path, **dict(ref.options))
         return made
-    identity = tuple(file_identity(path) for path in ref.paths)
     with _LOCK:
         known, opened = _OPEN.get(ref, ((), None))
-        if opened is not None and known == identity:
-            _OPEN.move_to_end(ref)
-            return opened
+    if opened is not None and known == _identities(ref, opened):
+        with _LOCK:
+            if ref in _OPEN:
+                _OPEN.move_to_end(ref)
+        return opened
+    before = tuple(file_identity(path) for path in ref.paths)
     source: PixelSource = resolve(ref.reader)(ref.path, **dict(ref.options))
     with _LOCK:
-        _OPEN[ref] = (identity, source)
+        _OPEN[ref] = ((*before, *_identities(ref, source)[len(before) :]), source)
         while len(_OPEN) > _OPEN_LIMIT:
             _OPEN.popitem(last=False)
     return source
+
+
+def _identities(ref: SourceRef, source: PixelSource) -> tuple[Identity, ...]:
+    """Of all files that a source reads, those of a set behind it, too."""
+    return tuple(file_identity(path) for path in (*ref.paths, *files_of(source)))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from fusestack.model.errors import InputError
 from fusestack.model.geometry import Box
-from fusestack.sources.base import SourceLevel, check_box, last_chunk, open_source
+from fusestack.sources.base import SourceLevel, check_box, files_of, last_chunk, open_source
 
 if TYPE_CHECKING:
     import numpy as np
@@ -75,6 +75,11 @@ class CroppedSource:
     def levels(self) -> tuple[SourceLevel, ...]:
         """Resolutions, full resolution first."""
         return self._levels
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Members of the set that it is a part of."""
+        return files_of(self._whole)
 
     def stored_chunk(self, level: int) -> Box | None:
         """Part of a level that is decoded in one piece and is stored; None if nothing of the level is.

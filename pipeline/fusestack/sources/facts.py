@@ -12,9 +12,10 @@ from fusestack.model.errors import InputError
 from fusestack.model.geometry import Affine
 from fusestack.model.stage import resolve
 from fusestack.model.view import SourceLevel, SourceRef, StoredPixels
+from fusestack.sources.known_facts import FactsOnDisk, recall, remember, witnesses
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable
+    from collections.abc import Hashable, Iterable, Sequence
 
     from fusestack.model.geometry import Float3, Int3
     from fusestack.model.units import TimeStep
@@ -26,6 +27,15 @@ _FACTS = {
     "fusestack.sources.bioio:BioioSource": "fusestack.sources.bioio:bioio_facts",
 }
 """Reader of pixels -> reader of facts."""
+
+_SEVERAL = {
+    "fusestack.sources.tiff:TiffSource": "fusestack.sources.tiff_facts:several_facts",
+    "fusestack.sources.ome_zarr:OmeZarrSource": "fusestack.sources.ome_zarr_facts:several_facts",
+}
+"""Reader of pixels -> reader of the facts of several images of one file, which is looked at once."""
+
+_MOST_BEHIND = 64
+"""Files and folders that one image is read from, beyond which it costs as much to look at them as to read it."""
 
 _READERS = 4
 """Files that are looked at at once: disks answer late, but what they answer is parsed one after another."""
@@ -66,6 +76,8 @@ class ImageFacts:
         Resolutions of its pixels; empty where only the reader of the pixels finds them.
     described : (str, int)
         What describes it and others, which may lie in other files, and how many they are; ("", 1) where it is alone.
+    behind : tuple of str
+        Files and folders that this was read from, beside `path` and `files`.
     """
 
     reader: str
@@ -86,6 +98,7 @@ class ImageFacts:
     files: tuple[str, ...] = ()
     levels: tuple[SourceLevel, ...] = ()
     described: tuple[str, int] = ("", 1)
+    behind: tuple[str, ...] = ()
 
     @property
     def pixel_size(self) -> Float3:
@@ -166,28 +179,79 @@ def facts_of(wanted: FactsWanted) -> ImageFacts:
     InputError
         If the file is missing or unreadable, or holds several images or axes and nobody says which.
     """
-    found: ImageFacts = resolve(_FACTS[wanted.reader])(wanted.path, series=wanted.series, axes=wanted.axes)
-    twice = sorted({name for name in found.names if name is not None and found.names.count(name) > 1})
+    (found,) = _facts_of_file([wanted])
+    if isinstance(found, InputError):
+        raise found
+    return found
+
+
+def _facts_of_file(wanted: Sequence[FactsWanted]) -> list[ImageFacts | InputError]:
+    """Facts of images of one file, those that are known already as they are."""
+    found = {which: recall(which) for which in wanted}
+    missing = [which for which in wanted if found[which] is None]
+    before = witnesses([wanted[0].path])
+    for which, facts in zip(missing, _read(missing), strict=True):
+        found[which] = _told_apart(facts) if isinstance(facts, ImageFacts) else facts
+        # of other readers nobody knows which files stand behind an image
+        if isinstance(facts, ImageFacts) and which.reader in _SEVERAL and len(facts.behind) <= _MOST_BEHIND:
+            paths = dict.fromkeys((which.path, *facts.files, *facts.behind))
+            remember(which, tuple(paths), before, found[which])
+    return [found[which] for which in wanted]
+
+
+def _read(wanted: Sequence[FactsWanted]) -> list[ImageFacts | InputError]:
+    if len(wanted) > 1 and wanted[0].reader in _SEVERAL:
+        try:
+            asked = [(which.series, which.axes) for which in wanted]
+            several: list[ImageFacts | InputError] = resolve(_SEVERAL[wanted[0].reader])(wanted[0].path, asked)
+        except InputError as error:
+            return [error] * len(wanted)
+        return several
+    found: list[ImageFacts | InputError] = []
+    for which in wanted:
+        try:
+            found.append(resolve(_FACTS[which.reader])(which.path, series=which.series, axes=which.axes))
+        except InputError as error:
+            found.append(error)
+    return found
+
+
+def _told_apart(facts: ImageFacts) -> ImageFacts:
+    twice = sorted({name for name in facts.names if name is not None and facts.names.count(name) > 1})
     if not twice:
-        return found
+        return facts
     said = f"several of its channels are called {twice[0]}; they are numbered, channel chooses one of them"
-    return replace(found, names=(None,) * len(found.names), said=(*found.said, said))
+    return replace(facts, names=(None,) * len(facts.names), said=(*facts.said, said))
 
 
 def all_facts(wanted: Iterable[FactsWanted]) -> dict[FactsWanted, ImageFacts | InputError]:
-    """Facts of many images, several at once; each of them once, whoever cannot be read as the error."""
-    listed = list(dict.fromkeys(wanted))
+    """Facts of many images, several files at once, each of them once; whoever cannot be read as the error.
 
-    def one(which: FactsWanted) -> ImageFacts | InputError:
-        try:
-            return facts_of(which)
-        except InputError as error:
-            return error
-
-    if len(listed) < 2:
-        return {which: one(which) for which in listed}
-    with ThreadPoolExecutor(min(_READERS, len(listed))) as pool:
-        return dict(zip(listed, pool.map(one, listed), strict=True))
+    What is known of many files is kept in the cache of the user (`fusestack.sources.known_facts`).
+    """
+    files: dict[tuple[str, str], list[FactsWanted]] = {}
+    for which in dict.fromkeys(wanted):
+        files.setdefault((which.reader, which.path), []).append(which)
+    on_disk = FactsOnDisk({which: which.path for listed in files.values() for which in listed})
+    on_disk.load()
+    found: dict[FactsWanted, ImageFacts | InputError] = {}
+    missing = []
+    for listed in files.values():
+        known = [recall(which) for which in listed]
+        if None in known:
+            missing.append(listed)
+        else:
+            found.update(zip(listed, known, strict=True))
+    if len(missing) < 2:
+        read = [_facts_of_file(listed) for listed in missing]
+    else:
+        with ThreadPoolExecutor(min(_READERS, len(missing))) as pool:
+            read = list(pool.map(_facts_of_file, missing))
+    for listed, facts in zip(missing, read, strict=True):
+        found.update(zip(listed, facts, strict=True))
+    if missing:
+        on_disk.store()
+    return found
 
 
 def refuse_choice(path: str, what: str, choices: list[str]) -> ChoiceError:

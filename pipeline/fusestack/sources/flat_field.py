@@ -9,7 +9,7 @@ import numpy as np
 
 from fusestack.model.errors import InputError
 from fusestack.model.geometry import Box
-from fusestack.sources.base import check_box, file_identity, open_source
+from fusestack.sources.base import check_box, file_identity, files_of, open_source
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -73,6 +73,11 @@ class FlatFieldSource:
     def levels(self) -> tuple[SourceLevel, ...]:
         """Resolutions, full resolution first."""
         return self._image.levels
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Members of the set of the image."""
+        return files_of(self._image)
 
     def stored_chunk(self, level: int) -> Box | None:
         """Part of a level that is decoded in one piece and is stored; None if nothing of the level is.

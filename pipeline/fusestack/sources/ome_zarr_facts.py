@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 _READER = "fusestack.sources.ome_zarr:OmeZarrSource"
 _RENAMED = "its chunks are not called as its metadata say (dimension_separator), and are read as they are called"
 _RESTORE = "restore it from its source, or write the image again"
+_XML = "METADATA.ome.xml"
 _FILES = ("zarr.json", ".zarray", ".zgroup", ".zattrs")
 
 
@@ -63,32 +66,96 @@ def image_facts(path: str, *, series: int | None = None, axes: str | None = None
     InputError
         If there is none, it cannot be used, or it is not clear which image is meant.
     """
-    check_exists(path)
-    with input_errors(path, "is not a Zarr image that can be read", _RESTORE):
-        options: tuple[tuple[str, Any], ...] = () if axes is None else (("axes", axes),)
-        attributes = open_node(path)
-        if not isinstance(attributes, dict):
-            order = array_axes(attributes, path, axes)
-            return _facts(path, [attributes], [(1.0, 1.0, 1.0)], order, {}, options)
-        described = _Described(path)
-        if not attributes_of(attributes).get("multiscales"):
-            described, series = _member(path, attributes, series), None
-            attributes = _group(described.path)
-        found = attributes_of(attributes)
-        images = found.get("multiscales") or []
-        if not images:
-            raise InputError(f"{described.path}: holds no multiscale image; name the folder of the image")
+    return _Group(path).facts(series, axes)
+
+
+def several_facts(path: str, asked: Sequence[tuple[int | None, str | None]]) -> list[ImageFacts | InputError]:
+    """Read the metadata of several images of one group, whose members are looked for once; of a bad one, why.
+
+    Parameters
+    ----------
+    path : str
+    asked : sequence of (int or None, str or None)
+        Series and axes of each, as for `image_facts`.
+    """
+    group = _Group(path)
+
+    def one(series: int | None, axes: str | None) -> ImageFacts | InputError:
+        try:
+            return group.facts(series, axes)
+        except InputError as error:
+            return error
+
+    return [one(series, axes) for series, axes in asked]
+
+
+class _Group:
+    """A path that leads to an array, an image, or a group of them; what was read of it is kept."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._read: list[str] = []
+
+    def facts(self, series: int | None, axes: str | None) -> ImageFacts:
+        """Facts of one image."""
+        path = self._path
+        check_exists(path)
+        with input_errors(path, "is not a Zarr image that can be read", _RESTORE):
+            options: tuple[tuple[str, Any], ...] = () if axes is None else (("axes", axes),)
+            attributes = self._node
+            if not isinstance(attributes, dict):
+                order = array_axes(attributes, path, axes)
+                facts = _facts(path, [attributes], [(1.0, 1.0, 1.0)], order, {}, options)
+                return replace(facts, behind=_behind([path]))
+            described, read = _Described(path), [path]
+            if not attributes_of(attributes).get("multiscales"):
+                described, series = self._member(attributes, series), None
+                read = [*self._read, described.path]
+                attributes = _group(described.path)
+            found = attributes_of(attributes)
+            images = found.get("multiscales") or []
+            if not images:
+                raise InputError(f"{described.path}: holds no multiscale image; name the folder of the image")
+            number = series or 0
+            if number >= len(images):
+                raise InputError(f"{path}: has {len(images)} images, and no series {number}; correct it")
+            if len(images) > 1 and series is None:
+                names = [str(image.get("name") or image["datasets"][0]["path"]) for image in images]
+                raise refuse_choice(described.path, "images", names)
+            if number:
+                options = (*options, ("series", number))
+            levels, arrays, order, factors = multiscale(attributes, described.path, number, axes)
+            facts = _facts(described.path, arrays, factors, order, found.get("omero") or {}, options)
+            read += [f"{described.path}/{name}" for name in levels]
+            return replace(_image(described, images[number], facts, order, []), behind=_behind(read))
+
+    @functools.cached_property
+    def _node(self) -> Any:
+        return open_node(self._path)
+
+    @functools.cached_property
+    def _members(self) -> list[str]:
+        """Images inside, by their paths in it."""
+        return _members(self._path, self._node, self._read)
+
+    @functools.cached_property
+    def _xml(self) -> str | None:
+        """OME-XML that bioformats2raw keeps beside its images."""
+        data = open_folder(f"{self._path}/OME").get(_XML) if is_collection(self._node) else None
+        return data.decode() if data else None
+
+    def _member(self, attributes: Mapping[str, Any], series: int | None) -> _Described:
+        """Image of a group that is none itself."""
+        path, members = self._path, self._members
+        if not members:
+            names = ", ".join(sorted(name for name, _ in open_zarr(path).members())) or "nothing"
+            raise InputError(f"{path}: holds no multiscale image; name the image inside it (it holds {names})")
+        if series is None and len(members) > 1:
+            raise refuse_choice(path, "images", members)
         number = series or 0
-        if number >= len(images):
-            raise InputError(f"{path}: has {len(images)} images, and no series {number}; correct it")
-        if len(images) > 1 and series is None:
-            names = [str(image.get("name") or image["datasets"][0]["path"]) for image in images]
-            raise refuse_choice(described.path, "images", names)
-        if number:
-            options = (*options, ("series", number))
-        _, arrays, order, factors = multiscale(attributes, described.path, number, axes)
-        facts = _facts(described.path, arrays, factors, order, found.get("omero") or {}, options)
-        return _image(described, images[number], facts, order, [])
+        if number >= len(members):
+            raise InputError(f"{path}: has {len(members)} images, and no series {number}; correct it")
+        return _Described(f"{path.rstrip('/')}/{members[number]}", self._xml, number)
 
 
 @dataclass(frozen=True)
@@ -105,39 +172,36 @@ def _group(path: str) -> dict[str, Any]:
     return node if isinstance(node, dict) else {}
 
 
-def _member(path: str, attributes: Mapping[str, Any], series: int | None) -> _Described:
-    """Image of a group that is none itself."""
-    members = _members(path, attributes)
-    if not members:
-        names = ", ".join(sorted(name for name, _ in open_zarr(path).members())) or "nothing"
-        raise InputError(f"{path}: holds no multiscale image; name the image inside it (it holds {names})")
-    if series is None and len(members) > 1:
-        raise refuse_choice(path, "images", members)
-    number = series or 0
-    if number >= len(members):
-        raise InputError(f"{path}: has {len(members)} images, and no series {number}; correct it")
-    data = open_folder(f"{path}/OME").get("METADATA.ome.xml") if is_collection(attributes) else None
-    return _Described(f"{path.rstrip('/')}/{members[number]}", data.decode() if data else None, number)
+def _behind(folders: Sequence[str]) -> tuple[str, ...]:
+    """Groups and arrays, and the files in them that describe them; of addresses, themselves alone."""
+    listed = list(dict.fromkeys(folders))
+    if not listed or is_address(listed[0]):
+        return tuple(listed)
+    files = (f"{folder}/{name}" for folder in listed for name in (*_FILES, _XML))
+    return (*listed, *(file for file in files if os.path.exists(file)))  # noqa: PTH110 -- of 20,000 images
 
 
-def _members(path: str, attributes: Mapping[str, Any]) -> list[str]:
-    """Images inside a group, by their paths in it."""
+def _members(path: str, attributes: Mapping[str, Any], read: list[str]) -> list[str]:
+    """Images inside a group, by their paths in it; adds the groups that were read."""
     found = attributes_of(attributes)
+    read.append(path)
     if wells := (found.get("plate") or {}).get("wells"):
         return [
             f"{well['path']}/{name}"
             for well in wells
-            for name in _members(f"{path}/{well['path']}", _group(f"{path}/{well['path']}"))
+            for name in _members(f"{path}/{well['path']}", _group(f"{path}/{well['path']}"), read)
         ]
     if fields := (found.get("well") or {}).get("images"):
         return [str(image["path"]) for image in fields]
     if is_collection(attributes):
+        read.append(f"{path}/OME")
         listed = attributes_of(_group(f"{path}/OME")).get("series") if _is_group(f"{path}/OME") else None
         if listed:
             return [str(name) for name in listed]
     if is_address(path):
         return []
     names = sorted((entry.name for entry in Path(path).iterdir() if entry.is_dir()), key=lambda name: (len(name), name))
+    read += [f"{path}/{name}" for name in names]
     return [name for name in names if attributes_of(group_attributes(f"{path}/{name}") or {}).get("multiscales")]
 
 

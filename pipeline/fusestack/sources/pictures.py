@@ -17,6 +17,7 @@ import numpy as np
 from fusestack.model.errors import InputError
 from fusestack.sources.base import input_errors, opened_file
 from fusestack.sources.picture_headers import JPEG, JPEG_END, PNG, Header, jpeg_header, jpeg_is_whole, png_header
+from fusestack.sources.tiff_log import quiet_tifffile
 from fusestack.sources.tiff_structure import check_structure
 from fusestack.storage import is_address
 
@@ -217,7 +218,7 @@ def opened_tiff(path: str) -> Iterator[Any]:
     """A `tifffile.TiffFile`, of a path or an address."""
     import tifffile
 
-    with tifffile.TiffFile(opened_file(path) if is_address(path) else path) as tiff:
+    with quiet_tifffile(), tifffile.TiffFile(opened_file(path) if is_address(path) else path) as tiff:
         yield tiff
 
 

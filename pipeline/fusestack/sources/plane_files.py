@@ -66,6 +66,11 @@ class PlaneFilesSource:
         """Full resolution only."""
         return self._levels
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Files of the other planes."""
+        return tuple(plane.path for plane in self._planes if plane.path != self._path)
+
     def stored_chunk(self, level: int) -> Box | None:
         """Part of a level that is decoded in one piece and is stored."""
         return last_chunk(self._levels[level])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
@@ -107,6 +108,14 @@ class TiffSource:
     def levels(self) -> tuple[SourceLevel, ...]:
         """Resolutions, full resolution first."""
         return self._levels
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Other files of a set that hold its planes."""
+        if is_address(self._path):
+            return ()
+        found = {plane.path for layout in self._layouts for plane in layout.planes}
+        return tuple(sorted(found - {self._path, os.path.realpath(self._path)}))
 
     def stored_chunk(self, level: int) -> Box | None:
         """Part of a level that is decoded in one piece and is stored."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -10,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 from fusestack.model.errors import InputError
 from fusestack.model.geometry import Affine
 from fusestack.model.units import known_unit, length_factor, time_step
-from fusestack.sources.base import SourceLevel, check_exists, file_identity, input_errors, pixel_dtype
+from fusestack.sources.base import SourceLevel, check_exists, input_errors, pixel_dtype
 from fusestack.sources.facts import ImageFacts
 from fusestack.sources.tiff import levels_of
 from fusestack.sources.tiff_axes import Axes, axes_of_series
 from fusestack.sources.tiff_series import open_tiff
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from fusestack.sources.ome_xml import OmeImage, Sizes
     from fusestack.sources.tiff_series import OpenedTiff
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
 _READER = "fusestack.sources.tiff:TiffSource"
 _RESTORE = "restore it from its source, or write the image again"
 _ESCAPED = re.compile(r"\\u([0-9A-Fa-f]{4})")
+_ORIENTATIONS = 8
 _RESOLUTION_UNITS = {2: "inch", 3: "centimeter"}
 _SCREEN = 72
 """Dots an inch that programs write who know nothing of it; ImageJ does not use them either (its TiffDecoder)."""
@@ -47,11 +47,18 @@ def tiff_facts(path: str, *, series: int | None = None, axes: str | None = None)
         If the description is damaged, or it is not clear which image or which axes are meant.
     """
     check_exists(path)
-    return _read(path, series, axes, file_identity(path))
+    with input_errors(path, "its description cannot be read", _RESTORE), open_tiff(path) as opened:
+        return _facts(opened, opened.choose(series), axes)
 
 
-def tiff_images(path: str) -> tuple[ImageFacts | InputError, ...]:
-    """What a TIFF file says of each of its images, which is opened once; of one that cannot be used, why.
+def several_facts(path: str, asked: Sequence[tuple[int | None, str | None]]) -> list[ImageFacts | InputError]:
+    """What a TIFF file, which is opened once, says of several of its images; of one that cannot be used, why.
+
+    Parameters
+    ----------
+    path : str
+    asked : sequence of (int or None, str or None)
+        Series and axes of each, as for `tiff_facts`.
 
     Raises
     ------
@@ -59,21 +66,15 @@ def tiff_images(path: str) -> tuple[ImageFacts | InputError, ...]:
         If the file is missing or damaged.
     """
     with input_errors(path, "its description cannot be read", _RESTORE), open_tiff(path) as opened:
-        return tuple(_or_error(opened, number) for number in range(len(opened.titles())))
+        return [_or_error(opened, series, axes) for series, axes in asked]
 
 
-def _or_error(opened: OpenedTiff, number: int) -> ImageFacts | InputError:
+def _or_error(opened: OpenedTiff, series: int | None, axes: str | None) -> ImageFacts | InputError:
     try:
         with input_errors(opened.path, "its description cannot be read", _RESTORE):
-            return _facts(opened, number, None)
+            return _facts(opened, opened.choose(series), axes)
     except InputError as error:
         return error
-
-
-@functools.lru_cache(maxsize=65536)
-def _read(path: str, series: int | None, axes: str | None, identity: str | None) -> ImageFacts:
-    with input_errors(path, "its description cannot be read", _RESTORE), open_tiff(path) as opened:
-        return _facts(opened, opened.choose(series), axes)
 
 
 def _facts(opened: OpenedTiff, number: int, axes: str | None) -> ImageFacts:
@@ -110,9 +111,19 @@ def _facts(opened: OpenedTiff, number: int, axes: str | None) -> ImageFacts:
         levels=levels,
         options=options if axes is None else (*options, ("axes", axes)),
         found=(*facts.found, *(("axes", guess) for guess in found.guesses)),
+        said=(*facts.said, *_unturned(tiff.pages.first)),
         files=files,
         described=opened.described,
     )
+
+
+def _unturned(page: Any) -> tuple[str, ...]:
+    """What is to be said where a file wants to be turned: registrations of all programs go by the pixels as stored."""
+    tag = page.tags.get("Orientation")
+    turned = 1 if tag is None else int(tag.value)
+    if not 1 < turned <= _ORIENTATIONS:
+        return ()
+    return (f"says that it is to be turned (Orientation {turned}), which is not done to volumes; affine turns it",)
 
 
 def _fits(image: OmeImage, opened: OpenedTiff) -> bool:

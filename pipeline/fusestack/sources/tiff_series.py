@@ -14,6 +14,7 @@ from fusestack.model.errors import InputError
 from fusestack.sources.base import check_exists, input_errors, opened_file
 from fusestack.sources.facts import refuse_choice
 from fusestack.sources.ome_xml import excerpt, images_in, master_of, ome_images, shared_name, stored_images, uuid_of
+from fusestack.sources.tiff_log import quiet_tifffile
 from fusestack.sources.tiff_structure import Structure, check_structure
 from fusestack.storage import is_address
 
@@ -179,6 +180,7 @@ def open_tiff(path: str) -> Iterator[OpenedTiff]:
 
     check_exists(path)
     with (
+        quiet_tifffile(),
         input_errors(path, "is not a TIFF file that can be read", _RESTORE),
         tifffile.FileHandle(opened_file(path) if is_address(path) else path) as file,
     ):

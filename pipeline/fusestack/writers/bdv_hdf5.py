@@ -289,12 +289,8 @@ class BdvHdf5Writer(KeepsNoLevels):
         OutputError
             If the file is not a BigDataViewer HDF5 file; nothing is deleted then.
         """
+        self.check_removable()
         if self.path.exists():
-            with self._open_product() as file:
-                if "s00/resolutions" not in file:
-                    raise OutputError(
-                        f"{self.path}: is not a BigDataViewer file, and is left alone: choose another output.path"
-                    )
             with output_errors(self.path, "cannot be deleted"):
                 self.path.unlink()
         with output_errors(self.path, "cannot be deleted"):
@@ -304,6 +300,23 @@ class BdvHdf5Writer(KeepsNoLevels):
                 if _PARTIAL.fullmatch(path.name.removeprefix(f".{self.path.stem}")):
                     path.unlink()
         self._discard_blocks()
+
+    def check_removable(self) -> None:
+        """Refuse what is no BigDataViewer HDF5 file.
+
+        Raises
+        ------
+        OutputError
+        """
+        import h5py
+
+        if not self.path.exists():
+            return
+        if self.path.is_file() and h5py.is_hdf5(self.path):
+            with self._open_product() as file:
+                if "s00/resolutions" in file:
+                    return
+        raise OutputError(f"{self.path}: is not a BigDataViewer file, and is left alone: choose another output.path")
 
     def _part_files(self) -> list[Path]:
         """Files beside the main file that are called as partitions of it are."""

@@ -187,11 +187,20 @@ class BdvN5Writer(KeepsNoLevels):
             If it is not one that this class made, or holds anything else; nothing is deleted then.
         """
         self._readers.clear()
-        self._refuse_foreign(unmarked=True)
+        self.check_removable()
         # The container's own file goes last: after a kill the rest is still recognised and can be removed.
         for name in sorted(self._folder.entries(), key=lambda name: name == _ATTRIBUTES):
             self._folder.delete_tree(name)
         self._folder.delete_tree("")
+
+    def check_removable(self) -> None:
+        """Refuse a folder that is no container of ours, or holds anything else.
+
+        Raises
+        ------
+        OutputError
+        """
+        self._refuse_foreign(unmarked=True)
 
     def _refuse_foreign(self, *, unmarked: bool) -> None:
         """Refuse a folder that holds what is no part of a container, or that has not our mark."""

@@ -79,7 +79,7 @@ class OmeZarrWriter:
         attributes = image_attributes(self.spec, windows)
         found = self._group()
         if found is None:
-            self._refuse_foreign()
+            self.check_removable()
             for key, data in group_files(self.spec.ome_zarr_version, attributes).items():
                 self._folder.put(key, [data])
         elif _multiscales(found) != _multiscales(attributes):
@@ -208,7 +208,7 @@ class OmeZarrWriter:
             As `remove`.
         """
         self._open.clear()
-        self._refuse_foreign()
+        self.check_removable()
         for name in self._folder.entries():
             if name.isdecimal() and int(name) >= levels:
                 self._folder.delete_tree(name)
@@ -225,15 +225,20 @@ class OmeZarrWriter:
             If the folder is not a Zarr group or holds anything that is not Zarr; nothing is deleted then.
         """
         self._open.clear()
-        self._refuse_foreign()
+        self.check_removable()
         entries = self._folder.entries()
         # The group's own files go last: after a kill the rest is still recognised and can be removed.
         for name in sorted(entries, key=lambda name: name in _GROUP_FILES):
             self._folder.delete_tree(name)
         self._folder.delete_tree("")
 
-    def _refuse_foreign(self) -> None:
-        """Refuse a folder that is neither empty nor a Zarr group with nothing but Zarr in it."""
+    def check_removable(self) -> None:
+        """Refuse a folder that is neither empty nor a Zarr group with nothing but Zarr in it.
+
+        Raises
+        ------
+        OutputError
+        """
         entries = self._folder.entries()
         if not entries or (entries == ["0"] and self._folder.entries("0") == [SCRATCH]):
             return  # nothing, or what a kill before the first file has left

@@ -192,13 +192,23 @@ class StagedWriter(KeepsNoLevels):
         OutputError
             If the file is none of this format; nothing is deleted then.
         """
+        self.check_removable()
         if self.path.exists():
-            self._is_ours()
             with output_errors(self.path, "cannot be deleted"):
                 self.path.unlink()
         with output_errors(self.path, "cannot be deleted"):
             self._partial.unlink(missing_ok=True)
         self._discard_store()
+
+    def check_removable(self) -> None:
+        """Refuse a file that is none of this format.
+
+        Raises
+        ------
+        OutputError
+        """
+        if self.path.exists():
+            self._is_ours()
 
     def _discard_store(self) -> None:
         """Delete the store; the rename keeps a kill from leaving some of it to be taken for all."""

@@ -102,7 +102,7 @@ class TiffStackWriter(StagedWriter):
 
         spec = self.spec
         size_z, *_ = spec.pixel_size
-        z, y, x = (-o / s for o, s in zip(spec.origin, spec.pixel_size, strict=True))
+        z, y, x = (0.0 - o / s for o, s in zip(spec.origin, spec.pixel_size, strict=True))
         unit = ome_tiff.SYMBOLS.get(spec.unit, spec.unit) if spec.unit else "pixel"
         unit = "micron" if unit == "µm" else unit  # the description is ASCII
         facts = {"unit": unit, "spacing": size_z, "xorigin": x, "yorigin": y, "zorigin": z}

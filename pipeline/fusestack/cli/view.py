@@ -1,0 +1,74 @@
+"""``fusestack view``: look at an image, or at what a configuration fuses, in the browser."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fusestack.cli.arguments import add_set
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    from fusestack.display.served import MODES
+
+    parser.add_argument(
+        "source",
+        metavar="PATH_OR_CONFIG",
+        help="an image (OME-Zarr, TIFF ...); or a project (.xml) or a configuration (.yaml), which is fused on the fly",
+    )
+    parser.add_argument(
+        "--mode",
+        choices=MODES,
+        default="cached",
+        help="virtual: compute what is seen; cached (default): and keep it in memory; precomputed: compute all first",
+    )
+    parser.add_argument(
+        "--downsampling", metavar="N", help="as fusion.downsampling: world pixels in a pixel of the finest level"
+    )
+    parser.add_argument(
+        "--box",
+        metavar="BOX",
+        help="as fusion.bounding_box: all_views, selected_views, a name in the project, or "
+        "'{min: {x: 0, y: 0, z: 0}, max: {x: 99, y: 99, z: 49}}'",
+    )
+    parser.add_argument("--browser", action="store_true", help="open the page in the browser")
+    add_set(parser)
+
+
+def run(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Serve the page until it is interrupted."""
+    import threading
+
+    from fusestack.cli.plan import warn
+    from fusestack.display.served import Blocks
+    from fusestack.display.server import ViewServer
+    from fusestack.display.shown import show
+
+    shown = show(arguments.source, _overrides(arguments), remember=arguments.mode != "virtual")
+    warn(shown.warnings)
+    blocks = Blocks(shown.scene.images, arguments.mode, shown.memory)
+    server = ViewServer(shown.scene, blocks)
+    if arguments.mode == "precomputed":
+        blocks.precompute()
+    if not arguments.quiet:
+        print("serving this page on this machine until Ctrl-C:")
+    print(server.address, flush=True)
+    if arguments.browser:
+        import webbrowser
+
+        threading.Thread(target=webbrowser.open, args=(server.address,), daemon=True).start()
+    try:
+        server.serve_forever()
+    except KeyboardInterrupt:
+        pass
+    finally:
+        server.server_close()
+    return {"page": server.address}
+
+
+def _overrides(arguments: argparse.Namespace) -> list[str]:
+    named = {"fusion.downsampling": arguments.downsampling, "fusion.bounding_box": arguments.box}
+    return [*arguments.overrides, *(f"{key}={value}" for key, value in named.items() if value is not None)]

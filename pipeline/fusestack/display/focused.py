@@ -1,0 +1,206 @@
+"""Focus stacking for a viewer: slices as they are read, masks that the cache holds, and what was made of them."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fusestack.config.focus import Focus
+from fusestack.display.served import ServedImage, ServedLevel, settled, with_levels
+from fusestack.focus.input import stack_inputs
+from fusestack.focus.slices import AXES, PictureSlices
+from fusestack.model.amounts import counted
+from fusestack.model.geometry import Affine, Box
+from fusestack.model.image import Channel
+from fusestack.planner import make_plan
+from fusestack.planning.levels import int3
+from fusestack.running.inspection import finished, is_finished
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from fusestack.config.load import LoadedConfig
+    from fusestack.focus.stack import StackInput
+    from fusestack.model.stage import Compute, Target
+    from fusestack.planning.plan import Plan
+
+_MASKS = ("masks", "merge")
+_COLOURS = {"R": "FF0000", "G": "00FF00", "B": "0000FF"}
+_PLANES_KEPT = 8
+
+
+@dataclass(frozen=True)
+class SlicePixels:
+    """Pixels of the slices of a stack, read where they are.
+
+    Parameters
+    ----------
+    slices : Compute
+        ``[t, c, k, y, x]``
+    shape : tuple of int
+    """
+
+    slices: Compute
+    shape: tuple[int, ...]
+
+    def read(self, level: int, t: int, c: int, box: Box) -> NDArray[Any]:
+        """Read a region k, y, x."""
+        if not isinstance(self.slices, PictureSlices):
+            found = self.slices(Box((t, c, *box.start), (t + 1, c + 1, *box.stop)))
+            assert found is not None
+            volume: NDArray[Any] = found[0, 0]
+            return volume
+        rows, columns = box.slices[1:]
+        planes = (_picture(self.slices, self.shape, t, k)[c] for k in range(box.start[0], box.stop[0]))
+        return np.stack([plane[rows, columns] for plane in planes])
+
+
+@functools.lru_cache(maxsize=_PLANES_KEPT)
+def _picture(slices: PictureSlices, shape: tuple[int, ...], t: int, k: int) -> NDArray[Any]:
+    """A photograph, which is decoded as a whole: [c, y, x]."""
+    found: NDArray[Any] = slices(Box((t, 0, k, 0, 0), (t + 1, shape[1], k + 1, *shape[3:])))[0, :, 0]
+    return found
+
+
+@dataclass(frozen=True)
+class WrittenPixels:
+    """Pixels that a stage has written.
+
+    Parameters
+    ----------
+    target : Target
+    pages : int
+        Planes that are no slices but pages of a file: they are shown as channels, one page after another.
+    """
+
+    target: Target
+    pages: int = 1
+
+    def read(self, level: int, t: int, c: int, box: Box) -> NDArray[Any]:
+        """Read a region z, y, x of a level."""
+        page, c = divmod(c, self.target.image.shape[1]) if self.pages > 1 else (0, c)
+        start, stop = (page + box.start[0], *box.start[1:]), (page + box.stop[0], *box.stop[1:])
+        found: NDArray[Any] = self.target.open().read(level, Box((t, c, *start), (t + 1, c + 1, *stop)))[0, 0]
+        return found
+
+
+def focus_images(loaded: LoadedConfig, *, fuses: bool) -> tuple[list[ServedImage], list[str]]:
+    """Slices, masks and results of the focus stacking of a configuration, and what should be said about them.
+
+    Nothing is computed: a run makes masks and results, and keeps masks in the cache.
+
+    Parameters
+    ----------
+    loaded : LoadedConfig
+    fuses : bool
+        Whether its slices are those of a fused image, which is shown itself.
+
+    Raises
+    ------
+    ConfigError, InputError
+    """
+    plan = make_plan(loaded)
+    fused = [image for image in plan.images if image.fusion is not None]
+    stacks = stack_inputs(loaded, loaded.config.focus or Focus(), fused)
+    results = [list(_results(plan, stack, several=len(stacks) > 1)) for stack in stacks]
+    images: list[ServedImage] = []
+    for stack, made in zip(stacks, results, strict=True):
+        if not stack.fused:
+            images.append(_slices(stack, shown=not any(result.shown for result in made)))
+        images += [replace(result, shown=result.shown and not fuses) for result in made]
+    masks, missing = _masks(plan, stacks)
+    said = []
+    if missing:
+        said.append(f"{counted(missing, 'stage')} of masks: not in the cache; fusestack run makes them")
+    if not any(results):
+        said.append("the focus-stacked image is not made yet; fusestack run makes it")
+    return [*images, *masks], said
+
+
+def _world(stack: StackInput) -> Affine:
+    """Slice, row and column to places z, y, x."""
+    axis = AXES[_axis(stack)]
+    plane = [i for i in range(3) if i != axis]
+    linear, offset = np.zeros((3, 3)), np.zeros(3)
+    linear[axis, 0], offset[axis] = stack.step, stack.first
+    for column, i in enumerate(plane, 1):
+        linear[i, column], offset[i] = stack.plane_size[column - 1], stack.plane_origin[column - 1]
+    return Affine(linear, offset)
+
+
+def _axis(stack: StackInput) -> str:
+    number = getattr(stack.slices, "axis", 0)
+    return next(name for name, i in AXES.items() if i == number)
+
+
+def _slices(stack: StackInput, *, shown: bool) -> ServedImage:
+    channels = tuple(Channel(i, name, _COLOURS.get(name, "FFFFFF")) for i, name in enumerate(stack.colours))
+    if not stack.photographs:
+        channels = stack.channels
+    return _placed("slices", stack.dtype, stack.shape, channels, SlicePixels(stack.slices, stack.shape), stack, shown)
+
+
+def _masks(plan: Plan, stacks: list[StackInput]) -> tuple[list[ServedImage], int]:
+    """Masks that are in the cache, and how many are not."""
+    found, missing = [], 0
+    for stage in plan.stages:
+        shape = stage.grid.shape
+        stack = next((one for one in stacks if one.shape[2:] == shape[2:]), None)
+        if not set(_MASKS) & set(stage.name.split("/")) or stack is None:
+            continue
+        if finished(stage) < stage.grid.count:
+            missing += 1
+            continue
+        channels = tuple(Channel(i, f"mask {i}") for i in range(shape[1]))
+        name, dtype = stage.target.image.name, stage.target.image.dtype
+        image = _placed(name, dtype, shape, channels, WrittenPixels(stage.target), stack, shown=False)
+        found.append(replace(image, kind="mask"))
+    return found, missing
+
+
+def _results(plan: Plan, stack: StackInput, *, several: bool) -> Iterator[ServedImage]:
+    """What is written of a stack; one plane, which is as thick as the stack."""
+    for image in plan.images:
+        if image.fusion is not None or (several and stack.title not in image.target.image.path):
+            continue
+        if not is_finished(image):
+            continue
+        spec, kind = image.target.image, image.stages[0].name.rpartition("/")[2]
+        pages, channels = spec.shape[2], spec.channels
+        if pages > 1:
+            known = stack.channels if pages * len(channels) == len(stack.channels) else ()
+            channels = known or tuple(Channel(i, f"page {i + 1}") for i in range(pages * len(channels)))
+        shape = (spec.shape[0], len(channels), 1, *spec.shape[3:])
+        pixels = WrittenPixels(image.target, pages)
+        yield _placed(kind, spec.dtype, shape, channels, pixels, stack, shown=kind == "image")
+
+
+def _placed(
+    name: str,
+    dtype: str,
+    shape: tuple[int, ...],
+    channels: tuple[Channel, ...],
+    pixels: Any,
+    stack: StackInput,
+    shown: bool,
+) -> ServedImage:
+    count = stack.shape[2]
+    thick = count if shape[2] == 1 else 1
+    level = ServedLevel(int3(shape[2:]), (float(thick), 1.0, 1.0), ((thick - 1) / 2, 0.0, 0.0))
+    image = ServedImage(
+        name=name,
+        dtype=dtype,
+        levels=(level,),
+        channels=channels,
+        times=shape[0],
+        unit=stack.unit,
+        pixels=pixels,
+        shown=shown,
+        to_world=_world(stack),
+    )
+    return with_levels(settled(image))

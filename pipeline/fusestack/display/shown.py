@@ -1,0 +1,145 @@
+"""What ``view`` and ``preview`` are given, as a scene: an image, a project, a configuration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fusestack.config.load import from_mapping, load_config, unsupported
+from fusestack.display.neuroglancer import Scene
+from fusestack.model.errors import ConfigError
+from fusestack.planning.resources import resolve_resources
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fusestack.config.load import LoadedConfig
+    from fusestack.display.served import ServedImage
+    from fusestack.display.stored import Outline
+
+_MOST_INPUTS = 100
+_MAPPING = "configuration"
+_SHARE_KEPT = 1 / 3
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A scene, what should be said about it, and how many bytes of its blocks may be kept."""
+
+    scene: Scene
+    warnings: tuple[str, ...]
+    memory: int
+
+
+def show(source: str, overrides: Sequence[str] = (), *, remember: bool = False) -> Shown:
+    """Make a scene of the path of an image, a project or a configuration; reads metadata only.
+
+    Parameters
+    ----------
+    source : str
+        Path or address.
+    overrides : sequence of str
+        ``key.path=value``, for what is fused.
+    remember : bool
+        Whether decoded chunks of the views of a fusion are kept in memory, in as much of it as blocks may take.
+
+    Raises
+    ------
+    ConfigError, InputError
+    """
+    loaded = configured(source, overrides)
+    if loaded is not None:
+        return _of_config(loaded, remember=remember)
+    from fusestack.display.stored import stored_image
+
+    image = stored_image(source if "://" in source else str(Path(source).absolute()))
+    nothing: dict[str, Any] = {"version": 1, "input": {"project": "."}}
+    report = f"{source.rstrip('/')}.report.html"
+    return Shown(Scene(image.name, (image,), report=report), (), _memory(from_mapping(nothing)))
+
+
+def configured(source: str, overrides: Sequence[str] = ()) -> LoadedConfig | None:
+    """Configuration that a path names: its own, or that of a project, which is fused as it is; None for an image.
+
+    Parameters
+    ----------
+    source : str
+        Path or address.
+    overrides : sequence of str
+        ``key.path=value``.
+
+    Raises
+    ------
+    ConfigError
+        If it is wrong, or there is nothing to be overridden.
+    """
+    name = source.lower().rpartition("/")[2]
+    if name.endswith((".yaml", ".yml")):
+        return load_config(source, overrides)
+    if ".xml" in name and not name.endswith(".zarr"):  # also dataset.xml~1, as BigStitcher keeps earlier ones
+        mapping: dict[str, Any] = {"version": 1, "input": {"project": str(Path(source).absolute())}}
+        return from_mapping(mapping, Path.cwd(), overrides)
+    if overrides:
+        raise ConfigError(
+            f"{source}: is an image, and nothing is fused; --set and what else changes a fusion is for a configuration "
+            "(.yaml) or a project (.xml)"
+        )
+    return None
+
+
+def _of_config(loaded: LoadedConfig, *, remember: bool) -> Shown:
+    if problems := unsupported(loaded):
+        raise ConfigError(*problems)
+    config, memory = loaded.config, _memory(loaded)
+    fuses = config.input is not None and config.input.images is None
+    shown, outlines, warnings = _fused(loaded, memory if remember else 0) if fuses else ([], [], [])
+    if config.focus is not None or not fuses:
+        from fusestack.display.focused import focus_images
+
+        focused, said = focus_images(loaded, fuses=fuses)
+        shown, warnings = [*shown, *focused], [*warnings, *said]
+    scene = Scene(_title(loaded), tuple(shown), tuple(outlines), _report(loaded))
+    return Shown(scene, tuple(warnings), memory)
+
+
+def _fused(loaded: LoadedConfig, memory: int) -> tuple[list[ServedImage], list[Outline], list[str]]:
+    """What is fused, then its inputs, where they lie, and what should be said."""
+    from fusestack.display.fused import fused_images
+    from fusestack.display.stored import inputs_of
+    from fusestack.fusion.inputs import read_inputs
+    from fusestack.sources.remembered import remembered
+
+    inputs = read_inputs(loaded)
+    if memory:
+        views = (replace(view, source=remembered(view.source, memory)) for view in inputs.views)
+        inputs = replace(inputs, views=tuple(views))
+    design, images = fused_images(loaded, inputs)
+    layers, outlines = inputs_of(inputs.views, _MOST_INPUTS)
+    warnings = list(design.warnings)
+    if (more := len(outlines) - len(layers)) > 0:
+        warnings.append(f"{more:,} of {len(outlines):,} inputs are no layers; choose some with input.select")
+    return [*images, *layers], outlines, warnings
+
+
+def _title(loaded: LoadedConfig) -> str:
+    source = loaded.config.input
+    if source is not None and source.project is not None and loaded.name == _MAPPING:
+        return source.project.rpartition("/")[2]
+    return loaded.name.rpartition("/")[2]
+
+
+def _report(loaded: LoadedConfig) -> str | None:
+    """Page that a run of the configuration has left, or would leave."""
+    config = loaded.config
+    if config.output is not None:
+        return f"{loaded.resolve_path(config.output.path)}.report.html"
+    if config.focus is not None and config.focus.output.path is not None:
+        return f"{loaded.resolve_path(config.focus.output.path)}.report.html"
+    return None
+
+
+def _memory(loaded: LoadedConfig) -> int:
+    """For blocks, and again for chunks of the views: together two thirds of what a run would take for itself."""
+    resources = resolve_resources(loaded.config.execution.model_copy(update={"scheduler": "threads"}), loaded.folder)
+    return int(resources.memory * resources.workers * _SHARE_KEPT)
