@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 from fusestack.cli.arguments import add_set
@@ -9,11 +11,11 @@ from fusestack.cli.arguments import add_set
 if TYPE_CHECKING:
     import argparse
 
+_EVERY = 3.0
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    from fusestack.display.served import MODES
-
     parser.add_argument(
         "source",
         metavar="PATH_OR_CONFIG",
@@ -21,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--mode",
-        choices=MODES,
+        choices=("virtual", "cached", "precomputed"),
         default="cached",
         help="virtual: compute what is seen; cached (default): and keep it in memory; precomputed: compute all first",
     )
@@ -52,7 +54,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     blocks = Blocks(shown.scene.images, arguments.mode, shown.memory)
     server = ViewServer(shown.scene, blocks)
     if arguments.mode == "precomputed":
-        blocks.precompute()
+        blocks.precompute(_quiet if arguments.quiet else _Lines())
     if not arguments.quiet:
         print("serving this page on this machine until Ctrl-C:")
     print(server.address, flush=True)
@@ -67,6 +69,22 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     finally:
         server.server_close()
     return {"page": server.address}
+
+
+def _quiet(done: int, total: int) -> None:
+    """Say nothing."""
+
+
+class _Lines:
+    """A line every few seconds while blocks are computed."""
+
+    def __init__(self) -> None:
+        self._said = time.monotonic()
+
+    def __call__(self, done: int, total: int) -> None:
+        if time.monotonic() > self._said + _EVERY or done == total:
+            self._said = time.monotonic()
+            print(f"{done:,} of {total:,} blocks are computed", file=sys.stderr, flush=True)
 
 
 def _overrides(arguments: argparse.Namespace) -> list[str]:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _PANEL = 500
 """Pixels of a panel, about: the image is as large as that at first."""
+_MOST_SEEN = 1200
+"""Pixels along an axis of the coarsest level, where all of it is seen at first."""
 _MOST_OUTLINES = 3000
 _SHOWN_AT_ONCE = 12
 """More layers than that are listed at the side only."""
@@ -96,13 +98,13 @@ def page_state(scene: Scene, source: Callable[[int], str]) -> dict[str, Any]:
         layers.append(_outline_layer(scene.outlines, dimensions, first))
     low, high = _bounds(first)
     world = step / _meters(first)
-    # nothing is coarser than the coarsest level: where all of it would be too much, the middle is shown
-    coarsest = 1.5 * max(_steps(first, -1)[1:])
-    zoom = min(max(high[1:] - low[1:]) / _PANEL, coarsest) / world
+    zoom = max(high[1:] - low[1:]) / _PANEL
+    if max(first.levels[-1].shape[1:]) > _MOST_SEEN:  # all of it would be much to compute: the middle is shown
+        zoom = min(zoom, 1.5 * max(_steps(first, -1)[1:]))
     return {
         "dimensions": dimensions,
         "position": [*(float(v) for v in reversed((low + high) / 2 / world)), *([0] if "t" in dimensions else [])],
-        "crossSectionScale": float(zoom),
+        "crossSectionScale": float(zoom / world),
         "projectionScale": float(1.3 * np.linalg.norm(high - low) / world),
         "layers": layers,
         "layout": "xy" if all(one.shape[0] == 1 for one in first.levels) else "4panel",
@@ -176,7 +178,7 @@ def _layer(
         "opacity": 1,
         "blend": "default" if image.kind == "input" else "additive",
         "visible": image.shown,
-        "archived": image.kind == "input" and crowded,
+        "archived": crowded and not image.shown,
     }
 
 

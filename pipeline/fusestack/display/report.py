@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 import math
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-
+from fusestack.display.charts import depth_map, histogram, inline, views_map
 from fusestack.display.still import Volume, draw, drawn_part
-from fusestack.model.amounts import size
+from fusestack.model.amounts import counted, size
 from fusestack.model.errors import OutputError
 from fusestack.model.geometry import Box
 from fusestack.storage import folder_of
@@ -20,21 +17,23 @@ from fusestack.storage import folder_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
-
     from fusestack.planning.plan import Plan, PlannedImage
     from fusestack.running.report import RunReport
 
 _MOST_PIXELS = 2**22  # of all channels of an image: read and drawn in a tenth of a second, however large it is
 _DRAWN_PIXELS = 2**20
 _MOST_IMAGES = 12
-_BINS = 128
+_DEPTHS = ("depth", "height")
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 72rem; padding: 0 1rem; color: #222; }
 h1 { font-size: 1.4rem; } h2 { font-size: 1.1rem; margin-top: 2rem; } img { max-width: 100%; border-radius: 4px; }
 table { border-collapse: collapse; } td, th { padding: .2rem .9rem .2rem 0; text-align: left; }
 pre { background: #f4f4f6; padding: 1rem; overflow: auto; }
-svg { background: #18181c; border-radius: 4px; width: 100%; height: 160px; }
+svg.chart { background: #18181c; border-radius: 4px; width: 100%; max-width: 48rem; }
+svg.chart text { fill: #ccc; font: 11px system-ui, sans-serif; }
+td.number { text-align: right; } ul.warnings { color: #934; }
+figure.map { display: grid; grid-template-columns: auto 1fr; gap: .5rem; margin: 0; justify-content: start; }
+figure.map div { display: flex; flex-direction: column; } figcaption { grid-column: 1 / 3; }
 """
 
 
@@ -47,13 +46,12 @@ def write_report(plan: Plan, report: RunReport) -> str:
         If the page cannot be written.
     """
     title = escape(plan.output.rpartition("/")[2])
-    parts = [f"<h1>{title}</h1>", _facts(plan, report)]
+    parts = [f"<h1>{title}</h1>", _facts(plan, report), _warnings([*plan.warnings, *report.found])]
     for image in plan.images[:_MOST_IMAGES]:
-        volume = _volume(image)
-        parts += [f"<h2>{escape(image.title)}</h2>", _picture(volume), "<h2>Histogram</h2>", _histogram(volume)]
+        parts += [f"<h2>{escape(image.title)}</h2>", *_shown(image)]
     if len(plan.images) > _MOST_IMAGES:
         parts.append(f"<p>... and {len(plan.images) - _MOST_IMAGES} more images</p>")
-    parts += ["<h2>Stages</h2>", _stages(report), "<h2>Configuration</h2>"]
+    parts += ["<h2>Where the time went</h2>", _stages(plan, report), "<h2>Configuration</h2>"]
     parts.append(f"<pre>{escape(json.dumps(plan.config, indent=2, default=str))}</pre>")
     path = plan.report
     page = (
@@ -66,6 +64,23 @@ def write_report(plan: Plan, report: RunReport) -> str:
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {error.strerror or error}; free some space") from error
     return path
+
+
+def _shown(image: PlannedImage) -> list[str]:
+    """Pictures and histogram of an image; of a fused one, where its views are; of a depth map, its scale."""
+    volume = _volume(image)
+    kind = image.stages[0].name.rpartition("/")[2]
+    if kind in _DEPTHS and volume.channels[0].dtype.kind == "f":
+        unit = (image.target.image.unit or "pixels") if kind == "height" else "number of the slice, 0 in front"
+        return [depth_map(volume, kind, unit)]
+    what = "the image" if volume.channels[0].shape[0] == 1 else "middle planes and maximum projections"
+    parts = [f'<img alt="{what}" src="{inline(draw(volume))}">', "<h3>Histogram</h3>", histogram(volume)]
+    if image.fusion is not None:
+        fused = image.fusion.image
+        first = min(t for t, _ in fused.compute.tables)
+        tables = [table for (t, _), table in fused.compute.tables.items() if t == first]
+        parts += ["<h3>Views</h3>", views_map(tables, fused.frame.shape)]
+    return parts
 
 
 def _volume(image: PlannedImage) -> Volume:
@@ -85,43 +100,8 @@ def _volume(image: PlannedImage) -> Volume:
     colors = tuple(spec.channels[c].color for c in shown)
     title = f"level {number}" if part.shape == shape else f"the middle of level {number}"
     z, y, x = spec.level_scale(number)
-    return Volume(channels, colors, (z, y * step, x * step), spec.unit or "pixels", title)
-
-
-def _picture(volume: Volume) -> str:
-    stream = io.BytesIO()
-    draw(volume).save(stream, format="JPEG", quality=90, subsampling=0)  # PNG takes 30 times as long
-    text = base64.b64encode(stream.getvalue()).decode()
-    what = "the image" if volume.channels[0].shape[0] == 1 else "middle planes and maximum projections"
-    return f'<img alt="{what}" src="data:image/jpeg;base64,{text}">'
-
-
-def _histogram(volume: Volume) -> str:
-    """Values of the drawn level, logarithmic counts, one line per channel.
-
-    Pixels that show nothing are left out: of floating point those that are no number, of integers those of value 0.
-    """
-    empty = all(channel.dtype.kind == "f" for channel in volume.channels)
-    data = [channel[np.isfinite(channel) & (empty | (channel != 0))] for channel in volume.channels]
-    if not any(values.size for values in data):
-        return "<p>no pixel differs from 0</p>"
-    low = min(float(values.min()) for values in data if values.size)
-    high = max(float(values.max()) for values in data if values.size)
-    lines = "".join(
-        f'<polyline fill="none" stroke="#{color}" points="{_line(values, low, high)}"/>'
-        for values, color in zip(data, volume.colors, strict=True)
-    )
-    return (
-        f'<svg viewBox="0 0 {_BINS} 100" preserveAspectRatio="none" stroke-width="0.6">{lines}</svg>'
-        f"<p>values {low:g} to {high:g}; counts are logarithmic, pixels that show nothing "
-        f"({'no number' if empty else 'value 0'}) are left out</p>"
-    )
-
-
-def _line(values: NDArray[Any], low: float, high: float) -> str:
-    counts, _ = np.histogram(values, bins=_BINS, range=(low, high if high > low else low + 1))
-    heights = np.log1p(counts) / max(1e-9, np.log1p(counts.max()))
-    return " ".join(f"{x},{100 - 95 * height:.1f}" for x, height in enumerate(heights))
+    names = tuple(spec.channels[c].name for c in shown)
+    return Volume(channels, colors, (z, y * step, x * step), spec.unit or "pixels", title, names)
 
 
 def _facts(plan: Plan, report: RunReport) -> str:
@@ -135,19 +115,31 @@ def _facts(plan: Plan, report: RunReport) -> str:
         ("output", plan.output),
         (
             "pixels (x, y, z)",
-            f"{shape}, {len(spec.channels)} channels, {len(spec.timepoints)} timepoints, {spec.dtype}",
+            f"{shape}, {counted(len(spec.channels), 'channel')}, {counted(len(spec.timepoints), 'timepoint')}, "
+            f"{spec.dtype}",
         ),
         ("pixel size (x, y, z)", " x ".join(f"{v:.6g}" for v in reversed(spec.pixel_size)) + f" {spec.unit or ''}"),
         ("origin (x, y, z)", " x ".join(f"{v:.6g}" for v in reversed(spec.origin)) + f" {spec.unit or ''}"),
         ("written", f"{size(written)} of outputs, {size(cached)} of cache"),
-        ("time", f"{report.seconds:,.1f} s"),
-        *(("warning", warning) for warning in plan.warnings),
+        ("time", f"{report.seconds:,.1f} s on {counted(plan.resources.workers, 'worker')}"),
     ]
     return f"<table>{''.join(_row(row) for row in rows)}</table>"
 
 
-def _stages(report: RunReport) -> str:
-    names = ("stage", "image", "", "blocks", "seconds", "MiB written", "retries")
+def _warnings(warnings: Sequence[str]) -> str:
+    if not warnings:
+        return ""
+    listed = "".join(f"<li>{escape(warning)}</li>" for warning in warnings)
+    return f'<h2>Warnings</h2><ul class="warnings">{listed}</ul>'
+
+
+def _stages(plan: Plan, report: RunReport) -> str:
+    """Seconds of all workers by stage, which with what is no stage's add up to those of the run."""
+    names = ("stage", "image", "", "blocks", "seconds of workers", "share", "MiB written", "retries")
+    hands = plan.resources.workers * (1 if plan.resources.scheduler == "threads" else plan.resources.threads_per_worker)
+    total = report.seconds * hands
+    spent = sum(stage.seconds for stage in report.stages)
+    total = max(total, spent)
     rows = [
         (
             stage.stage,
@@ -155,11 +147,16 @@ def _stages(report: RunReport) -> str:
             stage.action,
             f"{stage.blocks:,}",
             f"{stage.seconds:.1f}",
+            f"{stage.seconds / max(total, 1e-9):.0%}",
             f"{stage.bytes_written / 2**20:,.1f}",
-            stage.retries,
+            str(stage.retries),
         )
         for stage in report.stages
     ]
+    rest = "start, loading and compiling of kernels, records, waiting"
+    rows.append((rest, "", "", "", f"{total - spent:.1f}", f"{(total - spent) / max(total, 1e-9):.0%}", "", ""))
+    wall = f"{report.seconds:.1f} s, {hands:,} at a time"
+    rows.append(("all", wall, "", "", f"{total:.1f}", "100%", "", ""))
     head = "".join(f"<th>{name}</th>" for name in names)
     return f"<table><tr>{head}</tr>{''.join(_row(row) for row in rows)}</table>"
 

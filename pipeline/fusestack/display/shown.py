@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from fusestack.display.stored import Outline
 
 _MOST_INPUTS = 100
+_MOST_SHOWN = 8
 _MAPPING = "configuration"
 _SHARE_KEPT = 1 / 3
 
@@ -115,6 +116,7 @@ def _fused(loaded: LoadedConfig, memory: int) -> tuple[list[ServedImage], list[O
         views = (replace(view, source=remembered(view.source, memory)) for view in inputs.views)
         inputs = replace(inputs, views=tuple(views))
     design, images = fused_images(loaded, inputs)
+    images = [replace(image, shown=number < _MOST_SHOWN) for number, image in enumerate(images)]
     layers, outlines = inputs_of(inputs.views, _MOST_INPUTS)
     warnings = list(design.warnings)
     if (more := len(outlines) - len(layers)) > 0:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,13 +18,19 @@ if TYPE_CHECKING:
 
     from fusestack.model.geometry import Float3
 
-_PANEL = 460
+_GROUP = 560
 _PICTURE = 960
+_SMALL = 270
+_IN_A_ROW = 4
+_SEAM = 3
+_LABEL = 250
+_BAR = 120
 _GAP = 12
 _TEXT = 22
 _INK = (230, 230, 230)
 _PAPER = (24, 24, 28)
 _PERCENTILES = (0.1, 99.9)
+_RGB = ["0000FF", "00FF00", "FF0000"]
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,8 @@ class Volume:
         z, y, x.
     unit : str
     title : str
+    names : tuple of str
+        Of every channel, which are drawn one by one then.
     """
 
     channels: tuple[NDArray[Any], ...]
@@ -47,49 +55,82 @@ class Volume:
     pixel_size: Float3
     unit: str
     title: str
+    names: tuple[str, ...] = ()
+
+    @property
+    def sides(self) -> Float3:
+        """Lengths of its sides, z, y, x."""
+        z, y, x = (n * s for n, s in zip(self.channels[0].shape, self.pixel_size, strict=True))
+        return (z, y, x)
 
 
 def draw(volume: Volume) -> Image.Image:
-    """Draw middle planes (top) and maximum projections (bottom) seen along z, y and x, to one scale."""
+    """Draw middle planes and maximum projections seen along z, y and x, to one scale, and each channel for itself."""
     from PIL import Image, ImageDraw
 
     limits = [_limits(channel) for channel in volume.channels]
-    if volume.channels[0].shape[0] == 1:
-        return _flat(volume, limits)
-    rows = []
-    for kind in ("middle", "maximum"):
-        rows.append([_panel(volume, limits, axis, kind) for axis in (0, 1, 2)])
-    widths = [max(row[i].width for row in rows) for i in range(3)]
-    heights = [max(panel.height for panel in row) for row in rows]
-    size = (sum(widths) + 4 * _GAP, sum(heights) + 3 * _GAP + 3 * _TEXT)
-    sheet = Image.new("RGB", size, _PAPER)
-    pen = ImageDraw.Draw(sheet)
-    pen.text((_GAP, 6), volume.title, fill=_INK)
-    y = _TEXT
-    for row, height, kind in zip(rows, heights, ("middle plane", "maximum projection"), strict=True):
-        x = _GAP
-        for panel, width, name in zip(row, widths, ("xy", "xz", "yz"), strict=True):
-            pen.text((x, y + 5), f"{kind} {name}", fill=_INK)
-            sheet.paste(panel, (x, y + _TEXT))
-            x += width + _GAP
-        y += _TEXT + height + _GAP
-    _scale_bar(pen, volume, (_GAP, size[1] - 12))
-    return sheet
-
-
-def _flat(volume: Volume, limits: list[tuple[float, float]]) -> Image.Image:
-    """Draw a single plane; colours that belong together, as those of a photograph, keep their proportions."""
-    from PIL import Image, ImageDraw
-
-    if sorted(volume.colors) == ["0000FF", "00FF00", "FF0000"]:
+    single = volume.channels[0].shape[0] == 1
+    if single and sorted(volume.colors) == _RGB:
+        # colours that belong together, as those of a photograph, keep their proportions
         limits = [(min(low for low, _ in limits), max(high for _, high in limits))] * 3
-    panel = _panel(volume, limits, 0, "middle", _PICTURE)
-    sheet = Image.new("RGB", (panel.width + 2 * _GAP, panel.height + 2 * _GAP + 2 * _TEXT), _PAPER)
+    if single:
+        scale = _PICTURE / max(volume.sides[1:])
+        groups = [("", _panel(volume, limits, 0, "middle", scale))]
+    else:
+        scale = _GROUP / (max(volume.sides[1:]) + volume.sides[0])
+        groups = [
+            ("middle planes: xy, below it xz, beside it yz", _planes(volume, limits, "middle", scale)),
+            ("maximum projections", _planes(volume, limits, "maximum", scale)),
+        ]
+    rows = [groups] if groups[0][1].width < 1.5 * groups[0][1].height else [[group] for group in groups]
+    each = _each_channel(volume, limits)
+    rows += [each[i : i + _IN_A_ROW] for i in range(0, len(each), _IN_A_ROW)]
+    width = max(sum(max(picture.width, _LABEL) + _GAP for _, picture in row) for row in rows)
+    height = sum(_row_height(row) for row in rows)
+    sheet = Image.new("RGB", (width + _GAP, height + 2 * _TEXT), _PAPER)
     pen = ImageDraw.Draw(sheet)
     pen.text((_GAP, 6), volume.title, fill=_INK)
-    sheet.paste(panel, (_GAP, _TEXT))
-    _scale_bar(pen, volume, (_GAP, sheet.height - 12), _PICTURE)
+    _scale_bar(pen, volume, (_GAP, sheet.height - 12), scale)
+    y = _TEXT
+    for row in rows:
+        x = _GAP
+        for label, picture in row:
+            pen.text((x, y + 4), label, fill=_INK)
+            sheet.paste(picture, (x, y + _TEXT))
+            x += max(picture.width, _LABEL) + _GAP
+        y += _row_height(row)
     return sheet
+
+
+def _row_height(row: Sequence[tuple[str, Image.Image]]) -> int:
+    return max(picture.height for _, picture in row) + _GAP + _TEXT
+
+
+def _planes(volume: Volume, limits: Sequence[tuple[float, float]], kind: str, scale: float) -> Image.Image:
+    """Planes or projections along z, y and x as a building is drawn: seen from the front and from the side beside."""
+    from PIL import Image
+
+    front, below, beside = (_panel(volume, limits, axis, kind, scale) for axis in (0, 1, 2))
+    size = (front.width + beside.width + _SEAM, front.height + below.height + _SEAM)
+    picture = Image.new("RGB", size, _PAPER)
+    picture.paste(front, (0, 0))
+    picture.paste(below, (0, front.height + _SEAM))
+    picture.paste(beside, (front.width + _SEAM, 0))
+    return picture
+
+
+def _each_channel(volume: Volume, limits: Sequence[tuple[float, float]]) -> list[tuple[str, Image.Image]]:
+    """Maximum projections of the channels, each alone, with their names; none of a single one and of photographs."""
+    if len(volume.channels) == 1 or not volume.names or sorted(volume.colors) == _RGB:
+        return []
+    scale = _SMALL / max(volume.sides[1:])
+    return [
+        (
+            f"channel {name}" if name.isdecimal() else name,
+            _panel(replace(volume, channels=(channel,), colors=(color,)), [limit], 0, "maximum", scale),
+        )
+        for name, channel, color, limit in zip(volume.names, volume.channels, volume.colors, limits, strict=True)
+    ]
 
 
 def save(volume: Volume, path: Path) -> None:
@@ -130,9 +171,7 @@ def _limits(channel: NDArray[Any]) -> tuple[float, float]:
     return (low, high) if high > low else (min(0.0, low - 1), low)  # one value, such as a mask's, is white
 
 
-def _panel(
-    volume: Volume, limits: list[tuple[float, float]], axis: int, kind: str, longest: int = _PANEL
-) -> Image.Image:
+def _panel(volume: Volume, limits: Sequence[tuple[float, float]], axis: int, kind: str, scale: float) -> Image.Image:
     from PIL import Image
 
     picture: NDArray[np.float32] | None = None
@@ -143,27 +182,27 @@ def _panel(
         if axis == 2:
             plane = plane.T
         grey = np.clip((plane - low) / (high - low), 0, 1)[..., None]
-        ink = np.array([int(color[i : i + 2], 16) for i in (0, 2, 4)], dtype=np.float32)
+        ink = np.array(_ink(color), dtype=np.float32)
         picture = grey * ink if picture is None else picture + grey * ink
     assert picture is not None
     image = Image.fromarray(np.clip(picture, 0, 255).astype(np.uint8))
-    scale = _scale(volume, longest)
     heights, widths = {0: (1, 2), 1: (0, 2), 2: (1, 0)}[axis]
     size = [max(1, round(volume.channels[0].shape[a] * volume.pixel_size[a] * scale)) for a in (widths, heights)]
     return image.resize((size[0], size[1]), Image.Resampling.BILINEAR)
 
 
-def _scale(volume: Volume, longest: int) -> float:
-    """Pixels of the picture per unit; the longest side fills a panel."""
-    sides = [n * s for n, s in zip(volume.channels[0].shape, volume.pixel_size, strict=True)]
-    return float(longest / max(sides))
+def _ink(color: str) -> tuple[int, int, int]:
+    """Red, green and blue of ``RRGGBB``."""
+    red, green, blue = (int(color[i : i + 2], 16) for i in (0, 2, 4))
+    return red, green, blue
 
 
-def _scale_bar(pen: Any, volume: Volume, place: tuple[int, int], longest: int = _PANEL) -> None:
-    wanted = longest / 4 / _scale(volume, longest)
+def _scale_bar(pen: Any, volume: Volume, place: tuple[int, int], scale: float) -> None:
+    """Draw a bar of a round length; `scale` is in pixels of the picture per unit."""
+    wanted = _BAR / scale
     power = 10.0 ** np.floor(np.log10(wanted))
     length = max(step * power for step in (1, 2, 5) if step * power <= wanted)
-    width = round(length * _scale(volume, longest))
+    width = round(length * scale)
     x, y = place
     pen.rectangle((x, y, x + width, y + 3), fill=_INK)
     pen.text((x + width + 8, y - 6), f"{length:g} {volume.unit}", fill=_INK)

@@ -111,7 +111,8 @@ def inputs_of(views: Sequence[View], most: int) -> tuple[list[ServedImage], list
     outlines: list[Outline] = []
     for setup, members in setups.items():
         first, name = members[0], " ".join(["input", str(setup), members[0].name]).strip()
-        outlines.append(Outline(name, _levels(first)[0].shape, world.to_place @ first.pixel_to_world))
+        shape = first.shape or _levels(first)[0].shape  # twenty thousand files are not opened for it
+        outlines.append(Outline(name, shape, world.to_place @ first.pixel_to_world))
         if len(images) < most:
             sources = {(times.index(view.id.timepoint), 0): view.source for view in members}
             images.append(_served(name, first, sources, channels_of(members), len(times), world, kind="input"))

@@ -64,6 +64,7 @@ def volume_of_config(loaded: LoadedConfig) -> Volume:
         image.pixel_size,
         image.unit or "world pixels",
         f"{loaded.name}: {image.title}, fused at downsampling {downsampling:g}",
+        tuple(channel.name for channel in image.channels),
     )
 
 

@@ -141,6 +141,19 @@ class Statistic(Protocol):
         ...
 
 
+class Finding(Protocol):
+    """What is known of the inputs only when stages have looked at them, and people are told after a run."""
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """Keys of the stages that must be made for it."""
+        ...
+
+    def said(self) -> list[str]:
+        """Sentences; none where there is nothing to say."""
+        ...
+
+
 @dataclass(frozen=True)
 class FrozenStatistics:
     """Statistics that a run keeps in a file: by label, with the numbers of timepoints and channels that they have."""
@@ -186,6 +199,8 @@ class Plan(Shown):
     warnings : tuple of str
     samples : tuple of Sample
         Of what is read: a chunk of each is decoded before a run.
+    findings : tuple of Finding
+        What there may be to say after a run.
     """
 
     output: str
@@ -203,6 +218,7 @@ class Plan(Shown):
     statistics: FrozenStatistics | None = None
     warnings: tuple[str, ...] = ()
     samples: tuple[Sample, ...] = ()
+    findings: tuple[Finding, ...] = ()
 
     def summary(self) -> Summary:
         """Outputs, workers, warnings, and what the stages cost."""
