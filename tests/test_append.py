@@ -238,3 +238,17 @@ def test_projects_of_other_files_are_refused(tmp_path: Path) -> None:
         fusestack.ConfigError, match=r"nothing can be added to a project of 'spimreconstruction\.filelist'"
     ):
         fusestack.run(config("h5", xml))
+
+
+def test_the_version_of_ome_zarr_is_that_of_the_project(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", np.arange(1, 1 + 8 * 9 * 10, dtype=np.uint16).reshape(8, 9, 10))
+    xml = tmp_path / "dataset.xml"
+    output = {"path": str(tmp_path / "d.ome.zarr"), "project": str(xml), "ome_zarr_version": "0.4"}
+    fusestack.run({"version": 1, "input": {"views": [{"path": str(tmp_path / "a.tif"), **PLACE}]}, "output": output})
+    told = "\n".join(fusestack.plan(config("zarr", xml), ["output.ome_zarr_version='0.5'"]).warnings)
+    assert "0.5 is added to a project of 0.4" in told
+    fusestack.run(config("zarr", xml))
+    assert (tmp_path / "fused.ome.zarr" / ".zgroup").exists()
+    first, second = fusestack.open_project(xml).views
+    np.testing.assert_array_equal(fusestack.fuse([first]).to_numpy(), fusestack.fuse([second]).to_numpy())
+    assert fusestack.run(config("zarr", xml)).reused_all

@@ -150,3 +150,56 @@ def test_images_of_one_file_are_looked_at_in_one_go(tmp_path: Path, monkeypatch:
     text = describe(tmp_path / "a.ome.tif", tmp_path, kind="tiles").text
     assert [f"series: {n}" in text for n in range(5)] == [True] * 5
     assert len(opened) <= 3  # what kind it is, which images it holds, and all of them
+
+
+def zarr_image(path: Path) -> Path:
+    group = zarr.open_group(path, mode="w")
+    group.create_array("0", data=np.ones((3, 20, 30), np.uint16))
+    axes = [{"name": axis, "type": "space", "unit": "micrometer"} for axis in "zyx"]
+    steps = [{"type": "scale", "scale": [1, 1, 1]}]
+    images = [{"axes": axes, "datasets": [{"path": "0", "coordinateTransformations": steps}]}]
+    group.attrs["ome"] = {"version": "0.5", "multiscales": images}
+    return path
+
+
+def volume_file(path: Path) -> Path:
+    tifffile.imwrite(path, np.arange(1800, dtype=np.uint16).reshape(3, 20, 30), ome=True, metadata={"axes": "ZYX"})
+    return path
+
+
+@pytest.mark.parametrize("several", [False, True])
+@pytest.mark.parametrize("kind", ["planes", "volumes", "zarr", "zarr without a suffix"])
+def test_a_stack_is_offered_where_it_can_be_one(
+    kind: str, several: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The command that init offers writes a configuration that is valid."""
+    place = tmp_path / "data"
+    place.mkdir()
+    for n in range(1 + several):
+        if kind == "planes":
+            tile(place / f"t{n}.ome.tif", value=n + 1)
+        elif kind == "volumes":
+            volume_file(place / f"t{n}.ome.tif")
+        else:
+            zarr_image(place / (f"t{n}.zarr" if kind == "zarr" else f"t{n}"))
+    config = str(tmp_path / "c.yaml")
+    assert run(["init", str(place), "-o", config]) == 0
+    offered = [line for line in capsys.readouterr().out.splitlines() if "slices of a focus stack" in line]
+    assert bool(offered) == (kind == "planes" or not several)
+    if offered:
+        assert run(shlex.split(offered[0].partition("? fusestack ")[2])) == 0
+        assert run(["validate", config]) == 0
+    elif "zarr" in kind:
+        assert run(["init", str(place), "-o", config, "--as", "stack", "--force"]) == 3
+
+
+def test_images_in_folders_of_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for n in range(2):
+        (tmp_path / "data" / f"Pos {n}").mkdir(parents=True)
+        tile(tmp_path / "data" / f"Pos {n}" / "img.ome.tif")
+    assert run(["init", str(tmp_path / "data"), "-o", str(tmp_path / "c.yaml")]) == 3
+    text = capsys.readouterr().err.strip()
+    assert "its folders do (Pos 0, Pos 1): name one of them" in text
+    again = shlex.split(text.partition("fusestack init ")[2])
+    assert run(["init", *again, "-o", str(tmp_path / "c.yaml")]) == 0
+    assert (tmp_path / "c.yaml").read_text().count("img.ome.tif") == 2

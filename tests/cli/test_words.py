@@ -201,12 +201,12 @@ def test_the_orientation_of_a_hyperstack(
 
 def test_colours_statistics_and_opacity(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pictures(tmp_path, "a.png", "b.png")
-    focus = {"method": "multiscale", "output": {"path": "sharp.png"}}
+    focus = {"options": "--blur=s1,S2 --cutless=p20", "output": {"path": "sharp.png"}}
     config = write_config(tmp_path, input={"images": "*.png"}, focus=focus)
     assert "3 colours and opacity where not all is opaque, uint8" in said(capsys, "plan", config)
     lines = said(capsys, "run", config).splitlines()
-    (line,) = [line for line in lines if line.startswith("brightness/slices: statistics")]
-    assert line.startswith("brightness/slices: statistics of slices, 1 block,")
+    (line,) = [line for line in lines if line.startswith("limits/blur: ")]
+    assert line.startswith("limits/blur: statistics of blur, 1 block,")
     assert any("40 x 30 x 2 (xyz)" in line for line in lines)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import fusestack
+from fusestack.cli.main import run as command
 from fusestack.config.focus import Focus, Multiscale
 from fusestack.focus import exposures
 from fusestack.focus.exposures import Exposures, SliceCounts
@@ -21,7 +23,7 @@ from fusestack.focus.mixing import Mixing, SeenSlice
 from fusestack.focus.recipe import recipe_of
 from fusestack.focus.region import Region
 from fusestack.focus.statistics import Bands
-from fusestack.model.errors import ConfigError
+from fusestack.model.errors import ConfigError, FusestackWarning
 from fusestack.model.geometry import Box
 from fusestack.operators.base import Place
 from tests.focus.stacks import config, run, scene, write
@@ -317,3 +319,22 @@ def test_planes_of_a_volume_are_never_left_out() -> None:
         counts[k, SliceCounts.RATIO_BINS] = 1
     assert Exposures.of(counts.ravel(), gains=False).kept == tuple(range(9))
     assert Exposures.of(counts.ravel(), gains=True).kept == (2, 3, 4, 5, 6)
+
+
+def test_photographs_that_are_left_out_are_named_after_the_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stack = noisy()[0]
+    stack[3] = 0
+    paths = write(tmp_path / "in", stack)
+    name = Path(paths[3]).name
+    file = tmp_path / "focus.json"
+    file.write_text(json.dumps(config(paths, tmp_path / "one")))
+    assert command(["run", str(file)]) == 0
+    assert f"{name}: left out, since much darker or brighter than the others, or blank" in capsys.readouterr().err
+    assert any(name in one for one in json.loads((tmp_path / "one" / "sharp.tif.run.json").read_text())["warnings"])
+    assert f"{name}: left out" in (tmp_path / "one" / "sharp.tif.report.html").read_text()
+    with pytest.warns(FusestackWarning, match=f"{name}: left out"):
+        fusestack.run(config(paths, tmp_path / "two"))
+    whole = write(tmp_path / "whole", noisy()[0])
+    assert fusestack.run(config(whole, tmp_path / "three")).found == ()

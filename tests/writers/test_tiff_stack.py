@@ -107,6 +107,7 @@ def test_an_ome_tiff_has_levels_sizes_and_places(tmp_path, monkeypatch, dtype, c
         for level, pixels in zip(series.levels, arrays, strict=True):
             assert np.array_equal(level.asarray(), pixels[0, 0])
         described = tifffile.xml2dict(tiff.ome_metadata)["OME"]["Image"]
+        assert described["Pixels"]["Channel"]["Color"] == 0x00FF00FF
     pixels = described["Pixels"]
     assert [pixels[f"PhysicalSize{axis}"] for axis in "XYZ"] == [0.25, 0.5, 1.5]
     assert pixels["PhysicalSizeXUnit"] == "µm"

@@ -161,6 +161,8 @@ def run(
         from fusestack.display.report import write_report
 
         write_report(planned, report)
+    if not isinstance(config, Plan):
+        tell(report.found)
     return report
 
 

@@ -133,7 +133,7 @@ def _of_paths(named: str | list[str], options: dict[str, Any]) -> xarray.Dataset
             output["height"] = f"{folder}/height.ome.zarr"
             made = plan(config)
         tell(made.warnings)
-        run(made)
+        tell(run(made).found)
         outputs = {image.title.partition(" ")[0]: _read(image) for image in made.images}
     spec, options = made.images[0].target.image, made.images[0].components["focus"]
     attrs = {"options": options["options"]}

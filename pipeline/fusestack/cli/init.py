@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         print(f"look at this: {sentence}", file=sys.stderr)
     if not arguments.quiet:
         print(f"{config}: written; look at it, then: fusestack plan {shlex.quote(str(config))}")
-        if "\n  views:" in made.text and arguments.kind is None:
+        if made.perhaps_stack and arguments.kind is None:
             again = shlex.join(["fusestack", "init", *arguments.source, "-o", str(config), "--as", "stack", "--force"])
             print(f"slices of a focus stack instead of tiles? {again}")
     return {"config": str(config), "warnings": list(made.said)}

@@ -72,7 +72,7 @@ def print_plan(plan: Plan, states: Sequence[StageState], probed: Probed | None) 
     if probed is not None and probed.total:
         facts.append(("", str(probed)))
     for image in plan.images:
-        facts += [*output_facts(image), *layout_facts(image)]
+        facts += [*output_facts(image.target.image, image.file_format), *layout_facts(image)]
     for label, fact in (*facts, ("workers", workers(plan)), ("memory", memory(plan))):
         print(f"{label:<9} {fact}")
     print("stages")

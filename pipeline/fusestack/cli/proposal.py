@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass, field
+import shlex
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,10 +32,14 @@ _MOST_NAMED = 5
 
 @dataclass(frozen=True)
 class Proposal:
-    """A configuration as text, and what was left out or is doubtful, as its comments say it, too."""
+    """A configuration as text, and what was left out or is doubtful, as its comments say it, too.
+
+    `perhaps_stack` says that what it takes for tiles may be slices as well.
+    """
 
     text: str
     said: tuple[str, ...] = ()
+    perhaps_stack: bool = False
 
 
 @dataclass(frozen=True)
@@ -177,7 +182,14 @@ def _nothing(places: Sequence[str | Path], there: _There, folder: Path, kind: st
     if there.results:
         return describe(there.results, folder, kind)
     names = ", ".join(str(place) for place in places[:_MOST_NAMED])
-    raise InputError(f"{names}: holds no image and no project; known are .xml, {', '.join([*READERS, *_PHOTOGRAPHS])}")
+    known = [*READERS, *_PHOTOGRAPHS]
+    inside = sorted(path for place in places for path in Path(place).glob("*/*") if path.suffix.lower() in known)
+    way_out = f"known are .xml, {', '.join(known)}"
+    if inside:
+        folders = list(dict.fromkeys(path.parent for path in inside))
+        pattern = shlex.quote(f"{places[0]}/*/*{inside[0].suffix}")
+        way_out = f"its folders do ({_named(folders)}): name one of them, or all their images: fusestack init {pattern}"
+    raise InputError(f"{names}: holds no image and no project; {way_out}")
 
 
 def _in_colour(images: Sequence[Path]) -> bool:
@@ -241,7 +253,8 @@ def _for_tiles(images: Sequence[str | Path], folder: Path) -> Proposal:
     if sources:
         notes += ["What the files say is used, unless a view says it:", *(f"    {line}" for line in sources)]
     notes += [f"{names[path]}: {line}" for path, _, facts in found[:1] for line in facts.said]
-    return Proposal(views_template(lines, notes=notes), said)
+    planes = all(facts.shape[0] == facts.shape[2] == 1 and Path(path).is_file() for path, _, facts in found)
+    return Proposal(views_template(lines, notes=notes), said, planes or len(found) == 1)
 
 
 def _images(images: Sequence[str | Path]) -> list[tuple[str, int, ImageFacts]]:
@@ -288,17 +301,25 @@ def _for_stack(images: Sequence[Path], folder: Path, left: Sequence[Path] = ()) 
     from fusestack.focus.slice_files import told_files, unread_files
     from fusestack.model.image import PICTURE_SUFFIXES
 
+    volumes = [path for path in images if path.is_dir()]
+    if len(images) > 1 and volumes:
+        raise InputError(
+            f"{_named(volumes)}: slices of a stack are TIFF, PNG or JPEG files; in Zarr a stack is one volume, "
+            "which is named alone"
+        )
     pictures = [path for path in left if path.suffix.lower() in PICTURE_SUFFIXES]
     doubts = [f"{_named(pictures)}: left out"] if pictures else []
     doubts += unread_files([str(path) for path in left], str(images[0].parent))
     doubts += told_files([str(path) for path in images]) if len(images) > 1 else []
-    return Proposal(stack_template([_relative(path, folder) for path in images], doubts=doubts), tuple(doubts))
+    names = [_relative(path, folder) for path in images]
+    return Proposal(stack_template(names, doubts=doubts, volume=bool(volumes)), tuple(doubts))
 
 
 def _with_notes(made: Proposal, notes: Sequence[str]) -> Proposal:
     """Proposal with comments before what is read."""
     lines = "".join(f"# {note}\n" for note in notes)
-    return Proposal(made.text.replace("\ninput:\n", f"\n{lines}input:\n", 1), (*notes, *made.said))
+    text = made.text.replace("\ninput:\n", f"\n{lines}input:\n", 1)
+    return replace(made, text=text, said=(*notes, *made.said))
 
 
 def _question(there: _There) -> list[str]:

@@ -46,6 +46,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
             print_plan(plan, states, probed)
         return summary_of_plan(plan, states, probed)
     report = api.run(plan, force=arguments.force, progress=not arguments.quiet, probe=False)
+    warn(report.found)
     if not arguments.quiet:
         if report.reused_all:
             print("nothing to do, everything is already made:")

@@ -169,7 +169,9 @@ def views_template(views: Sequence[ViewLine], *, notes: Sequence[str] = (), outp
     return "\n".join(lines) + "\n"
 
 
-def stack_template(images: str | Sequence[str], *, doubts: Sequence[str] = (), output: str = "sharp.tif") -> str:
+def stack_template(
+    images: str | Sequence[str], *, doubts: Sequence[str] = (), output: str = "sharp.tif", volume: bool = False
+) -> str:
     """Configuration for a focus stack of plain images.
 
     Parameters
@@ -180,17 +182,19 @@ def stack_template(images: str | Sequence[str], *, doubts: Sequence[str] = (), o
         What is to be looked at.
     output : str
         Path of the sharp image.
+    volume : bool
+        Whether the only one of the images is a volume, whose planes are the slices.
     """
     given = [_quoted(images)] if isinstance(images, str) else ["", *(f"    - {_quoted(path)}" for path in images)]
+    read = ["input:", f"  images: {given[0]}".rstrip(), *given[1:]]
+    if volume:
+        read = ["focus:", f"  input: {_quoted(images if isinstance(images, str) else images[0])}"]
     lines = [
         _HEAD,
-        "input:",
-        f"  images: {given[0]}".rstrip(),
-        *given[1:],
+        *read,
         *("  # look at this: " + "".join(c if c.isprintable() else "?" for c in doubt) for doubt in doubts),
         "  # reverse: false                  # true: the images are ordered from back to front",
-        "",
-        "focus:",
+        *([] if volume else ["", "focus:"]),
         "  # Without operators a preset is used: sharp wherever there is detail, without speckles.",
         "  # Your own, as imfuse's options:",
         '  #   e.g.  options: "--blur=s1,S2 --maskblur=s4 --cutless=p20 --bg=max"',

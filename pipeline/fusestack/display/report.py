@@ -46,7 +46,7 @@ def write_report(plan: Plan, report: RunReport) -> str:
         If the page cannot be written.
     """
     title = escape(plan.output.rpartition("/")[2])
-    parts = [f"<h1>{title}</h1>", _facts(plan, report), _warnings(plan)]
+    parts = [f"<h1>{title}</h1>", _facts(plan, report), _warnings([*plan.warnings, *report.found])]
     for image in plan.images[:_MOST_IMAGES]:
         parts += [f"<h2>{escape(image.title)}</h2>", *_shown(image)]
     if len(plan.images) > _MOST_IMAGES:
@@ -126,10 +126,10 @@ def _facts(plan: Plan, report: RunReport) -> str:
     return f"<table>{''.join(_row(row) for row in rows)}</table>"
 
 
-def _warnings(plan: Plan) -> str:
-    if not plan.warnings:
+def _warnings(warnings: Sequence[str]) -> str:
+    if not warnings:
         return ""
-    listed = "".join(f"<li>{escape(warning)}</li>" for warning in plan.warnings)
+    listed = "".join(f"<li>{escape(warning)}</li>" for warning in warnings)
     return f'<h2>Warnings</h2><ul class="warnings">{listed}</ul>'
 
 

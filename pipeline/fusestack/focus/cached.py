@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from fusestack.focus.statistics import BandStatistic
     from fusestack.model.image import Level
     from fusestack.model.stage import Compute, Stage, StoredArray
-    from fusestack.planning.plan import Statistic
+    from fusestack.planning.plan import Finding, Statistic
     from fusestack.planning.resources import Resources
 
 
@@ -30,6 +30,8 @@ class CachedStages:
     resources : Resources
     known : mapping or None
         Statistics that need no stage, by label.
+    stages, statistics, findings
+        What was collected.
     """
 
     cache: str
@@ -37,6 +39,7 @@ class CachedStages:
     known: Mapping[str, Mapping[str, list[float]]] | None = None
     stages: dict[str, Stage] = field(default_factory=dict)
     statistics: dict[str, StoredStatistic] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
 
     def add(self, name: str, title: str, compute: Compute, level: Level, dtype: str = "float32") -> StoredArray:
         """Add a stage; `title` is for people."""

@@ -10,6 +10,7 @@ import numpy as np
 from fusestack.focus.blocks import BYTES
 from fusestack.focus.region import Region
 from fusestack.focus.statistics import Bands, BandStatistic
+from fusestack.model.fingerprint import arrays_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from fusestack.focus.channels import SliceChannels
     from fusestack.model.geometry import Box
     from fusestack.model.stage import Reach, StoredArray
+    from fusestack.planning.plan import Statistic
 
     Plane = NDArray[np.float32]
     Planes = NDArray[np.float32]
@@ -188,6 +190,38 @@ class Exposures:
         found[~kept] = 1
         noise = float(np.median(deviations)) / _MEDIAN_OF_NORMAL
         return Exposures(tuple(map(float, found)), tuple(map(int, np.flatnonzero(kept))), noise)
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Photographs that are not used, since they show nothing: a finding.
+
+    Parameters
+    ----------
+    counts : Statistic
+        See `SliceCounts`.
+    names : tuple of str
+        Of the slices.
+    """
+
+    counts: Statistic
+    names: tuple[str, ...]
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """Keys of the stages that measure it."""
+        return tuple(array.key for array in arrays_of(self.counts))
+
+    def said(self) -> list[str]:
+        """Which photographs were left out."""
+        kept = Exposures.of(self.counts.of(0, 0), gains=True).kept
+        missing = [name for k, name in enumerate(self.names) if k not in kept]
+        if not missing:
+            return []
+        return [
+            f"{', '.join(missing)}: left out, since much darker or brighter than the others, or blank; method masks "
+            "uses all photographs"
+        ]
 
 
 def _shows(noises: NDArray[Any]) -> NDArray[np.bool_]:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fusestack.focus.blocks import BYTES, BlockWise, in_blocks
-from fusestack.focus.exposures import Exposures, SliceCounts
+from fusestack.focus.exposures import Exposures, LeftOut, SliceCounts
 from fusestack.focus.mixing import Mixing, SeenSlice
 from fusestack.focus.montage import planes_of
 from fusestack.focus.statistics import Bands
@@ -126,15 +126,28 @@ def _exposures(counts: tuple[float, ...], gains: bool) -> Exposures:
 
 
 def mixing_stages(
-    on: StackRecipe, options: Multiscale, parts: Sequence[tuple[int, int]], *, photographs: bool
+    on: StackRecipe, options: Multiscale, parts: Sequence[tuple[int, int]], names: tuple[str, ...]
 ) -> list[StoredArray]:
-    """Multi-scale pictures of ranges of slices, before the final operators."""
+    """Multi-scale pictures of ranges of slices, before the final operators.
+
+    Parameters
+    ----------
+    on : StackRecipe
+    options : Multiscale
+    parts : sequence of (int, int)
+        The ranges, ``first <= k < last``.
+    names : tuple of str
+        Of the slices, where they are photographs; else none.
+    """
+    photographs = bool(names)
     sets = on.sets
     looked = sets.looked
     bands = Bands((sets.times, sets.count, looked.slices, *looked.plane), deep=True)
     counts = on.cached.statistic("slices brightness", "brightness/slices", SliceCounts(looked, bands))
     planes = planes_of(sets.colours)
     gains = photographs and sets.opacity is None  # what is hidden is no darkness
+    if gains:
+        on.cached.findings.append(LeftOut(counts, names))
     found = []
     for number, part in enumerate(parts):
         mixing = Mixing(

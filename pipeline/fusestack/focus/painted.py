@@ -81,7 +81,7 @@ def paint_stack(
     keeps = False
     parts = ranges(recipe.substacks, stack.shape[2])
     if recipe.multiscale is not None:
-        pictures = mixing_stages(on, recipe.multiscale, parts, photographs=stack.photographs)
+        pictures = mixing_stages(on, recipe.multiscale, parts, _names_of(stack) if stack.photographs else ())
     elif recipe.generators:
         painted = montage_stages(on, parts, between=recipe.between, sharpen=recipe.sharpen)
         keeps = painted[0][1].keeps_canvas
@@ -94,6 +94,14 @@ def paint_stack(
     if final is None:
         final = composition_stage(on, pictures, backgrounds, keeps_canvas=keeps)
     return Painted(on, final, tuple(pictures), tuple(backgrounds))
+
+
+def _names_of(stack: StackInput) -> tuple[str, ...]:
+    """Names of photographs, for people: files, or numbers from 1."""
+    count = stack.shape[2]
+    if len(stack.read) == count:
+        return tuple(path.rpartition("/")[2] for path in stack.read)
+    return tuple(f"slice {k + 1}" for k in range(count))
 
 
 def check_recipe(loaded: LoadedConfig, recipe: Recipe) -> None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from fusestack.config.load import LoadedConfig
     from fusestack.focus.input import StackInput
     from fusestack.focus.recipe import Recipe
-    from fusestack.planning.plan import Statistic
+    from fusestack.planning.plan import Finding, Statistic
     from fusestack.planning.resources import Resources
     from fusestack.sources.probe import Sample
 
@@ -42,6 +42,7 @@ class FocusPlan:
     statistics: FrozenStatistics | None
     warnings: tuple[str, ...]
     samples: tuple[Sample, ...]
+    findings: tuple[Finding, ...]
 
 
 def plan_focus(
@@ -66,6 +67,7 @@ def plan_focus(
     check_recipe(loaded, recipe)
     images: list[PlannedImage] = []
     kept: list[tuple[str, Statistic, int, int]] = []
+    findings: list[Finding] = []
     paths: list[str] = []
     for one in inputs:
         title = one.title if len(inputs) > 1 else ""
@@ -75,6 +77,7 @@ def plan_focus(
         outputs = _StackOutputs(loaded, focus, recipe, one, cached, title)
         images += outputs.images()
         paths.append(outputs.path)
+        findings += cached.findings
         for label, found in cached.statistics.items():
             times, channels = found.array.shape[:2]
             kept.append((f"{prefix}{label}", found, times, channels))
@@ -88,6 +91,7 @@ def plan_focus(
         statistics=FrozenStatistics(loaded.resolve_path(save), tuple(kept)) if save else None,
         warnings=(*(warning for one in inputs for warning in one.warnings), *doubts_of(recipe, focus)),
         samples=tuple(sample for one in inputs for sample in samples_of(one)),
+        findings=tuple(findings),
     )
 
 

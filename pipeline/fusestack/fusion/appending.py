@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fusestack.fusion.projects import numbers_of, setups_of
@@ -13,11 +14,12 @@ from fusestack.project.append import numbered
 from fusestack.storage import is_address
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from fusestack.config.output import Output
     from fusestack.fusion.design import DesignedImage
     from fusestack.fusion.inputs import Inputs
+    from fusestack.model.view import View
     from fusestack.planning.plan import PlannedImage
     from fusestack.project.model import Project
     from fusestack.project.write import FusedImage
@@ -70,6 +72,18 @@ def _refuse_within(path: str, project: Project) -> None:
     for image in sorted({view.source.path for view in project.views}):
         if place.startswith(os.path.realpath(image) + os.sep):
             raise ConfigError(f"output.path: {path} lies in the image {image}; name a folder beside it")
+
+
+def zarr_version(views: Iterable[View]) -> str:
+    """Version of OME-Zarr of the images of a project."""
+    return "0.4" if any((Path(view.source.path) / ".zgroup").exists() for view in views) else "0.5"
+
+
+def like_the_others(output: Output, inputs: Inputs) -> Output:
+    """An output whose version of OME-Zarr is that of the project, unless it says one: readers open one version."""
+    if output.format != "ome-zarr" or "ome_zarr_version" in output.model_fields_set:
+        return output
+    return output.model_copy(update={"ome_zarr_version": zarr_version(inputs.views)})
 
 
 def appended_to(

@@ -76,9 +76,10 @@ def plan_fusion(loaded: LoadedConfig, output: Output, resources: Resources, cach
         output = output.model_copy(update={"project": loaded.resolve_path(output.project)})
     inputs = read_inputs(loaded)
     if output.append:
-        from fusestack.fusion.appending import check_appendable
+        from fusestack.fusion.appending import check_appendable, like_the_others
 
         check_appendable(output, str(loaded.resolve_path(output.path)), inputs)
+        output = like_the_others(output, inputs)
     design = design_of(loaded, inputs, identities(paths_read(loaded, inputs)))
     read = design.read  # members of sets, too
     path = place_of(output, str(loaded.resolve_path(output.path)))
@@ -140,6 +141,15 @@ def _not_written(design: Design, output: Output) -> list[str]:
             "output.compression.codec: blosc is read by h5py with hdf5plugin, but Java programs such as BigDataViewer "
             "may not read it; gzip is read by all"
         )
+    if output.append and output.format == "ome-zarr":
+        from fusestack.fusion.appending import zarr_version
+
+        there = zarr_version(opened.view for opened in design.opened.values())
+        if there != output.ome_zarr_version:
+            said.append(
+                f"output.ome_zarr_version: {output.ome_zarr_version} is added to a project of {there}, and "
+                "BigDataViewer may not read both in one project; leave it out to write the same"
+            )
     if output.is_stacks and image.unit is None and is_ome_tiff(output.path):
         said.append(
             "the size of a pixel and the place of the image are not written: OME-TIFF takes numbers without a unit for "

@@ -32,7 +32,9 @@ def overview(plan: Plan) -> Summary:
     """Outputs, workers, warnings, and what the stages cost, on one screen."""
     facts = _first(input_facts(plan), _MOST_FACTS, "fact")
     for number, image in enumerate(plan.images[:_MOST_IMAGES]):
-        facts += output_facts(image)[: 2 if number else None]  # most lie where the first one does
+        facts += output_facts(image.target.image, image.file_format)[
+            : 2 if number else None
+        ]  # most lie where the first one does
     if (more := len(plan.images) - _MOST_IMAGES) > 0:
         facts.append(("", f"... {counted(more, 'more image')}"))
     facts += [("workers", workers(plan)), ("memory", memory(plan))]
@@ -78,11 +80,10 @@ def memory_needed(plan: Plan) -> int:
     return processes * (WORKER_BYTES + threads * peak)
 
 
-def output_facts(image: PlannedImage) -> Facts:
+def output_facts(spec: ImageSpec, file_format: str = "") -> Facts:
     """What is written: pixels and their place."""
-    spec = image.target.image
     t, c, *zyx = spec.shape
-    picture = _is_picture(image)
+    picture = _is_picture(spec, file_format)
     axes = f"{counted(c, 'channel')}, {counted(t, 'timepoint')}{'' if spec.time is None else f' of {spec.time}'}"
     shape = f"{times_xyz(zyx)} pixels (xyz)"
     if picture:
@@ -98,7 +99,7 @@ def output_facts(image: PlannedImage) -> Facts:
 def layout_facts(image: PlannedImage) -> Facts:
     """How it is cut into levels, chunks and blocks."""
     facts = []
-    stored = () if _is_picture(image) else image.target.image.levels
+    stored = () if _is_picture(image.target.image, image.file_format) else image.target.image.levels
     for number, level in enumerate(stored):
         cut = [f"factors {_plain(level.factors)}", f"chunks {_plain(level.chunks[2:])}"]
         if level.shards:
@@ -116,9 +117,9 @@ def layout_facts(image: PlannedImage) -> Facts:
     return facts
 
 
-def _is_picture(image: PlannedImage) -> bool:
+def _is_picture(spec: ImageSpec, file_format: str) -> bool:
     """Whether it has no axes but those of its planes; a stack is a volume."""
-    return is_picture(image.target.image.path) and image.file_format not in ("tiff", "bdv-tiff")
+    return is_picture(spec.path) and file_format not in ("tiff", "bdv-tiff")
 
 
 def workers(plan: Plan) -> str:
@@ -131,7 +132,8 @@ def workers(plan: Plan) -> str:
 
 def memory(plan: Plan) -> str:
     """What all workers need at once, beside what is read and written."""
-    full, above = (sum(parts) for parts in zip(*(bytes_of_levels(i.target.image) for i in plan.images), strict=True))
+    levels_of_images = [bytes_of_levels(image.target.image) for image in plan.images]
+    full, above = sum(first for first, _ in levels_of_images), sum(more for _, more in levels_of_images)
     read = f"{size(input_bytes(plan))} of input, " if plan.design is not None else ""
     levels = f" and {size(above)} of levels above it" if above else ""
     return f"{size(memory_needed(plan))} in all; {read}{size(full)} at full resolution{levels}, uncompressed"

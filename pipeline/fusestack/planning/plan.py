@@ -123,7 +123,7 @@ class PlannedImage(Shown):
 
     def summary(self) -> Summary:
         """Its pixels, their place, and how they are cut."""
-        return Summary(f"Image {self.title}", (*output_facts(self), *layout_facts(self)))
+        return Summary(f"Image {self.title}", (*output_facts(self.target.image, self.file_format), *layout_facts(self)))
 
     @property
     def product(self) -> Product:
@@ -138,6 +138,19 @@ class Statistic(Protocol):
 
     def of(self, t: int, c: int) -> NDArray[np.float64]:
         """Those of one timepoint and channel (or mask set), float64[n]."""
+        ...
+
+
+class Finding(Protocol):
+    """What is known of the inputs only when stages have looked at them, and people are told after a run."""
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """Keys of the stages that must be made for it."""
+        ...
+
+    def said(self) -> list[str]:
+        """Sentences; none where there is nothing to say."""
         ...
 
 
@@ -186,6 +199,8 @@ class Plan(Shown):
     warnings : tuple of str
     samples : tuple of Sample
         Of what is read: a chunk of each is decoded before a run.
+    findings : tuple of Finding
+        What there may be to say after a run.
     """
 
     output: str
@@ -203,6 +218,7 @@ class Plan(Shown):
     statistics: FrozenStatistics | None = None
     warnings: tuple[str, ...] = ()
     samples: tuple[Sample, ...] = ()
+    findings: tuple[Finding, ...] = ()
 
     def summary(self) -> Summary:
         """Outputs, workers, warnings, and what the stages cost."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _LIBRARIES = ("fusestack", "numpy", "numba", "zarr", "numcodecs", "h5py", "tifffile", "dask", "distributed")
 
 
-def run_record(plan: Plan, stages: Sequence[Any]) -> dict[str, Any]:
+def run_record(plan: Plan, stages: Sequence[Any], found: Sequence[str] = ()) -> dict[str, Any]:
     """Content of ``<output>.run.json``.
 
     Parameters
@@ -28,6 +28,8 @@ def run_record(plan: Plan, stages: Sequence[Any]) -> dict[str, Any]:
     plan : Plan
     stages : sequence of StageReport
         What became of the stages so far.
+    found : sequence of str
+        What they found that there is to say.
     """
     return {
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -37,7 +39,7 @@ def run_record(plan: Plan, stages: Sequence[Any]) -> dict[str, Any]:
         "scheduler": plan.resources.scheduler,
         "workers": plan.resources.workers,
         "config": plan.config,
-        "warnings": list(plan.warnings),
+        "warnings": [*plan.warnings, *found],
         "views": [list(view.id) for view in plan.inputs.views] if plan.inputs is not None else [],
         "images": [
             {

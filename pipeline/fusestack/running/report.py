@@ -53,6 +53,8 @@ class RunReport(Shown):
         Size of the cache after the run, and how much of it was deleted.
     page : str
         Path of the page with pictures, timings and settings.
+    found : tuple of str
+        What stages found that there is to say: photographs that were left out.
     """
 
     outputs: tuple[str, ...]
@@ -61,6 +63,7 @@ class RunReport(Shown):
     cache_bytes: int = 0
     cache_freed: int = 0
     page: str = ""
+    found: tuple[str, ...] = ()
 
     def summary(self) -> Summary:
         """Outputs, and what each stage took."""

@@ -83,7 +83,7 @@ def run_plan(plan: Plan, *, force: bool = False, listener: Listener | None = Non
             run.close(RunEnded(outcome, time.perf_counter() - start, message))
     outputs = tuple(image.target.image.path for image in plan.images)
     size, freed = trim_cache(plan.cache, plan.cache_limit) if cached else (0, 0)
-    return RunReport(outputs, run.reports(), time.perf_counter() - start, size, freed, plan.report)
+    return RunReport(outputs, run.reports(), time.perf_counter() - start, size, freed, plan.report, run.found())
 
 
 class _Run:
@@ -180,6 +180,11 @@ class _Run:
         if not all(one.complete for one in ended):
             raise failed_blocks(failed)
 
+    def found(self) -> tuple[str, ...]:
+        """What stages found that there is to say, of what is made."""
+        made = {state.stage.key for state in self._states if state.needed}
+        return tuple(line for one in self._plan.findings if made.issuperset(one.stages) for line in one.said())
+
     def reports(self) -> tuple[StageReport, ...]:
         """What became of every stage that is needed."""
         return tuple(self._report(state.stage) for state in self._states if state.needed)
@@ -210,7 +215,8 @@ class _Run:
             self._tell(event)
         suppressed = nullcontext() if event.outcome == "done" else suppress(OutputError)
         with suppressed:  # what went wrong is more than that it cannot be written down
-            write_json(f"{self._plan.output}.run.json", run_record(self._plan, self.reports()))
+            found = self.found() if event.outcome == "done" else ()
+            write_json(f"{self._plan.output}.run.json", run_record(self._plan, self.reports(), found))
 
 
 def _works(plan: Plan) -> list[str]:

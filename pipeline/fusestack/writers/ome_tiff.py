@@ -72,7 +72,11 @@ def volume_xml(spec: ImageSpec) -> str:
     import tifffile
 
     planes, height, width = spec.shape[2:]
-    facts: dict[str, Any] = {"Name": spec.name, "Channel": {"Name": [channel.name for channel in spec.channels]}}
+    channels: dict[str, Any] = {"Name": [channel.name for channel in spec.channels]}
+    if any(channel.color != "FFFFFF" for channel in spec.channels):  # signed, red first, opacity last
+        colors = np.array([int(f"{channel.color}FF", 16) for channel in spec.channels], np.uint32)
+        channels["Color"] = colors.view(np.int32).tolist()
+    facts: dict[str, Any] = {"Name": spec.name, "Channel": channels}
     facts |= _sizes(spec, "ZYX")
     if spec.unit in SYMBOLS:
         unit = SYMBOLS[spec.unit]
