@@ -81,6 +81,11 @@ def test_the_report_adds_up(tmp_path: Path) -> None:
     seconds = [float(row[4]) for row in rows]
     assert sum(seconds[:-1]) == pytest.approx(seconds[-1], abs=0.05 * len(seconds))
     assert rows[-2][0].startswith("start")
+    for row in rows[:-2]:
+        assert sum(map(float, row[5:8])) == pytest.approx(float(row[4]), abs=0.16)
+    for stage in report.stages:
+        assert 0 < stage.reading + stage.writing <= stage.working
+        assert stage.working <= report.seconds * 2 * 2
     assert "views over one another" in page
 
 

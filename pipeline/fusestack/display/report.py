@@ -135,30 +135,23 @@ def _warnings(warnings: Sequence[str]) -> str:
 
 def _stages(plan: Plan, report: RunReport) -> str:
     """Seconds of all workers by stage, which with what is no stage's add up to those of the run."""
-    names = ("stage", "image", "", "blocks", "seconds of workers", "share", "MiB written", "retries")
+    head = ("stage", "image", "", "blocks", "seconds of workers", "reading", "computing", "writing", "share")
     hands = plan.resources.workers * (1 if plan.resources.scheduler == "threads" else plan.resources.threads_per_worker)
-    total = report.seconds * hands
-    spent = sum(stage.seconds for stage in report.stages)
-    total = max(total, spent)
-    rows = [
-        (
-            stage.stage,
-            stage.image.rpartition("/")[2],
-            stage.action,
-            f"{stage.blocks:,}",
-            f"{stage.seconds:.1f}",
-            f"{stage.seconds / max(total, 1e-9):.0%}",
-            f"{stage.bytes_written / 2**20:,.1f}",
-            str(stage.retries),
-        )
-        for stage in report.stages
-    ]
+    spent = sum(stage.working for stage in report.stages)
+    total = max(report.seconds * hands, spent)
+    rows: list[tuple[str, ...]] = []
+    for stage in report.stages:
+        parts = (stage.working, stage.reading, stage.working - stage.reading - stage.writing, stage.writing)
+        image = stage.image.rpartition("/")[2]
+        retries = f", {counted(stage.retries, 'retry', 'retries')}" if stage.retries else ""
+        wrote = (f"{stage.working / max(total, 1e-9):.0%}", f"{stage.bytes_written / 2**20:,.1f}")
+        row = (stage.stage, image, f"{stage.action}{retries}", f"{stage.blocks:,}")
+        rows.append((*row, *(f"{seconds:.1f}" for seconds in parts), *wrote))
     rest = "start, loading and compiling of kernels, records, waiting"
-    rows.append((rest, "", "", "", f"{total - spent:.1f}", f"{(total - spent) / max(total, 1e-9):.0%}", "", ""))
-    wall = f"{report.seconds:.1f} s, {hands:,} at a time"
-    rows.append(("all", wall, "", "", f"{total:.1f}", "100%", "", ""))
-    head = "".join(f"<th>{name}</th>" for name in names)
-    return f"<table><tr>{head}</tr>{''.join(_row(row) for row in rows)}</table>"
+    rows.append((rest, "", "", "", f"{total - spent:.1f}", "", "", "", f"{(total - spent) / max(total, 1e-9):.0%}", ""))
+    rows.append(("all", "", f"{report.seconds:.1f} s, {hands:,} at a time", "", f"{total:.1f}", "", "", "", "100%", ""))
+    titles = "".join(f"<th>{name}</th>" for name in (*head, "MiB written"))
+    return f"<table><tr>{titles}</tr>{''.join(_row(row) for row in rows)}</table>"
 
 
 def _row(cells: Sequence[object]) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from fusestack.focus import blocks
+from fusestack.model.clock import reading
 from fusestack.model.errors import InputError
 from fusestack.model.geometry import Box
 from fusestack.model.stage import Along, Compute, StoredArray
@@ -43,7 +44,8 @@ class PictureSlices(Compute):
         out = np.empty(box.shape, self.pictures[0].dtype)
         for k in range(box.start[2], box.stop[2]):
             whole = box.shape[3] == self.pictures[k].shape[0]
-            pixels = read_picture(self.pictures[k], None if whole else slice(box.start[3], box.stop[3]))
+            with reading():
+                pixels = read_picture(self.pictures[k], None if whole else slice(box.start[3], box.stop[3]))
             if pixels.shape != (out.shape[1], *out.shape[3:]):
                 raise InputError(f"{self.pictures[k].path}: was exchanged meanwhile; run again")
             out[0, :, k - box.start[2]] = pixels
@@ -114,7 +116,8 @@ class VolumeSlices(Compute):
 
     def _volume(self, t: int, c: int, region: Box) -> NDArray[Any]:
         if isinstance(self.volumes, tuple):
-            return open_source(self.volumes[t][c]).read(0, region)
+            with reading():
+                return open_source(self.volumes[t][c]).read(0, region)
         found: NDArray[Any] = self.volumes.read(Box((t, c, *region.start), (t + 1, c + 1, *region.stop)))[0, 0]
         return found
 

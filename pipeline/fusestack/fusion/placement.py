@@ -15,6 +15,7 @@ import numpy as np
 
 from fusestack import kernels
 from fusestack.fusion.intensity import CoefficientMap
+from fusestack.model.clock import reading
 from fusestack.model.fingerprint import facts_of, source_facts
 from fusestack.model.geometry import Affine, Box
 from fusestack.sources.base import open_source
@@ -169,7 +170,8 @@ class LevelPixels:
 
     def read(self, box: Box) -> NDArray[Any]:
         """Read a region z, y, x; where a value means no data, it becomes NaN."""
-        found = open_source(self.source).read(self.level, box)
+        with reading():
+            found = open_source(self.source).read(self.level, box)
         if self.no_data is None:
             return found
         pixels = found.astype(kernels.convert.value_dtype(found.dtype))

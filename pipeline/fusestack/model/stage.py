@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias
 
 from fusestack.model.amounts import counted, size, span_xyz
+from fusestack.model.clock import reading
 from fusestack.model.geometry import Box
 
 if TYPE_CHECKING:
@@ -224,7 +225,8 @@ class StoredArray:
         OutputError
             If the store is not there or damaged.
         """
-        return self.target.open().read(self.target.level, box)
+        with reading():
+            return self.target.open().read(self.target.level, box)
 
 
 @dataclass(frozen=True, repr=False)

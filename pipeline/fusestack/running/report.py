@@ -12,7 +12,11 @@ _MOST_OUTPUTS = 6
 
 @dataclass(frozen=True, repr=False)
 class StageReport:
-    """What a run did with a stage."""
+    """What a run did with a stage.
+
+    `seconds` passed from its beginning to its end; `working` are those of all workers together, `reading` and `writing`
+    parts of them.
+    """
 
     image: str
     stage: str
@@ -24,6 +28,9 @@ class StageReport:
     bytes_written: int
     failed: dict[int, str] = field(default_factory=dict)
     tracebacks: dict[int, str] = field(default_factory=dict)
+    working: float = 0.0
+    reading: float = 0.0
+    writing: float = 0.0
 
     def __repr__(self) -> str:
         made = f"{self.computed:,} of {counted(self.blocks, 'block')} in {duration(self.seconds)}"

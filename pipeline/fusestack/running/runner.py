@@ -204,6 +204,9 @@ class _Run:
             outcome.bytes_written,
             {block: failure.error for block, failure in outcome.failed.items()},
             {block: failure.details for block, failure in outcome.failed.items() if failure.details},
+            outcome.working,
+            outcome.reading,
+            outcome.writing,
         )
 
     def close(self, event: RunEnded) -> None:

@@ -53,6 +53,8 @@ class StageOutcome:
         Blocks that failed after all retries.
     begun, ended : float
         When the first task began and the last one came back, in seconds; 0 where none did.
+    working, reading, writing : float
+        Seconds of all workers together, and what of them was reading and writing.
     """
 
     computed: int = 0
@@ -61,6 +63,9 @@ class StageOutcome:
     failed: dict[int, BlockFailure] = field(default_factory=dict)
     begun: float = 0.0
     ended: float = 0.0
+    working: float = 0.0
+    reading: float = 0.0
+    writing: float = 0.0
 
     @property
     def seconds(self) -> float:
@@ -248,6 +253,9 @@ class _Rounds:
         outcome.begun = min(outcome.begun or now, now - part.seconds)
         outcome.ended = now
         outcome.bytes_written += part.bytes_written
+        outcome.working += part.seconds
+        outcome.reading += part.reading
+        outcome.writing += part.writing
         for run in part.done:
             self._ledgers[part.stage].tick(run)
             outcome.computed += len(run)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fusestack.model.clock import seconds_read
 from fusestack.model.errors import OutputError
 from fusestack.model.geometry import Box
 from fusestack.model.stage import BlockFailure, Reduction
@@ -51,6 +52,8 @@ class StageResult:
     bytes_written : int
         As they were stored.
     failed : tuple of BlockFailure
+    reading, writing : float
+        Seconds of them for reading and decoding, and for encoding and storing.
     """
 
     stage: str
@@ -59,6 +62,8 @@ class StageResult:
     bytes: int
     bytes_written: int
     failed: tuple[BlockFailure, ...] = ()
+    reading: float = 0.0
+    writing: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -153,6 +158,8 @@ class _Tally:
     seconds: float = 0.0
     bytes: int = 0
     bytes_written: int = 0
+    reading: float = 0.0
+    writing: float = 0.0
     failed: list[BlockFailure] = field(default_factory=list)
 
 
@@ -227,9 +234,11 @@ class _Batch:
         """Compute a block, write it, tick it off; blank ones are not written."""
         stage, tally = self._tower.stages[level], self._tallies[level]
         box = stage.grid.box(block)
-        start = time.perf_counter()
+        start, read = time.perf_counter(), seconds_read()
+        computed = start
         try:
             pixels = compute(box)
+            computed = time.perf_counter()
             if pixels is not None:
                 tally.bytes_written += stage.target.open().write(stage.target.level, box, pixels)
             if level == len(self._tower.stages) - 1:
@@ -241,7 +250,10 @@ class _Batch:
             self._fail(level, block, error)
             return _FAILED
         finally:
-            tally.seconds += seconds + time.perf_counter() - start
+            end = time.perf_counter()
+            tally.seconds += seconds + end - start
+            tally.reading += seconds_read() - read
+            tally.writing += end - computed if computed > start else 0.0
         tally.done.append(block)
         tally.bytes += box.size * stage.target.image.itemsize
         return _Made(there=True, in_memory=True, pixels=pixels)
@@ -265,7 +277,16 @@ class _Batch:
     def results(self) -> tuple[StageResult, ...]:
         """What was done, stage by stage."""
         return tuple(
-            StageResult(stage.key, tuple(runs_of(sorted(t.done))), t.seconds, t.bytes, t.bytes_written, tuple(t.failed))
+            StageResult(
+                stage.key,
+                tuple(runs_of(sorted(t.done))),
+                t.seconds,
+                t.bytes,
+                t.bytes_written,
+                tuple(t.failed),
+                t.reading,
+                t.writing,
+            )
             for stage, t in zip(self._tower.stages, self._tallies, strict=True)
         )
 
