@@ -338,3 +338,13 @@ def test_photographs_that_are_left_out_are_named_after_the_run(
         fusestack.run(config(paths, tmp_path / "two"))
     whole = write(tmp_path / "whole", noisy()[0])
     assert fusestack.run(config(whole, tmp_path / "three")).found == ()
+
+
+def test_hot_pixels_of_float_photographs_stay_where_they_are() -> None:
+    stack, sharp, _ = noisy()
+    expected = decibel(fusestack.focus_stack(stack).image.values, sharp)
+    stack[2, 40, 50], stack[1, 20, 80] = 1e7, 1e7
+    picture = fusestack.focus_stack(stack).image.values
+    beside = np.ones(picture.shape[:2], bool)
+    beside[36:45, 46:55] = beside[16:25, 76:85] = False
+    assert decibel(np.where(beside[..., None], picture, sharp), sharp) > expected - 0.5

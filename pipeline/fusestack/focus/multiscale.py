@@ -145,6 +145,8 @@ def mixing_stages(
     bands = Bands((sets.times, sets.count, looked.slices, *looked.plane), deep=True)
     counts = on.cached.statistic("slices brightness", "brightness/slices", SliceCounts(looked, bands))
     planes = planes_of(sets.colours)
+    # of photographs, what decides is clipped to black and white: a hot pixel would shine through all levels
+    painted = looked if photographs else sets.painted
     gains = photographs and sets.opacity is None  # what is hidden is no darkness
     if gains:
         on.cached.findings.append(LeftOut(counts, names))
@@ -165,8 +167,8 @@ def mixing_stages(
             on.cached.add(
                 f"{on.prefix}mixed" + (f"/{number + 1}" if len(parts) > 1 else ""),
                 f"slices {part[0] + 1} to {part[1]} mixed at {options.levels} scales",
-                MixedPicture(sets.size, mixing, looked, sets.painted, sets.opacity, counts, gains=gains),
-                in_blocks((sets.times, sets.count, planes, *sets.painted.plane), (1, 1, planes)),
+                MixedPicture(sets.size, mixing, looked, painted, sets.opacity, counts, gains=gains),
+                in_blocks((sets.times, sets.count, planes, *looked.plane), (1, 1, planes)),
             )
         )
     return found
