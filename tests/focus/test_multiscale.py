@@ -348,3 +348,14 @@ def test_hot_pixels_of_float_photographs_stay_where_they_are() -> None:
     beside = np.ones(picture.shape[:2], bool)
     beside[36:45, 46:55] = beside[16:25, 76:85] = False
     assert decibel(np.where(beside[..., None], picture, sharp), sharp) > expected - 0.5
+
+
+def test_a_picture_alone_is_the_same_without_looking_for_the_depth(tmp_path: Path) -> None:
+    stack = noisy()[0]
+    picture, *_ = focused(stack, tmp_path / "both")
+    data = config(write(tmp_path / "in", stack, "uint16"), tmp_path / "alone")
+    data["focus"]["output"] = {"path": str(tmp_path / "alone" / "sharp.tif")}
+    (mixed,) = (stage for stage in fusestack.plan(data).stages if stage.name == "mixed")
+    assert not mixed.compute.function.finds_depth
+    fusestack.run(data)
+    assert np.array_equal(tifffile.imread(tmp_path / "alone" / "sharp.tif") / np.float32(65535), picture)

@@ -198,6 +198,8 @@ class Mixing:
         darker or brighter than any plane, but for what blur took away.
     mattes : bool
         Whether slices have an opacity.
+    finds_depth : bool
+        Whether the depth is wanted; else it is unknown, which changes nothing of the colours.
     """
 
     levels: int
@@ -209,6 +211,7 @@ class Mixing:
     sharpen: float
     clips: bool
     mattes: bool = False
+    finds_depth: bool = True
 
     @property
     def step(self) -> int:
@@ -247,16 +250,17 @@ class Mixing:
             details = seen.details if painted is looked else _pyramid(painted, self.levels)
             means = means or [_Mean(detail) for detail in details]
             finest = finest or _Peak(seen.finest.shape)
-            depth = depth or _Depth(seen.finest.shape)
             finest.add(one.k, seen.finest)
-            depth.add(one.k, seen.coarser, seen.share)
+            if seen.deep is not None:
+                depth = depth or _Depth(seen.finest.shape)
+                depth.add(one.k, *seen.deep)
             if one.opacity is not None:
                 opacity = opacity or _Mean(one.opacity)
                 opacity.add(one.opacity, seen.energies[0], self.sharpness)
             for level, parts in enumerate(zip(means, details, seen.energies, strict=True)):
                 mean, detail, energy = parts
                 mean.add(detail, energy, self.sharpness if level < self.levels else 1)
-        if finest is None or depth is None:
+        if finest is None:
             raise ValueError("there is no slice to mix")
         levels = [mean.found() for mean in means]
         lost = self._lost(levels[0], finest, noise, seen.colours) if self.sharpen else None
@@ -271,7 +275,9 @@ class Mixing:
             colours += lost
         if self.clips:
             np.clip(colours, 0, 1, out=colours)
-        found, sure = depth.found(between=self.between)
+        found, sure = np.zeros((2, *colours.shape[1:]), np.float32)
+        if depth is not None:
+            found, sure = depth.found(between=self.between)
         opaque = np.ones_like(sure) if opacity is None else opacity.found()[0]
         return Picture(colours, opaque, sure, found, (sure > 0).astype(np.float32)).packed()
 
@@ -296,9 +302,12 @@ class Mixing:
         # the last level has no detail of its own
         energies.append(kernels.pyramid.reduce(energies[-1][None])[0])
         _, narrow, finest = found[0]
-        _, coarse, wide = found[1] if self.levels > 1 else kernels.multiscale.energy(_beyond(details[1]), floors[1])
-        share = kernels.multiscale.share(narrow, _expanded(coarse, narrow.shape), floors[0])
-        coarser = _expanded(kernels.multiscale.smoothed(wide) / np.float32(floors[1]), narrow.shape)
+        deep = None
+        if self.finds_depth:
+            _, coarse, wide = found[1] if self.levels > 1 else kernels.multiscale.energy(_beyond(details[1]), floors[1])
+            share = kernels.multiscale.share(narrow, _expanded(coarse, narrow.shape), floors[0])
+            coarser = _expanded(kernels.multiscale.smoothed(wide) / np.float32(floors[1]), narrow.shape)
+            deep = [coarser, share]
         if whites is not None:
             before = energies[0].copy()
             for energy, blur in zip(energies, _blurred(energies), strict=True):
@@ -310,25 +319,26 @@ class Mixing:
             for energy in energies:
                 kernels.multiscale.suppress(energy, unseen[0], _UNSEEN)
                 unseen = kernels.pyramid.reduce(unseen)
-            for one in (finest, coarser, share):
+            for one in (finest, *(deep or ())):
                 one *= energies[0] / before
-        smoothed = kernels.multiscale.smoothed(kernels.multiscale.smoothed(share))
-        return _Seen(len(colours), details, energies, finest, coarser, smoothed)
+        if deep is not None:
+            deep[1] = kernels.multiscale.smoothed(kernels.multiscale.smoothed(deep[1]))
+        return _Seen(len(colours), details, energies, finest, deep)
 
 
 class _Seen(NamedTuple):
     """What is seen in a slice.
 
-    Its number of colours; its levels, how much detail each pixel of a level has; the finest detail in a wide window,
-    that of the next level in a wider one, in units of noise, and the share of detail that only what is sharp has.
+    Its number of colours; its levels, how much detail each pixel of a level has; the finest detail in a wide window.
+    Where the depth is found: the detail of the next level in a wider window, in units of noise, and the share of detail
+    that only what is sharp has.
     """
 
     colours: int
     details: list[Planes]
     energies: list[Plane]
     finest: Plane
-    coarser: Plane
-    share: Plane
+    deep: list[Plane] | None
 
 
 def _between_neighbours(slices: Sequence[int]) -> NDArray[np.bool_]:

@@ -126,7 +126,7 @@ def _exposures(counts: tuple[float, ...], gains: bool) -> Exposures:
 
 
 def mixing_stages(
-    on: StackRecipe, options: Multiscale, parts: Sequence[tuple[int, int]], names: tuple[str, ...]
+    on: StackRecipe, options: Multiscale, parts: Sequence[tuple[int, int]], names: tuple[str, ...], *, depth: bool
 ) -> list[StoredArray]:
     """Multi-scale pictures of ranges of slices, before the final operators.
 
@@ -138,6 +138,8 @@ def mixing_stages(
         The ranges, ``first <= k < last``.
     names : tuple of str
         Of the slices, where they are photographs; else none.
+    depth : bool
+        Whether the depth is wanted.
     """
     photographs = bool(names)
     sets = on.sets
@@ -162,6 +164,7 @@ def mixing_stages(
             sharpen=on.recipe.sharpen,
             clips=photographs,
             mattes=sets.opacity is not None,
+            finds_depth=depth,
         )
         found.append(
             on.cached.add(

@@ -54,6 +54,7 @@ def paint_stack(
     reference: int | None,
     *,
     opaque: bool,
+    depth: bool = True,
 ) -> Painted:
     """Collect the stages that make a picture of a stack.
 
@@ -69,6 +70,8 @@ def paint_stack(
         Channel that masks are made of.
     opaque : bool
         Whether there must be a background.
+    depth : bool
+        Whether depth or mask are wanted.
 
     Raises
     ------
@@ -81,7 +84,9 @@ def paint_stack(
     keeps = False
     parts = ranges(recipe.substacks, stack.shape[2])
     if recipe.multiscale is not None:
-        pictures = mixing_stages(on, recipe.multiscale, parts, _names_of(stack) if stack.photographs else ())
+        names = _names_of(stack) if stack.photographs else ()
+        needed = depth or bool(recipe.finals or recipe.backgrounds or recipe.substacks)
+        pictures = mixing_stages(on, recipe.multiscale, parts, names, depth=needed)
     elif recipe.generators:
         painted = montage_stages(on, parts, between=recipe.between, sharpen=recipe.sharpen)
         keeps = painted[0][1].keeps_canvas

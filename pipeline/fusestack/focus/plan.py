@@ -131,7 +131,8 @@ class _StackOutputs:
         """All outputs, in order."""
         opaque = not self.input.photographs or picture_suffix(self.path) in (".jpg", ".jpeg")
         reference = self.focus.reference_channel
-        painted = paint_stack(self.loaded, self.recipe, self.input, self.cached, reference, opaque=opaque)
+        depth = self.focus.layered or any(getattr(self.output, kind) is not None for kind in KINDS)
+        painted = paint_stack(self.loaded, self.recipe, self.input, self.cached, reference, opaque=opaque, depth=depth)
         pages = [painted.final]
         if self.focus.layered:
             pages += [composition_stage(painted.on, [], [one], keeps_canvas=False) for one in painted.backgrounds]
