@@ -13,6 +13,7 @@ import xarray
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
 
 import fusestack
 from fusestack.cli.main import run as command
@@ -359,3 +360,21 @@ def test_a_picture_alone_is_the_same_without_looking_for_the_depth(tmp_path: Pat
     assert not mixed.compute.function.finds_depth
     fusestack.run(data)
     assert np.array_equal(tifffile.imread(tmp_path / "alone" / "sharp.tif") / np.float32(65535), picture)
+
+
+def test_what_jpeg_makes_of_smooth_areas_is_no_depth(tmp_path: Path) -> None:
+    """Two smooth halves, one of which has an object: the halo of its blur is no patchwork of slices."""
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    texture = gaussian_filter(rng.random((128, 64, 3)), (1, 1, 0))
+    texture = (texture - texture.mean()) * 1.5
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for k in range(6):
+        plane = np.full((128, 256, 3), (0.8, 0.7, 0.5)) + 0.002 * rng.standard_normal((128, 256, 3))
+        plane[:, :64] += gaussian_filter(texture, (abs(k - 2), abs(k - 2), 0))
+        Image.fromarray(np.rint(np.clip(plane, 0, 1) * 255).astype(np.uint8)).save(folder / f"{k}.jpg", quality=85)
+    depth = fusestack.focus_stack(folder).depth.values
+    assert np.abs(depth[:, 8:56] - 2).mean() < 0.1
+    assert np.isnan(depth[:, 100:]).mean() > 0.98

@@ -200,6 +200,8 @@ class Mixing:
         Whether slices have an opacity.
     finds_depth : bool
         Whether the depth is wanted; else it is unknown, which changes nothing of the colours.
+    grain : float
+        What is no more than this is no detail that says how deep it is, even where there is less noise.
     """
 
     levels: int
@@ -212,6 +214,7 @@ class Mixing:
     clips: bool
     mattes: bool = False
     finds_depth: bool = True
+    grain: float = 0.0
 
     @property
     def step(self) -> int:
@@ -305,8 +308,9 @@ class Mixing:
         deep = None
         if self.finds_depth:
             _, coarse, wide = found[1] if self.levels > 1 else kernels.multiscale.energy(_beyond(details[1]), floors[1])
-            share = kernels.multiscale.share(narrow, _expanded(coarse, narrow.shape), floors[0])
-            coarser = _expanded(kernels.multiscale.smoothed(wide) / np.float32(floors[1]), narrow.shape)
+            grain = [kernels.multiscale.noise_energy(level, max(noise, self.grain), len(colours)) for level in (0, 1)]
+            share = kernels.multiscale.share(narrow, _expanded(coarse, narrow.shape), grain[0])
+            coarser = _expanded(kernels.multiscale.smoothed(wide) / np.float32(grain[1]), narrow.shape)
             deep = [coarser, share]
         if whites is not None:
             before = energies[0].copy()

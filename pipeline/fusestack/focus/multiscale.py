@@ -44,6 +44,10 @@ if TYPE_CHECKING:
     Planes = NDArray[np.float32]
 
 
+_GRAIN = 2 / 255
+"""What JPEG makes of smooth areas; it differs from photograph to photograph as if it were detail."""
+
+
 @dataclass(frozen=True)
 class MixedPicture(BlockWise):
     """Picture planes [t, m, plane, y, x] of some slices: colours, then those of `Picture`.
@@ -165,6 +169,7 @@ def mixing_stages(
             clips=photographs,
             mattes=sets.opacity is not None,
             finds_depth=depth,
+            grain=_GRAIN if photographs and looked.array.dtype == "uint8" else 0,
         )
         found.append(
             on.cached.add(
