@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tifffile
 import xarray
+import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -378,3 +379,90 @@ def test_what_jpeg_makes_of_smooth_areas_is_no_depth(tmp_path: Path) -> None:
     depth = fusestack.focus_stack(folder).depth.values
     assert np.abs(depth[:, 8:56] - 2).mean() < 0.1
     assert np.isnan(depth[:, 100:]).mean() > 0.98
+
+
+def named_volume(seed: int = 0) -> tuple[xarray.DataArray, Stack]:
+    """A volume [z, y, x] of floats about 300, and what is sharp."""
+    stack, sharp, _ = noisy(0.005, seed, colours=1)
+    scaled = [(300 + 400 * one[..., 0]).astype(np.float32) for one in (stack, sharp)]
+    return xarray.DataArray(scaled[0], dims=("z", "y", "x")), scaled[1]
+
+
+@pytest.mark.parametrize("shape", ["square", "half", "everywhere in one corner"])
+def test_what_is_no_number_is_no_detail(shape: str) -> None:
+    volume, _ = named_volume()
+    whole = fusestack.focus_stack(volume).image.to_numpy()
+    part = {"square": np.s_[2, 40:70, 50:90], "half": np.s_[1, :, :80], "everywhere in one corner": np.s_[:, :30, :40]}
+    volume = volume.copy()
+    volume.values[part[shape]] = np.nan
+    found = fusestack.focus_stack(volume).image.to_numpy()
+    hidden = np.zeros(found.shape, bool)
+    if shape.startswith("everywhere"):
+        hidden[:30, :40] = True
+    assert np.isnan(found[hidden]).all()
+    off = np.abs(found - whole)[~hidden]
+    assert off.mean() < 8
+    assert found[~hidden].min() > 250
+
+
+def test_pixels_that_no_view_covers_are_no_detail(tmp_path: Path) -> None:
+    """Tiles that do not reach all planes: 0 is what fusion writes there."""
+    volume, _ = named_volume()
+    planes = np.rint(volume.values).astype(np.uint16)
+    for name, pixels in (("low", planes[:4]), ("high", planes[2:])):
+        columns = slice(0, 100) if name == "low" else slice(60, None)
+        tifffile.imwrite(tmp_path / f"{name}.tif", np.ascontiguousarray(pixels[..., columns]), imagej=True)
+    views = [
+        {"path": "low.tif", "translation": {"x": 0, "y": 0, "z": 0}},
+        {"path": "high.tif", "translation": {"x": 60, "y": 0, "z": 2}},
+    ]
+    data = {
+        "version": 1,
+        "input": {"views": [view | {"path": str(tmp_path / view["path"]), "axes": "zyx"} for view in views]},
+        "output": {"path": str(tmp_path / "fused.ome.zarr")},
+        "focus": {"output": {"path": str(tmp_path / "sharp.ome.zarr")}},
+    }
+    fusestack.run(data)
+    found = zarr.open_array(tmp_path / "sharp.ome.zarr" / "0")[0, 0, 0].astype(float)
+    expected = fusestack.focus_stack(planes).image.to_numpy().astype(float)
+    assert np.abs(found - expected)[:, 65:95].mean() < 40
+    assert found.min() > 200, "black shines through where a view ends"
+
+
+def test_small_bright_things_of_float_photographs_stay() -> None:
+    rng = np.random.default_rng(0)
+    stack = (100 + 2 * rng.standard_normal((3, 120, 160, 3))).astype(np.float32)
+    stack[:, 50:52, 60:62] = 1000
+    assert fusestack.focus_stack(stack).image.values[50:52, 60:62].min() > 900
+
+
+def test_one_hot_pixel_spoils_no_volume() -> None:
+    volume, _ = named_volume()
+    counts = np.rint(volume.values * 0.2).astype(np.uint16)
+    expected = fusestack.focus_stack(xarray.DataArray(counts, dims=("z", "y", "x")))
+    counts = counts.copy()
+    counts[3, 5, 5] = 65535
+    found = fusestack.focus_stack(xarray.DataArray(counts, dims=("z", "y", "x")))
+    apart = np.s_[60:, 60:]
+    assert np.isnan(found.depth.values[apart]).mean() < 0.05
+    assert np.abs(found.image.values[apart] - expected.image.values[apart].astype(float)).mean() < 3
+
+
+def test_half_transparent_everywhere_is_not_hidden(tmp_path: Path) -> None:
+    stack, *_ = noisy()
+    half = np.concatenate([stack, np.full((5, 120, 160, 1), 0.5, np.float32)], axis=-1)
+    picture, depth, _ = focused(half, tmp_path / "half")
+    plain = focused(stack, tmp_path / "plain")[0]
+    assert decibel(picture[..., :3], plain) > 55
+    assert picture[..., 3] == pytest.approx(0.5, abs=1e-3)
+    assert np.isfinite(depth).mean() > 0.98
+
+
+def test_substacks_are_for_masks(tmp_path: Path) -> None:
+    paths = write(tmp_path / "in", noisy()[0])
+    substacks = {"substacks": {"number": 2, "radius": 1}, "final": [{"threshold": {"low": 20}}]}
+    plan = fusestack.plan(config(paths, tmp_path, **substacks))
+    assert not plan.warnings
+    assert "--blur" in plan.facts[0]
+    plan = fusestack.plan(config(paths, tmp_path, method="multiscale", **substacks))
+    assert any("focus.substacks: the first one covers all others" in one for one in plan.warnings)

@@ -269,7 +269,8 @@ class Focus(Model):
         """Options of method multiscale; None where masks are made: where their operators are named."""
         if self.multiscale is not None:
             return self.multiscale
-        if self.method == "masks" or self._mask_operators or (self.method is None and self._mask_options):
+        hides = bool(self.substacks) and not self.layered  # what is blurred in one of them must be transparent
+        if self.method == "masks" or self._mask_operators or (self.method is None and (self._mask_options or hides)):
             return None
         return Multiscale()
 

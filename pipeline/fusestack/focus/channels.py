@@ -100,7 +100,7 @@ class SliceChannels:
         """Rows and columns of the slices."""
         return self.array.shape[3], self.array.shape[4]
 
-    def read(self, t: int, m: int, k: int, region: Region) -> Planes:
+    def read(self, t: int, m: int, k: int, region: Region, *, keeps_nan: bool = False) -> Planes:
         """Channels of a mask set: float32[c, y, x]."""
         channels = self.sets[m]
         first = min(channels)
@@ -112,10 +112,19 @@ class SliceChannels:
             if high - low != 1:
                 plane /= np.float32(high - low)
         if found.dtype.kind == "f":
-            np.nan_to_num(planes, copy=False, nan=0.0, posinf=1.0, neginf=0.0)
+            np.nan_to_num(planes, copy=False, nan=np.nan if keeps_nan else 0.0, posinf=1.0, neginf=0.0)
         if isinstance(self.scale, SharedScale) and self.scale.clips:
             np.clip(planes, 0, 1, out=planes)
         return planes
+
+    def scaled(self, value: float, t: int, m: int) -> Planes:
+        """A pixel value as `read` gives it: float32[c, 1, 1]."""
+        found = []
+        for channel in self.sets[m]:
+            low, high = self.scale.black_white(t, channel)
+            one = np.float32(value) - np.float32(low)
+            found.append(one / np.float32(high - low) if high - low != 1 else one)
+        return np.array(found, np.float32)[:, None, None]
 
     def greatest(self, t: int, m: int, region: Region) -> Planes:
         """Greatest number of all slices: float32[c, y, x]."""

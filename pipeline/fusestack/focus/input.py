@@ -186,7 +186,7 @@ def _fused(image: PlannedImage, focus: Focus, *, reverse: bool) -> StackInput:
         reverse=reverse,
         fused=True,
     )
-    return replace(made, time=spec.time)
+    return replace(made, time=spec.time, no_data=spec.fill)
 
 
 def _volume(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from fusestack import kernels
+from fusestack.focus.so_far import Depth, Mean, Peak, Span
 from fusestack.operators.finals import Picture
 
 if TYPE_CHECKING:
@@ -28,12 +29,6 @@ _OUTLINED = 2.0
 """Where the finer level has the energy of a level divided by this, what is seen is sharp."""
 _UNSEEN = 32
 """How strongly outlines of what is transparent are kept out, as `Mixing.highlights`."""
-_LEAST_NOISE = 1 / 4096
-"""Of slices without any; rounding is left, and energies are never 0."""
-_UNSURE = 1.8
-"""Energy in units of noise that is found where there is noise alone."""
-_CONTRADICTS = 0.1
-"""Where the finest detail says another slice, how much more of what is sharp it must have there."""
 _DEPTH_REACH = 36
 """Pixels around one that its depth is found from, at least: two levels, and their windows."""
 
@@ -50,39 +45,6 @@ class SeenSlice(NamedTuple):
     opacity: Planes | None = None
 
 
-class _Mean:
-    """The mean of one level of the slices so far."""
-
-    def __init__(self, detail: Planes) -> None:
-        self._total = np.zeros_like(detail)
-        self._weight, self._greatest = np.zeros((2, *detail.shape[1:]), np.float32)
-
-    def add(self, detail: Planes, energies: Plane, power: int) -> None:
-        """Add a slice, whose weight is the power of its share of the greatest energy."""
-        kernels.multiscale.choose(detail, energies, self._total, self._weight, self._greatest, power)
-
-    def found(self) -> Planes:
-        """The mean, in place of the sums."""
-        self._total /= self._weight
-        return self._total
-
-
-class _Span:
-    """Least and greatest value of the planes so far: what is mixed from several planes of a volume lies between them.
-
-    Beside a bright thing in one plane, what is dark around it in others is darker than anything where both are mixed.
-    Not so for photographs: the ground beside a hair is in no slice without the blur of the hair.
-    """
-
-    def __init__(self, first: Planes) -> None:
-        self.least, self.most = first.copy(), first.copy()
-
-    def add(self, planes: Planes) -> None:
-        """Add a slice."""
-        np.minimum(self.least, planes, out=self.least)
-        np.maximum(self.most, planes, out=self.most)
-
-
 def _as_bright(one: SeenSlice, exposures: Exposures) -> tuple[Planes, Planes]:
     """What is looked at and what is mixed, as bright as in other slices; the same array where that is the same."""
     gain = np.float32(exposures.gains[one.k])
@@ -96,17 +58,24 @@ class _Shown:
     def __init__(self, slices: Iterable[SeenSlice], exposures: Exposures) -> None:
         total: list[Planes] = []
         weight: Planes | None = None
+        most: Planes | None = None
         for one in slices:
             if one.opacity is None:
                 raise ValueError("a slice has no opacity")
             parts = [planes * one.opacity for planes in _as_bright(one, exposures)]
             total = parts if weight is None else [a + b for a, b in zip(total, parts, strict=True)]
             weight = one.opacity.copy() if weight is None else weight + one.opacity
-        if weight is None:
+            most = one.opacity.copy() if most is None else np.maximum(most, one.opacity)
+        if weight is None or most is None:
             raise ValueError("there is no slice to mix")
         weight[weight == 0] = 1
         self._looked: Planes = total[0] / weight
         self._painted: Planes = total[1] / weight
+        self._most = np.where(most > 0, most, np.float32(1))
+
+    def beside_others(self, opacity: Planes) -> Planes:
+        """Opacity of a slice as a share of the greatest one: what is half transparent in all of them is not hidden."""
+        return np.asarray(opacity / self._most)
 
     def fill(self, looked: Planes, painted: Planes, opacity: Planes) -> tuple[Planes, Planes]:
         """Put the mean behind a slice."""
@@ -115,64 +84,6 @@ class _Shown:
         if painted is looked:
             return filled, filled
         return filled, painted * opacity + self._painted * behind
-
-
-class _Peak:
-    """Where a value is greatest of the slices so far, and its neighbours."""
-
-    def __init__(self, shape: tuple[int, ...]) -> None:
-        self.values, self.place = np.zeros((3, *shape), np.float32), np.zeros(shape, np.float32)
-        self._last: Plane | None = None
-        self.slices: list[int] = []
-
-    def add(self, k: int, value: Plane) -> None:
-        """Follow the peak to slice k, which comes after those before."""
-        kernels.multiscale.follow_peak(value, len(self.slices), self._last, self.values, self.place)
-        self._last = value
-        self.slices.append(k)
-
-    def found(self, *, between: bool) -> Plane:
-        """Number of the slice."""
-        slices = np.array(self.slices, np.float32)
-        if between:
-            return kernels.multiscale.between(self.values, self.place, slices)
-        return slices[self.place.astype(np.int64)]
-
-
-class _Depth:
-    """Which slice is sharp: the next level in a wide window says it best, but thin things have halos of its width.
-
-    Where the finest level contradicts, it is right if its slice has clearly more of what only sharp slices have.
-    """
-
-    def __init__(self, shape: tuple[int, ...]) -> None:
-        self._energy, self._share = _Peak(shape), _Peak(shape)
-        self._beside = np.zeros(shape, np.float32)
-
-    def add(self, k: int, energy: Plane, share: Plane) -> None:
-        """Follow slice k, which comes after those before.
-
-        Parameters
-        ----------
-        k : int
-        energy : float32[y, x]
-            Of the next level, in units of noise.
-        share : float32[y, x]
-            See `fusestack.kernels.multiscale.share`.
-        """
-        index = len(self._energy.slices)
-        self._energy.add(k, energy)
-        self._share.add(k, share)
-        kernels.multiscale.value_beside(share, index, self._energy.place, self._beside)
-
-    def found(self, *, between: bool) -> tuple[Plane, Plane]:
-        """Slice and how sure it is, 0..1; unknown where it is 0."""
-        depth = self._energy.found(between=between)
-        contradicts = np.abs(self._share.place - self._energy.place) > 1
-        contradicts &= self._share.values[1] - self._beside > np.float32(_CONTRADICTS)
-        np.copyto(depth, self._share.found(between=between), where=contradicts)
-        unsure = np.float32(_UNSURE)
-        return depth, np.maximum(0, 1 - unsure / np.maximum(self._energy.values[1], unsure))
 
 
 @dataclass(frozen=True)
@@ -194,12 +105,17 @@ class Mixing:
     sharpen : float
         Share of the blur between slices that is undone, 0..1.
     clips : bool
-        Whether 0 and 1 are black and white, and nothing is darker or brighter: in photographs. In volumes, nothing is
-        darker or brighter than any plane, but for what blur took away.
+        Whether 0 and 1 are black and white: in photographs. What floats have beyond them, bright beads or hot pixels,
+        stays in the finest level, and the picture between all slices. In volumes, nothing is darker or brighter than
+        any plane, but for what blur took away.
     mattes : bool
         Whether slices have an opacity.
     finds_depth : bool
         Whether the depth is wanted; else it is unknown, which changes nothing of the colours.
+    gaps : bool
+        Whether pixels that all slices hide are NaN.
+    least : float
+        Deviation of a pixel of slices without noise; energies are never 0.
     grain : float
         What is no more than this is no detail that says how deep it is, even where there is less noise.
     """
@@ -214,6 +130,8 @@ class Mixing:
     clips: bool
     mattes: bool = False
     finds_depth: bool = True
+    gaps: bool = False
+    least: float = 2.0**-12
     grain: float = 0.0
 
     @property
@@ -238,27 +156,33 @@ class Mixing:
         exposures : Exposures
         place : Place
         """
-        means: list[_Mean] = []
+        means: list[Mean] = []
         finest = depth = opacity = span = None
-        noise = max(exposures.noise, _LEAST_NOISE)
+        noise = max(exposures.noise, self.least)
         shown = _Shown(slices, exposures) if self.mattes else None
         for one in slices:
             looked, painted = _as_bright(one, exposures)
+            seen_part = one.opacity
             if shown is not None and one.opacity is not None:
-                looked, painted = shown.fill(looked, painted, one.opacity)
-            if not self.clips:
-                span = span or _Span(painted)
+                seen_part = shown.beside_others(one.opacity)
+                looked, painted = shown.fill(looked, painted, seen_part)
+            wide = painted is not looked and self.clips
+            if wide or not self.clips:
+                span = span or Span(painted)
                 span.add(painted)
-            seen = self._seen(looked, noise, one.opacity)
-            details = seen.details if painted is looked else _pyramid(painted, self.levels)
-            means = means or [_Mean(detail) for detail in details]
-            finest = finest or _Peak(seen.finest.shape)
+            beyond = painted - looked if wide else None
+            seen = self._seen(looked, noise, seen_part)
+            details = seen.details if painted is looked or wide else _pyramid(painted, self.levels)
+            if beyond is not None:
+                details[0] += beyond
+            means = means or [Mean(detail) for detail in details]
+            finest = finest or Peak(seen.finest.shape)
             finest.add(one.k, seen.finest)
             if seen.deep is not None:
-                depth = depth or _Depth(seen.finest.shape)
+                depth = depth or Depth(seen.finest.shape)
                 depth.add(one.k, *seen.deep)
             if one.opacity is not None:
-                opacity = opacity or _Mean(one.opacity)
+                opacity = opacity or Mean(one.opacity)
                 opacity.add(one.opacity, seen.energies[0], self.sharpness)
             for level, parts in enumerate(zip(means, details, seen.energies, strict=True)):
                 mean, detail, energy = parts
@@ -276,15 +200,17 @@ class Mixing:
             np.clip(colours, span.least, span.most, out=colours)
         if lost is not None:
             colours += lost
-        if self.clips:
+        if span is None:
             np.clip(colours, 0, 1, out=colours)
         found, sure = np.zeros((2, *colours.shape[1:]), np.float32)
         if depth is not None:
             found, sure = depth.found(between=self.between)
         opaque = np.ones_like(sure) if opacity is None else opacity.found()[0]
+        if self.gaps:
+            colours[:, opaque == 0] = np.nan
         return Picture(colours, opaque, sure, found, (sure > 0).astype(np.float32)).packed()
 
-    def _lost(self, detail: Planes, finest: _Peak, noise: float, colours: int) -> Planes:
+    def _lost(self, detail: Planes, finest: Peak, noise: float, colours: int) -> Planes:
         floor = kernels.multiscale.noise_energy(0, noise, colours)
         whole = _between_neighbours(finest.slices)
         return kernels.multiscale.lost_between(

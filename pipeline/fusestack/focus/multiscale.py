@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     Planes = NDArray[np.float32]
 
 
+_LEAST_NOISE, _LEAST_OF_BYTES = 2.0**-15, 2.0**-12
+"""Of slices without any: rounding is left."""
 _GRAIN = 2 / 255
 """What JPEG makes of smooth areas; it differs from photograph to photograph as if it were detail."""
 
@@ -57,6 +59,8 @@ class MixedPicture(BlockWise):
     looked, painted : SliceChannels
         What decides, and what is mixed.
     opacity : SliceChannels or None
+    no_data : float or None
+        Value of the pixels where nothing was recorded, besides NaN.
     counts : Statistic
         See `SliceCounts`.
     gains : bool
@@ -67,6 +71,7 @@ class MixedPicture(BlockWise):
     looked: SliceChannels
     painted: SliceChannels
     opacity: SliceChannels | None
+    no_data: float | None
     counts: Statistic
     gains: bool
 
@@ -115,13 +120,31 @@ class _Slices:
     region: Region
 
     def __iter__(self) -> Iterator[SeenSlice]:
-        source = self.source
-        painted = None if source.looked == source.painted else source.painted
+        source, (t, m) = self.source, self.place
         for k in self.numbers:
-            others = [
-                None if one is None else one.read(*self.place, k, self.region) for one in (painted, source.opacity)
-            ]
-            yield SeenSlice(k, source.looked.read(*self.place, k, self.region), *others)
+            looked, known = self._known(source.looked, k)
+            painted = None
+            if source.looked != source.painted:
+                painted, also = self._known(source.painted, k)
+                known = also if known is None else known if also is None else known * also
+            opacity = None if source.opacity is None else source.opacity.read(t, m, k, self.region)
+            if source.function.mattes:
+                shown = np.ones((1, *looked.shape[1:]), np.float32) if opacity is None else opacity
+                opacity = shown if known is None else shown * known
+            yield SeenSlice(k, looked, painted, opacity)
+
+    def _known(self, channels: SliceChannels, k: int) -> tuple[Planes, Planes | None]:
+        """A slice, and 1 where something was recorded, else 0; None where that is everywhere."""
+        source, (t, m) = self.source, self.place
+        planes = channels.read(t, m, k, self.region, keeps_nan=True)
+        known = ~np.isnan(planes).any(axis=0) if channels.array.dtype.startswith("float") else None
+        if source.no_data is not None and np.isfinite(source.no_data):
+            recorded = (planes != channels.scaled(source.no_data, t, m)).any(axis=0)
+            known = recorded if known is None else known & recorded
+        if known is None or known.all():
+            return planes, None
+        planes[np.isnan(planes)] = 0
+        return planes, np.asarray(known, np.float32)[None]
 
 
 @functools.lru_cache(maxsize=64)
@@ -130,7 +153,13 @@ def _exposures(counts: tuple[float, ...], gains: bool) -> Exposures:
 
 
 def mixing_stages(
-    on: StackRecipe, options: Multiscale, parts: Sequence[tuple[int, int]], names: tuple[str, ...], *, depth: bool
+    on: StackRecipe,
+    options: Multiscale,
+    parts: Sequence[tuple[int, int]],
+    names: tuple[str, ...],
+    *,
+    depth: bool,
+    no_data: float | None,
 ) -> list[StoredArray]:
     """Multi-scale pictures of ranges of slices, before the final operators.
 
@@ -144,6 +173,8 @@ def mixing_stages(
         Of the slices, where they are photographs; else none.
     depth : bool
         Whether the depth is wanted.
+    no_data : float or None
+        Value of the pixels where nothing was recorded.
     """
     photographs = bool(names)
     sets = on.sets
@@ -151,8 +182,8 @@ def mixing_stages(
     bands = Bands((sets.times, sets.count, looked.slices, *looked.plane), deep=True)
     counts = on.cached.statistic("slices brightness", "brightness/slices", SliceCounts(looked, bands))
     planes = planes_of(sets.colours)
-    # of photographs, what decides is clipped to black and white: a hot pixel would shine through all levels
-    painted = looked if photographs else sets.painted
+    floats = looked.array.dtype.startswith("float")
+    bytes_ = looked.array.dtype == "uint8"
     gains = photographs and sets.opacity is None  # what is hidden is no darkness
     if gains:
         on.cached.findings.append(LeftOut(counts, names))
@@ -167,15 +198,17 @@ def mixing_stages(
             between=on.recipe.between,
             sharpen=on.recipe.sharpen,
             clips=photographs,
-            mattes=sets.opacity is not None,
+            mattes=sets.opacity is not None or floats or no_data is not None,
             finds_depth=depth,
-            grain=_GRAIN if photographs and looked.array.dtype == "uint8" else 0,
+            gaps=floats and not photographs,
+            least=_LEAST_OF_BYTES if bytes_ else _LEAST_NOISE,
+            grain=_GRAIN if photographs and bytes_ else 0,
         )
         found.append(
             on.cached.add(
                 f"{on.prefix}mixed" + (f"/{number + 1}" if len(parts) > 1 else ""),
                 f"slices {part[0] + 1} to {part[1]} mixed at {options.levels} scales",
-                MixedPicture(sets.size, mixing, looked, painted, sets.opacity, counts, gains=gains),
+                MixedPicture(sets.size, mixing, looked, sets.painted, sets.opacity, no_data, counts, gains=gains),
                 in_blocks((sets.times, sets.count, planes, *looked.plane), (1, 1, planes)),
             )
         )

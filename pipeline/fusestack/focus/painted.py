@@ -86,7 +86,7 @@ def paint_stack(
     if recipe.multiscale is not None:
         names = _names_of(stack) if stack.photographs else ()
         needed = depth or bool(recipe.finals or recipe.backgrounds or recipe.substacks)
-        pictures = mixing_stages(on, recipe.multiscale, parts, names, depth=needed)
+        pictures = mixing_stages(on, recipe.multiscale, parts, names, depth=needed, no_data=stack.no_data)
     elif recipe.generators:
         painted = montage_stages(on, parts, between=recipe.between, sharpen=recipe.sharpen)
         keeps = painted[0][1].keeps_canvas
@@ -144,6 +144,11 @@ def doubts_of(recipe: Recipe, focus: Focus) -> list[str]:
     if focus.method == "multiscale" and recipe.multiscale is None:
         return [
             "focus.method: multiscale is for stacks without operators of masks; masks are made by those that are named"
+        ]
+    if recipe.multiscale is not None and recipe.substacks and not focus.layered:
+        return [
+            "focus.substacks: the first one covers all others, since method multiscale shows what is blurred, too; use "
+            "method masks, or write all of them (layered: true)"
         ]
     if recipe.multiscale is not None and recipe.backgrounds and not (recipe.finals or recipe.substacks):
         return ["focus.background: nothing of it is seen: method multiscale paints every pixel; remove it"]

@@ -49,6 +49,8 @@ class StackInput:
         From one timepoint to the next.
     fused : bool
         Whether it is made by other stages of the plan.
+    no_data : float or None
+        Value of the pixels that no view covers.
     notes : mapping
         EXIF and colour profile.
     found : tuple of str
@@ -75,6 +77,7 @@ class StackInput:
     timepoints: tuple[int, ...] = (0,)
     time: TimeStep | None = None
     fused: bool = False
+    no_data: float | None = None
     notes: Mapping[str, Any] = field(default_factory=dict)
     found: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()

@@ -182,7 +182,7 @@ class _Run:
 
     def found(self) -> tuple[str, ...]:
         """What stages found that there is to say, of what is made."""
-        made = {state.stage.key for state in self._states if state.needed}
+        made = {state.stage.key for state in self._states if state.needed or state.action == "reuse"}
         return tuple(line for one in self._plan.findings if made.issuperset(one.stages) for line in one.said())
 
     def reports(self) -> tuple[StageReport, ...]:
