@@ -16,6 +16,7 @@ import tifffile
 from numpy.typing import NDArray
 
 import fusestack
+from fusestack.model.errors import FusestackWarning
 from fusestack.project import document
 
 TILE = (12, 30, 40)
@@ -203,6 +204,25 @@ def test_an_output_with_other_settings_takes_the_place_of_the_first(
     assert after.setups[1].tile == 1
     assert pixels_of(project, xml, 1, 0).shape == after.setups[1].shape == (4, 5, 5)
     assert pixels_of(project, xml, 0, 0).shape == (8, 9, 10)
+
+
+def test_the_same_fusion_under_another_name_takes_the_place_of_the_first(project: tuple[str, Path]) -> None:
+    kind, xml = project
+    if kind == "n5":
+        pytest.skip("an N5 holds what is added to it: there is one name")
+    first, suffix = NAMES[kind][1], NAMES[kind][1].partition(".")[2]
+    fusestack.run(config(kind, xml, downsampling=2))
+    setups = len(fusestack.open_project(xml).setups)
+    expected = pixels_of(kind, xml, 2, 1)
+    gone = xml.parent / first
+    shutil.rmtree(gone) if gone.is_dir() else gone.unlink()
+    with pytest.warns(FusestackWarning, match="setups 2, 3 of the project were added by a fusion"):
+        fusestack.run(config(kind, xml, f"other.{suffix}", downsampling=2))
+    assert np.array_equal(pixels_of(kind, xml, 2, 1), expected)
+    assert f"other.{suffix}" in xml.read_text()
+    assert f'"{first}"' not in xml.read_text()
+    assert len(fusestack.open_project(xml).setups) == setups
+    assert fusestack.run(config(kind, xml, f"other.{suffix}", downsampling=2)).reused_all
 
 
 def test_what_cannot_be_added_is_refused(project: tuple[str, Path]) -> None:

@@ -48,7 +48,10 @@ class AppendedProject:
     def is_written(self) -> bool:
         """Whether the project has these images."""
         root = read_tree(self.path).getroot()
-        return any(entry.fingerprint == self.fingerprint for entry in appended_in(root, _folder(root, self.path)))
+        return any(map(self._is, appended_in(root, _folder(root, self.path))))
+
+    def _is(self, entry: Appended) -> bool:
+        return (entry.path, entry.fingerprint) == (self.output, self.fingerprint)
 
     def write(self) -> None:
         """Add them in one step: until the XML is exchanged, the project is as it was.
@@ -64,9 +67,9 @@ class AppendedProject:
         root = tree.getroot()
         folder = _folder(root, self.path)
         entries = appended_in(root, folder)
-        if any(entry.fingerprint == self.fingerprint for entry in entries):
+        if any(map(self._is, entries)):
             return
-        replaced = _replaced(root, entries, self.output)
+        replaced = _replaced(root, entries, self.output, self.fingerprint)
         old = {number for entry in replaced for number in entry.setups}
         _take_out(root, old)
         numbers = tuple(image.setup.id for image in self.images)
@@ -104,7 +107,7 @@ def numbered(
     root = read_tree(path).getroot()
     entries = appended_in(root, _folder(root, path))
     own = next((entry for entry in entries if entry.fingerprint == fingerprint), None)
-    own = own or next(iter(_replaced(root, entries, output)), None)
+    own = own or next(iter(_replaced(root, entries, output, fingerprint)), None)
     old = () if own is None else own.setups
     others = _ids(root) - set(old)
     first = max(others, default=-1) + 1
@@ -119,12 +122,12 @@ def numbered(
     return tuple(found)
 
 
-def _replaced(root: Element, entries: Sequence[Appended], output: str) -> list[Appended]:
-    """What another fusion of an output takes the place of; a container of N5 holds those of all."""
+def _replaced(root: Element, entries: Sequence[Appended], output: str, fingerprint: str) -> list[Appended]:
+    """What is replaced: another fusion of an output, the same one under another name; a container of N5 holds all."""
     loader = root.find("SequenceDescription/ImageLoader")
     if loader is not None and loader.get("format") == "bdv.n5":
         return []
-    return [entry for entry in entries if entry.path == output]
+    return [entry for entry in entries if output == entry.path or fingerprint == entry.fingerprint]
 
 
 def _folder(root: Element, path: str) -> str:
