@@ -52,7 +52,7 @@ def test_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "\n          40 x 30 pixels, 3 colours, uint8, 4 KiB\n" in text
     assert "world pixels" not in text
     assert "x 1 pixels" not in text
-    assert "less than a second" in text
+    assert "seconds, by what is written" in text
     text = said(capsys, "plan", config, "--set", "input.reverse=true")
     assert "front to back b_10.png to b_1.png" in text
     pictures(tmp_path / "more", "c.png")

@@ -83,7 +83,7 @@ def print_plan(plan: Plan, states: Sequence[StageState], probed: Probed | None) 
     left = amounts_left(plan, states)
     seconds = (left.output + left.cache) / _BYTES_PER_SECOND / plan.resources.workers
     print(f"bytes     {left} left to write, uncompressed")
-    print(f"time      {'less than a second' if seconds < 1 else f'about {duration(seconds)}'}")
+    print(f"time      {'seconds' if seconds < 1 else f'{duration(seconds)} or more'}, by what is written")
 
 
 def summary_of_plan(plan: Plan, states: Sequence[StageState], probed: Probed | None) -> dict[str, Any]:

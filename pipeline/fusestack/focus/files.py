@@ -73,6 +73,7 @@ class FocusFiles:
     def image(self, kind: str, path: str, pages: Sequence[StoredArray]) -> PlannedImage:
         """One output: its spec, its stages, what its fingerprint is made of."""
         recipe = self.on.recipe
+        key = "path" if kind == "image" else kind
         suffix = picture_suffix(path)
         picture = suffix in PICTURE_SUFFIXES
         compute, names = self.written(kind, suffix, pages)
@@ -110,8 +111,8 @@ class FocusFiles:
             fingerprint=digest([stage.fingerprint for stage in stages]),
             overwrite=self.focus.output.overwrite,
             notes=notes,
-            way_out=replace_with("focus.output"),
-            key=f"focus.output.{'path' if kind == 'image' else kind}",
+            way_out=replace_with("focus.output", key),
+            key=f"focus.output.{key}",
         )
 
     def _check(self, kind: str, path: str, suffix: str, dtype: str, spread: int, pages: int) -> None:

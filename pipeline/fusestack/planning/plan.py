@@ -56,10 +56,10 @@ class Product:
     components: Mapping[str, Any]
 
 
-def replace_with(section: str) -> str:
-    """What to do where something else is in the place of an image that a section of the configuration names."""
+def replace_with(section: str, key: str = "path") -> str:
+    """What to do where something else is in the place of an image that a key of a section names."""
     return (
-        f"choose another {section}.path, or replace it with {section}.overwrite: true "
+        f"choose another {section}.{key}, or replace it with {section}.overwrite: true "
         "(--force does that, too, and computes anew what is in the cache)"
     )
 
