@@ -58,6 +58,7 @@ def contents(found: xarray.Dataset) -> dict[str, bytes]:
     return {str(name): array.to_numpy().tobytes() for name, array in found.data_vars.items()}
 
 
+@pytest.mark.filterwarnings("ignore:focus.substacks")
 @pytest.mark.parametrize("name", CHAINS)
 def test_lazy_is_stored(name: str, stack: NDArray[np.uint8], stored: Any) -> None:
     array = da.from_array(stack, chunks=(1, 150, 70, 3))
@@ -70,6 +71,7 @@ def test_lazy_is_stored(name: str, stack: NDArray[np.uint8], stored: Any) -> Non
     assert contents(whole) == stored(name), "NumPy arrays go in and come out"
 
 
+@pytest.mark.filterwarnings("ignore:focus.substacks")
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     name=st.sampled_from(sorted(CHAINS)),
@@ -94,6 +96,7 @@ def client() -> Iterator[Client]:
         yield client
 
 
+@pytest.mark.filterwarnings("ignore:focus.substacks")
 @pytest.mark.parametrize("name", CHAINS)
 def test_on_a_cluster(name: str, stack: NDArray[np.uint8], stored: Any, client: Client) -> None:
     found = fusestack.focus_stack(da.from_array(stack, chunks=(2, 80, 80, 3)), chunks=60, **options(name))

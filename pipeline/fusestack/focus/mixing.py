@@ -106,8 +106,7 @@ class Mixing:
         Share of the blur between slices that is undone, 0..1.
     clips : bool
         Whether 0 and 1 are black and white: in photographs. What floats have beyond them, bright beads or hot pixels,
-        stays in the finest level, and the picture between all slices. In volumes, nothing is darker or brighter than
-        any plane, but for what blur took away.
+        stays in the finest level. In volumes, nothing is darker or brighter than any plane, but for what blur took away.
     mattes : bool
         Whether slices have an opacity.
     finds_depth : bool
@@ -196,12 +195,13 @@ class Mixing:
             finer = levels.pop()
             kernels.pyramid.add_expanded(finer, colours)
             colours = finer
-        if span is not None:
+        if span is not None and not self.clips:
             np.clip(colours, span.least, span.most, out=colours)
         if lost is not None:
             colours += lost
-        if span is None:
-            np.clip(colours, 0, 1, out=colours)
+        if self.clips:
+            ends = (0, 1) if span is None else (np.minimum(span.least, 0), np.maximum(span.most, 1))
+            np.clip(colours, *ends, out=colours)
         found, sure = np.zeros((2, *colours.shape[1:]), np.float32)
         if depth is not None:
             found, sure = depth.found(between=self.between)
