@@ -131,7 +131,7 @@ def test_pixels_that_are_no_numbers_are_black(tmp_path: Path) -> None:
     away[41 - 36 : 41 + 36, 61 - 36 : 61 + 36] = False  # as far as the masks look
     assert np.mean(np.abs(one - two)[away] > 0.01) < 0.01
     assert two.min() >= 0
-    assert two.max() <= 1
+    assert two.max() <= 1.002  # where white is, is found to a bin of a histogram
 
 
 def test_the_options_that_are_written_down_make_the_same_picture(tmp_path: Path) -> None:

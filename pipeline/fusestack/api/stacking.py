@@ -48,7 +48,7 @@ def focus_stack(
         - NumPy or dask: slices uint8, uint16, float32, int8, int16 or uint32 [k, y, x], or [k, y, x, colour] with 3
           colours and possibly opacity, front first; Zarr or HDF5; or slices one by one, all of one size and type, also
           pictures of PIL.
-          NaN in float32 counts as black.
+          NaN in float32 is no data; method masks takes it for black.
         - xarray.DataArray: a volume with dimensions out of t, c, z, y, x (as `fuse` gives it; also Z, depth, time,
           channel, row, column ...), focused along ``axis``; or photographs k, y, x, colour. In any order.
         - A pattern such as ``stack/*.jpg``, a folder of pictures, a TIFF stack, an OME-Zarr, pictures one by one: read

@@ -106,7 +106,7 @@ class Mixing:
         Share of the blur between slices that is undone, 0..1.
     clips : bool
         Whether 0 and 1 are black and white: in photographs. What floats have beyond them, bright beads or hot pixels,
-        stays in the finest level. In volumes, nothing is darker or brighter than any plane, but for what blur took away.
+        stays in the finest level. In volumes, nothing is darker or brighter than any plane, but for what blur took.
     mattes : bool
         Whether slices have an opacity.
     finds_depth : bool
