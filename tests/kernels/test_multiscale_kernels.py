@@ -70,7 +70,14 @@ def test_energy(shape: tuple[int, ...]) -> None:
     near = filtered(squares, np.array([1, 4, 1]) / 6)
     far = filtered(squares, np.array([1, 8, 28, 56, 70, 56, 28, 8, 1]) / 256)
     weight = far / (far + 4 * 0.05)
-    assert multiscale.energy(detail, 0.05) == pytest.approx(weight * near + (1 - weight) * far, abs=1e-5)
+    energy, narrow, wide = multiscale.energy(detail, 0.05)
+    assert energy == pytest.approx(weight * near + (1 - weight) * far, abs=1e-5)
+    assert narrow == pytest.approx(near, abs=1e-5)
+    assert wide == pytest.approx(far, abs=1e-5)
+    plane = squares.astype(np.float32)
+    assert multiscale.smoothed(plane) == pytest.approx(wide, abs=1e-5)
+    shares = multiscale.share(narrow, plane, 0.05)
+    assert shares == pytest.approx(near / (near + 2 * 0.05 + squares / 2), abs=1e-5)
 
 
 def test_energy_of_noise() -> None:
@@ -89,6 +96,8 @@ def test_white_discs_are_kept_out(power: int) -> None:
     colours = np.zeros((2, 12, 15), np.float32)
     assert multiscale.white(colours, 0.9) is None
     colours[1, 3:9, 4:8] = 1
+    assert multiscale.white(colours, 0.9) is None, "one colour is not white"
+    colours[0] = colours[1]
     white = multiscale.white(colours, 0.9)
     assert white is not None
     assert np.array_equal(white, colours[1:])
@@ -136,7 +145,34 @@ def test_peaks(values: list[float], uneven: bool) -> None:
     found = float(multiscale.between(peak, place, slices)[0, 0])
     expected = float(slices[i])
     if 0 < i < len(values) - 1 and not values[i] == values[i - 1] == values[i + 1]:
-        parabola = np.polyfit(slices[i - 1 : i + 2].astype(float), np.log(values[i - 1 : i + 2]), 2)
+        parabola = np.polyfit(slices[i - 1 : i + 2].astype(float), np.array(values[i - 1 : i + 2]) ** -0.5, 2)
         top = -parabola[1] / (2 * parabola[0])
         expected = np.clip(top, (slices[i - 1] + slices[i]) / 2, (slices[i] + slices[i + 1]) / 2)
     assert found == pytest.approx(expected, abs=1e-4)
+
+
+def test_what_is_lost_between_slices() -> None:
+    """Energies 1 / (1 + distance squared) ** 2 have parabolas of 1 / sqrt(energy): what lacks is known exactly."""
+    top = np.array([2.0, 2.25, 2.5, 1.75])
+    energies = [(1 + (k - top) ** 2) ** -2.0 for k in range(5)]
+    peak, place = np.zeros((3, 1, 4), np.float32), np.zeros((1, 4), np.float32)
+    last = None
+    beside = np.zeros((1, 4), np.float32)
+    for index, one in enumerate(energies):
+        plane = one.astype(np.float32)[None]
+        multiscale.follow_peak(plane, index, last, peak, place)
+        multiscale.value_beside(plane * 2, index, place, beside)
+        last = plane
+    assert beside[0] == pytest.approx(2 * np.max(energies, axis=0))
+    power = 6
+    whole = np.array([False, True, True, True, False])
+    detail = np.ones((2, 1, 4), np.float32)
+    lost = multiscale.lost_between(detail, peak, place, whole, 1e-6, power, 1.0)
+    rows = np.array([[energies[int(k) + d][x] for x, k in enumerate(place[0])] for d in (-1, 0, 1)])
+    mean = (rows ** (power + 0.5)).sum(axis=0) / (rows**power).sum(axis=0)
+    assert lost[0, 0] == pytest.approx(np.minimum(1 / mean, 1.6 / np.sqrt(rows[1])) - 1, abs=2e-3)
+    assert lost[0, 0, 2] > 0.2 > lost[0, 0, 0] >= 0
+    half = multiscale.lost_between(detail, peak, place, whole, 1e-6, power, 0.5)
+    assert half == pytest.approx(lost / 2, abs=1e-6)
+    assert not multiscale.lost_between(detail, peak, place, np.zeros(5, bool), 1e-6, power, 1.0).any()
+    assert np.abs(multiscale.lost_between(detail, peak, place, whole, 10.0, power, 1.0)).max() < 0.05, "all is noise"
