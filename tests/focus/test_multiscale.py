@@ -293,6 +293,13 @@ def test_opacity_that_hides_nothing_changes_nothing(tmp_path: Path) -> None:
     assert decibel(focused(whole, tmp_path / "whole")[0], plain) > 60
 
 
+def test_slices_with_opacity_are_mixed_only_where_that_is_asked_for(tmp_path: Path) -> None:
+    stack = np.concatenate([noisy()[0], np.ones((5, 120, 160, 1), np.float32)], axis=-1)
+    paths = write(tmp_path / "in", stack)
+    assert fusestack.plan(config(paths, tmp_path)).facts[0].endswith("--bg=max --between=p100 (the default)")
+    assert "--multiscale" in fusestack.plan(config(paths, tmp_path, method="multiscale")).facts[0]
+
+
 def test_mattes(tmp_path: Path) -> None:
     """What a slice hides is taken from others, without the outline of the matte; what all hide is transparent."""
     stack, sharp, _ = noisy()

@@ -180,7 +180,7 @@ class Focus(Model):
     method: Literal["multiscale", "masks"] | None = Field(
         default=None,
         description="multiscale, or masks made by operators; default: multiscale, masks where operators of masks, "
-        "colorspace or mask_size are named",
+        "colorspace, mask_size or substacks are named, or slices have an opacity",
     )
     multiscale: Multiscale | None = Field(default=None, description="options of method multiscale, which they ask for")
     reverse: Switch = Field(default=False, description="slices are ordered from back to front")

@@ -269,7 +269,7 @@ def lazy_outputs(
     _refuse_files(loaded, focus)
     use = focus.statistics.use
     one = stack.input
-    recipe = recipe_of(focus, photographs=one.photographs)
+    recipe = recipe_of(focus, photographs=one.photographs, opacity=one.colours.endswith("A"))
     check_recipe(loaded, recipe)
     cached = CachedStages("", _ANY, None if use is None else known_statistics(loaded.resolve_path(use)))
     painted = paint_stack(loaded, recipe, one, cached, focus.reference_channel, opaque=not one.photographs)

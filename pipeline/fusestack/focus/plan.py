@@ -62,8 +62,9 @@ def plan_focus(
     inputs = stack_inputs(loaded, focus, fused)
     use, save = focus.statistics.use, focus.statistics.save
     frozen = None if use is None else known_statistics(loaded.resolve_path(use))
-    recipe = recipe_of(focus, photographs=inputs[0].photographs)
-    usual = recipe_of(Focus(), photographs=inputs[0].photographs)
+    photographs, opacity = inputs[0].photographs, inputs[0].colours.endswith("A")
+    recipe = recipe_of(focus, photographs=photographs, opacity=opacity)
+    usual = recipe_of(Focus(), photographs=photographs, opacity=opacity)
     check_recipe(loaded, recipe)
     images: list[PlannedImage] = []
     kept: list[tuple[str, Statistic, int, int]] = []

@@ -144,7 +144,7 @@ class StackRecipe:
         return (self.sets.times, self.sets.count, self.sets.looked.slices, *self.resizing.target)
 
 
-def recipe_of(focus: Focus, *, photographs: bool) -> Recipe:
+def recipe_of(focus: Focus, *, photographs: bool, opacity: bool = False) -> Recipe:
     """Decide what the configuration leaves open.
 
     Parameters
@@ -152,6 +152,9 @@ def recipe_of(focus: Focus, *, photographs: bool) -> Recipe:
     focus : Focus
     photographs : bool
         Whether the slices are photographs; volumes are never transparent.
+    opacity : bool
+        Whether the slices have an opacity. They are mixed only where that is asked for: a silhouette is that of the
+        slice that is sharp, and where that one is transparent, mixing takes what others show.
 
     Returns
     -------
@@ -159,7 +162,8 @@ def recipe_of(focus: Focus, *, photographs: bool) -> Recipe:
         Slices are mixed, unless the configuration asks for masks. Where it names none of them, they are those of
         `PRESET`, of which each key that it names replaces only itself.
     """
-    if (multiscale := focus.mixing) is not None:
+    asked = focus.multiscale is not None or focus.method == "multiscale"
+    if (multiscale := focus.mixing) is not None and (asked or not opacity):
         return _mixing(focus, multiscale)
     background = focus.background
     own_masks = focus.masks is not None
