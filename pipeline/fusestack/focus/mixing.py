@@ -1,4 +1,4 @@
-"""Slices are mixed at every scale: the block function of multi-scale pictures, and what it keeps of slices so far."""
+"""Slices are mixed at every scale: the block function of multi-scale pictures."""
 
 from __future__ import annotations
 

@@ -122,11 +122,15 @@ class _Slices:
     def __iter__(self) -> Iterator[SeenSlice]:
         source, (t, m) = self.source, self.place
         for k in self.numbers:
-            looked, known = self._known(source.looked, k)
+            looked, known = self._known(source.painted, k)
             painted = None
             if source.looked != source.painted:
-                painted, also = self._known(source.painted, k)
-                known = also if known is None else known if also is None else known * also
+                painted = looked
+                if source.function.clips:  # the same pixels, of which what decides is black and white at most
+                    looked = np.clip(painted, 0, 1)
+                else:
+                    looked, also = self._known(source.looked, k)
+                    known = also if known is None else known if also is None else known * also
             opacity = None if source.opacity is None else source.opacity.read(t, m, k, self.region)
             if source.function.mattes:
                 shown = np.ones((1, *looked.shape[1:]), np.float32) if opacity is None else opacity

@@ -32,9 +32,8 @@ def overview(plan: Plan) -> Summary:
     """Outputs, workers, warnings, and what the stages cost, on one screen."""
     facts = _first(input_facts(plan), _MOST_FACTS, "fact")
     for number, image in enumerate(plan.images[:_MOST_IMAGES]):
-        facts += output_facts(image.target.image, image.file_format)[
-            : 2 if number else None
-        ]  # most lie where the first one does
+        said = output_facts(image.target.image, image.file_format)
+        facts += said[:2] if number else said  # most lie where the first one does
     if (more := len(plan.images) - _MOST_IMAGES) > 0:
         facts.append(("", f"... {counted(more, 'more image')}"))
     facts += [("workers", workers(plan)), ("memory", memory(plan))]

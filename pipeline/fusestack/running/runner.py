@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import replace
@@ -83,7 +84,7 @@ def run_plan(plan: Plan, *, force: bool = False, listener: Listener | None = Non
             run.close(RunEnded(outcome, time.perf_counter() - start, message))
     outputs = tuple(image.target.image.path for image in plan.images)
     size, freed = trim_cache(plan.cache, plan.cache_limit) if cached else (0, 0)
-    return RunReport(outputs, run.reports(), time.perf_counter() - start, size, freed, plan.report, run.found())
+    return RunReport(outputs, run.reports(), time.perf_counter() - start, size, freed, plan.report, run.found)
 
 
 class _Run:
@@ -180,8 +181,9 @@ class _Run:
         if not all(one.complete for one in ended):
             raise failed_blocks(failed)
 
+    @functools.cached_property
     def found(self) -> tuple[str, ...]:
-        """What stages found that there is to say, of what is made."""
+        """What stages found that there is to say, of what is made; asked for when all is."""
         made = {state.stage.key for state in self._states if state.needed or state.action == "reuse"}
         return tuple(line for one in self._plan.findings if made.issuperset(one.stages) for line in one.said())
 
@@ -215,7 +217,7 @@ class _Run:
             self._tell(event)
         suppressed = nullcontext() if event.outcome == "done" else suppress(OutputError)
         with suppressed:  # what went wrong is more than that it cannot be written down
-            found = self.found() if event.outcome == "done" else ()
+            found = self.found if event.outcome == "done" else ()
             write_json(f"{self._plan.output}.run.json", run_record(self._plan, self.reports(), found))
 
 

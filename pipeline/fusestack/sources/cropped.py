@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 from fusestack.model.errors import InputError
 from fusestack.model.geometry import Box
-from fusestack.sources.base import SourceLevel, check_box, files_of, last_chunk, open_source
+from fusestack.sources.base import SourceLevel, check_box, last_chunk
+from fusestack.sources.wrapped import WrappedSource
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from fusestack.model.geometry import Int3
     from fusestack.model.view import SourceRef
 
 
-class CroppedSource:
+class CroppedSource(WrappedSource):
     """Pixels of a box of another source, moved to zero.
 
     Only what is inside the box is seen: beyond it an image ends, although the source that is wrapped has more pixels.
@@ -46,9 +46,8 @@ class CroppedSource:
     """
 
     def __init__(self, path: str, *, whole: SourceRef, start: Int3, stop: Int3) -> None:
-        self._path = path
-        self._whole = open_source(whole)
-        box, size = Box(start, stop), self._whole.levels[0].shape
+        super().__init__(path, whole)
+        box, size = Box(start, stop), self._source.levels[0].shape
         if box.is_empty or box.intersect(Box.of_shape(size)) != box:
             low, high = box.inclusive()
             pixels = " x ".join(str(n) for n in reversed(size))
@@ -58,7 +57,7 @@ class CroppedSource:
             )
         self._parts: tuple[Box, ...] = ()
         self._levels: tuple[SourceLevel, ...] = ()
-        for level in self._whole.levels:
+        for level in self._source.levels:
             part = _part_of_level(box, level)
             if part.is_empty:
                 break
@@ -67,19 +66,9 @@ class CroppedSource:
             self._levels += (replace(level, shape=(z, y, x)),)
 
     @property
-    def dtype(self) -> np.dtype[Any]:
-        """Pixel type, native byte order."""
-        return self._whole.dtype
-
-    @property
     def levels(self) -> tuple[SourceLevel, ...]:
         """Resolutions, full resolution first."""
         return self._levels
-
-    @property
-    def files(self) -> tuple[str, ...]:
-        """Members of the set that it is a part of."""
-        return files_of(self._whole)
 
     def stored_chunk(self, level: int) -> Box | None:
         """Part of a level that is decoded in one piece and is stored; None if nothing of the level is.
@@ -89,7 +78,7 @@ class CroppedSource:
         InputError
             If that cannot be told.
         """
-        part, found = self._parts[level], self._whole.stored_chunk(level)
+        part, found = self._parts[level], self._source.stored_chunk(level)
         if found is None:
             return None
         inside = found.intersect(part)
@@ -106,7 +95,7 @@ class CroppedSource:
             If the source that is wrapped cannot be read.
         """
         check_box(self._path, self._levels, level, box)
-        return self._whole.read(level, box.shift(self._parts[level].start))
+        return self._source.read(level, box.shift(self._parts[level].start))
 
 
 def _part_of_level(box: Box, level: SourceLevel) -> Box:

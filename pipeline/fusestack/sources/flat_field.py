@@ -9,13 +9,14 @@ import numpy as np
 
 from fusestack.model.errors import InputError
 from fusestack.model.geometry import Box
-from fusestack.sources.base import check_box, file_identity, files_of, open_source
+from fusestack.sources.base import check_box, file_identity, open_source
+from fusestack.sources.wrapped import WrappedSource
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fusestack.model.view import SourceRef
-    from fusestack.sources.base import Identity, SourceLevel
+    from fusestack.sources.base import Identity
 
     Plane: TypeAlias = NDArray[np.float64]
 
@@ -23,7 +24,7 @@ _ROWS = 256
 """Rows of the flat-field images that are summed at a time."""
 
 
-class FlatFieldSource:
+class FlatFieldSource(WrappedSource):
     """Pixels of another source by its bright and dark images: ``(I - dark) * mean(bright - dark) / (bright - dark)``.
 
     The result has the type of the source: rounded half up and clamped to its range. It is 0 where bright equals dark.
@@ -56,38 +57,12 @@ class FlatFieldSource:
     def __init__(
         self, path: str, *, image: SourceRef, bright: SourceRef | None = None, dark: SourceRef | None = None
     ) -> None:
-        self._path = path
-        self._image = open_source(image)
+        super().__init__(path, image)
         self._bright, self._dark = bright, dark
-        _, *plane = self._image.levels[0].shape
+        _, *plane = self._source.levels[0].shape
         for ref in (bright, dark):
             if ref is not None:
                 _check_plane(ref, plane, path)
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Pixel type, native byte order."""
-        return self._image.dtype
-
-    @property
-    def levels(self) -> tuple[SourceLevel, ...]:
-        """Resolutions, full resolution first."""
-        return self._image.levels
-
-    @property
-    def files(self) -> tuple[str, ...]:
-        """Members of the set of the image."""
-        return files_of(self._image)
-
-    def stored_chunk(self, level: int) -> Box | None:
-        """Part of a level that is decoded in one piece and is stored; None if nothing of the level is.
-
-        Raises
-        ------
-        InputError
-            If that cannot be told.
-        """
-        return self._image.stored_chunk(level)
 
     def read(self, level: int, box: Box) -> NDArray[Any]:
         """Read a region (z, y, x) of a level.
@@ -98,7 +73,7 @@ class FlatFieldSource:
             If pixels of the source, of bright or of dark cannot be read.
         """
         check_box(self._path, self.levels, level, box)
-        pixels = self._image.read(level, box)
+        pixels = self._source.read(level, box)
         if box.is_empty:
             return pixels
         dark = self._window(self._dark, level, box)

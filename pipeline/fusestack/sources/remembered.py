@@ -12,7 +12,8 @@ import numpy as np
 
 from fusestack.model.geometry import Box
 from fusestack.model.view import SourceRef
-from fusestack.sources.base import check_box, open_source
+from fusestack.sources.base import check_box
+from fusestack.sources.wrapped import WrappedSource
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -70,7 +71,7 @@ def remembered(source: SourceRef, limit: int) -> SourceRef:
     return SourceRef(f"{__name__}:{RememberedSource.__name__}", source.path, options)
 
 
-class RememberedSource:
+class RememberedSource(WrappedSource):
     """Pixels of another source, decoded once.
 
     Parameters
@@ -87,22 +88,7 @@ class RememberedSource:
     """
 
     def __init__(self, path: str, *, source: SourceRef) -> None:
-        self._path = path
-        self._source = open_source(source)
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Pixel type, native byte order."""
-        return self._source.dtype
-
-    @property
-    def levels(self) -> tuple[SourceLevel, ...]:
-        """Resolutions, full resolution first."""
-        return self._source.levels
-
-    def stored_chunk(self, level: int) -> Box | None:
-        """Part of a level that is decoded in one piece and is stored; None if nothing of the level is."""
-        return self._source.stored_chunk(level)
+        super().__init__(path, source)
 
     def read(self, level: int, box: Box) -> NDArray[Any]:
         """Read a region (z, y, x) of a level.
