@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from fusestack.model.errors import OutputError
 from fusestack.storage import Folder, folder_of, is_address
+from fusestack.writers.base import link_refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,8 +83,10 @@ def _cannot_write(output: str, place: str, error: OSError) -> OutputError:
 def _descriptor(path: Path, output: str) -> Iterator[int]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
     except OSError as error:
+        if path.is_symlink():
+            raise OutputError(link_refused(path)) from error
         raise _cannot_write(output, str(path.parent), error) from error
     try:
         yield descriptor
@@ -98,8 +101,9 @@ def _file_lock(path: Path, output: str, *, wait: bool) -> Iterator[None]:
             fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise _held(output, path.read_text(errors="replace").strip() or "another process") from error
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, f"process {os.getpid()} on {platform.node()}".encode())
+        if os.fstat(descriptor).st_nlink == 1:  # else it is also a file of somebody else
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, f"process {os.getpid()} on {platform.node()}".encode())
         yield
 
 

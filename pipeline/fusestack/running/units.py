@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from fusestack.model.errors import OutputError
 from fusestack.running.inspection import (
+    check_ours,
     finished_mark,
     is_finished,
     is_started,
@@ -22,6 +23,8 @@ from fusestack.storage import folder_of, identity_of, open_folder
 from fusestack.taskgraph.job import Unit
 from fusestack.taskgraph.ledger import Ledger, forget_ledger, ledger_path
 from fusestack.taskgraph.tasks import PARTS
+from fusestack.taskgraph.turns import check_turn, take_turn
+from fusestack.writers.base import output_errors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,7 +39,9 @@ if TYPE_CHECKING:
     _Done: TypeAlias = tuple[tuple[str, int, int], ...]
 
 
-def units_of(plan: Plan, states: Sequence[StageState], *, force: bool = False, pinned: bool = False) -> list[Unit]:
+def units_of(
+    plan: Plan, states: Sequence[StageState], *, token: str = "", force: bool = False, pinned: bool = False
+) -> list[Unit]:
     """What of a plan is to be made, each unit after those that it reads.
 
     Stages of the cache that nobody reads any more are left out, and images that are complete.
@@ -46,6 +51,8 @@ def units_of(plan: Plan, states: Sequence[StageState], *, force: bool = False, p
     plan : Plan
     states : sequence of StageState
         What `inspect` found.
+    token : str
+        Of the run, see `fusestack.taskgraph.turns`.
     force : bool
         Start over.
     pinned : bool
@@ -57,9 +64,10 @@ def units_of(plan: Plan, states: Sequence[StageState], *, force: bool = False, p
     for image in plan.images:
         cached = [stage for stage in image.preparation if stage.key in known]
         for stage in cached:
-            begin = BeginEntry(stage.name, stage.key, stage.target, _done([stage], known, pinned=pinned))
+            begin = BeginEntry(stage.name, stage.key, stage.target, _done([stage], known, pinned=pinned), token)
             before = ledgers_of(_read_by([stage], cached, known))
-            found.setdefault(stage.key, Unit((stage,), begin, EndStages(ledgers_of([stage]), before)))
+            turn = Turn(stage.target.work, stage.target.image.path, token)
+            found.setdefault(stage.key, Unit((stage,), begin, EndStages(turn, ledgers_of([stage]), before)))
         left = any(known[stage.key].action != "reuse" for stage in image.stages)
         if force or left or pinned or not is_finished(image):
             project = None
@@ -68,9 +76,10 @@ def units_of(plan: Plan, states: Sequence[StageState], *, force: bool = False, p
 
                 sharing = [one for one in plan.images if one.project == image.project]
                 project = (project_of(sharing), tuple(finished_mark(one.product) for one in sharing))
-            ends = EndStages(ledgers_of(image.stages), ledgers_of(_read_by(image.stages, cached, known)))
+            turn = Turn(image.target.work, image.target.image.path, token)
+            ends = EndStages(turn, ledgers_of(image.stages), ledgers_of(_read_by(image.stages, cached, known)))
             there = _done(image.stages, known, pinned=pinned)
-            image_begin = BeginImage(image.product, image.overwrite, there, image.way_out)
+            image_begin = BeginImage(image.product, image.overwrite, there, image.way_out, token)
             end = EndImage(image.product, ends, image.notes, project)
             found[image.fingerprint] = Unit(image.stages, image_begin, end)
     return list(found.values())
@@ -106,20 +115,37 @@ def ledgers_of(stages: Sequence[Stage]) -> tuple[tuple[str, int], ...]:
 
 
 @dataclass(frozen=True)
+class Turn:
+    """The turn of a run at an image; calling it refuses to go on where another one has begun."""
+
+    work: str
+    path: str
+    token: str
+
+    def __call__(self) -> None:
+        """See `fusestack.taskgraph.turns.check_turn`."""
+        with output_errors(self.path):
+            check_turn(self.work, self.path, self.token)
+
+
+@dataclass(frozen=True)
 class BeginEntry:
-    """Make the folder of a stage of the cache."""
+    """Make the folder of a stage of the cache; who makes it anew is alone, others go on together."""
 
     stage: str
     key: str
     target: Target
     done: _Done = ()
+    token: str = ""
 
     def __call__(self, *, locked: bool = False, force: bool = False) -> None:
         """Make it; `locked` says that whoever runs the graph holds its lock, `force` that nothing is kept."""
-        if force:
-            forget_ledger(ledger_path(self.target.work, self.key))
-            self.target.open().remove()
-        with nullcontext() if locked else output_lock(f"{self.target.work}/lock", self.target.work, wait=True):
+        work, path = self.target.work, self.target.image.path
+        with nullcontext() if locked else output_lock(f"{work}/lock", work, wait=True):
+            take_turn(work, path, self.token, alone=force or not self.target.open().exists())
+            if force:
+                forget_ledger(ledger_path(work, self.key))
+                self.target.open().remove()
             make_entry(self.stage, self.key, self.target)
         _check_done(self.done)
 
@@ -132,12 +158,14 @@ class EndStages:
 
     Parameters
     ----------
+    turn : Turn
     ledgers : tuple of (str, int)
         Of the stages.
     before : tuple of (str, int)
         Of those of the cache that they read.
     """
 
+    turn: Turn
     ledgers: tuple[tuple[str, int], ...]
     before: tuple[tuple[str, int], ...] = ()
 
@@ -147,8 +175,9 @@ class EndStages:
         Raises
         ------
         OutputError
-            If one is not complete; what stands on it is forgotten.
+            If one is not complete; what stands on it is forgotten. If another run has begun.
         """
+        self.turn()
         for path, count in (*self.before, *self.ledgers):
             ledger = Ledger(path, count)
             if not ledger.complete:
@@ -178,18 +207,24 @@ class BeginImage:
         Ledgers, their blocks, and how many of these have to be there.
     way_out : str
         What to do where something else is there.
+    token : str
+        Of the run.
     """
 
     product: Product
     overwrite: bool
     done: _Done = ()
     way_out: str = ""
+    token: str = ""
 
     def __call__(self, *, locked: bool = False, force: bool = False) -> None:
-        """Make it; `locked` says that whoever runs the graph holds its lock, `force` that nothing is kept."""
+        """Make it; `locked` says that whoever runs the graph holds its lock, `force` that nothing is kept.
+
+        Who holds the lock is the only one; graphs without it go on together where the image is theirs already.
+        """
         work = self.product.target.work
         with nullcontext() if locked else output_lock(f"{work}/lock", self.product.target.image.path, wait=True):
-            self._make(force=force)
+            self._make(locked=locked, force=force)
         _check_done(self.done)
 
     def _refuse(self, record: Mapping[str, Any]) -> None:
@@ -199,14 +234,18 @@ class BeginImage:
         if not mine and (path in record or something_at(path)):
             raise OutputError(f"{path}: exists, and is not what this graph makes; {self.way_out}")
 
-    def _make(self, *, force: bool) -> None:
+    def _make(self, *, locked: bool, force: bool) -> None:
         product = self.product
         path, work = product.target.image.path, product.target.work
         record = read_record(work)
         writer = product.target.open()
         if not force and not self.overwrite:
             self._refuse(record)
-        if force or not is_started(product, record):
+        anew = force or not is_started(product, record)
+        if anew:
+            check_ours(product.target, record)
+        take_turn(work, path, self.token, alone=locked or anew)
+        if anew:
             kept = 0 if force else stages_kept(product, record)
             old = record.get(path, {}).get("stages", [])
             for key in {*old, *product.stages} - set(old[:kept]):
@@ -253,7 +292,7 @@ class EndImage:
         record = read_record(target.work).get(target.image.path, {})
         if record.get("fingerprint") != self.product.fingerprint:
             raise OutputError(f"{target.image.path}: another run has replaced it meanwhile; run again")
-        target.open().finish(self.notes)
+        target.open().finish(self.notes, self.stages.turn)
         for key in self.product.stages:
             open_folder(target.work).delete_tree(f"{PARTS}/{key}")
         folder, name = folder_of(finished_mark(self.product))

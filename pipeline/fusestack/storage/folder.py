@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
 SCRATCH = ".partial"
@@ -52,6 +52,14 @@ class Folder(Protocol):
         """Names directly in the folder, sorted; empty if it does not exist."""
         ...
 
+    def files(self, key: str = "") -> Iterator[tuple[str, bool]]:
+        """Keys of all files below a folder, in no order, and whether each is a plain file: links are not followed."""
+        ...
+
+    def delete_files(self, keys: Iterable[str], key: str = "") -> None:
+        """Delete files below a folder, and all that is empty then, itself too; everything else stays."""
+        ...
+
     def delete_tree(self, key: str) -> None:
         """Delete a file or a folder and everything in it."""
         ...
@@ -67,7 +75,8 @@ _TRIES = 5
 class LocalFolder:
     """Files below `root`; unfinished ones live in `root` / `scratch`, so that a rename is enough to publish them.
 
-    Without a `scratch` they are hidden files of `root`.
+    Without a `scratch` they are hidden files of `root`. Nothing is written or deleted through a symbolic link below
+    `root`: it leads to what is somebody else's.
     """
 
     def __init__(self, root: Path, scratch: str = SCRATCH) -> None:
@@ -90,9 +99,25 @@ class LocalFolder:
         """Open a file to read parts of it; FileNotFoundError if it does not exist."""
         return (self.root / key).open("rb")
 
+    def _own(self, key: str) -> Path:
+        """Path of what is to be written or deleted.
+
+        Raises
+        ------
+        OSError
+            If a link stands where a folder on the way should be.
+        """
+        path = self.root / key
+        place = path.parent
+        while place != self.root and self.root in place.parents:
+            if place.is_symlink():
+                raise OSError(errno.ELOOP, f"{place} is a symbolic link, which is not followed")
+            place = place.parent
+        return path
+
     def put(self, key: str, parts: Sequence[bytes]) -> int:
         """Write a file in one atomic step; returns its bytes."""
-        path = self.root / key
+        path = self._own(key)
         for left in reversed(range(_TRIES)):
             try:
                 self._publish(path, parts)
@@ -116,7 +141,7 @@ class LocalFolder:
 
     def create(self, key: str, data: bytes) -> bool:
         """Write a file only if there is none; returns whether it did."""
-        path = self.root / key
+        path = self._own(key)
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = self._partial([data])
         try:
@@ -128,7 +153,8 @@ class LocalFolder:
         return True
 
     def _partial(self, parts: Sequence[bytes]) -> Path:
-        partial = self.root / (f"{self.scratch}/{uuid.uuid4().hex}" if self.scratch else f".{uuid.uuid4().hex}.tmp")
+        name = uuid.uuid4().hex
+        partial = self._own(f"{self.scratch}/{name}" if self.scratch else f".{name}.tmp")
         partial.parent.mkdir(parents=True, exist_ok=True)
         try:
             with partial.open("xb") as file:
@@ -140,7 +166,7 @@ class LocalFolder:
 
     def delete(self, key: str) -> None:
         """Delete a file; does nothing if it does not exist."""
-        (self.root / key).unlink(missing_ok=True)
+        self._own(key).unlink(missing_ok=True)
 
     def entries(self, key: str = "") -> list[str]:
         """Names directly in the folder, sorted; empty if it does not exist or is a file below the root."""
@@ -151,9 +177,33 @@ class LocalFolder:
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
         return []
 
+    def files(self, key: str = "") -> Iterator[tuple[str, bool]]:
+        """Keys of all files below a folder, in no order, and whether each is a plain file: links are not followed."""
+        left = [key]
+        while left:
+            folder = left.pop()
+            try:
+                found = list(os.scandir(self.root / folder))
+            except FileNotFoundError:
+                continue
+            for entry in found:
+                name = f"{folder}/{entry.name}" if folder else entry.name
+                if entry.is_dir(follow_symlinks=False):
+                    left.append(name)
+                else:
+                    yield name, entry.is_file(follow_symlinks=False)
+
+    def delete_files(self, keys: Iterable[str], key: str = "") -> None:
+        """Delete files below a folder, and all that is empty then, itself too; everything else stays."""
+        for name in keys:
+            self.delete(name)
+        for folder, _, _ in os.walk(self._own(key), topdown=False):
+            with suppress(OSError):  # it holds something, or is gone
+                os.rmdir(folder)  # noqa: PTH106 -- a text, as it was found
+
     def delete_tree(self, key: str) -> None:
         """Delete a file or a folder and everything in it."""
-        path = self.root / key
+        path = self._own(key)
         while path.is_dir() and not path.is_symlink():
             with suppress(FileNotFoundError):  # somebody else deletes it, too
                 shutil.rmtree(path)

@@ -9,11 +9,12 @@ import os
 import re
 from contextlib import contextmanager
 from datetime import timedelta
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 
 _TIMEOUT = "60s"
@@ -21,6 +22,7 @@ _CONNECT_TIMEOUT = "5s"
 _RETRIES = 4
 _RETRY_FOR = timedelta(seconds=30)
 _READ_AHEAD = 2**18
+_DELETED_AT_ONCE = 1000
 
 
 class StorageError(OSError):
@@ -105,6 +107,20 @@ class StoreFolder:
                 return []
             paths = [*found["common_prefixes"], *(entry["path"] for entry in found["objects"])]
             return sorted(str(path).rstrip("/").rsplit("/", 1)[-1] for path in paths)
+
+    def files(self, key: str = "") -> Iterator[tuple[str, bool]]:
+        """Keys of all objects below a prefix; each is a plain file."""
+        with self._asking(key) as obstore:
+            for batch in obstore.list(self.store, self._path(key)):
+                for entry in batch:
+                    yield str(entry["path"]).removeprefix(self.prefix).lstrip("/"), True
+
+    def delete_files(self, keys: Iterable[str], key: str = "") -> None:
+        """Delete objects below a prefix; everything else stays."""
+        left = iter(keys)
+        with self._asking(key) as obstore:
+            while batch := [self._path(name) for name in islice(left, _DELETED_AT_ONCE)]:
+                obstore.delete(self.store, batch)
 
     def delete_tree(self, key: str) -> None:
         """Delete an object or everything below a prefix."""

@@ -6,7 +6,7 @@ WRITERS: dict[str, str] = {
     "ome-zarr": "fusestack.writers.ome_zarr:OmeZarrWriter",
     "bdv-hdf5": "fusestack.writers.bdv_hdf5:BdvHdf5Writer",
     "bdv-n5": "fusestack.writers.bdv_n5:BdvN5Writer",
-    "bdv-n5-view": "fusestack.writers.bdv_n5:BdvN5ViewWriter",
+    "bdv-n5-view": "fusestack.writers.bdv_n5_view:BdvN5ViewWriter",
     "tiff": "fusestack.writers.tiff_stack:TiffStackWriter",
     "bdv-tiff": "fusestack.writers.tiff_stack:TiffStackWriter",
     "dzi": "fusestack.writers.deep_zoom:DeepZoomWriter",

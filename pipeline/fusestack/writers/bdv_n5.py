@@ -14,7 +14,7 @@ from fusestack.model.errors import OutputError
 from fusestack.storage import SCRATCH, is_address
 from fusestack.storage.chunk_keys import ChunkKeys
 from fusestack.storage.n5_chunks import n5_reader
-from fusestack.writers.base import KeepsNoLevels, check_block, parts_of, settings_differ
+from fusestack.writers.base import KeepsNoLevels, check_block, parts_of, settings_differ, unchecked
 from fusestack.writers.folder import OutputFolder
 from fusestack.writers.zarr_codec import blosc_library, encoder
 
@@ -27,10 +27,17 @@ if TYPE_CHECKING:
     from fusestack.model.image import Codec, ImageSpec
     from fusestack.storage.zarr_chunks import ChunkReader
 
-_ATTRIBUTES = "attributes.json"
+ATTRIBUTES = "attributes.json"
 _VERSION = "2.0.0"  # of N5: since then a compression is an object
-_MARK = "fusestack"
+MARK = "fusestack"
 _SETUP = re.compile(r"setup\d+")
+IN_VIEW = r"s\d+/attributes\.json|s\d+(?:/\d+){3}|attributes\.json|\.partial/\w+"
+_FILE = re.compile(
+    rf"attributes\.json|\.partial/\w+|(?P<setup>setup\d+)/(?:attributes\.json|timepoint\d+/(?:{IN_VIEW}))"
+)
+"""Files of a container; those of a setup say which."""
+_OF_DATASETS = frozenset({"dimensions", "blockSize"})
+"""What our setups say of themselves, and BigDataViewer does not ask for."""
 _KEY = ChunkKeys(turned=True)
 
 
@@ -61,7 +68,7 @@ class BdvN5Writer(KeepsNoLevels):
 
     def exists(self) -> bool:
         """Whether `create` has made a container that is still there."""
-        return self._folder.get(_ATTRIBUTES) is not None
+        return self._folder.get(ATTRIBUTES) is not None
 
     def create(self) -> None:
         """Make the attributes of the container and of all datasets.
@@ -75,8 +82,8 @@ class BdvN5Writer(KeepsNoLevels):
         root = self._attributes("")
         if root is None:
             self._refuse_foreign(unmarked=False)
-            self._put("", {"n5": _VERSION, _MARK: {}})
-        elif _MARK not in root:
+            self._put("", {"n5": _VERSION, MARK: {}})
+        elif MARK not in root:
             raise self._foreign("is not an N5 container of ours")
         setups = {name for name in self._folder.entries() if _SETUP.fullmatch(name)}
         if setups - wanted.keys():
@@ -163,18 +170,21 @@ class BdvN5Writer(KeepsNoLevels):
                 ) from error
         return out
 
-    def finish(self, options: Mapping[str, Any]) -> None:
+    def finish(self, options: Mapping[str, Any], check: Callable[[], None] = unchecked) -> None:
         """Record how the image was made.
 
         Parameters
         ----------
         options : mapping
             JSON values; stored as the attribute ``fusestack`` of the container.
+        check : callable
+            Called before anything appears in the place of what is there; may refuse.
         """
         made = json.loads(json.dumps(dict(options), default=str))
         root = self._attributes("") or {"n5": _VERSION}
-        if root.get(_MARK) != made:
-            self._put("", {**root, _MARK: made})
+        if root.get(MARK) != made:
+            check()
+            self._put("", {**root, MARK: made})
         if not is_address(self.spec.path):
             self._folder.delete_tree(SCRATCH)
 
@@ -188,10 +198,7 @@ class BdvN5Writer(KeepsNoLevels):
         """
         self._readers.clear()
         self.check_removable()
-        # The container's own file goes last: after a kill the rest is still recognised and can be removed.
-        for name in sorted(self._folder.entries(), key=lambda name: name == _ATTRIBUTES):
-            self._folder.delete_tree(name)
-        self._folder.delete_tree("")
+        self._folder.remove_ours(self._is_ours(), rank)
 
     def check_removable(self) -> None:
         """Refuse a folder that is no container of ours, or holds anything else.
@@ -202,14 +209,38 @@ class BdvN5Writer(KeepsNoLevels):
         """
         self._refuse_foreign(unmarked=True)
 
+    def is_marked(self) -> bool:
+        """Whether the attributes of the container say that fusestack made it."""
+        return MARK in (self._attributes("") or {})
+
     def _refuse_foreign(self, *, unmarked: bool) -> None:
         """Refuse a folder that holds what is no part of a container, or that has not our mark."""
         entries = [name for name in self._folder.entries() if name != SCRATCH]
-        foreign = [name for name in entries if name != _ATTRIBUTES and not _SETUP.fullmatch(name)]
-        if foreign:
-            raise self._foreign(f"holds {foreign[0]!r}, which is no part of a BigDataViewer container")
-        if entries and (not unmarked or _MARK not in (self._attributes("") or {})):
+        if entries and unmarked and not self.is_marked() and all(_is_part(name) for name in entries):
             raise self._foreign("is not an N5 container of ours")
+        foreign = self._folder.foreign(self._is_ours())
+        if foreign is not None:
+            first = foreign.partition("/")[0]
+            holds = foreign if _is_part(first) else first
+            raise self._foreign(f"holds {holds!r}, which is no part of a BigDataViewer container of ours")
+        if entries and not unmarked:
+            raise self._foreign("is not an N5 container of ours")
+
+    def _is_ours(self) -> Callable[[str], bool]:
+        """Whether a key is of a file that this class makes; setups that others added say less of themselves."""
+        known: dict[str, bool] = {}
+
+        def is_ours(key: str) -> bool:
+            found = _FILE.fullmatch(key)
+            if found is None or found["setup"] is None:
+                return found is not None
+            setup = str(found["setup"])
+            if setup not in known:
+                facts = self._attributes(setup)
+                known[setup] = facts is None or facts.keys() >= _OF_DATASETS
+            return known[setup]
+
+        return is_ours
 
     def _foreign(self, what: str) -> OutputError:
         return OutputError(f"{self.spec.path}: {what}, and is left alone: choose another output.path")
@@ -231,7 +262,7 @@ class BdvN5Writer(KeepsNoLevels):
         OutputError
             If they are no JSON.
         """
-        data = self._folder.get(f"{name}/{_ATTRIBUTES}".lstrip("/"))
+        data = self._folder.get(f"{name}/{ATTRIBUTES}".lstrip("/"))
         if data is None:
             return None
         try:
@@ -243,98 +274,17 @@ class BdvN5Writer(KeepsNoLevels):
         return found
 
     def _put(self, name: str, attributes: Mapping[str, Any]) -> None:
-        self._folder.put(f"{name}/{_ATTRIBUTES}".lstrip("/"), [json.dumps(attributes).encode()])
+        self._folder.put(f"{name}/{ATTRIBUTES}".lstrip("/"), [json.dumps(attributes).encode()])
 
 
-class BdvN5ViewWriter(BdvN5Writer):
-    """One view in an N5 container of somebody else, of which nothing else is touched.
+def _is_part(name: str) -> bool:
+    """Whether an entry of a container is called as ours are."""
+    return name == ATTRIBUTES or _SETUP.fullmatch(name) is not None
 
-    Parameters
-    ----------
-    spec : ImageSpec
-        One timepoint and channel; `path` is ``<container>/setup<S>/timepoint<T>``.
-    work : str
-        Not used.
-    """
 
-    def __init__(self, spec: ImageSpec, work: str) -> None:
-        super().__init__(spec, work)
-        self._container, self._setup, _ = spec.path.rsplit("/", 2)
-        self._view = self._view_name(0, 0)
-        self._scratch = f"{self._view}/{SCRATCH}"
-        self._folder = OutputFolder(self._container, self._scratch)
-
-    def exists(self) -> bool:
-        """Whether `create` has made the view, and it is still there."""
-        return self._attributes(self._view) is not None
-
-    def create(self) -> None:
-        """Make the attributes of the setup and of the view.
-
-        Raises
-        ------
-        OutputError
-            If there is no container, or another view or setup is there.
-        """
-        if self._attributes("") is None:
-            raise OutputError(f"{self._container}: is no N5 container any more; restore it")
-        self._refuse_other()
-        for name, attributes in self._groups():
-            there = self._attributes(name)
-            if there is None:
-                self._put(name, attributes)
-            elif {**there, _MARK: None} != {**json.loads(json.dumps(attributes)), _MARK: None}:
-                raise settings_differ(f"{self._container}/{name}", "shape, dtype, chunks, pyramid, place or codec")
-
-    def _groups(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """As of a container of ours; setup and view bear the mark."""
-        for name, facts in super()._groups():
-            yield name, {**facts, _MARK: {}} if name in (self._setup, self._view) else facts
-
-    def finish(self, options: Mapping[str, Any]) -> None:
-        """Record how the image was made, as the attribute ``fusestack`` of the view."""
-        made = json.loads(json.dumps(dict(options), default=str))
-        found = self._attributes(self._view) or {}
-        if found.get(_MARK) != made:
-            self._put(self._view, {**found, _MARK: made})
-        self._folder.delete_tree(self._scratch)
-
-    def remove(self) -> None:
-        """Delete the view, and its setup if it was the last one.
-
-        Raises
-        ------
-        OutputError
-            If it is not one that this class made; nothing is deleted then.
-        """
-        self._readers.clear()
-        self.check_removable()
-        # The view's own file goes last: after a kill the rest is still recognised and can be removed.
-        for name in sorted(self._folder.entries(self._view), key=lambda name: name == _ATTRIBUTES):
-            self._folder.delete_tree(f"{self._view}/{name}")
-        self._folder.delete_tree(self._view)
-        if self._folder.entries(self._setup) == [_ATTRIBUTES]:
-            self._folder.delete_tree(self._setup)
-
-    def check_removable(self) -> None:
-        """Refuse a setup or a view that this class did not make.
-
-        Raises
-        ------
-        OutputError
-        """
-        self._refuse_other()
-
-    def _refuse_other(self) -> None:
-        """Refuse a setup or a view without our mark."""
-        for name in (self._setup, self._view):
-            there = self._attributes(name)
-            others = [entry for entry in self._folder.entries(name) if entry not in (SCRATCH, _ATTRIBUTES)]
-            if (there is None and others and name == self._view) or (there is not None and _MARK not in there):
-                raise OutputError(f"{self._container}/{name}: is there already, and is left alone: run on a project")
-
-    def _setup_name(self, c: int) -> str:
-        return self._setup
+def rank(key: str) -> int:
+    """Blocks go first, then what says of them whose they are, the outer ones last."""
+    return 0 if not key.endswith(ATTRIBUTES) else 9 - key.count("/")
 
 
 def declared(codec: Codec) -> dict[str, Any]:

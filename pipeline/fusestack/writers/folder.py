@@ -8,7 +8,7 @@ from fusestack.storage import SCRATCH, open_folder
 from fusestack.writers.base import output_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 
 class OutputFolder:
@@ -43,3 +43,24 @@ class OutputFolder:
         """Delete a file or a folder and everything in it."""
         with output_errors(f"{self.path}/{key}".rstrip("/"), "cannot be deleted"):
             self.storage.delete_tree(key)
+
+    def foreign(self, is_ours: Callable[[str], bool], key: str = "") -> str | None:
+        """Key of a file below a folder that is not ours; None where there is none. No link is."""
+        with output_errors(f"{self.path}/{key}".rstrip("/"), "cannot be used"):
+            return next((name for name, plain in self.storage.files(key) if not plain or not is_ours(name)), None)
+
+    def remove_ours(self, is_ours: Callable[[str], bool], rank: Callable[[str], int], key: str = "") -> None:
+        """Delete all files below a folder that are ours, and none else.
+
+        Parameters
+        ----------
+        is_ours : callable
+            Says it of a key.
+        rank : callable
+            Of a key: lower ones go first, so that after a kill the rest is still recognised.
+        key : str
+            The folder.
+        """
+        with output_errors(f"{self.path}/{key}".rstrip("/"), "cannot be deleted"):
+            mine = [name for name, plain in self.storage.files(key) if plain and is_ours(name)]
+            self.storage.delete_files(sorted(mine, key=rank), key)
