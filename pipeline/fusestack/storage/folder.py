@@ -184,7 +184,9 @@ class LocalFolder:
             folder = left.pop()
             try:
                 found = list(os.scandir(self.root / folder))
-            except FileNotFoundError:
+            except (FileNotFoundError, NotADirectoryError):
+                if os.path.lexists(self.root / folder) and folder == "":
+                    raise
                 continue
             for entry in found:
                 name = f"{folder}/{entry.name}" if folder else entry.name

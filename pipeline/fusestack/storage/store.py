@@ -90,6 +90,31 @@ class StoreFolder:
                 return False
         return True
 
+    def version(self, key: str) -> str | None:
+        """ETag of an object; None if it does not exist."""
+        with self._asking(key) as obstore:
+            try:
+                return str(obstore.head(self.store, self._path(key))["e_tag"])
+            except FileNotFoundError:
+                return None
+
+    def replace(self, key: str, data: bytes, version: str | None) -> str | None:
+        """Write an object only if it still is of a version (None: does not exist); its new version, None if it is not.
+
+        Raises
+        ------
+        OSError
+            Also where a store knows no conditions.
+        """
+        with self._asking(key) as obstore:
+            wanted = "create" if version is None else {"e_tag": version}
+            try:
+                return str(obstore.put(self.store, self._path(key), data, mode=wanted)["e_tag"])
+            except (FileExistsError, FileNotFoundError):
+                return None
+            except (obstore.exceptions.AlreadyExistsError, obstore.exceptions.PreconditionError):
+                return None
+
     def delete(self, key: str) -> None:
         """Delete an object; does nothing if it does not exist."""
         with self._asking(key) as obstore:

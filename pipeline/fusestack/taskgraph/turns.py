@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 RUNS = "runs"
 """Folder in the work folder of an output for the tokens of those who write its images."""
 _LOOK_SECONDS_AT_STORES = 1.0
+_SETTLE_AT_STORES = 1.5
 _MOST_TOGETHER = 50
 
 _looked: dict[tuple[str, str, str], float] = {}
@@ -59,14 +60,23 @@ def take_turn(work: str, path: str, token: str, *, alone: bool) -> None:
     OutputError
         If it cannot be written.
     """
-    tokens = turns(work, path)
-    wanted = [token] if alone else [*[one for one in tokens if one != token][-_MOST_TOGETHER:], token]
-    if wanted == tokens:
-        return
     try:
+        tokens = turns(work, path)
+        wanted = [token] if alone else [*[one for one in tokens if one != token][-_MOST_TOGETHER:], token]
+        if wanted == tokens:
+            return
         open_folder(f"{work}/{RUNS}", scratch="").put(_name(path), ["\n".join(wanted).encode()])
     except OSError as error:
         raise OutputError(f"{work}/{RUNS}: cannot be written: {error.strerror or error}") from error
+    if alone and tokens and is_address(work):
+        time.sleep(_SETTLE_AT_STORES)  # until those whose turn is over have looked
+
+
+def end_turn(work: str, path: str, token: str) -> None:
+    """Take a token away, where it is there alone: of a run whose image is complete."""
+    with suppress(OSError):
+        if turns(work, path) == [token]:
+            open_folder(f"{work}/{RUNS}", scratch="").delete(_name(path))
 
 
 def turns(work: str, path: str) -> list[str]:
@@ -130,6 +140,8 @@ def _release(tokens: tuple[str, ...], dask_scheduler: Any = None) -> int:
     for task in old:
         for waiting in list(task.who_wants or ()):
             dask_scheduler.client_releases_keys(keys=[task.key], client=waiting.client_key)
+    said = {"reason": "lost-dependencies", "msg": "a later run has begun"}
+    dask_scheduler.report({"op": "cancelled-keys", "keys": [task.key for task in old], **said})
     return len(old)
 
 
