@@ -13,7 +13,7 @@ import numpy as np
 from fusestack.model.clock import seconds_read
 from fusestack.model.errors import OutputError
 from fusestack.model.geometry import Box
-from fusestack.model.stage import BlockFailure, Reduction
+from fusestack.model.stage import BlockFailure, Reduction, Written
 from fusestack.storage import open_folder
 from fusestack.storage.kept import forget_kept
 from fusestack.taskgraph.ledger import Ticks, runs_of
@@ -239,11 +239,13 @@ class _Batch:
         try:
             pixels = compute(box)
             computed = time.perf_counter()
+            stored = Written()
             if pixels is not None:
-                tally.bytes_written += stage.target.open().write(stage.target.level, box, pixels)
+                stored = stage.target.open().write(stage.target.level, box, pixels)
+                tally.bytes_written += stored.bytes
             if level == len(self._tower.stages) - 1:
                 self._above.leave(block, pixels)
-            self._ticks[level].add(block)
+            self._ticks[level].add(block, stored)
             if level == 0:
                 self._below.forget(block)
         except Exception as error:  # a worker must survive any block; whoever runs the graph decides what to do
