@@ -113,6 +113,11 @@ class Ledger:
         """Number of finished blocks."""
         return int(np.count_nonzero(self.done))
 
+    @property
+    def is_merged(self) -> bool:
+        """Whether every block is finished, and the stage was ended."""
+        return self.complete and {_MERGED, _STORED}.issuperset(self._files)
+
     def tick(self, blocks: range) -> None:
         """Take notice of blocks that a task has ticked off."""
         self.done[max(0, blocks.start) : blocks.stop] = True
@@ -126,7 +131,7 @@ class Ledger:
             If it cannot be written.
         """
         if {_MERGED, _STORED}.issuperset(self._files):
-            return
+            return  # nothing is there, or nothing is new
         self._write([_STORED, _MERGED])
 
     def untick(self, blocks: NDArray[np.bool_]) -> None:

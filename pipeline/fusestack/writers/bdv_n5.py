@@ -67,7 +67,7 @@ class BdvN5Writer(BlockFiles, KeepsNoLevels):
 
     def _has_our_setups(self) -> bool:
         name, facts = next(self._groups())
-        return bool(self._attributes(name) == json.loads(json.dumps(facts)))
+        return self._is_whole(f"{name}/{_ATTRIBUTES}") and bool(self._attributes(name) == json.loads(json.dumps(facts)))
 
     def create(self) -> None:
         """Make the attributes of the container and of all datasets.
@@ -78,7 +78,7 @@ class BdvN5Writer(BlockFiles, KeepsNoLevels):
             If something else is there, or an image with other settings, or the place cannot be written.
         """
         wanted = dict(self._groups())
-        root = self._attributes("")
+        root = self._attributes("") if self._is_whole(_ATTRIBUTES) else None
         if root is None:
             if not self._has_our_setups():
                 self._refuse_foreign(unmarked=False)
@@ -89,7 +89,7 @@ class BdvN5Writer(BlockFiles, KeepsNoLevels):
         if setups - wanted.keys():
             raise settings_differ(self.spec.path, "number of channels")
         for name, attributes in wanted.items():
-            there = self._attributes(name)
+            there = self._attributes(name) if self._is_whole(f"{name}/{_ATTRIBUTES}") else None
             if there is None:
                 self._put(name, attributes)
             elif there != json.loads(json.dumps(attributes)):
@@ -257,7 +257,7 @@ class BdvN5Writer(BlockFiles, KeepsNoLevels):
             If they are no JSON.
         """
         data = self._folder.get(f"{name}/{_ATTRIBUTES}".lstrip("/"))
-        if not data:  # gone, or emptied
+        if data is None:
             return None
         try:
             found = json.loads(data)

@@ -96,7 +96,7 @@ class OmeZarrWriter(BlockFiles):
             raise settings_differ(self.spec.path, "name, place or number of levels")
         for key, data in files.items():
             there = self._folder.get(key)
-            if not there:  # gone, or emptied
+            if there is None or not _is_json(there):
                 self._folder.put(key, [data])
             elif not _same_json(there, data):
                 raise settings_differ(f"{self.spec.path}/{key}", "shape, dtype, chunks, shards or codec")
