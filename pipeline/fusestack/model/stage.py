@@ -356,6 +356,11 @@ def _open_writer(writer: str, image: ImageSpec, work: str) -> ImageWriter:
     return made
 
 
+def forget_writers() -> None:
+    """Have writers opened anew."""
+    _open_writer.cache_clear()
+
+
 def resolve(name: str) -> Any:
     """Import the object that ``"module:attribute"`` names."""
     module, _, attribute = name.partition(":")

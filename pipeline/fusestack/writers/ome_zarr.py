@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from functools import cached_property
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,9 +24,10 @@ from fusestack.writers.ome_metadata import (
     full_window,
     group_attributes,
     group_files,
+    has_checksums,
     image_attributes,
 )
-from fusestack.writers.zarr_codec import encode_shard, encoder
+from fusestack.writers.zarr_codec import encode_shard, encoder, with_checksum
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -63,6 +64,7 @@ class OmeZarrWriter(BlockFiles):
         self._scratch = f"0/{SCRATCH}"
         self._folder = OutputFolder(spec.path, self._scratch)
         self._open: dict[int, ChunkReader] = {}
+        self._encoder: Callable[[NDArray[Any]], bytes] | None = None
 
     def exists(self) -> bool:
         """Whether `create` has made a container that is still there, also where the group has lost its own file."""
@@ -83,6 +85,7 @@ class OmeZarrWriter(BlockFiles):
         OutputError
             If something else is there, or an image with other settings, or the place cannot be written.
         """
+        self._encoder = None
         files = self._array_files()
         windows = [full_window(self.spec.dtype)] * len(self.spec.channels)
         attributes = image_attributes(self.spec, windows)
@@ -147,9 +150,20 @@ class OmeZarrWriter(BlockFiles):
     def _is_whole(self, key: str) -> bool:
         return _is_json(self._folder.get(key))
 
-    @cached_property
-    def _encode(self) -> Callable[[NDArray[Any]], bytes]:
-        return encoder(self.spec.codec)
+    def _encode(self, chunk: NDArray[Any]) -> bytes:
+        if self._encoder is None:
+            encode = encoder(self.spec.codec)
+            self._encoder = with_checksum(encode) if self._has_checksums() else encode
+        return self._encoder(chunk)
+
+    def _has_checksums(self) -> bool:
+        """Whether chunks end with a checksum: in Zarr 3, unless the image was begun by a version without them."""
+        if self.spec.ome_zarr_version == "0.4":
+            return False
+        for level in range(len(self.spec.levels)):
+            with suppress(ValueError, LookupError, TypeError):
+                return has_checksums(self._folder.get(f"{level}/zarr.json") or b"")
+        return True
 
     def _encoded(self, level: int, pixels: NDArray[Any]) -> list[bytes]:
         target = self.spec.levels[level]
@@ -250,6 +264,7 @@ class OmeZarrWriter(BlockFiles):
             If the folder is not a Zarr group or holds anything that is not Zarr; nothing is deleted then.
         """
         self._open.clear()
+        self._encoder = None
         self.check_removable()
         entries = self._folder.entries()
         # The group's own files go last: after a kill the rest is still recognised and can be removed.
@@ -299,7 +314,7 @@ class OmeZarrWriter(BlockFiles):
 
     def _array_files(self) -> dict[str, bytes]:
         try:
-            return arrays(self.spec)
+            return arrays(self.spec, checksums=self._has_checksums())
         except OutputError:
             raise
         except (ValueError, TypeError) as error:
