@@ -99,9 +99,13 @@ class _Search:
     def _look_at(self, image: PlannedImage) -> set[str]:
         """Compare an image; gives what is needed of the cache."""
         product = image.product
-        kept = levels_there(product, read_record(image.target.work), force=False)
-        marked = is_marked(product)
-        if gone := lost_files(product):
+        record = read_record(image.target.work)
+        kept = levels_there(product, record, force=False)
+        # the mark of what has been replaced since says nothing
+        marked = record.get(image.target.image.path, {}).get("fingerprint") == product.fingerprint and is_marked(
+            product
+        )
+        if marked and (gone := lost_files(product)):
             self._images[image.fingerprint] = "restart"
             self._said += [f"{path}: {change(*sizes)}; the image is made again" for path, sizes in gone.items()]
             return {need for stage in image.stages for need in stage.needs}
