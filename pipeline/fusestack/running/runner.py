@@ -17,9 +17,10 @@ from fusestack.running.report import RunReport, StageReport
 from fusestack.running.stage_cache import cache_entry, cache_in_use, trim_cache
 from fusestack.running.status import StatusFile
 from fusestack.running.units import BeginImage, units_of
+from fusestack.storage import is_address
 from fusestack.taskgraph.chunks import ChunkTasks
-from fusestack.taskgraph.clusters import Cluster, Threads, at_address, job_cluster, local_cluster
-from fusestack.taskgraph.events import RunEnded, RunStarted, StageStarted
+from fusestack.taskgraph.clusters import Cluster, Threads, at_address, local_cluster
+from fusestack.taskgraph.events import Noticed, RunEnded, RunStarted, StageStarted
 from fusestack.taskgraph.job import failed_blocks
 from fusestack.taskgraph.ledger import ledger_of
 from fusestack.taskgraph.rounds import Refused, StageOutcome, run_units
@@ -64,7 +65,7 @@ def run_plan(plan: Plan, *, force: bool = False, listener: Listener | None = Non
     check_outputs(plan, force=force)
     # workers first: where none come, nothing has been created yet
     todo = units_of(plan, inspect(plan, force=force), force=force)
-    backend = open_backend(plan.resources, client) if todo else nullcontext()
+    backend = open_backend(plan.resources, client, logs=_logs(plan), listener=listener) if todo else nullcontext()
     cached = any(image.preparation for image in plan.images)
     reading = cache_in_use(plan.cache) if cached else nullcontext()
     with backend as workers, _locked(plan), reading:
@@ -256,8 +257,31 @@ def _begun(**_: bool) -> None:
     """Nothing is left to begin."""
 
 
-def open_backend(resources: Resources, client: Any = None) -> Backend:
-    """Start or reach the workers that a configuration asks for."""
+def _logs(plan: Plan) -> str | None:
+    """Folder, seen by all machines, for what jobs print."""
+    return None if is_address(plan.work) else f"{plan.work}/logs"
+
+
+def open_backend(
+    resources: Resources, client: Any = None, *, logs: str | None = None, listener: Listener | None = None
+) -> Backend:
+    """Start or reach the workers that a configuration asks for.
+
+    Parameters
+    ----------
+    resources : Resources
+    client : distributed.Client, optional
+        Whose workers are used instead.
+    logs : str, optional
+        Folder for what the jobs of a job system print.
+    listener : callable, optional
+        Is told what there is to say while they wait.
+    """
+
+    def say(text: str) -> None:
+        if listener is not None:
+            listener(Noticed(text))
+
     if client is not None:
         return Cluster(client)
     match resources.scheduler:
@@ -270,4 +294,6 @@ def open_backend(resources: Resources, client: Any = None) -> Backend:
         case address if "://" in address:
             return at_address(address)
         case system:
-            return job_cluster(system, resources.workers, resources.profile)
+            from fusestack.taskgraph.job_cluster import job_cluster
+
+            return job_cluster(system, resources.workers, resources.profile, say=say, logs=logs)

@@ -76,7 +76,14 @@ class RunEnded:
     message: str = ""
 
 
-Event: TypeAlias = RunStarted | StageStarted | BlocksEnded | StageEnded | RunEnded
+@dataclass(frozen=True)
+class Noticed:
+    """Something that whoever waits wants to know: why jobs wait, which worker is silent."""
+
+    text: str
+
+
+Event: TypeAlias = RunStarted | StageStarted | BlocksEnded | StageEnded | RunEnded | Noticed
 
 
 class Listener(Protocol):
