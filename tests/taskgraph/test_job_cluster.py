@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from fusestack.model.errors import ConfigError
-from fusestack.planning.resources import load_profile
+from fusestack.planning.cluster_profiles import load_profile
 from fusestack.taskgraph import job_cluster as job_clusters
 from fusestack.taskgraph.job_cluster import job_cluster
 from tests.taskgraph.toys import drive, toy_stage, written
