@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import fusestack
+from fusestack.cli.main import run
 from fusestack.model.errors import ConfigError
 from fusestack.taskgraph.job_cluster import job_cluster
 from tests.slurm import CORES, PARTITION, Slurm
@@ -34,14 +35,63 @@ def profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def test_slurm_fuses_what_threads_fuse(slurm: Slurm, profile: Path, tmp_path: Path) -> None:
-    whole = config(tmp_path / "threads")
-    fusestack.run(whole)
-    jobs = config(tmp_path / "slurm")
-    jobs["execution"] = {"scheduler": "slurm", "workers": 2, "profile": str(profile), "memory": "900MB"}
-    fusestack.run(jobs)
-    assert tree(tmp_path / "threads" / "fused.ome.zarr") == tree(tmp_path / "slurm" / "fused.ome.zarr")
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """What a run on this machine writes."""
+    folder = tmp_path_factory.mktemp("threads")
+    fusestack.run(config(folder))
+    return tree(folder / "fused.ome.zarr")
+
+
+def configured(folder: Path, profile: Path, **output: Any) -> Path:
+    """Configuration for two jobs."""
+    found = config(folder, **output)
+    found["execution"] = {"scheduler": "slurm", "workers": 2, "profile": str(profile), "memory": "900MB"}
+    path = folder / "fuse.yaml"
+    path.write_text(json.dumps(found))
+    return path
+
+
+def test_slurm_fuses_what_threads_fuse(slurm: Slurm, profile: Path, tmp_path: Path, expected: dict[str, bytes]) -> None:
+    fusestack.run(configured(tmp_path, profile))
+    assert tree(tmp_path / "fused.ome.zarr") == expected
     slurm.wait_until_empty()
+
+
+def status_of(output: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    assert run(["status", str(output), "--json"]) == 0
+    found: dict[str, Any] = json.loads(capsys.readouterr().out.splitlines()[-1])
+    return found
+
+
+def logs(folder: Path) -> str:
+    return "\n".join(path.read_text() for path in folder.glob("*.fusestack/logs/*"))
+
+
+@pytest.mark.parametrize("mode", ["array", "dask"])
+def test_a_submitted_job_ends_with_the_bytes_of_a_local_run(
+    mode: str,
+    slurm: Slurm,
+    profile: Path,
+    tmp_path: Path,
+    expected: dict[str, bytes],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = configured(tmp_path, profile)
+    assert run(["submit", str(path), "--mode", mode]) == 0
+    assert "submitted to slurm: " in capsys.readouterr().out
+    assert run(["run", str(path)]) == 5
+    assert "was submitted to slurm (job" in capsys.readouterr().err
+    assert run(["submit", str(path), "--mode", mode]) == 5
+    status = status_of(tmp_path / "fused.ome.zarr", capsys)
+    assert status["submission"]["jobs"]
+    slurm.wait_until_empty(120)
+    assert tree(tmp_path / "fused.ome.zarr") == expected, logs(tmp_path)
+    assert status_of(tmp_path / "fused.ome.zarr", capsys)["status"]["state"] == "done"
+    assert (tmp_path / "fused.ome.zarr.report.html").exists()
+    assert not list((tmp_path / "fused.ome.zarr.fusestack").glob("graphs/*"))
+    assert run(["submit", str(path), "--mode", mode]) == 0
+    assert "nothing to do" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -102,3 +152,76 @@ def test_nobody_without_the_certificates_of_the_run_is_listened_to(
         with pytest.raises((OSError, TypeError)):
             Client(address, timeout=2)
     slurm.wait_until_empty()
+
+
+def slow_sources(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have every read of a source wait a little, in all jobs: there is time to interfere."""
+    (folder / "sitecustomize.py").write_text(
+        "import time\nimport fusestack.sources.tiff as tiff\nread = tiff.TiffSource.read\n"
+        "def slow(*given):\n    time.sleep(0.15)\n    return read(*given)\ntiff.TiffSource.read = slow\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(folder), os.environ["PYTHONPATH"]]))
+
+
+def wait_for_blocks(folder: Path, count: int) -> None:
+    until = time.monotonic() + 60
+    found = 0
+    while found < count:
+        ticks = [p.read_bytes() for p in folder.glob("*.fusestack/ledger/fuse-*/[!.]*")]
+        found = sum(len(range(*map(int, line.split()))) for tick in ticks for line in tick.splitlines())
+        assert time.monotonic() < until, logs(folder)
+        time.sleep(0.1)
+
+
+@pytest.mark.parametrize("mode", ["array", "dask"])
+def test_a_job_is_called_back_in_the_middle_and_continued(
+    mode: str,
+    slurm: Slurm,
+    profile: Path,
+    tmp_path: Path,
+    expected: dict[str, bytes],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path, output = configured(tmp_path, profile), tmp_path / "fused.ome.zarr"
+    with monkeypatch.context() as slow:
+        slow_sources(tmp_path, slow)
+        assert run(["submit", str(path), "--mode", mode]) == 0
+    wait_for_blocks(tmp_path, 3)
+    capsys.readouterr()
+    status = status_of(output, capsys)
+    assert status["status"]["state"] in ("running", "submitted")
+    # a driver tells of batches that came back, an array of what is ticked off
+    assert (0 if mode == "dask" else 1) <= status["status"]["done"] < status["status"]["blocks"]
+    assert run(["cancel", str(output)]) == 0
+    assert "cancelled (slurm: " in capsys.readouterr().out
+    slurm.wait_until_empty(60)
+    status = status_of(output, capsys)
+    assert status["status"]["state"] == "cancelled"
+    assert 0 < status["status"]["done"] < status["status"]["blocks"], logs(tmp_path)
+    assert fusestack.run(path, ["execution.scheduler=threads"]).stages[0].action == "continued"
+    assert tree(output) == expected
+    assert run(["cancel", str(output)]) == 0
+    assert "nothing to cancel" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("mode", ["array", "dask"])
+def test_a_job_that_loses_a_part_ends_with_the_same_bytes(
+    mode: str,
+    slurm: Slurm,
+    profile: Path,
+    tmp_path: Path,
+    expected: dict[str, bytes],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = configured(tmp_path, profile)
+    with monkeypatch.context() as slow:
+        slow_sources(tmp_path, slow)
+        assert run(["submit", str(path), "--mode", mode]) == 0
+    wait_for_blocks(tmp_path, 2)
+    lines = slurm.said("squeue", "--noheader", "--array", "--format=%i %j %T").splitlines()
+    jobs = dict(line.split()[:2] for line in lines if line.endswith("RUNNING"))
+    worker = next(number for number, name in jobs.items() if name in ("fusestack-part", "dask-worker"))
+    slurm.said("scancel", "--full", "--signal=KILL", worker)
+    slurm.wait_until_empty(180)
+    assert tree(tmp_path / "fused.ome.zarr") == expected, logs(tmp_path)

@@ -41,7 +41,14 @@ _NUMBERS = ("float64", "int64")
 """Types of statistics, which have no width and height."""
 
 
-def run_plan(plan: Plan, *, force: bool = False, listener: Listener | None = None, client: Any = None) -> RunReport:
+def run_plan(
+    plan: Plan,
+    *,
+    force: bool = False,
+    listener: Listener | None = None,
+    client: Any = None,
+    backend: Backend | None = None,
+) -> RunReport:
     """Make everything a plan promises; what is already done stays.
 
     Parameters
@@ -53,6 +60,8 @@ def run_plan(plan: Plan, *, force: bool = False, listener: Listener | None = Non
         Takes the events of the run.
     client : distributed.Client, optional
         Whose workers run the graph, instead of those that the plan names.
+    backend : Backend, optional
+        What runs it instead of both.
 
     Raises
     ------
@@ -65,16 +74,18 @@ def run_plan(plan: Plan, *, force: bool = False, listener: Listener | None = Non
     check_outputs(plan, force=force)
     # workers first: where none come, nothing has been created yet
     todo = units_of(plan, inspect(plan, force=force), force=force)
-    backend = open_backend(plan.resources, client, logs=_logs(plan), listener=listener) if todo else nullcontext()
+    opened: Any = nullcontext()
+    if todo:
+        opened = backend or open_backend(plan.resources, client, logs=_logs(plan), listener=listener)
     cached = any(image.preparation for image in plan.images)
     reading = cache_in_use(plan.cache) if cached else nullcontext()
-    with backend as workers, _locked(plan), reading:
+    with opened as workers, _locked(plan), reading:
         check_outputs(plan, force=force)
         run = _Run(plan, force, workers, listener, chunks_of(plan, workers))
         outcome, message = "failed", ""
         try:
             run.make()
-            outcome = "done"
+            outcome = "submitted" if run.handed_over else "done"
         except KeyboardInterrupt:
             outcome, message = "interrupted", "run again to continue"
             raise
@@ -84,7 +95,7 @@ def run_plan(plan: Plan, *, force: bool = False, listener: Listener | None = Non
         finally:
             run.close(RunEnded(outcome, time.perf_counter() - start, message))
     outputs = tuple(image.target.image.path for image in plan.images)
-    size, freed = trim_cache(plan.cache, plan.cache_limit) if cached else (0, 0)
+    size, freed = trim_cache(plan.cache, plan.cache_limit) if cached and not run.handed_over else (0, 0)
     return RunReport(outputs, run.reports(), time.perf_counter() - start, size, freed, plan.report, run.found)
 
 
@@ -105,6 +116,8 @@ class _Run:
         self._outcomes: dict[str, StageOutcome] = {}
         self._done: dict[str, int] = {}
         self._states = inspect(plan, force=force)
+        self.handed_over = False
+        """Whether somebody else goes on with the graph."""
 
     def _tell(self, event: Event) -> None:
         self._status(event)
@@ -123,7 +136,7 @@ class _Run:
             if units:
                 self._announce(stages)
                 self._run(units, ledgers)
-        if self._plan.statistics is not None:
+        if self._plan.statistics is not None and not self.handed_over:
             write_statistics(self._plan.statistics)
 
     def _begun(self, locks: ExitStack) -> list[Unit]:
@@ -178,6 +191,9 @@ class _Run:
             )
         except Refused as refused:
             raise OutputError(refused.failure.error) from refused
+        self.handed_over = self._backend.hands_over
+        if self.handed_over:
+            return
         failed = [failure for outcome in self._outcomes.values() for _, failure in sorted(outcome.failed.items())]
         if not all(one.complete for one in ended):
             raise failed_blocks(failed)

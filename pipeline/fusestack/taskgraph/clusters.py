@@ -54,9 +54,12 @@ class Backend(Protocol):
     ----------
     workers : int
         Tasks that run at the same time.
+    hands_over : bool
+        Whether `execute` only gives the graph to somebody who goes on with it.
     """
 
     workers: int
+    hands_over: bool
 
     @property
     def dashboard(self) -> str:
@@ -84,6 +87,7 @@ class Threads:
     """Threads of this process, driven by dask's threaded scheduler; the kernels release the GIL."""
 
     dashboard = ""
+    hands_over = False
 
     def __init__(self, workers: int) -> None:
         self.workers = workers
@@ -131,6 +135,8 @@ class Cluster:
     expected : int
         Workers that were asked for; they may still be on their way.
     """
+
+    hands_over = False
 
     def __init__(self, client: Any, owned: Sequence[Any] = (), expected: int = 1) -> None:
         self.client = client

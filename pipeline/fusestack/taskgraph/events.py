@@ -69,7 +69,7 @@ class StageEnded:
 
 @dataclass(frozen=True)
 class RunEnded:
-    """A run is over: ``done``, ``failed`` or ``interrupted``."""
+    """A run is over: ``done``, ``failed``, ``interrupted``; or ``submitted``: others go on with it."""
 
     outcome: str
     seconds: float

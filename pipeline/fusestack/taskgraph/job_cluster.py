@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from fusestack.model.errors import ConfigError, OutputError
 from fusestack.taskgraph.clusters import NATIVE_THREADS, Cluster, dask_settings, silent
-from fusestack.taskgraph.job_systems import DRIVER, SYSTEMS, dask_jobqueue
+from fusestack.taskgraph.job_systems import DRIVER, SYSTEM, SYSTEMS, dask_jobqueue
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -120,7 +120,7 @@ class _Queue:
         import dask
 
         found = getattr(dask_jobqueue(self.system.name), self.system.cluster)
-        settings = {key: value for key, value in profile.items() if key != DRIVER}
+        settings = {key: value for key, value in profile.items() if key not in (DRIVER, SYSTEM)}
         exports = [f"export {key}={value}" for key, value in _WORKER_SETTINGS.items()]
         settings["job_script_prologue"] = [*exports, *settings.get("job_script_prologue", ())]
         # workers have pages, too

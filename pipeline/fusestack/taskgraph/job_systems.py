@@ -9,6 +9,7 @@ from __future__ import annotations
 import getpass
 import re
 import shlex
+import signal
 import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,8 @@ _ANSWER_SECONDS = 10
 _OF_THE_CLUSTER = ("scheduler_options", "security", "shared_temp_directory", "silence_logs", "protocol")
 DRIVER = "driver"
 """Section of a profile with what differs for jobs that start, or close, others."""
+SYSTEM = "system"
+"""Key of a profile that names its job system, where its own name does not."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,7 @@ class JobSystem:
             If dask-jobqueue is missing, or the profile does not fit.
         """
         job = getattr(dask_jobqueue(self.name), self.cluster).job_cls
-        settings = {key: value for key, value in profile.items() if key not in (*_OF_THE_CLUSTER, DRIVER)}
+        settings = {key: value for key, value in profile.items() if key not in (*_OF_THE_CLUSTER, DRIVER, SYSTEM)}
         try:
             return job("tcp://127.0.0.1:0", name=name, **settings | {"job_name": name, "log_directory": logs})
         except (TypeError, ValueError) as error:
@@ -243,12 +246,16 @@ def dask_jobqueue(system: str) -> Any:
     ConfigError
         If it is not installed.
     """
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         import dask_jobqueue as module
     except ImportError as error:
         raise ConfigError(
             f"execution.scheduler: {system} needs dask-jobqueue; install it with: pip install 'fusestack[cluster]'"
         ) from error
+    for number, handler in before.items():  # its import makes Ctrl-C leave without a word (dask_jobqueue.runner)
+        if signal.getsignal(number) is not handler:
+            signal.signal(number, handler)
     return module
 
 
