@@ -213,12 +213,12 @@ def test_one_project_has_all_images_of_a_run(name: str, project: str | None, tmp
         spec = {"driver": "n5", "kvstore": {"driver": "file", "path": f"{tmp_path / name}/setup1/timepoint0/s0"}}
         assert (tensorstore.open(spec).result().read().result() == 2).all()
     # a lost project, or file of links, is made again without fusing
-    xml.unlink()
-    if name == "fused.h5":
-        (tmp_path / name).unlink()
-    report = fusestack.run(config)
-    assert {stage.computed for stage in report.stages} == {0}
-    _check_four(fusestack.open_project(xml))
+    for lost in [xml, *([tmp_path / name] if name == "fused.h5" else [])]:
+        lost.unlink()
+        report = fusestack.run(config)
+        assert {stage.computed for stage in report.stages} == {0}
+        assert lost.exists()
+        _check_four(fusestack.open_project(xml))
 
 
 @pytest.mark.parametrize("name", ["fused.h5", "fused.n5"])

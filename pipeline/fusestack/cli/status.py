@@ -21,6 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Print the state of the last run on an output."""
     from fusestack.running.lock import is_locked
+    from fusestack.running.recorded import recorded_damage
     from fusestack.running.status import read_status
 
     output = arguments.output.rstrip("/")
@@ -33,6 +34,8 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     alive = is_locked(f"{work}/lock") or (silent < _SILENCE and not _same_machine(state))
     if state["state"] == "running" and not alive:
         state["state"] = "stopped"
+    if state["state"] != "running" and (damage := recorded_damage(output, state["output"])):
+        state |= {"damage": damage} | ({"state": "damaged"} if state["state"] == "done" else {})
     if not arguments.quiet:
         _print(state, silent)
     return {"status": state}
@@ -52,6 +55,7 @@ def _print(state: dict[str, Any], silent: float) -> None:
         "done": "done",
         "failed": "failed",
         "interrupted": "interrupted; run again to continue",
+        "damaged": "damaged since it was done; run again to mend it",
         "stopped": f"stopped without a word {duration(silent)} ago; run again to continue",
     }
     print(f"{state['output']}: {words[state['state']]}")
@@ -70,5 +74,7 @@ def _print(state: dict[str, Any], silent: float) -> None:
     errors = dict.fromkeys(f"{one['stage']} block {one['block']}: {one['error']}" for one in state["errors"])
     for error in list(errors)[-3:]:
         print(f"  last errors: {error}")
+    for line in state.get("damage", ()):
+        print(f"  damaged: {line}")
     if state.get("message"):
         print(f"  {state['message']}")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from fusestack.model.amounts import counted
 from fusestack.model.errors import ConfigError, OutputError
+from fusestack.running.damage import mend
 from fusestack.running.inspection import check_outputs, inspect, write_json
 from fusestack.running.lock import output_lock
 from fusestack.running.provenance import run_record, write_statistics
@@ -64,11 +65,14 @@ def run_plan(plan: Plan, *, force: bool = False, listener: Listener | None = Non
     check_outputs(plan, force=force)
     # workers first: where none come, nothing has been created yet
     todo = units_of(plan, inspect(plan, force=force), force=force)
-    backend = open_backend(plan.resources, client) if todo else nullcontext()
     cached = any(image.preparation for image in plan.images)
-    reading = cache_in_use(plan.cache) if cached else nullcontext()
-    with backend as workers, _locked(plan), reading:
+    with ExitStack() as stack:
+        workers = stack.enter_context(open_backend(plan.resources, client)) if todo else None
+        stack.enter_context(_locked(plan))
+        stack.enter_context(cache_in_use(plan.cache) if cached else nullcontext())
         check_outputs(plan, force=force)
+        if not force and mend(plan) and workers is None:
+            workers = stack.enter_context(open_backend(plan.resources, client))
         run = _Run(plan, force, workers, listener, chunks_of(plan, workers))
         outcome, message = "failed", ""
         try:

@@ -134,7 +134,7 @@ class BdvN5MemberWriter(BdvN5ViewWriter):
         OutputError
             If something else is there.
         """
-        root = self._attributes("")
+        root = self._attributes("") if self._is_whole(ATTRIBUTES) else None
         if root is None:
             others = [name for name in self._folder.entries() if name not in (SCRATCH, ATTRIBUTES)]
             if foreign := [name for name in others if not SETUP.fullmatch(name)]:
