@@ -123,6 +123,16 @@ def test_several_images_behind_an_address_are_named_there(tmp_path: Path) -> Non
     assert paths == [f"memory://bucket/fused_fused_tp_0_vs_{n}.ome.zarr" for n in range(2)]
 
 
+@pytest.mark.parametrize("name", ["fused.n5", "fused.ome.zarr"])
+def test_the_last_image_behind_an_address_writes_the_project(name: str, tmp_path: Path) -> None:
+    output = {"path": f"memory://{tmp_path.name}/{name}", "project": str(tmp_path / "made.xml")}
+    views = _four_views(tmp_path)
+    config = {"version": 1, "input": {"views": views}, "fusion": {"group_by": "view"}, "output": output}
+    fusestack.run(config)
+    _check_four(fusestack.open_project(tmp_path / "made.xml"))
+    assert fusestack.run(config).reused_all
+
+
 def _tile(tmp_path: Path, **output: Any) -> dict[str, Any]:
     if not (tmp_path / "a.tif").exists():
         tifffile.imwrite(tmp_path / "a.tif", np.full(TILE, 5, np.uint16))
