@@ -20,6 +20,9 @@ AXES = ("t", "c", "z", "y", "x")
 PICTURE_SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg")
 """Of picture files that are read and written; what a file holds, its first bytes say."""
 
+MESH_SUFFIXES = (".ply", ".stl")
+"""Of surfaces."""
+
 OME_TIFF_SUFFIXES = (".ome.tif", ".ome.tiff")
 """Of TIFF files that hold OME-XML and levels."""
 
