@@ -104,7 +104,7 @@ def test_a_ledger_of_many_tasks_becomes_two_objects(bucket: str, objects: Object
         ticks = Ticks(stage, str(block))
         ticks.add(block)
         ticks.flush()
-    assert len(objects("work/ledger/")) == 25
+    assert len(objects("work/ledger/")) == 15
     ledger_of(stage).merge()
     assert len(objects("work/ledger/")) == 2
     assert np.flatnonzero(ledger_of(stage).done).tolist() == list(range(0, 100, 7))
