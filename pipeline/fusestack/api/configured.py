@@ -140,7 +140,7 @@ def run(
     from fusestack.planning.plan import Plan
     from fusestack.running.damage import find_damage
     from fusestack.running.inspection import check_outputs, inspect
-    from fusestack.running.places import check_places, scarce_space
+    from fusestack.running.places import SUBMITTED, check_places, scarce_space
     from fusestack.running.probing import probe_plan
     from fusestack.running.runner import run_plan
     from fusestack.storage import identity_of
@@ -153,6 +153,10 @@ def run(
         planned = make_plan(loaded, client)
         tell(planned.warnings)
     check_outputs(planned, force=force)
+    if identity_of(f"{planned.work}/{SUBMITTED}") is not None:
+        from fusestack.running.submission import refuse_submitted
+
+        refuse_submitted(planned)
     check_places(planned)
     if probe:
         damage = find_damage(planned, force=force)

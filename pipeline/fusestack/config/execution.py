@@ -34,7 +34,7 @@ class Execution(Model):
         default="auto", description='per worker: auto, bytes, or a size such as "4GiB"'
     )
     retries: Id = Field(default=3, description="how often a failed block is tried again")
-    profile: Text | None = Field(default=None, description="cluster profile: a name in configs/profiles, or a path")
+    profile: Text | None = Field(default=None, description="cluster profile: a name, or a path")
 
 
 class Cache(Model):

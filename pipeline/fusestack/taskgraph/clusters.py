@@ -1,4 +1,4 @@
-"""Who runs a graph: threads of this process, or dask.distributed - here, at an address, or started by a job system."""
+"""Who runs a graph: threads of this process, or workers of dask.distributed, here or at an address."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 from fusestack.model.errors import BlockError, ConfigError, FusestackError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from fusestack.taskgraph.job import Key, TaskGraph
 
     Take = Callable[[Key, Any], None]
     _Pairs = list[tuple[Any, Any]]
     Lose = Callable[[Key, BaseException], None]
+    Say = Callable[[str], None]
 
 NATIVE_THREADS = dict.fromkeys(
     (
@@ -32,15 +33,7 @@ NATIVE_THREADS = dict.fromkeys(
     ),
     "1",
 )
-JOB_SYSTEMS = {
-    "slurm": "SLURMCluster",
-    "pbs": "PBSCluster",
-    "sge": "SGECluster",
-    "lsf": "LSFCluster",
-    "htcondor": "HTCondorCluster",
-}
 _ANSWER_SECONDS = 15
-_START_SECONDS = 300
 _LONGEST_WITHOUT_WORKERS = 600
 _LOOK_SECONDS = 10
 _POLL_SECONDS = 0.01
@@ -50,6 +43,10 @@ _CANCELLED = "the tasks of the run were cancelled; what is done is kept, running
 _LOST = "the dask scheduler is lost; what is done is kept, running again continues"
 
 
+def silent(text: str) -> None:
+    """Say nothing."""
+
+
 class Backend(Protocol):
     """Runs a graph.
 
@@ -57,9 +54,12 @@ class Backend(Protocol):
     ----------
     workers : int
         Tasks that run at the same time.
+    hands_over : bool
+        Whether `execute` only gives the graph to somebody who goes on with it.
     """
 
     workers: int
+    hands_over: bool
 
     @property
     def dashboard(self) -> str:
@@ -87,6 +87,7 @@ class Threads:
     """Threads of this process, driven by dask's threaded scheduler; the kernels release the GIL."""
 
     dashboard = ""
+    hands_over = False
 
     def __init__(self, workers: int) -> None:
         self.workers = workers
@@ -134,6 +135,8 @@ class Cluster:
     expected : int
         Workers that were asked for; they may still be on their way.
     """
+
+    hands_over = False
 
     def __init__(self, client: Any, owned: Sequence[Any] = (), expected: int = 1) -> None:
         self.client = client
@@ -232,12 +235,18 @@ class Cluster:
             return
         self._looked = now
         self._count_workers()
+        if now - self._seen > _LOOK_SECONDS and self._waiting():
+            self._seen = now
         if now - self._seen > _LONGEST_WITHOUT_WORKERS:
             minutes = _LONGEST_WITHOUT_WORKERS // 60
             raise BlockError(
                 f"the dask scheduler has had no worker for {minutes} minutes; "
                 "what is done is kept, start workers and run again to continue"
             )
+
+    def _waiting(self) -> bool:
+        """Whether somebody knows that workers are still to come."""
+        return False
 
     def _count_workers(self) -> None:
         threads = sum(self.client.nthreads().values())
@@ -263,7 +272,8 @@ def _under_way(words: tuple[str, ...], dask_worker: Any = None) -> bool:
     return any(task.key[0] in words for task in dask_worker.state.executing if isinstance(task.key, tuple))
 
 
-def _settings() -> dict[str, Any]:
+def dask_settings() -> dict[str, Any]:
+    """Settings of dask for schedulers and workers that we start."""
     return {
         # a block that kills its worker shall not kill the others too
         "distributed.scheduler.allowed-failures": 0,
@@ -295,7 +305,7 @@ def local_cluster(workers: int, threads_per_worker: int, memory: int) -> Cluster
 
     _check_guard()
 
-    with dask.config.set(_settings()):
+    with dask.config.set(dask_settings()):
         cluster = LocalCluster(
             n_workers=workers,
             threads_per_worker=threads_per_worker,
@@ -350,50 +360,3 @@ def at_address(address: str) -> Cluster:
             f"execution.scheduler: the dask scheduler at {address} has no workers; start 'dask worker'"
         ) from error
     return Cluster(client, (client,))
-
-
-def job_cluster(system: str, workers: int, profile: Mapping[str, Any]) -> Cluster:
-    """Let a job system start the workers, and replace those that it ends.
-
-    Parameters
-    ----------
-    system : str
-        A key of `JOB_SYSTEMS`.
-    workers : int
-        Jobs.
-    profile : mapping
-        Keyword arguments of the dask-jobqueue cluster class.
-
-    Raises
-    ------
-    ConfigError
-        If dask-jobqueue is missing, the profile does not fit, or no worker comes.
-    """
-    try:
-        import dask_jobqueue
-    except ImportError as error:
-        raise ConfigError(
-            f"execution.scheduler: {system} needs dask-jobqueue; install it with: pip install 'fusestack[cluster]'"
-        ) from error
-    import dask
-    from distributed import Client
-
-    with dask.config.set(_settings()):
-        try:
-            cluster = getattr(dask_jobqueue, JOB_SYSTEMS[system])(**profile)
-        except (TypeError, ValueError) as error:
-            raise ConfigError(f"execution.profile: {error}") from error
-        # scale() asks at once, adapt() after its first interval; but only adapt() replaces a lost job
-        cluster.scale(jobs=workers)
-        cluster.adapt(minimum_jobs=workers, maximum_jobs=workers, interval="5s")
-        client = Client(cluster, set_as_default=False)
-        try:
-            client.wait_for_workers(1, timeout=_START_SECONDS)
-        except TimeoutError as error:
-            client.close()
-            cluster.close()
-            raise ConfigError(
-                f"execution.scheduler: no {system} worker started within {_START_SECONDS} s; "
-                f"look at the queue, and at the job that was submitted:\n{cluster.job_script()}"
-            ) from error
-        return Cluster(client, (client, cluster), workers)
