@@ -90,8 +90,10 @@ class _Search:
         for stage in reversed(self._plan.stages):
             if stage.key in own or stage.key not in needed:
                 continue
-            if not self._compare(stage).is_merged:
+            ledger = self._compare(stage)
+            if not ledger.is_merged:
                 self._open.add(stage.key)
+            if not ledger.is_merged or stage.key in self._lost:
                 needed |= set(stage.needs)
         blocks = self._spread() if self._lost else {}
         return Damage(blocks, self._images, tuple(self._said))

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _RECORD = "made.json"
 _MOST_NAMED = 2
+_NOT_MADE = "not made yet"
 
 
 @dataclass(frozen=True)
@@ -46,10 +47,13 @@ def inspect(plan: Plan, *, force: bool = False, damage: Damage | None = None) ->
     """What a run would do with every stage, and why; what is damaged counts as missing."""
     states: list[StageState] = []
     needed = _statistics_needed(plan, force=force)
+    causes: dict[str, str] = {}
     for image in plan.images:
         record = read_record(image.target.work)
         kept = levels_there(image.product, record, force=force)
-        reason = "not begun yet" if kept else _reason(image, record, force=force)
+        reason = _reason(image, record, force=force)
+        if image.preparation and record.get(image.target.image.path, {}).get("fingerprint") != image.fingerprint:
+            causes |= dict.fromkeys((stage.key for stage in image.preparation), reason)
         for number, stage in enumerate(image.stages):
             done = ledger_of(stage).finished if number < kept else 0
             lost = min(done, 0 if damage is None else damage.lost(stage))
@@ -65,17 +69,24 @@ def inspect(plan: Plan, *, force: bool = False, damage: Damage | None = None) ->
             if done < stage.grid.count:
                 reason = "after the stage before it"
                 needed |= set(stage.needs)
-    return [*reversed(list(_inspect_preparation(plan, needed, force=force, damage=damage))), *states]
+    return [*reversed(list(_inspect_preparation(plan, needed, causes, force=force, damage=damage))), *states]
 
 
 def _lost(count: int) -> str:
     return f"{counted(count, 'finished block')} changed or missing since"
 
 
+def _absent(cause: str | None) -> str:
+    return "not in the cache" + (f": {cause}" if cause and cause != _NOT_MADE else "")
+
+
 def _inspect_preparation(
-    plan: Plan, needed: set[str], *, force: bool, damage: Damage | None = None
+    plan: Plan, needed: set[str], causes: Mapping[str, str], *, force: bool, damage: Damage | None = None
 ) -> Iterator[StageState]:
-    """Stages of the cache, the last one first: one is needed where an unfinished one reads it."""
+    """Stages of the cache, the last one first: one is needed where an unfinished one reads it.
+
+    Where one is not there, `causes` say what of its image has changed since that was made.
+    """
     own = {stage.key for image in plan.images for stage in image.stages}
     for stage in reversed(plan.stages):
         if stage.key in own:
@@ -87,7 +98,7 @@ def _inspect_preparation(
         lost = min(done, 0 if damage is None else damage.lost(stage))
         done -= lost
         action = "reuse" if done == stage.grid.count else "continue" if done else "run"
-        reason = f"{done:,} of {stage.grid.count:,} blocks are in the cache" if done else "not in the cache"
+        reason = f"{done:,} of {stage.grid.count:,} blocks are in the cache" if done else _absent(causes.get(stage.key))
         reason = _lost(lost) if lost else reason
         yield StageState(stage, action, done, reason)
         if done < stage.grid.count:
@@ -291,8 +302,10 @@ def _reason(image: PlannedImage, record: Mapping[str, Any], *, force: bool) -> s
         return "--force"
     known = record.get(image.target.image.path)
     if not known:
-        return "not made yet"
-    return differing(known["components"], image.components) or "its output is gone"
+        return _NOT_MADE
+    if known["fingerprint"] == image.fingerprint:
+        return "not begun yet" if image.target.open().exists() else "its output is gone"
+    return differing(known["components"], image.components) or "other versions of the algorithms"
 
 
 def something_at(path: str) -> bool:
