@@ -16,7 +16,7 @@ from fusestack.model.errors import OutputError
 from fusestack.model.geometry import Box
 from fusestack.model.grid import Grid
 from fusestack.model.image import Codec, ImageSpec, Level
-from fusestack.model.stage import Compute, Stage, Target
+from fusestack.model.stage import Compute, Stage, Target, Written
 from fusestack.taskgraph.clusters import Backend
 from fusestack.taskgraph.events import Event, Listener
 from fusestack.taskgraph.job import Ended, Unit
@@ -68,10 +68,10 @@ class ToyWriter:
     def create(self) -> None:
         pass
 
-    def write(self, level: int, box: Box, pixels: np.ndarray[Any, Any]) -> int:
+    def write(self, level: int, box: Box, pixels: np.ndarray[Any, Any]) -> Written:
         path = self.folder / ("-".join(map(str, box.start)) + ".json")
         path.write_text(json.dumps([int(pixels.flat[0]), list(pixels.shape)]))
-        return pixels.nbytes
+        return Written(pixels.nbytes)
 
 
 def toy_stage(folder: Path, blocks: int, faults: dict[int, tuple[str, ...]] | None = None, seconds: float = 0) -> Stage:

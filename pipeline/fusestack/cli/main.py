@@ -31,6 +31,7 @@ COMMANDS = {
     "preview": "draw a still picture: middle planes and maximum projections",
     "cache": "show or free what is kept of the stages",
     "status": "show how far a run is, also while it runs and from another machine",
+    "verify": "read everything back, compare it with what was written, and compute a sample again",
     "schema": "print the JSON Schema of the configuration",
     "demo": "simulate an acquisition with known truth, fuse it, and report how close it came",
 }

@@ -22,6 +22,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Print the state of the last run on an output."""
     from fusestack.cli.submitted import add_submission, print_submission, submission_of
     from fusestack.running.lock import is_locked
+    from fusestack.running.recorded import recorded_damage
     from fusestack.running.status import read_status
 
     output = arguments.output.rstrip("/")
@@ -40,6 +41,8 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     alive = is_locked(f"{work}/lock") or (silent < _SILENCE and not _same_machine(state))
     if state["state"] == "running" and not alive:
         state["state"] = "stopped"
+    if state["state"] != "running" and (damage := recorded_damage(output, state["output"])):
+        state |= {"damage": damage} | ({"state": "damaged"} if state["state"] == "done" else {})
     if submitted is not None:
         add_submission(state, submitted)
     if not arguments.quiet:
@@ -63,6 +66,7 @@ def _print(state: dict[str, Any], silent: float) -> None:
         "done": "done",
         "failed": "failed",
         "interrupted": "interrupted; run again to continue",
+        "damaged": "damaged since it was done; run again to mend it",
         "submitted": "submitted",
         "cancelled": "cancelled; submit or run again to continue",
         "stopped": f"stopped without a word {duration(silent)} ago; run again to continue",
@@ -83,5 +87,7 @@ def _print(state: dict[str, Any], silent: float) -> None:
     errors = dict.fromkeys(f"{one['stage']} block {one['block']}: {one['error']}" for one in state["errors"])
     for error in list(errors)[-3:]:
         print(f"  last errors: {error}")
+    for line in state.get("damage", ()):
+        print(f"  damaged: {line}")
     if state.get("message"):
         print(f"  {state['message']}")

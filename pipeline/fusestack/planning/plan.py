@@ -201,6 +201,8 @@ class Plan(Shown):
         Of what is read: a chunk of each is decoded before a run.
     findings : tuple of Finding
         What there may be to say after a run.
+    folder : str
+        Where relative paths of the configuration begin; empty where there is none.
     """
 
     output: str
@@ -219,6 +221,7 @@ class Plan(Shown):
     warnings: tuple[str, ...] = ()
     samples: tuple[Sample, ...] = ()
     findings: tuple[Finding, ...] = ()
+    folder: str = ""
 
     def summary(self) -> Summary:
         """Outputs, workers, warnings, and what the stages cost."""

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fusestack.model.amounts import counted
 from fusestack.model.errors import OutputError
 from fusestack.model.fingerprint import differing
+from fusestack.running.finished import changed_files, is_marked
 from fusestack.storage import folder_of, identity_of, is_address, open_folder
 from fusestack.taskgraph.ledger import ledger_of
 from fusestack.writers.folder import OutputFolder
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
     from fusestack.model.stage import Stage
     from fusestack.planning.plan import Plan, PlannedImage, Product
+    from fusestack.running.damage import Damage
 
 _RECORD = "made.json"
 _MOST_NAMED = 2
@@ -39,8 +42,8 @@ def finished(stage: Stage) -> int:
     return ledger_of(stage).finished if stage.target.open().exists() else 0
 
 
-def inspect(plan: Plan, *, force: bool = False) -> list[StageState]:
-    """What a run would do with every stage, and why."""
+def inspect(plan: Plan, *, force: bool = False, damage: Damage | None = None) -> list[StageState]:
+    """What a run would do with every stage, and why; what is damaged counts as missing."""
     states: list[StageState] = []
     needed = _statistics_needed(plan, force=force)
     for image in plan.images:
@@ -49,7 +52,11 @@ def inspect(plan: Plan, *, force: bool = False) -> list[StageState]:
         reason = "not begun yet" if kept else _reason(image, record, force=force)
         for number, stage in enumerate(image.stages):
             done = ledger_of(stage).finished if number < kept else 0
-            if done == stage.grid.count:
+            lost = min(done, 0 if damage is None else damage.lost(stage))
+            done -= lost
+            if lost:
+                states.append(StageState(stage, "continue" if done else "run", done, _lost(lost)))
+            elif done == stage.grid.count:
                 states.append(StageState(stage, "reuse", done, "complete, nothing it depends on has changed"))
             elif done:
                 states.append(StageState(stage, "continue", done, f"{done:,} of {stage.grid.count:,} blocks are done"))
@@ -58,10 +65,16 @@ def inspect(plan: Plan, *, force: bool = False) -> list[StageState]:
             if done < stage.grid.count:
                 reason = "after the stage before it"
                 needed |= set(stage.needs)
-    return [*reversed(list(_inspect_preparation(plan, needed, force=force))), *states]
+    return [*reversed(list(_inspect_preparation(plan, needed, force=force, damage=damage))), *states]
 
 
-def _inspect_preparation(plan: Plan, needed: set[str], *, force: bool) -> Iterator[StageState]:
+def _lost(count: int) -> str:
+    return f"{counted(count, 'finished block')} changed or missing since"
+
+
+def _inspect_preparation(
+    plan: Plan, needed: set[str], *, force: bool, damage: Damage | None = None
+) -> Iterator[StageState]:
     """Stages of the cache, the last one first: one is needed where an unfinished one reads it."""
     own = {stage.key for image in plan.images for stage in image.stages}
     for stage in reversed(plan.stages):
@@ -71,8 +84,11 @@ def _inspect_preparation(plan: Plan, needed: set[str], *, force: bool) -> Iterat
             yield StageState(stage, "reuse", stage.grid.count, "not needed any more", needed=False)
             continue
         done = 0 if force else finished(stage)
+        lost = min(done, 0 if damage is None else damage.lost(stage))
+        done -= lost
         action = "reuse" if done == stage.grid.count else "continue" if done else "run"
         reason = f"{done:,} of {stage.grid.count:,} blocks are in the cache" if done else "not in the cache"
+        reason = _lost(lost) if lost else reason
         yield StageState(stage, action, done, reason)
         if done < stage.grid.count:
             needed |= set(stage.needs)
@@ -110,6 +126,9 @@ def check_outputs(plan: Plan, *, force: bool = False) -> None:
             for problem in _left_alone(image) if force or not started else []:
                 named = problem.startswith(f"{path}: ")
                 found.setdefault(problem.removeprefix(f"{path}: "), []).extend([path] if named else [])
+        elif started and (changed := list(changed_files(image.product))):
+            for problem in changed:
+                found.setdefault(problem, [])
         elif path not in record:
             reason = f"exists, and this configuration did not make it; {image.way_out}"
             found.setdefault(reason, []).append(path)
@@ -225,11 +244,6 @@ def levels_there(product: Product, record: Mapping[str, Any], *, force: bool) ->
     return len(product.stages) if is_started(product, record) else stages_kept(product, record)
 
 
-def finished_mark(product: Product) -> str:
-    """File in the work folder that says that an image is complete, its metadata and its project too."""
-    return f"{product.target.work}/finished/{product.fingerprint[:12]}"
-
-
 def is_finished(image: PlannedImage) -> bool:
     """Whether an image is complete, and its project there."""
     if image.project is not None:
@@ -242,7 +256,7 @@ def is_finished(image: PlannedImage) -> bool:
             there = same_place(image.target.image.path) in containers_named(image.project)
         if not there:
             return False
-    return identity_of(finished_mark(image.product)) is not None
+    return is_marked(image.product)
 
 
 def _reason(image: PlannedImage, record: Mapping[str, Any], *, force: bool) -> str:

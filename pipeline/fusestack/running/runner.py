@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from fusestack.model.amounts import counted
 from fusestack.model.errors import ConfigError, OutputError
+from fusestack.running.damage import mend
 from fusestack.running.inspection import check_outputs, inspect, write_json
 from fusestack.running.lock import output_lock
 from fusestack.running.provenance import run_record, write_statistics
@@ -74,13 +75,20 @@ def run_plan(
     check_outputs(plan, force=force)
     # workers first: where none come, nothing has been created yet
     todo = units_of(plan, inspect(plan, force=force), force=force)
-    opened: Any = nullcontext()
-    if todo:
-        opened = backend or open_backend(plan.resources, client, logs=_logs(plan), listener=listener)
     cached = any(image.preparation for image in plan.images)
-    reading = cache_in_use(plan.cache) if cached else nullcontext()
-    with opened as workers, _locked(plan), reading:
+    with ExitStack() as stack:
+        hired = stack.enter_context(ExitStack())  # given up last
+
+        def hire() -> Any:
+            opened: Any = backend or open_backend(plan.resources, client, logs=_logs(plan), listener=listener)
+            return hired.enter_context(opened)
+
+        workers = hire() if todo else None
+        stack.enter_context(_locked(plan))
+        stack.enter_context(cache_in_use(plan.cache) if cached else nullcontext())
         check_outputs(plan, force=force)
+        if not force and mend(plan) and workers is None:
+            workers = hire()
         run = _Run(plan, force, workers, listener, chunks_of(plan, workers))
         if isinstance(workers, Cluster):
             workers.watch.say = run.notice

@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 SCRATCH = ".partial"
@@ -50,6 +50,10 @@ class Folder(Protocol):
 
     def entries(self, key: str = "") -> list[str]:
         """Names directly in the folder, sorted; empty if it does not exist."""
+        ...
+
+    def files(self, key: str = "") -> Iterator[tuple[str, int]]:
+        """Every file below a folder: its key from there on, and its bytes; none if it does not exist."""
         ...
 
     def delete_tree(self, key: str) -> None:
@@ -150,6 +154,19 @@ class LocalFolder:
         if path == self.root and path.exists():
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
         return []
+
+    def files(self, key: str = "") -> Iterator[tuple[str, int]]:
+        """Every file below a folder: its key from there on, and its bytes; none if it does not exist."""
+        folders = [(self.root / key, "")]
+        while folders:
+            folder, before = folders.pop()
+            with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
+                for entry in entries:
+                    if entry.is_dir():
+                        folders.append((folder / entry.name, f"{before}{entry.name}/"))
+                        continue
+                    with suppress(FileNotFoundError):  # deleted meanwhile, or a link to nothing
+                        yield before + entry.name, entry.stat().st_size
 
     def delete_tree(self, key: str) -> None:
         """Delete a file or a folder and everything in it."""

@@ -11,8 +11,9 @@ WRITERS: dict[str, str] = {
     "bdv-tiff": "fusestack.writers.tiff_stack:TiffStackWriter",
     "dzi": "fusestack.writers.deep_zoom:DeepZoomWriter",
     "picture": "fusestack.writers.picture:PictureWriter",
+    "mesh": "fusestack.writers.mesh:MeshWriter",
 }
 """``output.format`` to ``"module:Class"`` of the `fusestack.model.stage.ImageWriter` that writes it.
 
-``bdv-n5-view`` adds to a container of somebody else, ``picture`` is what photographs become.
+``bdv-n5-view`` adds to a container of somebody else, ``picture`` is what photographs become, ``mesh`` a surface.
 """

@@ -12,7 +12,7 @@ import numpy as np
 
 from fusestack.model.errors import OutputError
 from fusestack.model.geometry import Box
-from fusestack.storage import is_address
+from fusestack.storage import LocalFolder, is_address
 from fusestack.writers.base import output_errors
 from fusestack.writers.staged import StagedWriter
 
@@ -102,6 +102,12 @@ class DeepZoomWriter(StagedWriter):
                 shutil.rmtree(old, ignore_errors=True)
                 self._tiles.rename(old)  # so that a kill leaves no tiles without their mark
                 shutil.rmtree(old)
+
+    def whole(self) -> dict[str, int]:
+        """Bytes of the file, and of all tiles together; 0 where they are not there."""
+        tiles = LocalFolder(self._tiles)
+        count = sum(max(1, size) for name, size in tiles.files() if name != _MARK)
+        return {**super().whole(), str(self._tiles): count if (self._tiles / _MARK).exists() else 0}
 
     def _encode(self, path: Path, options: Mapping[str, Any]) -> None:
         made, old = self._work / self._tiles.name, self._work / f"{self._tiles.name}.old"
