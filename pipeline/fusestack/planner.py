@@ -78,6 +78,7 @@ def make_plan(loaded: LoadedConfig, client: Any = None) -> Plan:
         images=images,
         resources=resources,
         config=config.model_dump(mode="json"),
+        folder=str(loaded.folder),
         source=fusion.inputs.source if fusion else focused.source if focused else "",
         found=focused.found if focused else (),
         facts=focused.facts if focused else (),

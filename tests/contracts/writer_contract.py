@@ -72,7 +72,7 @@ def all_blocks(spec):
 def write_blocks(target, jobs):
     """Write some blocks with a writer of our own; runs in other processes, too."""
     writer = target.open()
-    return sum(writer.write(level, box, pixels) for level, box, pixels in jobs)
+    return sum(writer.write(level, box, pixels).bytes for level, box, pixels in jobs)
 
 
 def tree(*folders):

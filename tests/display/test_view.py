@@ -7,6 +7,7 @@ import json
 import socket
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,8 @@ from fusestack.display import neuroglancer
 from fusestack.display.served import MODES, Blocks, Mode
 from fusestack.display.server import ViewServer
 from fusestack.display.shown import show
-from fusestack.model.errors import ConfigError
+from fusestack.focus import lowpass
+from fusestack.model.errors import ConfigError, InputError
 from fusestack.model.geometry import Box
 from fusestack.planning.pyramid import block_means
 from tests.conftest import UNTESTED
@@ -199,9 +201,14 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_focus_stack_is_shown_with_its_masks_and_results(photographs: Path) -> None:
     before = show(str(photographs))
-    assert [image.name for image in before.scene.images] == ["slices"]
+    assert [image.name.split()[0] for image in before.scene.images] == ["slices", "masks", "merged"]
     assert any("not made yet" in text for text in before.warnings)
+    assert any("2 stages of masks: not in the cache, and computed" in text for text in before.warnings)
+    whole = Box((0, 0, 0), (3, 40, 60))
+    computed = {image.name: image.pixels.read(0, 0, 0, whole) for image in before.scene.images[1:]}
     fusestack.run(photographs)
+    for image in show(str(photographs)).scene.images[-2:]:
+        np.testing.assert_array_equal(image.pixels.read(0, 0, 0, whole), computed[image.name])
     shown = show(str(photographs))
     assert shown.warnings == ()
     images = {image.name.split()[0]: image for image in shown.scene.images}
@@ -223,6 +230,78 @@ def test_a_focus_stack_is_shown_with_its_masks_and_results(photographs: Path) ->
     with serving(photographs) as server:
         assert server.state["layers"][0]["shaderControls"]["contrast"]["range"] == [0.0, 255.0]
         assert b"report" in ask(server, f"/{server.token}/")[1]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "--fft=r40 --cmd='-blur 0x1 -normalize' --maskfft --maskcmd='-auto-level' --prepresize=p50",
+        "--max --blur=s1,C=Lab --evaluate=RootMeanSquare --maskblur=s2",
+        "tiled",
+    ],
+)
+def test_masks_that_are_not_stored_are_those_of_a_run(
+    photographs: Path, options: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if options == "tiled":
+        monkeypatch.setattr(lowpass, "WHOLE_PIXELS", 0)
+        options = "--fft=r40 --fft=c2,C=Lab --maskblur=s1 --maskfft"
+    path = tmp_path / "focus.yaml"
+    output = {"path": str(tmp_path / "sharp.tif")}
+    images = str(photographs.parent / "s?.png")
+    path.write_text(
+        json.dumps({"version": 1, "input": {"images": images}, "focus": {"options": options, "output": output}})
+    )
+    before = [image for image in show(str(path)).scene.images if image.kind == "mask"]
+    assert not list(tmp_path.glob("cache*")), "nothing is stored"
+    parts = [Box((0, 3, 5), (2, 20, 30)), Box((1, 0, 0), (3, 20, 30))]
+    with ThreadPoolExecutor(4) as pool:
+        reads = [pool.submit(one.pixels.read, 0, 0, 0, box) for one in before for box in parts]
+        computed = [read.result() for read in reads]
+    fusestack.run(path)
+    stored = [image for image in show(str(path)).scene.images if image.kind == "mask"]
+    assert [image.name for image in stored] == [image.name for image in before]
+    for one, pixels in zip(((image, box) for image in stored for box in parts), computed, strict=True):
+        np.testing.assert_array_equal(one[0].pixels.read(0, 0, 0, one[1]), pixels)
+    level, size = stored[-1].levels[0], (3, 40, 60)
+    ends = [(n * s, o - s / 2) for n, s, o in zip(level.shape, level.scale, level.origin, strict=True)]
+    assert ends == [(n, -0.5) for n in size], "masks of another size lie where the slices lie"
+
+
+@pytest.mark.parametrize("name", ["rgb.tif", "pages.tif", "imagej.tif", "p.png", "p.jpg"])
+def test_pictures_in_colour_are_shown(name: str, tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (4, 30, 50, 3), np.uint8)
+    path = tmp_path / name
+    if name == "imagej.tif":
+        tifffile.imwrite(
+            path, pixels, imagej=True, metadata={"axes": "ZYXS", "spacing": 2, "unit": "um"}, resolution=(2, 2)
+        )
+    elif name.endswith(".tif"):
+        tifffile.imwrite(path, pixels if name == "pages.tif" else pixels[0], photometric="rgb")
+    else:
+        Image.fromarray(pixels[0]).save(path)
+    (image,) = show(str(path)).scene.images
+    assert [(channel.name, channel.color) for channel in image.channels] == [
+        ("R", "FF0000"),
+        ("G", "00FF00"),
+        ("B", "0000FF"),
+    ]
+    found = image.pixels.read(0, 0, 1, Box.of_shape(image.levels[0].shape))
+    expected = pixels[: len(found), ..., 1]
+    if name != "p.jpg":
+        np.testing.assert_array_equal(found, expected)
+    if name == "imagej.tif":
+        assert (len(found), image.unit) == (4, "micrometer")
+
+
+def test_keys_that_an_image_asks_for_are_those_of_a_configuration(tmp_path: Path) -> None:
+    with tifffile.TiffWriter(tmp_path / "two.ome.tif", ome=True) as file:
+        for count in (3, 4):
+            file.write(np.zeros((count, 20, 30), np.uint16), metadata={"axes": "ZYX"})
+    with pytest.raises(
+        InputError, match=r"^\S*two.ome.tif: holds 2 images .* keys of input\.views: view a configuration"
+    ):
+        show(str(tmp_path / "two.ome.tif"))
 
 
 def test_the_focus_of_a_fusion_lies_in_its_world(job: Path) -> None:

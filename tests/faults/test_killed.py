@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import errno
 import json
+import multiprocessing
+import os
 import pickle
+import random
 import shutil
 import signal
 import subprocess
@@ -50,8 +53,8 @@ def written(folder: Path, content: dict[str, Any]) -> Path:
 def wait_for_blocks(folder: Path, process: subprocess.Popen[str], count: int) -> None:
     """Wait until some blocks are in the ledger; the run must not be over by then."""
     for _ in range(600):
-        ticks = [p.read_bytes() for p in folder.glob("*.fusestack/ledger/fuse-*/[!.]*")]
-        if sum(len(range(*map(int, line.split()))) for tick in ticks for line in tick.splitlines()) >= count:
+        ticks = [p.read_bytes() for p in folder.glob("*.fusestack/ledger/fuse-*/[!.s]*")]
+        if sum(len(range(*map(int, line.split()[:2]))) for tick in ticks for line in tick.splitlines()) >= count:
             break
         time.sleep(0.02)
     assert process.poll() is None, process.communicate()
@@ -77,6 +80,80 @@ def test_a_killed_run_continues_and_ends_with_the_same_bytes(output: str, tmp_pa
     else:
         first, second = ({"": product.read_bytes()} for product in products)
     assert first == second
+    assert fusestack.run(killed).reused_all
+
+
+FORKS = multiprocessing.get_context("forkserver")
+LOADED = (
+    "running.runner",
+    "fusion.plan",
+    "writers.deep_zoom",
+    "kernels.rows",
+    "display.report",
+    "taskgraph.collection",
+)
+FORKS.set_forkserver_preload(
+    ["tests.faults.test_killed", "dask.threaded", "h5py", "imagecodecs", *(f"fusestack.{name}" for name in LOADED)]
+)
+TOUCHES = {"open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "shutil.rmtree"}
+OUTPUTS: dict[str, dict[str, Any]] = {
+    "fused.h5": {"chunks": 8, "shards": "auto", "partitions": {"timepoints": 1, "setups": 1}},
+    "fused.dzi": {},
+}
+
+
+def run_and_die(content: dict[str, Any], folder: str, moment: int) -> None:
+    """Run, and be killed just before the file operation of that number in a folder."""
+    left = moment
+
+    def watch(event: str, arguments: tuple[Any, ...]) -> None:
+        nonlocal left
+        if event in TOUCHES and str(arguments[0]).startswith(folder):
+            left -= 1
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(watch)
+    fusestack.run(content)
+
+
+def fused(folder: Path, output: str) -> dict[str, Any]:
+    """Three channels as HDF5 with partitions, or one plane of 8 bits as Deep Zoom."""
+    found = config(folder, "uint8")
+    found["output"] = {"path": str(folder / output), **OUTPUTS[output]}
+    if output.endswith("dzi"):
+        found["fusion"] = {"bounding_box": {"min": {"x": 0, "y": 0, "z": 6}, "max": {"x": 599, "y": 299, "z": 6}}}
+    else:
+        for channel, view in enumerate(found["input"]["views"]):
+            view["channel"] = channel
+    return found
+
+
+def products(folder: Path) -> dict[str, bytes]:
+    """What a run leaves, without inputs and records."""
+    others = (".json", ".html", ".tif")
+    return {
+        name: data for name, data in tree(folder).items() if ".fusestack/" not in name and not name.endswith(others)
+    }
+
+
+@pytest.mark.parametrize("output", OUTPUTS)
+def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bytes(output: str, tmp_path: Path) -> None:
+    fusestack.run(fused(tmp_path / "whole", output))
+    killed, rng, kills, code = fused(tmp_path / "killed", output), random.Random(7), 0, None
+    while code != 0:
+        process = FORKS.Process(
+            target=run_and_die, args=(killed, str(tmp_path / "killed"), rng.randint(15, 55) * (kills + 1))
+        )
+        process.start()
+        process.join()
+        code = process.exitcode
+        assert code in (0, -signal.SIGKILL)
+        kills += code != 0
+    assert kills >= 3
+    whole, again = (products(tmp_path / name) for name in ("whole", "killed"))
+    assert len(whole) > 3
+    assert again == whole
     assert fusestack.run(killed).reused_all
 
 

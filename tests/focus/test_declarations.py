@@ -118,6 +118,18 @@ def test_reads_are_declared(name: str, tmp_path: Path, reads: list[Read], monkey
     watch(planned(slices(tmp_path / "in", SHAPE, alpha=True), tmp_path, OPAQUE[name]), reads)
 
 
+def several_scales(folder: Path) -> Plan:
+    """A plan for photographs that are mixed at more scales than blocks are read for."""
+    return planned(slices(folder / "opaque", (150, 130), alpha=False), folder, "--multiscale=l4")
+
+
+def test_reads_of_coarse_scales_are_declared(
+    tmp_path: Path, reads: list[Read], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut(monkeypatch, 48, 16)
+    watch(several_scales(tmp_path), reads)
+
+
 def wide(folder: Path, shape: tuple[int, int]) -> Plan:
     """A plan for photographs whose type does not say what is white."""
     return planned(write(folder / "wide", scene(shape, 3)[0], "float32"), folder, "--blur --bg=max")
@@ -148,7 +160,7 @@ def test_reads_of_volumes_are_declared(
 ) -> None:
     cut(monkeypatch, 48, 16)
     watch(volume(tmp_path, (2, 2, 5, 70, 90), options="--max --blur --bg=enfuse", **focus), reads)
-    watch(volume(tmp_path / "mixed", (2, 2, 5, 70, 90), options="--multiscale=l2", **focus), reads)
+    watch(volume(tmp_path / "mixed", (2, 2, 5, 70, 90), options="--multiscale=l4", **focus), reads)
 
 
 @pytest.mark.parametrize("options", ["--fft=r40,C=Lab", "--fft=r40 --compose", "--fft=r40,I=max"])
@@ -184,7 +196,7 @@ def test_every_kind_of_stage_is_watched(tmp_path: Path, monkeypatch: pytest.Monk
     paths = slices(tmp_path / "in", SHAPE)
     plans = [planned(paths, tmp_path, OPAQUE[name]) for name in OPAQUE if name != "tiled"]
     monkeypatch.setattr(lowpass, "WHOLE_PIXELS", 0)
-    plans += [planned(paths, tmp_path, OPAQUE["tiled"]), wide(tmp_path, SHAPE)]
+    plans += [planned(paths, tmp_path, OPAQUE["tiled"]), wide(tmp_path, SHAPE), several_scales(tmp_path)]
     seen = {type(stage.compute).__name__ for plan in plans for stage in plan.stages} | {VolumeSlices.__name__}
     ours = {kind.__name__ for kind in kinds(Compute) if kind.__module__.startswith("fusestack.focus")}
     # slices that are arrays already are stored by nobody
@@ -224,6 +236,7 @@ MEMORY = {
     "whole": "--fft --maskfft",
     "tiled": TILED,
     "multiscale": "--multiscale=l3",
+    "coarse": "--multiscale=l5",
 }
 
 

@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
+from numpy.typing import NDArray
 from PIL import Image
 
 import fusestack
 from fusestack.cli.main import run as command
 from fusestack.config.focus import Focus
+from fusestack.focus import blocks, lowpass
 from fusestack.focus.recipe import recipe_of
 from fusestack.model.errors import ConfigError, InputError, OutputError
 from fusestack.sources.picture_notes import made_by_us
@@ -223,6 +225,43 @@ def test_functions_of_the_user(tmp_path: Path) -> None:
     assert np.mean(own != ours) < 0.01
     with pytest.raises(ConfigError, match=r"cmd: there is no function tests\.focus\.test_files:nothing"):
         run(paths, tmp_path / "none", masks=[{"cmd": {"command": "tests.focus.test_files:nothing"}}])
+
+
+def lightest(planes: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What sees whole planes."""
+    return np.asarray(planes * (1 / max(planes.max(), 0.1)), dtype=np.float32)
+
+
+def test_functions_that_see_everything_get_whole_planes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = write(tmp_path / "in", scene()[0] * 0.8, "uint16")
+    own = {"cmd": {"command": "tests.focus.test_files:lightest"}}
+    options: dict[str, Any] = {"masks": [{"blur": {"sigma": 1}}], "cut": [own], "final": [own]}
+    run(paths, tmp_path / "whole", **options)
+    monkeypatch.setattr(blocks, "BLOCK", 32)
+    run(paths, tmp_path / "blocks", **options)
+    whole, cut = (tifffile.imread(tmp_path / name / "sharp.tif") for name in ("whole", "blocks"))
+    assert whole.tobytes() == cut.tobytes()
+    assert whole[..., :3].max() == 65535
+    monkeypatch.setattr(lowpass, "WHOLE_PIXELS", 0)
+    for kind in ("cut", "final"):
+        with pytest.raises(ConfigError, match=f"{kind}cmd sees whole slices, which are too large .* declare how far"):
+            run(paths, tmp_path / "large", masks=[{"blur": {}}], **{kind: [own]})
+
+
+@pytest.mark.parametrize("command", ["-auto-level", "-normalize"])
+def test_limits_are_those_of_the_whole_stack(command: str, tmp_path: Path) -> None:
+    grey = np.linspace(0.2, 0.4, 40 * 50).reshape(40, 50)
+    paths = write(tmp_path / "in", np.stack([grey, grey + 0.2])[..., None], "uint16")
+    run(
+        paths,
+        tmp_path / "out",
+        masks=[{"cmd": {"command": command, "level": False}}],
+        merge=[{"level": {"over": "off"}}],
+    )
+    # the mask is three quarters of what is seen; the second slice is the brighter one, and in it 0.2 lies at 1/2
+    mask = tifffile.imread(tmp_path / "out" / "mask.tif") / 65535
+    assert mask[20:].min() == pytest.approx(0.75 * 0.75, abs=2e-3)
+    assert mask[0, 0] == pytest.approx(0.375, abs=2e-3)
 
 
 def test_functions_in_hand(tmp_path: Path) -> None:

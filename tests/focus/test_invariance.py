@@ -36,6 +36,8 @@ CHAINS = {
     "filled": "--statistic=r4 --cuttest=t60 --cutblur=s3",
     "multiscale": "--multiscale=l2 --finalblur=t20,s1,S2",
     "multiscale parts": "--multiscale=l3,s2,n3,h4 --substacks=n2,r1 --finalthreshold=t20 --bg=median",
+    "commands": "--cmddiff='-blur 0x2 -auto-level -gamma 2' --cmd=-normalize,c1 --maskcmd='-blur 0x1 -auto-level "
+    "-evaluate Pow 0.8' --cutcmd='-blur 0x1 -auto-level' --finalcmd='-level 5%,95% -auto-level -blur 0x1 -normalize'",
     "recursive": "--laplacian --cutblur=s1 --cutless=p10 --cuttest=t40 --cutbg=background",
 }
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from fusestack.kernels import multiscale, pyramid
+from fusestack.kernels import detail, mixing, multiscale, pyramid
 
 Planes = NDArray[np.float32]
 TAPS = np.array([1, 4, 6, 4, 1]) / 16
@@ -50,71 +50,126 @@ def test_expand(shape: tuple[int, ...]) -> None:
     assert found == pytest.approx(planes - 0.5 * expanded(coarse, shape[1:]), abs=1e-6)
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (1, 7), (2, 2), (9, 12), (8, 5), (17, 30)])
+def test_what_lies_between_pixels_of_a_smooth_plane(shape: tuple[int, int]) -> None:
+    rows, columns = (np.arange(pyramid.halved(n)) for n in shape)
+    coarse = (rows[:, None] * np.float32(0.1) + columns * np.float32(0.02)).astype(np.float32)
+    coarse[:, columns >= 4] += 5
+    nearest = coarse.repeat(2, axis=0).repeat(2, axis=1)[: shape[0], : shape[1]]
+    assert np.array_equal(pyramid.finer(coarse, shape, 0), nearest)
+    smooth = expanded(coarse[None], shape)[0]
+    found = pyramid.finer(coarse, shape, 0.5)
+    assert found == pytest.approx(np.where(np.abs(smooth - nearest) < 0.5, smooth, nearest), abs=1e-5)
+    assert np.abs(found - nearest).max() < 0.2, "nothing lies on the slope between two surfaces"
+
+
 @given(height=st.integers(1, 40), width=st.integers(1, 40))
 def test_what_is_taken_apart_is_put_together(height: int, width: int) -> None:
     planes = noise(2, height, width)
     coarse = pyramid.reduce(planes)
-    detail = planes.copy()
-    pyramid.add_expanded(detail, coarse, -1)
-    pyramid.add_expanded(detail, coarse)
-    assert detail == pytest.approx(planes, abs=1e-6)
+    details = planes.copy()
+    pyramid.add_expanded(details, coarse, -1)
+    pyramid.add_expanded(details, coarse)
+    assert details == pytest.approx(planes, abs=1e-6)
     flat = np.full((1, height, width), 0.3, np.float32)
     pyramid.add_expanded(flat, pyramid.reduce(flat), -1)
     assert flat == pytest.approx(0, abs=1e-6), "constant planes have no detail, at edges either"
 
 
+def taken_apart(shape: tuple[int, ...]) -> tuple[Planes, Planes, Planes]:
+    """Planes, those of the next level, and what the first have beyond them."""
+    planes = noise(*shape)
+    coarse = pyramid.reduce(planes)
+    details = planes.copy()
+    pyramid.add_expanded(details, coarse, -1)
+    return planes, coarse, details
+
+
 @pytest.mark.parametrize("shape", [*SHAPES, (3, 40, 50)])
 def test_energy(shape: tuple[int, ...]) -> None:
-    detail = noise(*shape) - np.float32(0.5)
-    squares = (detail.astype(np.float64) ** 2).sum(axis=0)
+    planes, coarse, details = taken_apart(shape)
+    squares = (details.astype(np.float64) ** 2).sum(axis=0)
     near = filtered(squares, np.array([1, 4, 1]) / 6)
     far = filtered(squares, np.array([1, 8, 28, 56, 70, 56, 28, 8, 1]) / 256)
     weight = far / (far + 4 * 0.05)
-    energy, narrow, wide = multiscale.energy(detail, 0.05)
-    assert energy == pytest.approx(weight * near + (1 - weight) * far, abs=1e-5)
+    energy, narrow, wide = found = np.empty((3, *shape[1:]), np.float32)
+    detail.energy(planes, coarse, 0.05, 0.25, found)
+    assert energy == pytest.approx(weight * near + (1 - weight) * far + 0.25, abs=1e-5)
     assert narrow == pytest.approx(near, abs=1e-5)
     assert wide == pytest.approx(far, abs=1e-5)
-    plane = squares.astype(np.float32)
-    assert multiscale.smoothed(plane) == pytest.approx(wide, abs=1e-5)
-    shares = multiscale.share(narrow, plane, 0.05)
-    assert shares == pytest.approx(near / (near + 2 * 0.05 + squares / 2), abs=1e-5)
+    alone = np.empty((1, *shape[1:]), np.float32)
+    detail.energy(planes, coarse, 0.05, 0.25, alone)
+    assert np.array_equal(alone[0], energy)
+    below = noise(*map(pyramid.halved, shape[1:]), seed=2)
+    shares = detail.share(narrow, below, 0.05)
+    assert shares == pytest.approx(near / (near + 2 * 0.05 + expanded(below[None], shape[1:])[0] / 2), abs=1e-5)
+    assert detail.smooth(narrow, 3) == pytest.approx(3 * filtered(narrow, TAPS), abs=1e-5)
+
+
+@pytest.mark.parametrize("shape", [*SHAPES, (3, 40, 50), (1, 41, 4), (1, 3, 3), (1, 4, 3)])
+@pytest.mark.parametrize("hides", [False, True])
+def test_levels_are_mixed_row_by_row_as_by_whole_planes(shape: tuple[int, ...], hides: bool) -> None:
+    """The same bytes: what is seen in one block row by row may be seen in another one by planes."""
+    plane = shape[1:]
+    factors = noise(*plane, seed=5) if hides else None
+    by_rows = np.zeros(shape, np.float32), *np.zeros((2, *plane), np.float32)
+    by_planes = tuple(one.copy() for one in by_rows)
+    rows = np.zeros(plane, np.float32), np.zeros((3, *plane), np.float32), np.zeros(plane, np.float32)
+    planes = tuple(one.copy() for one in rows)
+    finest = tuple(one.copy() for one in by_rows)
+    for index in range(3):
+        slice_ = noise(*shape, seed=index)
+        coarse, below = pyramid.reduce(slice_), noise(*map(pyramid.halved, plane), seed=9 + index)
+        found = np.empty((3, *plane), np.float32)
+        detail.energy(slice_, coarse, 0.01, 0.02, found)
+        share = pyramid.reduce(detail.share(found[1], below, 0.03)[None])[0]
+        if factors is not None:
+            found[0] *= factors
+            found[2] *= factors
+        multiscale.follow_peak(found[2], index, *planes)
+        details = slice_.copy()
+        pyramid.add_expanded(details, coarse, -1)
+        multiscale.choose(details, found[0], *by_planes, 6)
+        mixing.mix(slice_, coarse, (0.01, 0.02), factors, by_rows, 6)
+        seen = mixing.mix_finest(slice_, coarse, (0.01, 0.02), factors, finest, 6, index, rows, (below, 0.03))
+        assert np.array_equal(seen, share)
+    for one, other in zip((*by_rows, *finest, *rows), (*by_planes, *by_planes, *planes), strict=True):
+        assert np.array_equal(one, other)
 
 
 def test_energy_of_noise() -> None:
     planes = np.random.default_rng(0).normal(0.5, 0.02, (3, 1024, 1024)).astype(np.float32)
     for level in range(6):
         coarse = pyramid.reduce(planes)
-        detail = planes.copy()
-        pyramid.add_expanded(detail, coarse, -1)
-        found = float((detail**2).sum(axis=0).mean())
-        assert found == pytest.approx(multiscale.noise_energy(level, 0.02, 3), rel=0.1), level
+        details = planes.copy()
+        pyramid.add_expanded(details, coarse, -1)
+        found = float((details**2).sum(axis=0).mean())
+        assert found == pytest.approx(detail.noise_energy(level, 0.02, 3), rel=0.1), level
         planes = coarse
 
 
 @pytest.mark.parametrize("power", [1, 2, 5, 32])
 def test_white_discs_are_kept_out(power: int) -> None:
     colours = np.zeros((2, 12, 15), np.float32)
-    assert multiscale.white(colours, 0.9) is None
+    assert detail.white(colours, 0.9) is None
     colours[1, 3:9, 4:8] = 1
-    assert multiscale.white(colours, 0.9) is None, "one colour is not white"
+    assert detail.white(colours, 0.9) is None, "one colour is not white"
     colours[0] = colours[1]
-    white = multiscale.white(colours, 0.9)
+    white = detail.white(colours, 0.9)
     assert white is not None
     assert np.array_equal(white, colours[1:])
-    energies = noise(12, 15) + np.float32(0.1)
     left = np.maximum(1e-16 ** (1 / power), 1 - filtered(white[0], np.array([1, 4, 1]) / 6))
-    expected = energies * left**power
-    multiscale.suppress(energies, white[0], power)
-    assert energies == pytest.approx(expected, rel=1e-4, abs=1e-6)
-    assert (energies > 0).all()
+    found = detail.not_white(white[0], power)
+    assert found == pytest.approx(left**power, rel=1e-4, abs=1e-6)
+    assert (found > 0).all()
 
 
 @pytest.mark.parametrize("power", [1, 3, 6])
 def test_slices_one_by_one_are_a_weighted_mean(power: int) -> None:
     details, energies = noise(6, 2, 7, 9), noise(6, 7, 9, seed=1) ** 2 + np.float32(1e-6)
     total, weight, greatest = np.zeros((2, 7, 9), np.float32), *np.zeros((2, 7, 9), np.float32)
-    for detail, energy in zip(details, energies, strict=True):
-        multiscale.choose(detail, energy, total, weight, greatest, power)
+    for one, energy in zip(details, energies, strict=True):
+        multiscale.choose(one, energy, total, weight, greatest, power)
     weights = (energies / energies.max(axis=0)).astype(np.float64) ** power
     assert np.array_equal(greatest, energies.max(axis=0))
     assert total / weight == pytest.approx((weights[:, None] * details).sum(axis=0) / weights.sum(axis=0), abs=1e-5)
@@ -133,11 +188,10 @@ def test_the_choice_neither_overflows_nor_vanishes() -> None:
 def test_peaks(values: list[float], uneven: bool) -> None:
     slices = np.cumsum([1 + uneven * (i % 2) for i in range(len(values))]).astype(np.float32)
     peak, place = np.zeros((3, 1, 1), np.float32), np.zeros((1, 1), np.float32)
-    last = None
+    last = np.zeros((1, 1), np.float32)
     for index, value in enumerate(values):
-        plane = np.full((1, 1), value, np.float32)
-        multiscale.follow_peak(plane, index, last, peak, place)
-        last = plane
+        multiscale.follow_peak(np.full((1, 1), value, np.float32), index, last, peak, place)
+        assert last[0, 0] == np.float32(value)
     i = int(np.argmax(values))
     beside = [values[j] if 0 <= j < len(values) else 0 for j in (i - 1, i, i + 1)]
     assert place[0, 0] == i
@@ -156,23 +210,21 @@ def test_what_is_lost_between_slices() -> None:
     top = np.array([2.0, 2.25, 2.5, 1.75])
     energies = [(1 + (k - top) ** 2) ** -2.0 for k in range(5)]
     peak, place = np.zeros((3, 1, 4), np.float32), np.zeros((1, 4), np.float32)
-    last = None
-    beside = np.zeros((1, 4), np.float32)
+    last, beside = np.zeros((2, 1, 4), np.float32)
     for index, one in enumerate(energies):
         plane = one.astype(np.float32)[None]
         multiscale.follow_peak(plane, index, last, peak, place)
         multiscale.value_beside(plane * 2, index, place, beside)
-        last = plane
     assert beside[0] == pytest.approx(2 * np.max(energies, axis=0))
     power = 6
     whole = np.array([False, True, True, True, False])
-    detail = np.ones((2, 1, 4), np.float32)
-    lost = multiscale.lost_between(detail, peak, place, whole, 1e-6, power, 1.0)
+    ones = np.ones((2, 1, 4), np.float32)
+    lost = multiscale.lost_between(ones, peak, place, whole, 1e-6, power, 1.0)
     rows = np.array([[energies[int(k) + d][x] for x, k in enumerate(place[0])] for d in (-1, 0, 1)])
     mean = (rows ** (power + 0.5)).sum(axis=0) / (rows**power).sum(axis=0)
     assert lost[0, 0] == pytest.approx(np.minimum(1 / mean, 1.6 / np.sqrt(rows[1])) - 1, abs=2e-3)
     assert lost[0, 0, 2] > 0.2 > lost[0, 0, 0] >= 0
-    half = multiscale.lost_between(detail, peak, place, whole, 1e-6, power, 0.5)
+    half = multiscale.lost_between(ones, peak, place, whole, 1e-6, power, 0.5)
     assert half == pytest.approx(lost / 2, abs=1e-6)
-    assert not multiscale.lost_between(detail, peak, place, np.zeros(5, bool), 1e-6, power, 1.0).any()
-    assert np.abs(multiscale.lost_between(detail, peak, place, whole, 10.0, power, 1.0)).max() < 0.05, "all is noise"
+    assert not multiscale.lost_between(ones, peak, place, np.zeros(5, bool), 1e-6, power, 1.0).any()
+    assert np.abs(multiscale.lost_between(ones, peak, place, whole, 10.0, power, 1.0)).max() < 0.05, "all is noise"

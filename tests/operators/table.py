@@ -58,6 +58,9 @@ TABLE: dict[tuple[str, str], list[dict[str, Any]]] = {
     ("generator", "cmd"): [
         {"command": "tests.operators.table:mean_of_nine", "reach": 1},
         {"command": "-statistic median 3x3 -blur 0x1 -negate"},
+        {"command": "-gamma 1.7 -level 5%,80%,1.2 -sigmoidal-contrast 4x40% -evaluate Pow 0.7 -evaluate Sine 1.5"},
+        {"command": "-blur 0x1 -threshold 40%"},
+        {"command": "-auto-level -blur 0x1"},
         {"command": "-morphology Open:2 Disk:2 -wavelet-denoise 10% -gaussian-blur 2x1 -edge 2"},
     ],
     ("generator", "cmddiff"): [{"command": "tests.operators.table:mean_of_nine", "reach": 1}],
@@ -73,7 +76,7 @@ TABLE: dict[tuple[str, str], list[dict[str, Any]]] = {
     ("mask", "resize"): [{}, {"percent": 30}],
     ("mask", "merge"): [{}, {"mode": "Plus"}],
     ("mask", "level"): [{}, {"step": 10, "low": 5}],
-    ("mask", "cmd"): [{"command": "tests.operators.table:mean_of_nine", "reach": 1}],
+    ("mask", "cmd"): [{"command": "tests.operators.table:mean_of_nine", "reach": 1}, {"command": "-normalize"}],
     ("cut", "alpha"): [{"low": -25, "high": 150}],
     ("cut", "background"): [{}, {"use": "background"}, {"use": "off"}],
     ("cut", "blur"): [{}, {"sigma": 2, "percent": 50}],
@@ -84,14 +87,17 @@ TABLE: dict[tuple[str, str], list[dict[str, Any]]] = {
     ("cut", "threshold"): [{}],
     ("cut", "wave"): [{}, {"percent": 75}],
     ("cut", "fill"): [{}],
-    ("cut", "cmd"): [{"command": "tests.operators.table:mean_of_nine", "reach": 1}],
+    ("cut", "cmd"): [{"command": "tests.operators.table:mean_of_nine", "reach": 1}, {"command": "-normalize"}],
     ("final", "alpha"): [{"low": -10, "high": 120}, {"off": True}],
     ("final", "blur"): [{}, {"threshold": 50, "sigma": 3, "border": 1}],
     ("final", "blur2"): [{}, {"radius": 2, "threshold": 60}],
     ("final", "gamma"): [{}, {"gamma": 1.4}],
     ("final", "sharpen"): [{}, {"sigma": 2, "radius": 1}],
     ("final", "threshold"): [{}, {"low": 10, "high": 70, "sigma": 2}],
-    ("final", "cmd"): [{"command": "tests.operators.table:mean_of_nine", "reach": 1}],
+    ("final", "cmd"): [
+        {"command": "tests.operators.table:mean_of_nine", "reach": 1},
+        {"command": "-edge 1 -normalize -blur 0x1 -auto-level"},
+    ],
 }
 
 

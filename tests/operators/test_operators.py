@@ -72,7 +72,7 @@ def statistics(operator: FinalOperator, picture: Picture, block: tuple[int, int]
         for part, outer, inner in regions(block, operator.halo()):
             del part
             rows.append(operator.measure(number, picture.part(*outer), inner, known))
-        known.append(united(np.array(rows), operator.unites))
+        known.append(united(np.array(rows), operator.unites_of(number)))
     return known
 
 
@@ -167,10 +167,10 @@ def test_statistics_of_pictures_do_not_depend_on_bands(name: str, options: dict[
         assert [v.tobytes() for v in statistics(operator, picture, block)] == [v.tobytes() for v in whole]
 
 
-@pytest.mark.parametrize("kind", ["generator", "mask"])
+@pytest.mark.parametrize("kind", ["generator", "mask", "cut"])
 def test_operators_of_whole_planes_say_so(kind: str) -> None:
     whole = {name for k, name, options in ROWS if k == kind and REGISTRY[k][name](**options).needs_whole_plane}
-    assert whole == {"fft"}
+    assert whole == ({"fft", "cmd"} if kind in ("generator", "mask") else {"cmd"})
     command = REGISTRY[kind]["cmd"]
     assert command(command="a.b:c").needs_whole_plane
     assert not command(command="a.b:c", reach=3).needs_whole_plane
@@ -217,6 +217,7 @@ def test_words_are_those_of_the_kernels() -> None:
     from fusestack.operators import choices
 
     assert set(choices.SPACES) == set(kernels.colour.SPACES)
+    assert choices.ARITHMETIC == kernels.tones.ARITHMETIC
     assert choices.STATISTICS == kernels.window.STATISTICS
     assert choices.INTERPOLATIONS == kernels.resample.INTERPOLATIONS
     assert set(choices.KERNELS) == set(kernels.morphology.SHAPES)

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from fusestack.model.errors import ConfigError
-from fusestack.planning.resources import load_profile
-from fusestack.taskgraph import clusters
-from fusestack.taskgraph.clusters import job_cluster
+from fusestack.planning.cluster_profiles import load_profile
+from fusestack.taskgraph import job_cluster as job_clusters
+from fusestack.taskgraph.job_cluster import job_cluster
 from tests.taskgraph.toys import drive, toy_stage, written
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
@@ -29,6 +29,7 @@ PROFILE: dict[str, Any] = load_profile("slurm", ROOT) | {
     "scheduler_options": {"dashboard_address": "127.0.0.1:0"},
 }
 RUNS = """#!/bin/sh
+[ "$1" = --test-only ] && exit 0
 # A job's number is that of its process, which leads a session.
 cp "$1" "$QUEUE/$$.sh"
 setsid sh "$QUEUE/$$.sh" > "$QUEUE/$$.log" 2>&1 < /dev/null &
@@ -36,6 +37,7 @@ echo $! >> "$QUEUE/submitted"
 echo "Submitted batch job $!"
 """
 ACCEPTS = """#!/bin/sh
+[ "$1" = --test-only ] && exit 0
 echo 4711 >> "$QUEUE/submitted"
 echo "Submitted batch job 4711"
 """
@@ -52,7 +54,7 @@ class Slurm:
         self.folder = folder
 
     def install(self, sbatch: str) -> None:
-        for name, text in (("sbatch", sbatch), ("scancel", CANCELS)):
+        for name, text in (("sbatch", sbatch), ("scancel", CANCELS), ("squeue", "#!/bin/sh\nexit 1\n")):
             (self.folder / name).write_text(text)
             (self.folder / name).chmod(0o755)
 
@@ -123,10 +125,10 @@ def test_where_no_worker_comes_the_job_script_is_shown_and_nothing_stays(
     slurm: Slurm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slurm.install(ACCEPTS)
-    monkeypatch.setattr(clusters, "_START_SECONDS", 3)
+    monkeypatch.setattr(job_clusters, "_START_SECONDS", 3)
     with pytest.raises(ConfigError, match="no slurm worker started within 3 s") as caught:
         job_cluster("slurm", 1, PROFILE)
-    for line in ("#!/usr/bin/env bash", "#SBATCH -p general", "#SBATCH --mem=954M", "dask_worker tcp://127.0.0.1:"):
+    for line in ("#!/usr/bin/env bash", "#SBATCH -p general", "#SBATCH --mem=954M", "dask_worker tls://127.0.0.1:"):
         assert line in str(caught.value)
     assert set(slurm.jobs("submitted")) == set(slurm.jobs("cancelled")) == {4711}
     assert [path.name for path in slurm.folder.parent.iterdir()] == ["queue"]

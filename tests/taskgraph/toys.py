@@ -16,7 +16,7 @@ from fusestack.model.errors import OutputError
 from fusestack.model.geometry import Box
 from fusestack.model.grid import Grid
 from fusestack.model.image import Codec, ImageSpec, Level
-from fusestack.model.stage import Compute, Stage, Target
+from fusestack.model.stage import Compute, Stage, Target, Written
 from fusestack.taskgraph.clusters import Backend
 from fusestack.taskgraph.events import Event, Listener
 from fusestack.taskgraph.job import Ended, Unit
@@ -26,7 +26,7 @@ from fusestack.taskgraph.rounds import StageOutcome, run_units
 
 @dataclass(frozen=True)
 class ToyCompute(Compute):
-    """Value = global index; faults per block: ``fail``, ``die``, ``ok`` for the first, second ... try."""
+    """Value = global index; faults per block: ``fail``, ``die``, ``hang``, ``ok`` for the first, second ... try."""
 
     folder: str
     grid: Grid
@@ -45,6 +45,8 @@ class ToyCompute(Compute):
             raise OutputError("disk full")
         if fate == "die":
             os._exit(9)
+        if fate == "hang":
+            time.sleep(3600)
         if fate == "empty":
             return None
         return np.full(box.shape, block, dtype=np.uint16)
@@ -66,10 +68,10 @@ class ToyWriter:
     def create(self) -> None:
         pass
 
-    def write(self, level: int, box: Box, pixels: np.ndarray[Any, Any]) -> int:
+    def write(self, level: int, box: Box, pixels: np.ndarray[Any, Any]) -> Written:
         path = self.folder / ("-".join(map(str, box.start)) + ".json")
         path.write_text(json.dumps([int(pixels.flat[0]), list(pixels.shape)]))
-        return pixels.nbytes
+        return Written(pixels.nbytes)
 
 
 def toy_stage(folder: Path, blocks: int, faults: dict[int, tuple[str, ...]] | None = None, seconds: float = 0) -> Stage:

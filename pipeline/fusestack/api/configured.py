@@ -138,8 +138,9 @@ def run(
     """
     from fusestack.planner import make_plan
     from fusestack.planning.plan import Plan
+    from fusestack.running.damage import find_damage
     from fusestack.running.inspection import check_outputs, inspect
-    from fusestack.running.places import check_places, scarce_space
+    from fusestack.running.places import SUBMITTED, check_places, scarce_space
     from fusestack.running.probing import probe_plan
     from fusestack.running.runner import run_plan
     from fusestack.storage import identity_of
@@ -152,10 +153,15 @@ def run(
         planned = make_plan(loaded, client)
         tell(planned.warnings)
     check_outputs(planned, force=force)
+    if identity_of(f"{planned.work}/{SUBMITTED}") is not None:
+        from fusestack.running.submission import refuse_submitted
+
+        refuse_submitted(planned)
     check_places(planned)
     if probe:
-        states = inspect(planned, force=force)
-        tell([*scarce_space(planned, states), *probe_plan(planned, states).warnings])
+        damage = find_damage(planned, force=force)
+        states = inspect(planned, force=force, damage=damage)
+        tell([*damage.said, *scarce_space(planned, states), *probe_plan(planned, states).warnings])
     report = run_plan(planned, force=force, listener=_everyone(progress, listener), client=client)
     if not report.reused_all or identity_of(planned.report) is None:
         from fusestack.display.report import write_report

@@ -25,15 +25,18 @@ COMMANDS = {
     "plan": "show what a run would make, and how; computes and writes nothing",
     "validate": "check a configuration, that its inputs are whole, and that outputs can be written",
     "init": "write a commented configuration for a project, a folder of tiles or a focus stack",
+    "submit": "have a job system run a configuration, without anybody waiting",
+    "cancel": "call a submitted job back; what is done is kept",
     "view": "look at an image, or at what a configuration fuses, in the browser",
     "preview": "draw a still picture: middle planes and maximum projections",
     "cache": "show or free what is kept of the stages",
     "status": "show how far a run is, also while it runs and from another machine",
+    "verify": "read everything back, compare it with what was written, and compute a sample again",
     "schema": "print the JSON Schema of the configuration",
     "demo": "simulate an acquisition with known truth, fuse it, and report how close it came",
 }
 # of the product, but not of this version
-LATER = {"submit": "cluster jobs", "tune": "tuning"}
+LATER = {"tune": "tuning"}
 INTERRUPTED = 130
 
 

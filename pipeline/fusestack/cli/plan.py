@@ -28,15 +28,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Plan and print."""
     from fusestack.planner import make_plan
+    from fusestack.running.damage import find_damage
     from fusestack.running.inspection import inspect
     from fusestack.running.places import check_places
     from fusestack.running.probing import probe_plan
 
     plan = make_plan(load(arguments))
     check_places(plan)
-    states = inspect(plan)
+    damage = find_damage(plan)
+    states = inspect(plan, damage=damage)
     probed = None if arguments.no_probe else probe_plan(plan, states)
-    warnings = [*plan.warnings, *(() if probed is None else probed.warnings), *refusals(plan, states)]
+    warnings = [*plan.warnings, *damage.said, *(() if probed is None else probed.warnings), *refusals(plan, states)]
     warn(warnings)
     if not arguments.quiet:
         print_plan(plan, states, probed)

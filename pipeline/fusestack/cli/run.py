@@ -28,6 +28,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     from fusestack.cli.plan import print_plan, summary_of_plan, warn
     from fusestack.model.amounts import duration, size
     from fusestack.planner import make_plan
+    from fusestack.running.damage import find_damage
     from fusestack.running.inspection import check_outputs, inspect
     from fusestack.running.places import check_places, scarce_space
     from fusestack.running.probing import probe_plan
@@ -36,8 +37,9 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     warn(plan.warnings)
     check_outputs(plan, force=arguments.force)
     check_places(plan)
-    states = inspect(plan, force=arguments.force)
-    warn(scarce_space(plan, states))
+    damage = find_damage(plan, force=arguments.force)
+    states = inspect(plan, force=arguments.force, damage=damage)
+    warn([*damage.said, *scarce_space(plan, states)])
     probed = None if arguments.no_probe else probe_plan(plan, states)
     if probed is not None:
         warn(probed.warnings)

@@ -20,12 +20,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Print the state of the last run on an output."""
+    from fusestack.cli.submitted import add_submission, print_submission, submission_of
     from fusestack.running.lock import is_locked
+    from fusestack.running.recorded import recorded_damage
     from fusestack.running.status import read_status
 
     output = arguments.output.rstrip("/")
     work = f"{output}.fusestack"
     state = read_status(work)
+    submitted = submission_of(work)
+    if state is None and submitted is not None:
+        if not arguments.quiet:
+            print(f"{output}: submitted, not begun")
+            print_submission(submitted)
+        return {"status": {"state": "submitted"}, "submission": submitted}
     if state is None:
         raise InputError(f"{output}: no run of fusestack is known here; give the output.path of a configuration")
     silent = time.time() - state["updated"]
@@ -33,9 +41,15 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     alive = is_locked(f"{work}/lock") or (silent < _SILENCE and not _same_machine(state))
     if state["state"] == "running" and not alive:
         state["state"] = "stopped"
+    if state["state"] != "running" and (damage := recorded_damage(output, state["output"])):
+        state |= {"damage": damage} | ({"state": "damaged"} if state["state"] == "done" else {})
+    if submitted is not None:
+        add_submission(state, submitted)
     if not arguments.quiet:
         _print(state, silent)
-    return {"status": state}
+        if submitted is not None:
+            print_submission(submitted)
+    return {"status": state} | ({} if submitted is None else {"submission": submitted})
 
 
 def _same_machine(state: dict[str, Any]) -> bool:
@@ -52,6 +66,9 @@ def _print(state: dict[str, Any], silent: float) -> None:
         "done": "done",
         "failed": "failed",
         "interrupted": "interrupted; run again to continue",
+        "damaged": "damaged since it was done; run again to mend it",
+        "submitted": "submitted",
+        "cancelled": "cancelled; submit or run again to continue",
         "stopped": f"stopped without a word {duration(silent)} ago; run again to continue",
     }
     print(f"{state['output']}: {words[state['state']]}")
@@ -59,7 +76,7 @@ def _print(state: dict[str, Any], silent: float) -> None:
     percent = 100 * state["done"] / max(1, state["blocks"])
     print(f"  {state['done']:,} of {state['blocks']:,} blocks ({percent:.1f} %) in {duration(seconds)}", end="")
     new = state["done"] - state["done_before"]
-    if state["state"] == "running" and new:
+    if state["state"] in ("running", "submitted") and new:
         left = seconds / new * (state["blocks"] - state["done"])
         print(f", {state['bytes'] / 1e6 / max(seconds, 1e-9):,.0f} MB/s, about {duration(left)} left", end="")
     print(f"; process {state['process']} on {state['machine']}, {state['workers']} workers")
@@ -70,5 +87,7 @@ def _print(state: dict[str, Any], silent: float) -> None:
     errors = dict.fromkeys(f"{one['stage']} block {one['block']}: {one['error']}" for one in state["errors"])
     for error in list(errors)[-3:]:
         print(f"  last errors: {error}")
+    for line in state.get("damage", ()):
+        print(f"  damaged: {line}")
     if state.get("message"):
         print(f"  {state['message']}")

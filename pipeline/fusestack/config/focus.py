@@ -148,6 +148,14 @@ class FocusOutput(Model):
         "its colour (JPEG)",
     )
     height: Text | None = Field(default=None, description="the depth map in physical units (TIFF, OME-Zarr)")
+    mesh: Text | None = Field(
+        default=None,
+        description="the surface as a mesh of triangles (PLY, STL), in physical units; holes where the depth is not "
+        "known; needs fusestack[mesh]",
+    )
+    mesh_corners: Annotated[int, Strict(), Field(ge=4, le=100_000_000)] = Field(
+        default=500_000, description="corners of the mesh, at most: squares of pixels become one corner, their median"
+    )
     depth_colour: Text | None = Field(default=None, description="the depth map in colours, indigo to red")
     between_slices: Switch | None = Field(
         default=None,

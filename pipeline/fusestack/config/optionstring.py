@@ -183,6 +183,8 @@ def _arguments(
         known = (key if equals else number[1] if number else token) in letters
         if free and free[0] in _LITERAL and not (known and token != tokens[-1]):
             options[free.pop(0)] = token
+        elif words and words[0] in _LITERAL and words[0] in options and token[0] in "0123456789.":
+            options[words[0]] += f",{token}"  # as in -level 10%,90%
         elif equals and key in letters:
             options[letters[key]] = _value(value, letters[key], operator)
         elif number and number[1] in letters and number[1]:

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fusestack.config.focus import Focus
+from fusestack.display.computed import Computed, StagePixels, pictured
 from fusestack.display.served import ServedImage, ServedLevel, settled, with_levels
+from fusestack.focus.hyperstacks import Hyperstack, hyperstack_of
 from fusestack.focus.input import stack_inputs
+from fusestack.focus.masks import Masks
+from fusestack.focus.merge import Merge
+from fusestack.focus.photographs import photographs
 from fusestack.focus.slices import AXES, PictureSlices
 from fusestack.model.amounts import counted
-from fusestack.model.geometry import Affine, Box
-from fusestack.model.image import Channel
+from fusestack.model.errors import InputError
+from fusestack.model.geometry import Affine, Box, float3
+from fusestack.model.image import PICTURE_SUFFIXES, Channel
 from fusestack.planner import make_plan
 from fusestack.planning.levels import int3
 from fusestack.running.inspection import finished, is_finished
+from fusestack.sources.pictures import describe_picture
+from fusestack.storage import is_address
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,9 +36,7 @@ if TYPE_CHECKING:
     from fusestack.model.stage import Compute, Target
     from fusestack.planning.plan import Plan
 
-_MASKS = ("masks", "merge")
 _COLOURS = {"R": "FF0000", "G": "00FF00", "B": "0000FF"}
-_PLANES_KEPT = 8
 
 
 @dataclass(frozen=True)
@@ -56,15 +61,8 @@ class SlicePixels:
             volume: NDArray[Any] = found[0, 0]
             return volume
         rows, columns = box.slices[1:]
-        planes = (_picture(self.slices, self.shape, t, k)[c] for k in range(box.start[0], box.stop[0]))
+        planes = (pictured(self.slices, self.shape, t, k)[c] for k in range(box.start[0], box.stop[0]))
         return np.stack([plane[rows, columns] for plane in planes])
-
-
-@functools.lru_cache(maxsize=_PLANES_KEPT)
-def _picture(slices: PictureSlices, shape: tuple[int, ...], t: int, k: int) -> NDArray[Any]:
-    """A photograph, which is decoded as a whole: [c, y, x]."""
-    found: NDArray[Any] = slices(Box((t, 0, k, 0, 0), (t + 1, shape[1], k + 1, *shape[3:])))[0, :, 0]
-    return found
 
 
 @dataclass(frozen=True)
@@ -92,7 +90,7 @@ class WrittenPixels:
 def focus_images(loaded: LoadedConfig, *, fuses: bool) -> tuple[list[ServedImage], list[str]]:
     """Slices, masks and results of the focus stacking of a configuration, and what should be said about them.
 
-    Nothing is computed: a run makes masks and results, and keeps masks in the cache.
+    Masks that the cache does not have are computed when they are looked at; results are made by a run.
 
     Parameters
     ----------
@@ -113,13 +111,41 @@ def focus_images(loaded: LoadedConfig, *, fuses: bool) -> tuple[list[ServedImage
         if not stack.fused:
             images.append(_slices(stack, shown=not any(result.shown for result in made)))
         images += [replace(result, shown=result.shown and not fuses) for result in made]
-    masks, missing = _masks(plan, stacks)
+    masks, computed = _masks(plan, stacks)
     said = []
-    if missing:
-        said.append(f"{counted(missing, 'stage')} of masks: not in the cache; fusestack run makes them")
+    if computed:
+        whole = "; those that are merged need limits of the whole stack first" if len(masks) > 1 else ""
+        said.append(f"{counted(computed, 'stage')} of masks: not in the cache, and computed when looked at{whole}")
     if not any(results):
         said.append("the focus-stacked image is not made yet; fusestack run makes it")
     return [*images, *masks], said
+
+
+def picture_image(path: str) -> ServedImage | None:
+    """A picture, or the pages of a TIFF in colour, with its colours as channels; None for volumes of grey values.
+
+    Raises
+    ------
+    InputError
+        If it is missing, unreadable, or holds colours of several timepoints or channels.
+    """
+    if not path.lower().endswith(PICTURE_SUFFIXES) or is_address(path):
+        return None
+    if path.lower().endswith((".tif", ".tiff")) and _is_grey(path):
+        return None
+    found = hyperstack_of([path])
+    if isinstance(found, Hyperstack):
+        return None
+    stack = photographs([path], (), reverse=False, described=found)
+    return replace(_slices(stack, shown=True), name=path.rpartition("/")[2])
+
+
+def _is_grey(path: str) -> bool:
+    """Whether a TIFF has no colours, or pixels that no picture has."""
+    try:
+        return describe_picture(path)[0].colours == "L"
+    except InputError:
+        return True
 
 
 def _world(stack: StackInput) -> Affine:
@@ -146,21 +172,22 @@ def _slices(stack: StackInput, *, shown: bool) -> ServedImage:
 
 
 def _masks(plan: Plan, stacks: list[StackInput]) -> tuple[list[ServedImage], int]:
-    """Masks that are in the cache, and how many are not."""
-    found, missing = [], 0
-    for stage in plan.stages:
+    """Masks, and how many of them are not in the cache, and are computed when they are asked for."""
+    found, computed = [], 0
+    stages = {stage.key: stage for stage in plan.stages}
+    stored = {key for key, stage in stages.items() if finished(stage) == stage.grid.count}
+    source = Computed(stages, stored)
+    for key, stage in stages.items():
         shape = stage.grid.shape
-        stack = next((one for one in stacks if one.shape[2:] == shape[2:]), None)
-        if not set(_MASKS) & set(stage.name.split("/")) or stack is None:
+        stack = next((one for one in stacks if one.shape[2] == shape[2]), None)
+        if not isinstance(stage.compute, Masks | Merge) or stack is None:
             continue
-        if finished(stage) < stage.grid.count:
-            missing += 1
-            continue
+        computed += key not in stored
         channels = tuple(Channel(i, f"mask {i}") for i in range(shape[1]))
         name, dtype = stage.target.image.name, stage.target.image.dtype
-        image = _placed(name, dtype, shape, channels, WrittenPixels(stage.target), stack, shown=False)
+        image = _placed(name, dtype, shape, channels, StagePixels(source, key), stack, shown=False)
         found.append(replace(image, kind="mask"))
-    return found, missing
+    return found, computed
 
 
 def _results(plan: Plan, stack: StackInput, *, several: bool) -> Iterator[ServedImage]:
@@ -168,7 +195,7 @@ def _results(plan: Plan, stack: StackInput, *, several: bool) -> Iterator[Served
     for image in plan.images:
         if image.fusion is not None or (several and stack.title not in image.target.image.path):
             continue
-        if not is_finished(image):
+        if not is_finished(image) or image.file_format == "mesh":
             continue
         spec, kind = image.target.image, image.stages[0].name.rpartition("/")[2]
         pages, channels = spec.shape[2], spec.channels
@@ -191,7 +218,8 @@ def _placed(
 ) -> ServedImage:
     count = stack.shape[2]
     thick = count if shape[2] == 1 else 1
-    level = ServedLevel(int3(shape[2:]), (float(thick), 1.0, 1.0), ((thick - 1) / 2, 0.0, 0.0))
+    scale = float3((thick, *(whole / n for whole, n in zip(stack.shape[3:], shape[3:], strict=True))))
+    level = ServedLevel(int3(shape[2:]), scale, float3((n - 1) / 2 for n in scale))  # masks may be of another size
     image = ServedImage(
         name=name,
         dtype=dtype,

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from fusestack.display.progress import Rate, continuing
 from fusestack.model.amounts import counted, duration
-from fusestack.taskgraph.events import BlocksEnded, Event, RunEnded, RunStarted, StageEnded, StageStarted
+from fusestack.taskgraph.events import BlocksEnded, Event, Noticed, RunEnded, RunStarted, StageEnded, StageStarted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _INTERVAL = 0.25
 _MOST_STAGES = 16
+_MOST_NOTICES = 4
 
 
 class NotebookProgress:
@@ -47,13 +48,15 @@ class NotebookProgress:
                 self._rate(event.stage).add(event)
             case StageEnded() if event.stage in self._rates:
                 self._rates[event.stage].end(event)
+            case Noticed():
+                self._head = [*self._head[:_MOST_NOTICES], event.text]
             case RunEnded():
                 what = f"{counted(len(self._announced), 'stage')} in {duration(event.seconds)}"
                 why = event.message.partition("\n")[0]  # the rest stands in the error below
                 self._foot = f"{event.outcome}: {what}{f'; {why}' if why else ''}"
             case _:
                 pass
-        if isinstance(event, RunStarted | RunEnded) or time.perf_counter() - self._last > _INTERVAL:
+        if isinstance(event, RunStarted | RunEnded | Noticed) or time.perf_counter() - self._last > _INTERVAL:
             self._show()
 
     def _rate(self, stage: str) -> Rate:

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from fusestack.model.amounts import counted, duration
-from fusestack.taskgraph.events import BlocksEnded, Event, RunEnded, RunStarted, StageEnded, StageStarted
+from fusestack.taskgraph.events import BlocksEnded, Event, Noticed, RunEnded, RunStarted, StageEnded, StageStarted
 
 if TYPE_CHECKING:
     from fusestack.taskgraph.events import Listener
@@ -125,6 +125,8 @@ class _Lines:
                 left = "" if rate.done == rate.stage.blocks else f", {rate.done:,} of them done"
                 took = f"{duration(event.seconds)}{speed}"
                 print(f"{event.stage}: {rate.stage.title}{left}{failed}, {took}", file=sys.stderr)
+            case Noticed():
+                print(event.text, file=sys.stderr, flush=True)
             case _:
                 pass
 
@@ -178,6 +180,8 @@ class _Bar:
                 if event.failed:
                     self._progress.update(bar, note=f"[red]{event.failed} blocks failed[/]")
                 self._progress.stop_task(bar)
+            case Noticed():
+                self._progress.console.print(event.text, markup=False, highlight=False)
             case RunEnded():
                 self._progress.stop()
             case _:

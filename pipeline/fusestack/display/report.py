@@ -68,8 +68,10 @@ def write_report(plan: Plan, report: RunReport) -> str:
 
 def _shown(image: PlannedImage) -> list[str]:
     """Pictures and histogram of an image; of a fused one, where its views are; of a depth map, its scale."""
-    volume = _volume(image)
     kind = image.stages[0].name.rpartition("/")[2]
+    if kind == "mesh":  # what the height shows
+        return [f"<p>{escape(image.target.image.path)}</p>"]
+    volume = _volume(image)
     if kind in _DEPTHS and volume.channels[0].dtype.kind == "f":
         unit = (image.target.image.unit or "pixels") if kind == "height" else "number of the slice, 0 in front"
         return [depth_map(volume, kind, unit)]

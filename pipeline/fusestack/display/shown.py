@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from fusestack.config.load import from_mapping, load_config, unsupported
 from fusestack.display.neuroglancer import Scene
-from fusestack.model.errors import ConfigError
+from fusestack.model.errors import ConfigError, InputError
 from fusestack.planning.resources import resolve_resources
 
 if TYPE_CHECKING:
@@ -52,12 +52,25 @@ def show(source: str, overrides: Sequence[str] = (), *, remember: bool = False) 
     loaded = configured(source, overrides)
     if loaded is not None:
         return _of_config(loaded, remember=remember)
+    from fusestack.display.focused import picture_image
     from fusestack.display.stored import stored_image
 
-    image = stored_image(source if "://" in source else str(Path(source).absolute()))
+    path = source if "://" in source else str(Path(source).absolute())
+    try:
+        image = picture_image(path) or stored_image(path)
+    except InputError as error:
+        raise InputError(*map(_of_image, error.problems)) from error
     nothing: dict[str, Any] = {"version": 1, "input": {"project": "."}}
     report = f"{source.rstrip('/')}.report.html"
     return Shown(Scene(image.name, (image,), report=report), (), _memory(from_mapping(nothing)))
+
+
+def _of_image(problem: str) -> str:
+    """What is wrong with an image, and where keys that it names belong."""
+    problem = problem.removeprefix("tile 0: ")
+    if "axes: " not in problem and "series: " not in problem:
+        return problem
+    return f"{problem}; these are keys of input.views: view a configuration (.yaml) that names the image there"
 
 
 def configured(source: str, overrides: Sequence[str] = ()) -> LoadedConfig | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -11,11 +12,13 @@ from fusestack.focus.blocks import BYTES
 from fusestack.focus.region import Region
 from fusestack.focus.statistics import Bands, BandStatistic
 from fusestack.model.fingerprint import arrays_of
+from fusestack.model.stage import Along
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
-    from fusestack.focus.channels import SliceChannels
     from fusestack.model.geometry import Box
     from fusestack.model.stage import Reach, StoredArray
     from fusestack.planning.plan import Statistic
@@ -24,8 +27,8 @@ if TYPE_CHECKING:
     Planes = NDArray[np.float32]
     Counts = NDArray[np.int64]
 
-CELL = 16
-"""Pixels along an axis whose mean hardly depends on the focus."""
+CELL = 4
+"""Pixels of reduced slices along an axis, 16 of slices, whose mean hardly depends on the focus."""
 _RATIO_BITS, _NOISE_BITS = 7, 3
 """Bins of an octave, as digits of the fraction of a float32: their edges are exact."""
 _RATIOS, _NOISES = (-4, 4), (-16, 0)
@@ -43,6 +46,8 @@ _NOTHING = 3
 _DRIFT = 4.0
 """How many times as much as slices are scattered a drift of the light over the stack must be."""
 _MEDIAN_OF_NORMAL = 0.6745
+_MEAN_OF_NORMAL = 0.7979
+"""Mean size of what is normally distributed with deviation 1."""
 
 
 def _bins(octaves: tuple[int, int], bits: int) -> int:
@@ -76,29 +81,25 @@ def _cell_means(plane: Plane) -> Plane:
     return np.asarray(sums / np.outer(rows, columns), np.float32)
 
 
-def _differences(planes: Planes) -> Planes:
-    """What squares of four pixels have besides means and slopes; where it is noise, as large as that of one pixel."""
-    rows, columns = (n // 2 * 2 for n in planes.shape[1:])
-    a, b = planes[:, 0:rows:2, 0:columns:2], planes[:, 0:rows:2, 1:columns:2]
-    c, d = planes[:, 1:rows:2, 0:columns:2], planes[:, 1:rows:2, 1:columns:2]
-    return np.asarray(np.abs((a - b) - (c - d)) * np.float32(0.5))
-
-
 @dataclass(frozen=True)
 class SliceCounts(BandStatistic):
     """For each slice, counts of how bright its cells are beside the median of all slices, and of its noise.
 
     Parameters
     ----------
-    source : SliceChannels
+    reduced : StoredArray
+        See `fusestack.focus.coarse.ReducedSlices`.
+    planes : (int, int)
+        Colours of a mask set, and all its planes; the last one is the noise.
     bands : Bands
-        Deep ones, by mask set.
+        Deep ones, by mask set, of the reduced slices.
     """
 
     RATIO_BINS: ClassVar[int] = _bins(_RATIOS, _RATIO_BITS)
     BINS: ClassVar[int] = RATIO_BINS + _bins(_NOISES, _NOISE_BITS)
 
-    source: SliceChannels
+    reduced: StoredArray
+    planes: tuple[int, int]
     bands: Bands
 
     @property
@@ -126,10 +127,11 @@ class SliceCounts(BandStatistic):
             return out.ravel()
         region = Region(*rows, *columns)
         means = []
+        (t, m), (colours, count) = box.start[:2], self.planes
         for place, k in enumerate(slices):
-            planes = self.source.read(box.start[0], box.start[1], k, region)
-            out[place, self.RATIO_BINS :] = _counts(_differences(planes), _NOISES, _NOISE_BITS)
-            means.append(_cell_means(planes.mean(axis=0)) + np.float32(_DARK))
+            planes = self.reduced.read(region.box(t, (m * count, (m + 1) * count), (k, k + 1)))[0, :, 0]
+            out[place, self.RATIO_BINS :] = _counts(planes[-1][planes[-1] >= 0], _NOISES, _NOISE_BITS)
+            means.append(_cell_means(planes[:colours].mean(axis=0)) + np.float32(_DARK))
         middle = np.median(means, axis=0)
         for place, mean in enumerate(means):
             out[place, : self.RATIO_BINS] = _counts(np.maximum(mean, _DARK) / middle, _RATIOS, _RATIO_BITS)
@@ -137,14 +139,13 @@ class SliceCounts(BandStatistic):
 
     def reaches(self) -> dict[StoredArray, Reach]:
         """The rows of the bands, and those of cells that begin there."""
-        return self.source.reaches(*self.bands.reach(self.halo)[2:])
+        return {self.reduced: (Along(), Along(self.planes[1]), *self.bands.reach(self.halo)[2:])}
 
     def peak_bytes(self, block: tuple[int, ...]) -> int:
         """Memory of an entry, which is read slice by slice; the counts."""
         pixels = self.bands.plane_pixels(self.halo)
         cells = pixels // CELL**2 + sum(self.bands.shape[3:]) + 1
-        slices, colours = self.bands.shape[2], len(self.source.sets[0])
-        return BYTES * (pixels * (4 * colours + 2) + 6 * slices * cells) + 3 * 8 * self.NUMBERS
+        return BYTES * (pixels * (4 * self.planes[1] + 2) + 6 * self.bands.shape[2] * cells) + 3 * 8 * self.NUMBERS
 
 
 @dataclass(frozen=True)
@@ -188,8 +189,23 @@ class Exposures:
         deviations = [_quantile(one, _NOISES, _NOISE_BITS, 0.5) for one, used in zip(noises, kept, strict=True) if used]
         found = np.exp(level - _drift(level, kept)) if gains else np.ones(len(level))
         found[~kept] = 1
-        noise = float(np.median(deviations)) / _MEDIAN_OF_NORMAL
+        noise = float(np.median(deviations)) / _MEAN_OF_NORMAL
         return Exposures(tuple(map(float, found)), tuple(map(int, np.flatnonzero(kept))), noise)
+
+    def mixed(self, slices: tuple[int, int]) -> Sequence[int]:
+        """Slices ``first <= k < last`` that show something; all of them where none does."""
+        first, last = slices
+        return [k for k in self.kept if first <= k < last] or range(first, last)
+
+
+def exposures_of(counts: Statistic, t: int, m: int, *, gains: bool) -> Exposures:
+    """Exposures of a mask set, see `Exposures.of`."""
+    return _understood(np.asarray(counts.of(t, m), np.float64).tobytes(), gains)
+
+
+@functools.lru_cache(maxsize=64)
+def _understood(counts: bytes, gains: bool) -> Exposures:
+    return Exposures.of(np.frombuffer(counts), gains=gains)
 
 
 @dataclass(frozen=True)
@@ -214,7 +230,7 @@ class LeftOut:
 
     def said(self) -> list[str]:
         """Which photographs were left out."""
-        kept = Exposures.of(self.counts.of(0, 0), gains=True).kept
+        kept = exposures_of(self.counts, 0, 0, gains=True).kept
         missing = [name for k, name in enumerate(self.names) if k not in kept]
         if not missing:
             return []

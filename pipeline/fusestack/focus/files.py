@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import importlib.util
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fusestack.focus.recipe import NESTED
+from fusestack.focus.surfaces import Surface, corner_step
 from fusestack.focus.written import Shown, WrittenImage
 from fusestack.model.errors import ConfigError
 from fusestack.model.fingerprint import digest
-from fusestack.model.image import OME_TIFF_SUFFIXES, PICTURE_SUFFIXES, Channel, ImageSpec, is_ome_tiff
+from fusestack.model.image import (
+    MESH_SUFFIXES,
+    OME_TIFF_SUFFIXES,
+    PICTURE_SUFFIXES,
+    Channel,
+    Codec,
+    ImageSpec,
+    is_ome_tiff,
+)
 from fusestack.model.stage import Target
 from fusestack.operators.commands import function_sources
 from fusestack.planning import pyramid
@@ -31,7 +41,7 @@ if TYPE_CHECKING:
     from fusestack.focus.recipe import StackRecipe
     from fusestack.model.stage import StoredArray
 
-KINDS = ("mask", "depth", "height", "depth_colour")
+KINDS = ("mask", "depth", "height", "depth_colour", "mesh")
 """Outputs besides the sharp picture: keys of ``focus.output``."""
 _TYPES = {".png": ("uint8", "uint16"), ".jpg": ("uint8",), ".jpeg": ("uint8",)}
 """Pixels that a file holds, where it does not hold all."""
@@ -72,19 +82,57 @@ class FocusFiles:
 
     def image(self, kind: str, path: str, pages: Sequence[StoredArray]) -> PlannedImage:
         """One output: its spec, its stages, what its fingerprint is made of."""
-        recipe = self.on.recipe
-        key = "path" if kind == "image" else kind
         suffix = picture_suffix(path)
+        if kind == "mesh":
+            return self._mesh(path, suffix, pages)
         picture = suffix in PICTURE_SUFFIXES
         compute, names = self.written(kind, suffix, pages)
         dtype, spread = compute.dtype, compute.pages
         self._check(kind, path, suffix, dtype, spread, len(pages))
         spec = self._spec(path, dtype, names, len(compute.channels) // spread, pages=max(spread, len(pages)))
         file_format = "picture" if picture else "ome-zarr"
+        if kind == "height" and suffix in (".tif", ".tiff") and not is_ome_tiff(path) and spread == 1 and spec.unit:
+            file_format = "tiff"  # what ImageJ opens, with the unit
+            spec = replace(spec, codec=Codec("none", 0))
         target = Target(WRITERS[file_format], spec, 0, f"{self.path}.fusestack")
         notes = self._notes(kind, picture=picture, alpha="A" in names)
         if is_ome_tiff(path):
             notes |= {"page_axis": "C", "page_names": list(names) if spread > 1 else []}
+        return self._planned(kind, compute, target, notes, file_format)
+
+    def _mesh(self, path: str, suffix: str, pages: Sequence[StoredArray]) -> PlannedImage:
+        """The surface: corners are coarse pixels of the heights."""
+        heights, names = self.written("height", suffix, pages)
+        self._check("mesh", path, suffix, "float32", len(names), 1)
+        step = self.corner_step
+        spec = self._spec(path, "float32", names, 1, pages=1)
+        rows, columns = (n // step for n in spec.shape[3:])
+        if min(rows, columns) < 2:
+            raise ConfigError(
+                f"focus.output.mesh: {path}: {columns} x {rows} corners are no surface; raise mesh_corners"
+            )
+        z, y, x = spec.pixel_size
+        spec = replace(
+            spec,
+            levels=plane_levels((1, 1, 1, rows, columns), stored=False),
+            pixel_size=(z, step * y, step * x),
+            origin=(spec.origin[0], spec.origin[1] + (step - 1) / 2 * y, spec.origin[2] + (step - 1) / 2 * x),
+        )
+        target = Target(WRITERS["mesh"], spec, 0, f"{self.path}.fusestack")
+        # the first slice is in front: its side of the surface is the outside
+        notes = {"facing": -1 if self.input.step > 0 else 1}
+        return self._planned("mesh", Surface(heights, step), target, notes, "mesh")
+
+    @property
+    def corner_step(self) -> int:
+        """Pixels of a corner of the mesh."""
+        return corner_step((self.input.shape[3], self.input.shape[4]), self.focus.output.mesh_corners)
+
+    def _planned(
+        self, kind: str, compute: WrittenImage | Surface, target: Target, notes: dict[str, Any], file_format: str
+    ) -> PlannedImage:
+        recipe, spec = self.on.recipe, target.image
+        key = "path" if kind == "image" else kind
         layout = layout_facts(spec, file_format)
         functions = function_sources((*recipe.generators, *recipe.chain, *recipe.cuts, *recipe.finals))
         components = {
@@ -92,7 +140,7 @@ class FocusFiles:
                 "options": recipe.option_string(),
                 **({"functions": functions} if functions else {}),
                 "output": kind,
-                "dtype": dtype,
+                "dtype": spec.dtype,
                 "layered": self.focus.layered,
                 "between_slices": recipe.between,
                 "sharpen_between": recipe.sharpen,
@@ -113,17 +161,23 @@ class FocusFiles:
             notes=notes,
             way_out=replace_with("focus.output", key),
             key=f"focus.output.{key}",
+            file_format=file_format,
         )
 
     def _check(self, kind: str, path: str, suffix: str, dtype: str, spread: int, pages: int) -> None:
         """Refuse what a file does not hold."""
+        if kind == "mesh" and spread > 1:
+            raise ConfigError(
+                f"focus.output.mesh: {path}: a mesh is one surface, the stack has {spread}, one for each channel; "
+                "use one mask for all channels (focus.reference_channel)"
+            )
         if spread > 1 and suffix not in (".tif", ".tiff"):
             raise ConfigError(
                 f"focus.output: {path}: a {suffix} file holds one channel, the stack has {spread}; "
                 "use .tif (a page for each) or .ome.zarr"
                 + (", or one mask for all channels (focus.reference_channel)" if kind != "image" else "")
             )
-        if suffix in PICTURE_SUFFIXES and self.on.sets.times > 1:
+        if suffix in (*PICTURE_SUFFIXES, *MESH_SUFFIXES) and self.on.sets.times > 1:
             raise ConfigError(
                 f"focus.output: {path}: a {suffix} file holds one timepoint, the stack has {self.on.sets.times}; "
                 "use .ome.zarr"
@@ -244,9 +298,26 @@ def check_suffix(loaded: LoadedConfig, key: str, path: str | None) -> None:
     ------
     ConfigError
     """
+    if key == "mesh" and path is not None:
+        check_mesh(loaded, path)
+        return
     if path is None or path.rstrip("/").lower().endswith(".zarr") or is_picture(path):
         return
     raise ConfigError(
         f"{loaded.cite(f'focus.output.{key}')}: '{path}' has no suffix that is known; "
         f"use .ome.zarr or one of {', '.join((*PICTURE_SUFFIXES, *OME_TIFF_SUFFIXES))}"
     )
+
+
+def check_mesh(loaded: LoadedConfig, path: str) -> None:
+    """Refuse a mesh that cannot be written.
+
+    Raises
+    ------
+    ConfigError
+    """
+    said = loaded.cite("focus.output.mesh")
+    if picture_suffix(path) not in MESH_SUFFIXES:
+        raise ConfigError(f"{said}: '{path}' is no mesh; use one of {', '.join(MESH_SUFFIXES)}")
+    if importlib.util.find_spec("trimesh") is None:
+        raise ConfigError(f"{said}: needs trimesh; install it with: pip install 'fusestack[mesh]'")

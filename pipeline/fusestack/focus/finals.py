@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fusestack.focus.blocks import BYTES, BlockWise, along, in_blocks, read_planes
-from fusestack.focus.montage import planes_of
+from fusestack.focus.blocks import BYTES, BlockWise, along, in_blocks, in_planes, read_planes
+from fusestack.focus.lowpass import transformed_whole
+from fusestack.focus.montage import PICTURE_PLANES, planes_of
 from fusestack.focus.region import Region
 from fusestack.focus.statistics import Bands, BandStatistic
 from fusestack.model.stage import Along
@@ -43,8 +44,10 @@ class FinalChain:
     planes: int
 
     @property
-    def depth(self) -> int:
-        """The halos of all operators."""
+    def depth(self) -> int | None:
+        """The halos of all operators; None where one sees whole planes."""
+        if any(operator.needs_whole_plane for operator in self.operators):
+            return None
         return sum(operator.halo() for operator in self.operators)
 
     def __call__(self, planes: Planes, known: list[list[Numbers]], place: Place) -> Planes:
@@ -112,7 +115,12 @@ class PictureStatistic(BandStatistic):
     @property
     def unites(self) -> str:
         """As the operator says."""
-        return self.operator.unites
+        return self.operator.unites_of(self.number)
+
+    @property
+    def NUMBERS(self) -> int:  # type: ignore[override]
+        """As the operator says."""
+        return self.operator.numbers_of(self.number, self.planes - PICTURE_PLANES)
 
     @property
     def halo(self) -> int:
@@ -133,7 +141,7 @@ class PictureStatistic(BandStatistic):
 
     def peak_bytes(self, block: tuple[int, ...]) -> int:
         """Memory of an entry: the picture, and the work of the operator."""
-        return BYTES * self.bands.plane_pixels(self.halo) * (2 * self.planes + 6)
+        return BYTES * self.bands.plane_pixels(self.halo) * (2 * self.planes + 6) + 24 * self.NUMBERS
 
 
 def final_stages(on: StackRecipe, picture: StoredArray, number: int) -> StoredArray:
@@ -158,9 +166,9 @@ def final_stages(on: StackRecipe, picture: StoredArray, number: int) -> StoredAr
         operators, statistics = zip(*ready, strict=True)
         ready.clear()
         compute = FinalPicture(on.sets.size, FinalChain(operators, planes), picture, statistics)
-        return on.cached.add(
-            name, "the picture after final operators", compute, in_blocks(picture.shape, (1, 1, picture.shape[2]))
-        )
+        whole = any(transformed_whole(operator, on.sets.painted.plane) for operator in operators)
+        level = (in_planes if whole else in_blocks)(picture.shape, (1, 1, picture.shape[2]))
+        return on.cached.add(name, "the picture after final operators", compute, level)
 
     for place, operator in enumerate(on.recipe.finals):
         known: tuple[Statistic, ...] = ()

@@ -13,7 +13,7 @@ from fusestack.model.graph_array import GraphArray, holding
 from fusestack.model.stage import StoredArray
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -48,17 +48,35 @@ class HeldStatistic:
 
 def held(value: Any) -> Any:
     """A compute, or any of its fields, that finds in its task what it would read from storage."""
+    return exchanged(value, _held)
+
+
+def _held(value: Any) -> Any:
     match value:
         case StoredStatistic():
             t, c, _, _, n = value.array.shape
             return HeldStatistic(GraphArray(value.array.key, (t, c, n), "float64", ()))
         case StoredArray():
             return HeldArray(value.key, value.shape, value.dtype, ())
-        case tuple():
-            return tuple(held(item) for item in value)
+    return value
+
+
+def exchanged(value: Any, handle: Callable[[Any], Any]) -> Any:
+    """A compute, or any of its fields, with other handles of what it reads.
+
+    Parameters
+    ----------
+    value
+    handle : callable
+        Gives another handle for a `StoredArray` or a `StoredStatistic`, and anything else as it is.
+    """
+    if (found := handle(value)) is not value:
+        return found
+    if isinstance(value, tuple):
+        return tuple(exchanged(item, handle) for item in value)
     if not is_dataclass(value) or isinstance(value, type):
         return value
-    changes = {field.name: held(getattr(value, field.name)) for field in fields(value) if field.init}
+    changes = {field.name: exchanged(getattr(value, field.name), handle) for field in fields(value) if field.init}
     changes = {name: new for name, new in changes.items() if new is not getattr(value, name)}
     return replace(value, **changes) if changes else value
 

@@ -329,4 +329,6 @@ def _unite(parts: NDArray[Any], axis: Any, keepdims: bool, *, how: str, last: bo
 
 def _combined(entries: NDArray[Any], how: str) -> NDArray[Any]:
     """As `united`, of some of the parts: nothing may be all that is in them."""
-    return np.asarray(entries.sum(axis=0)) if how == "sum" else np.array([entries[:, 0].min(), entries[:, 1].max()])
+    if how == "sum":
+        return np.asarray(entries.sum(axis=0))
+    return np.stack([entries[:, 0::2].min(axis=0), entries[:, 1::2].max(axis=0)], axis=1).ravel()

@@ -14,10 +14,12 @@ from fusestack.focus.blocks import BYTES, BlockWise, along, read_planes
 from fusestack.focus.images import depth_map_stage, image_stage
 from fusestack.focus.lowpass import low_pass_stages, transformed_whole, whole_bytes
 from fusestack.focus.statistics import Bands, Extremes, Histogram, Levels
+from fusestack.focus.stretching import StretchedFilter, stretched_stages
 from fusestack.model.errors import ConfigError
 from fusestack.model.stage import Along
 from fusestack.operators.base import Place
 from fusestack.operators.choices import COLOURS
+from fusestack.operators.commands import stretching
 from fusestack.operators.comparisons import DepthMap
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from fusestack.model.geometry import Box
     from fusestack.model.image import Level
     from fusestack.model.stage import Reach, StoredArray
+    from fusestack.operators.commands import Command
     from fusestack.operators.generators import Fourier, Generator
 
     Plane = NDArray[np.float32]
@@ -154,7 +157,8 @@ class SliceMask:
     one_channel : bool
         Whether it is applied to one channel that was asked for.
     filtered : bool
-        Whether a low pass in tiles has taken the place of the generator's own.
+        Whether a low pass in tiles has taken the place of the generator's own, or the first options of a command have
+        been applied.
     """
 
     generator: Generator
@@ -164,9 +168,9 @@ class SliceMask:
     @property
     def depth(self) -> int | None:
         """The halo of the generator."""
-        if self.filtered:
-            return 0
-        return None if self.generator.needs_whole_plane else self.generator.halo()
+        if self.generator.needs_whole_plane:
+            return 0 if self.filtered else None
+        return self.generator.halo()
 
     def __call__(self, planes: Planes, parts: list[Planes], place: Place) -> Plane:
         """Mask float32[y, x] of a region.
@@ -175,12 +179,12 @@ class SliceMask:
         ----------
         planes : float32[c, y, x]
         parts : list of float32[c, y, x]
-            Where it is `filtered`: `planes` after each low pass of the generator.
+            Where it is `filtered`: `planes` after each low pass of the generator, or after some options.
         place : Place
         """
         generator = self.generator
-        fourier: Fourier = generator  # type: ignore[assignment]
-        answer = fourier.combine(parts) if self.filtered else generator.apply(planes, place)
+        combining: Fourier | Command = generator  # type: ignore[assignment]
+        answer = combining.combine(parts) if self.filtered else generator.apply(planes, place)
         if generator.compared:
             answer = answer - planes
             np.minimum(np.abs(answer, out=answer), 1, out=answer)
@@ -199,15 +203,16 @@ class Masks(BlockWise):
     Parameters
     ----------
     source : MaskInput or MapInput
-    low_pass : TiledLowPass or None
-        For generators that see whole planes, where planes are too large for that.
+    low_pass : TiledLowPass or StretchedFilter or None
+        For generators that see whole planes, where planes are too large for that; for commands that must know limits
+        of the whole stack.
     """
 
     BY_SLICE = True
 
     function: SliceMask
     source: MaskInput | MapInput
-    low_pass: TiledLowPass | None = None
+    low_pass: TiledLowPass | StretchedFilter | None = None
 
     def __call__(self, box: Box) -> Planes:
         """Compute masks; rounded, but where levelling enlarges small differences from a large number."""
@@ -270,9 +275,15 @@ def mask_stages(on: StackRecipe, generator: Generator) -> tuple[StoredArray, Lev
     if on.resizing.changes:
         label += f" at {on.resizing.target[1]} x {on.resizing.target[0]}"
     name = f"{on.prefix}masks/{generator.name}"
-    whole = transformed_whole(generator, on.resizing.target)
-    low_pass = None
-    if generator.needs_whole_plane and not whole:
+    low_pass: TiledLowPass | StretchedFilter | None = None
+    pieces = stretching(generator)
+    whole = not pieces and transformed_whole(generator, on.resizing.target)
+    if pieces:
+        where = f"{on.prefix}{label}"
+        stretched, rest = stretched_stages(on.cached, on.prefix, where, source, source.count, on.mask_shape, pieces)
+        plain = plain.model_copy(update={"command": rest, "reach": None})
+        low_pass = StretchedFilter(stretched, plain.halo())
+    elif generator.needs_whole_plane and not whole:
         low_pass = low_pass_stages(on.cached, name, source, source.count, on.mask_shape, generator.transfers)  # type: ignore[attr-defined]
     # whether masks are levelled says how exact they must be; how, and what is done with them, comes later
     plain = plain.model_copy(update={"level": generator.levelled, "equalise": True})

@@ -12,9 +12,11 @@ from fusestack.config.optionstring import option_string
 from fusestack.focus.blocks import BYTES, BlockWise, along, read_planes
 from fusestack.focus.lowpass import low_pass_stages, transformed_whole, whole_bytes
 from fusestack.focus.masks import mask_level, mask_stages
+from fusestack.focus.stretching import Stretched, limits_of
 from fusestack.model.errors import ConfigError
 from fusestack.model.stage import Along
 from fusestack.operators.base import Place
+from fusestack.operators.commands import MaskCommand, stretching
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -156,7 +158,7 @@ class Merge(BlockWise):
         From slices to masks.
     first : tuple of WeightedMasks
         Merged at the beginning.
-    below : StoredMasks or None
+    below : StoredMasks or Stretched or None
         The link before, instead of `first`.
     low_pass : TiledLowPass or None
         Filters `below`.
@@ -170,7 +172,7 @@ class Merge(BlockWise):
     function: MaskChain
     resizing: Resizing
     first: tuple[WeightedMasks, ...]
-    below: StoredMasks | None
+    below: StoredMasks | Stretched | None
     low_pass: TiledLowPass | None
     last: tuple[WeightedMasks, ...]
     opacity: SliceChannels | None
@@ -246,16 +248,21 @@ def merged_masks(on: StackRecipe) -> StoredArray:
         masks, levels = mask_stages(on, generator)
         part = WeightedMasks(StoredMasks(masks), levels, weight, generator.low / 100, generator.high / 100)
         (first if generator.merged_first else last).append(part)
-    # small planes are blocks of their own, so that one link is enough
-    whole = any(transformed_whole(one, on.resizing.target) for one in recipe.chain)
-    links = [recipe.chain] if whole else _links(recipe.chain)
-    below: StoredMasks | None = None
+    # small planes are blocks of their own, so that one link is enough for what sees them whole
+    operators = [piece for one in recipe.chain for piece in _pieces(one)]
+    whole = any(transformed_whole(one, on.resizing.target) for one in operators if not stretching(one))
+    links = _links(operators, whole=whole)
+    below: StoredMasks | Stretched | None = None
     for number, chain in enumerate(links):
         end = number == len(links) - 1
         name = f"{on.prefix}merge" + (f"/{number + 1}" if len(links) > 1 else "")
         low_pass = None
         left = chain
-        if below is not None:
+        if below is not None and stretching(chain[0]):
+            said = option_string([one for link in links[:number] for one in link] + [chain[0]])
+            below = limits_of(on.cached, on.prefix, f"{on.prefix}merged {said}", below.array, 1, chain[0].command)
+            left = chain[1:]
+        elif below is not None:
             low_pass = low_pass_stages(on.cached, name, below, 1, on.mask_shape, chain[0].transfers)
             left = chain[1:]
         compute = Merge(
@@ -275,11 +282,20 @@ def merged_masks(on: StackRecipe) -> StoredArray:
     return below.array
 
 
-def _links(chain: Sequence[Any]) -> list[tuple[Any, ...]]:
-    """Operators that can be applied to one block after the other; one that sees whole planes begins a link."""
+def _pieces(operator: MaskOperator) -> list[MaskOperator]:
+    """A command with stretches, cut before and behind each of them; any other operator as it is."""
+    pieces = stretching(operator)
+    return [MaskCommand(command=piece) for piece in pieces] if pieces else [operator]
+
+
+def _links(chain: Sequence[Any], *, whole: bool) -> list[tuple[Any, ...]]:
+    """Operators that can be applied to one block after the other.
+
+    One that must know limits of all masks begins a link, and one that sees whole planes, unless blocks are `whole`.
+    """
     links: list[list[Any]] = [[]]
     for operator in chain:
-        if operator.needs_whole_plane:
+        if stretching(operator) or (operator.needs_whole_plane and not whole):
             links.append([])
         links[-1].append(operator)
     return [tuple(link) for link in links]

@@ -1,14 +1,21 @@
-"""Slices are mixed at every scale: the block function of multi-scale pictures."""
+"""Slices are mixed at every scale: the block functions of multi-scale pictures.
+
+A picture of many levels is made in two steps, so that blocks need not be read with as much around them as the coarsest
+level looks at: coarse levels are mixed from slices that were made smaller (`CoarseMixing`), and under fine levels of
+whole slices (`Mixing`).
+"""
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fusestack import kernels
+from fusestack.focus.coarse_mixing import FINE, CoarseMixing, reach_of
+from fusestack.focus.scales import Levels, Scales, put_together, white
+from fusestack.focus.seen import Shown, as_bright
 from fusestack.focus.so_far import Depth, Mean, Peak, Span
 from fusestack.operators.finals import Picture
 
@@ -18,72 +25,16 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fusestack.focus.exposures import Exposures
+    from fusestack.focus.seen import SeenSlice
     from fusestack.operators.base import Place
 
     Plane = NDArray[np.float32]
     Planes = NDArray[np.float32]
 
-_WHITE = 0.9
-"""From here on pixels count as white; noise lets some of them be darker."""
-_OUTLINED = 2.0
-"""Where the finer level has the energy of a level divided by this, what is seen is sharp."""
 _UNSEEN = 32
 """How strongly outlines of what is transparent are kept out, as `Mixing.highlights`."""
 _DEPTH_REACH = 36
 """Pixels around one that its depth is found from, at least: two levels, and their windows."""
-
-
-class SeenSlice(NamedTuple):
-    """A slice: its number, what is looked at float32[c, y, x], what is mixed, and its opacity float32[1, y, x].
-
-    None where what is mixed is the same, and where all is opaque.
-    """
-
-    k: int
-    looked: Planes
-    painted: Planes | None = None
-    opacity: Planes | None = None
-
-
-def _as_bright(one: SeenSlice, exposures: Exposures) -> tuple[Planes, Planes]:
-    """What is looked at and what is mixed, as bright as in other slices; the same array where that is the same."""
-    gain = np.float32(exposures.gains[one.k])
-    looked = one.looked / gain
-    return looked, looked if one.painted is None else one.painted / gain
-
-
-class _Shown:
-    """What slices show in the mean; it takes the place of what one of them hides, so that mattes have no outlines."""
-
-    def __init__(self, slices: Iterable[SeenSlice], exposures: Exposures) -> None:
-        total: list[Planes] = []
-        weight: Planes | None = None
-        most: Planes | None = None
-        for one in slices:
-            if one.opacity is None:
-                raise ValueError("a slice has no opacity")
-            parts = [planes * one.opacity for planes in _as_bright(one, exposures)]
-            total = parts if weight is None else [a + b for a, b in zip(total, parts, strict=True)]
-            weight = one.opacity.copy() if weight is None else weight + one.opacity
-            most = one.opacity.copy() if most is None else np.maximum(most, one.opacity)
-        if weight is None or most is None:
-            raise ValueError("there is no slice to mix")
-        weight[weight == 0] = 1
-        self._looked: Planes = total[0] / weight
-        self._painted: Planes = total[1] / weight
-        self._most = np.where(most > 0, most, np.float32(1))
-
-    def beside_others(self, opacity: Planes) -> Planes:
-        """Opacity of a slice as a share of the greatest one: what is half transparent in all of them is not hidden."""
-        return np.asarray(opacity / self._most)
-
-    def fill(self, looked: Planes, painted: Planes, opacity: Planes) -> tuple[Planes, Planes]:
-        """Put the mean behind a slice."""
-        behind = np.float32(1) - opacity
-        filled: Planes = looked * opacity + self._looked * behind
-        if painted is looked:
-            return filled, filled
-        return filled, painted * opacity + self._painted * behind
 
 
 @dataclass(frozen=True)
@@ -134,18 +85,31 @@ class Mixing:
     grain: float = 0.0
 
     @property
+    def coarse(self) -> CoarseMixing | None:
+        """What mixes the coarse levels, where that is a step of its own."""
+        if self.levels <= FINE or self.mattes:
+            return None  # what is put behind mattes is a mean of whole slices
+        highlights = self.highlights if self.clips else 0
+        return CoarseMixing(self.levels, self.sharpness, self.noise, highlights, self.slices, self.least)
+
+    @property
+    def fine(self) -> int:
+        """Levels that are mixed here."""
+        return self.levels if self.coarse is None else FINE
+
+    @property
     def step(self) -> int:
         """Where the pixels of the coarsest level lie: at multiples of this; the depth looks at two levels."""
-        return max(4, 1 << self.levels)
+        return max(4, 1 << self.fine)
 
     @property
     def depth(self) -> int:
-        """Twice a whole pyramid, up and down again, and the windows of the energies of its last level."""
-        pyramid = kernels.pyramid.REACH * (self.step - 1)
-        mixing = 2 * pyramid + (kernels.multiscale.REACH + 2 * kernels.pyramid.REACH) * self.step // 2
-        return max(_DEPTH_REACH, mixing)
+        """Pixels around a pixel that decide about it."""
+        return max(_DEPTH_REACH, reach_of(max(2, self.fine)))
 
-    def __call__(self, slices: Iterable[SeenSlice], exposures: Exposures, place: Place) -> Planes:
+    def __call__(
+        self, slices: Iterable[SeenSlice], exposures: Exposures, place: Place, coarse: Planes | None = None
+    ) -> Planes:
         """Mix a region: colours, then the planes of `Picture`.
 
         Parameters
@@ -154,121 +118,171 @@ class Mixing:
             Those that are mixed and show something, in order; gone through twice for mattes.
         exposures : Exposures
         place : Place
+        coarse : float32[c, y, x] or None
+            The coarse levels, mixed; None where there are none, see `coarse`.
         """
-        means: list[Mean] = []
-        finest = depth = opacity = span = None
-        noise = max(exposures.noise, self.least)
-        shown = _Shown(slices, exposures) if self.mattes else None
+        shown = Shown(slices, exposures) if self.mattes else None
+        sums: _Sums | None = None
         for one in slices:
-            looked, painted = _as_bright(one, exposures)
-            seen_part = one.opacity
-            if shown is not None and one.opacity is not None:
-                seen_part = shown.beside_others(one.opacity)
-                looked, painted = shown.fill(looked, painted, seen_part)
-            wide = painted is not looked and self.clips
-            if wide or not self.clips:
-                span = span or Span(painted)
-                span.add(painted)
-            beyond = painted - looked if wide else None
-            seen = self._seen(looked, noise, seen_part)
-            details = seen.details if painted is looked or wide else _pyramid(painted, self.levels)
-            if beyond is not None:
-                details[0] += beyond
-            means = means or [Mean(detail) for detail in details]
-            finest = finest or Peak(seen.finest.shape)
-            finest.add(one.k, seen.finest)
-            if seen.deep is not None:
-                depth = depth or Depth(seen.finest.shape)
-                depth.add(one.k, *seen.deep)
-            if one.opacity is not None:
-                opacity = opacity or Mean(one.opacity)
-                opacity.add(one.opacity, seen.energies[0], self.sharpness)
-            for level, parts in enumerate(zip(means, details, seen.energies, strict=True)):
-                mean, detail, energy = parts
-                mean.add(detail, energy, self.sharpness if level < self.levels else 1)
-        if finest is None:
+            sums = sums or _Sums(self, one, max(exposures.noise, self.least), base=coarse is None)
+            sums.add(one, exposures.gains[one.k], shown)
+        if sums is None:
             raise ValueError("there is no slice to mix")
-        levels = [mean.found() for mean in means]
-        lost = self._lost(levels[0], finest, noise, seen.colours) if self.sharpen else None
-        colours = levels.pop()
-        while levels:
-            finer = levels.pop()
-            kernels.pyramid.add_expanded(finer, colours)
-            colours = finer
-        if span is not None and not self.clips:
-            np.clip(colours, span.least, span.most, out=colours)
-        if lost is not None:
-            colours += lost
-        if self.clips:
-            ends = (0, 1) if span is None else (np.minimum(span.least, 0), np.maximum(span.most, 1))
-            np.clip(colours, *ends, out=colours)
-        found, sure = np.zeros((2, *colours.shape[1:]), np.float32)
-        if depth is not None:
-            found, sure = depth.found(between=self.between)
-        opaque = np.ones_like(sure) if opacity is None else opacity.found()[0]
-        if self.gaps:
-            colours[:, opaque == 0] = np.nan
-        return Picture(colours, opaque, sure, found, (sure > 0).astype(np.float32)).packed()
+        return sums.found(coarse)
 
-    def _lost(self, detail: Planes, finest: Peak, noise: float, colours: int) -> Planes:
-        floor = kernels.multiscale.noise_energy(0, noise, colours)
-        whole = _between_neighbours(finest.slices)
-        return kernels.multiscale.lost_between(
-            detail, finest.values, finest.place, whole, floor, self.sharpness, self.sharpen
-        )
 
-    def _seen(self, colours: Planes, noise: float, opacity: Planes | None) -> _Seen:
-        """What there is to see in a slice."""
-        whites = kernels.multiscale.white(colours, _WHITE) if self.clips and self.highlights else None
-        details = _pyramid(colours, self.levels)
-        floors = [kernels.multiscale.noise_energy(level, noise, len(colours)) for level in range(len(details))]
-        found = [
-            kernels.multiscale.energy(detail, floor) for detail, floor in zip(details[:-1], floors[:-1], strict=True)
-        ]
-        energies = [
-            energy + np.float32(self.noise * floor) for (energy, *_), floor in zip(found, floors[:-1], strict=True)
-        ]
-        # the last level has no detail of its own
-        energies.append(kernels.pyramid.reduce(energies[-1][None])[0])
-        _, narrow, finest = found[0]
-        deep = None
-        if self.finds_depth:
-            _, coarse, wide = found[1] if self.levels > 1 else kernels.multiscale.energy(_beyond(details[1]), floors[1])
-            grain = [kernels.multiscale.noise_energy(level, max(noise, self.grain), len(colours)) for level in (0, 1)]
-            share = kernels.multiscale.share(narrow, _expanded(coarse, narrow.shape), grain[0])
-            coarser = _expanded(kernels.multiscale.smoothed(wide) / np.float32(grain[1]), narrow.shape)
-            deep = [coarser, share]
+class _Sums:
+    """What is known of the slices so far, and room for one more."""
+
+    def __init__(self, options: Mixing, first: SeenSlice, noise: float, *, base: bool) -> None:
+        self._options, self._base = options, base
+        colours, *plane = first.looked.shape
+        self._scales = Scales(options.fine, options.noise, options.highlights, base)
+        self._floors = self._scales.floors(noise, colours)
+        grain = max(noise, options.grain)
+        self._grain = [kernels.detail.noise_energy(level, grain, colours) for level in (0, 1)]
+        self._room = Levels(first.looked.shape, options.fine)
+        painted = colours if first.painted is None or options.clips else len(first.painted)
+        shapes = [(painted, *planes.shape[1:]) for planes in self._room.planes]
+        self._means = [Mean(shape) for shape in (shapes if base else shapes[:-1])]
+        self._finest = Peak(plane)
+        self._depth = Depth(plane) if options.finds_depth else None
+        self._opacity: Mean | None = None
+        self._span: Span | None = None
+
+    def add(self, one: SeenSlice, gain: float, shown: Shown | None) -> None:
+        """Add a slice, which comes after those before; its pixels are divided by `gain`."""
+        options, room = self._options, self._room
+        whites = white(one.looked) if options.clips and options.highlights else None
+        looked, painted = as_bright(one, gain, keeps=shown is not None)
+        opacity = one.opacity
+        if shown is not None and opacity is not None:
+            opacity = shown.beside_others(opacity)
+            looked, painted = shown.fill(looked, painted, opacity)
+        if painted is not looked or not options.clips:
+            self._span = self._span or Span(painted)
+            self._span.add(painted)
+        room.fill(looked)
+        factors = energies = None
         if whites is not None:
-            before = energies[0].copy()
-            for energy, blur in zip(energies, _blurred(energies), strict=True):
-                kernels.multiscale.suppress(energy, blur * whites[0], self.highlights)
-                whites = kernels.pyramid.reduce(whites)
-            finest *= energies[0] / before
-        if opacity is not None and opacity.min() < 1:
-            before, unseen = energies[0].copy(), 1 - opacity
-            for energy in energies:
-                kernels.multiscale.suppress(energy, unseen[0], _UNSEEN)
-                unseen = kernels.pyramid.reduce(unseen)
-            for one in (finest, *(deep or ())):
-                one *= energies[0] / before
-        if deep is not None:
-            deep[1] = kernels.multiscale.smoothed(kernels.multiscale.smoothed(deep[1]))
-        return _Seen(len(colours), details, energies, finest, deep)
+            energies = self._scales.energies(room, self._floors, 2)
+            factors = self._scales.not_highlights(energies, whites)
+        if self._base or painted is not looked or opacity is not None:
+            energies = energies or self._scales.energies(room, self._floors, 2)
+            self._add_any(one, painted, energies, factors, opacity)
+        else:
+            self._add_row_by_row(one.k, energies, factors)
+
+    def _add_row_by_row(self, k: int, energies: Sequence[Planes] | None, factors: Sequence[Plane] | None) -> None:
+        """As `_add_any`, of what is looked at and not hidden, by rows that stay in the caches of the processor."""
+        planes, sharpness = self._room.planes, self._options.sharpness
+        below = second = None
+        if self._depth is not None:
+            second = self._second() if energies is None else energies[1]
+            below = second[1], self._grain[0]
+        for level, mean in enumerate(self._means):
+            kept = None if factors is None else factors[level]
+            parts = planes[level], planes[level + 1], self._floors[level], kept, mean.sums, sharpness
+            if level:
+                kernels.mixing.mix(*parts)
+                continue
+            share = kernels.mixing.mix_finest(*parts, len(self._finest.slices), self._finest.so_far, below)
+            self._finest.slices.append(k)
+            if self._depth is not None and second is not None:
+                deep = kernels.detail.smooth(second[2], 1 / self._grain[1])
+                self._depth.add(k, deep, kernels.detail.smooth(share))
+
+    def _second(self) -> Planes:
+        """Energies of the second level, see `fusestack.kernels.detail.energy`."""
+        planes = self._room.planes[1]
+        coarser = self._room.planes[2] if len(self._room.planes) > 2 else kernels.pyramid.reduce(planes)
+        out = np.empty((3, *planes.shape[1:]), np.float32)
+        kernels.detail.energy(planes, coarser, *self._floors[1], out)
+        return out
+
+    def _add_any(
+        self,
+        one: SeenSlice,
+        painted: Planes,
+        energies: Sequence[Planes],
+        factors: Sequence[Plane] | None,
+        opacity: Planes | None,
+    ) -> None:
+        """Add a slice that was filled in; what is mixed may be another one."""
+        options = self._options
+        hidden = None if opacity is None or opacity.min() == 1 else _hidden(opacity, len(energies))
+        if self._depth is not None:
+            second = energies[1] if options.fine > 1 else self._second()
+            deep = kernels.detail.smooth(second[2], 1 / self._grain[1])
+            share = kernels.detail.share(energies[0][1], second[1], self._grain[0])
+            if hidden is not None:
+                deep *= hidden[1]
+                share *= hidden[0]
+            self._depth.add(one.k, deep, kernels.detail.smooth(kernels.pyramid.reduce(share[None])[0]))
+        finest = energies[0][2]
+        for kept in (factors, hidden):
+            if kept is not None:
+                finest *= kept[0]
+                for energy, factor in zip(energies, kept, strict=True):
+                    energy[0] *= factor
+        if one.opacity is not None:
+            self._opacity = self._opacity or Mean(one.opacity.shape)
+            self._opacity.add(one.opacity, energies[0][0], options.sharpness)
+        self._finest.add(one.k, finest)
+        details = self._details(painted)
+        for level, mean in enumerate(self._means):
+            mean.add(details[level], energies[level][0], options.sharpness if level < options.levels else 1)
+
+    def _details(self, painted: Planes) -> list[Planes]:
+        """Levels of what is mixed; what has the same pixels has them, but for what is beyond black and white."""
+        room = self._room
+        if painted is room.planes[0]:
+            return room.leave_details()
+        if self._options.clips:
+            beyond = painted - room.planes[0]
+            details = room.leave_details()
+            details[0] += beyond
+            return details
+        other = Levels(painted.shape, self._options.fine)
+        other.fill(painted)
+        return other.leave_details()
+
+    def found(self, coarse: Planes | None) -> Planes:
+        """The picture, see `Mixing`."""
+        options, span = self._options, self._span
+        levels = [mean.found() for mean in self._means]
+        lost = None
+        if options.sharpen:
+            peak, whole = self._finest, _between_neighbours(self._finest.slices)
+            lost = kernels.multiscale.lost_between(
+                levels[0], peak.values, peak.place, whole, self._floors[0][0], options.sharpness, options.sharpen
+            )
+        colours = put_together(levels, levels.pop() if coarse is None else coarse)
+        if span is not None and not options.clips:
+            np.clip(colours, span.least, span.most, out=colours)
+        planes = np.empty((len(colours) + 4, *colours.shape[1:]), np.float32)
+        picture = Picture.unpacked(planes)
+        np.add(colours, 0 if lost is None else lost, out=picture.colours)
+        if options.clips:
+            ends = (0, 1) if span is None else (np.minimum(span.least, 0), np.maximum(span.most, 1))
+            np.clip(picture.colours, *ends, out=picture.colours)
+        picture.depth[...], picture.mask[...] = (
+            (0, 0) if self._depth is None else self._depth.found(between=options.between)
+        )
+        picture.depth_alpha[...] = picture.mask > 0
+        picture.alpha[...] = 1 if self._opacity is None else self._opacity.found()[0]
+        if options.gaps:
+            picture.colours[:, picture.alpha == 0] = np.nan
+        return planes
 
 
-class _Seen(NamedTuple):
-    """What is seen in a slice.
-
-    Its number of colours; its levels, how much detail each pixel of a level has; the finest detail in a wide window.
-    Where the depth is found: the detail of the next level in a wider window, in units of noise, and the share of detail
-    that only what is sharp has.
-    """
-
-    colours: int
-    details: list[Planes]
-    energies: list[Plane]
-    finest: Plane
-    deep: list[Plane] | None
+def _hidden(opacity: Planes, levels: int) -> list[Plane]:
+    """What energies of each level are multiplied by, so that outlines of what is transparent do not count."""
+    unseen, found = 1 - opacity, []
+    for _ in range(levels):
+        found.append(kernels.detail.not_white(unseen[0], _UNSEEN))
+        unseen = kernels.pyramid.reduce(unseen)
+    return found
 
 
 def _between_neighbours(slices: Sequence[int]) -> NDArray[np.bool_]:
@@ -276,40 +290,3 @@ def _between_neighbours(slices: Sequence[int]) -> NDArray[np.bool_]:
     whole = np.zeros(len(slices), bool)
     whole[1:-1] = np.array(slices[2:]) - np.array(slices[:-2]) == 2
     return whole
-
-
-def _expanded(coarse: Plane, shape: tuple[int, ...]) -> Plane:
-    """A plane made as large as the next finer one."""
-    out = np.zeros(shape, np.float32)
-    kernels.pyramid.add_expanded(out[None], coarse[None])
-    return out
-
-
-def _beyond(planes: Planes) -> Planes:
-    """What planes have beyond the next level; they stay as they are."""
-    return _pyramid(planes.copy(), 1)[0]
-
-
-def _blurred(energies: Sequence[Plane]) -> list[Plane]:
-    """How blurred what is seen is, 0..1: outlines that are sharp have detail in the finer level, too.
-
-    White lines and letters that are in focus are told from discs of highlights by that.
-    """
-    found = [
-        1 - np.minimum(1, np.float32(_OUTLINED) * kernels.pyramid.reduce(finer[None])[0] / here)
-        for finer, here in itertools.pairwise(energies[:-1])
-    ]
-    first = np.zeros_like(energies[0]) if found else np.ones_like(energies[0])
-    if found:
-        kernels.pyramid.add_expanded(first[None], found[0][None])
-    found.insert(0, first)
-    return [*found, kernels.pyramid.reduce(found[-1][None])[0]]
-
-
-def _pyramid(planes: Planes, levels: int) -> list[Planes]:
-    """What each level has beyond the next, and the last one; the first one takes the place of the planes."""
-    found = [planes]
-    for level in range(levels):
-        found.append(kernels.pyramid.reduce(found[level]))
-        kernels.pyramid.add_expanded(found[level], found[level + 1], -1.0)
-    return found

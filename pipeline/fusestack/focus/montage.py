@@ -9,7 +9,8 @@ import numpy as np
 
 from fusestack import kernels
 from fusestack.config.optionstring import option_string
-from fusestack.focus.blocks import BYTES, BlockWise, along, in_blocks, read_planes
+from fusestack.focus.blocks import BYTES, BlockWise, along, in_blocks, in_planes, read_planes
+from fusestack.focus.lowpass import transformed_whole
 from fusestack.focus.merge import merged_masks
 from fusestack.focus.statistics import Bands, Extremes
 from fusestack.model.stage import Along
@@ -152,8 +153,10 @@ class Painting:
         return any(isinstance(cut, CutFill) for cut in self.cuts)
 
     @property
-    def depth(self) -> int:
-        """The halos of all cuts, and as often as a cut decides about the next slice's."""
+    def depth(self) -> int | None:
+        """The halos of all cuts, and as often as a cut decides about the next slice's; None where one sees planes."""
+        if any(cut.needs_whole_plane for cut in self.cuts):
+            return None
         total = sum(cut.halo() for cut in self.cuts)
         recursive = [i for i, cut in enumerate(self.cuts) if cut.recursive]
         if recursive:
@@ -309,6 +312,7 @@ def montage_stages(
     """Paintings of ranges of slices, before the final operators."""
     masks = merged_masks(on)
     sets, level, cuts = on.sets, on.recipe.level, on.recipe.cuts
+    whole = any(transformed_whole(cut, sets.painted.plane) for cut in cuts)
     kind = Painting if sets.opacity is None else MattePainting
     found = []
     for number, part in enumerate(parts):
@@ -320,7 +324,7 @@ def montage_stages(
             f"{on.prefix}montage" + (f"/{number + 1}" if len(parts) > 1 else ""),
             f"slices {part[0] + 1} to {part[1]} painted {option_string(cuts)}".rstrip(),
             Montage(sets.size, painting, sets.painted, sets.opacity, masks, on.resizing.back, last),
-            in_blocks((sets.times, sets.count, planes, *sets.painted.plane), (1, 1, planes)),
+            (in_planes if whole else in_blocks)((sets.times, sets.count, planes, *sets.painted.plane), (1, 1, planes)),
         )
         found.append((array, painting))
     return found

@@ -6,9 +6,11 @@ noise, slices are averaged.
 
 ::
 
-    slices -> how bright and noisy each is (statistic)
-       |                                     |
-       +-> pyramid -> energies -> sums of each level, slice by slice -> picture, depth, mask
+    slices -> smaller slices -> how bright and noisy each is (statistic)
+       |             |                           |
+       |             +-> coarse levels -> energies -> sums, slice by slice
+       |                                           |
+       +---------------> fine levels -> energies -> sums, slice by slice -> picture, depth, mask
 """
 
 from __future__ import annotations
@@ -16,28 +18,30 @@ from __future__ import annotations
 import functools
 import math
 import operator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fusestack.focus.blocks import BYTES, BlockWise, in_blocks
-from fusestack.focus.exposures import Exposures, LeftOut, SliceCounts
-from fusestack.focus.mixing import Mixing, SeenSlice
+from fusestack.focus.coarse import coarse_stage, reduced_stages
+from fusestack.focus.exposures import Exposures, LeftOut, exposures_of
+from fusestack.focus.mixing import Mixing
 from fusestack.focus.montage import planes_of
-from fusestack.focus.statistics import Bands
+from fusestack.focus.region import Region
+from fusestack.focus.seen import SeenSlice
 from fusestack.model.stage import Along
 from fusestack.operators.base import Place
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from fusestack.config.focus import Multiscale
     from fusestack.focus.channels import SliceChannels
     from fusestack.focus.recipe import StackRecipe
-    from fusestack.focus.region import Region
+    from fusestack.model.geometry import Box
     from fusestack.model.stage import Reach, StoredArray
     from fusestack.planning.plan import Statistic
 
@@ -65,6 +69,8 @@ class MixedPicture(BlockWise):
         See `SliceCounts`.
     gains : bool
         Whether slices are made equally bright.
+    coarse : StoredArray or None
+        The coarse levels, see `CoarsePicture`.
     """
 
     function: Mixing
@@ -74,23 +80,46 @@ class MixedPicture(BlockWise):
     no_data: float | None
     counts: Statistic
     gains: bool
+    coarse: StoredArray | None = None
 
     def around(self, region: Region) -> Region:
         """As of all blocks, from a pixel of the coarsest level on."""
         return region.grown(self.function.depth, self.plane, self.function.step)
 
-    def read(self, t: int, m: int, k: int, region: Region) -> tuple[Iterable[SeenSlice], Exposures]:
-        """Slices one by one, and how bright and noisy they are."""
-        exposures = _exposures(tuple(self.counts.of(t, m).tolist()), self.gains)
-        first, last = self.function.slices
-        numbers = [k for k in exposures.kept if first <= k < last] or range(first, last)
-        return _Slices(self, (t, m), numbers, region), exposures
+    def __call__(self, box: Box) -> Planes:
+        """Compute a region t, m, k, y, x, which holds all planes."""
+        out = np.empty(box.shape, np.float32)
+        region = Region.of(box)
+        outer = self.around(region)
+        rows, columns = region.within(outer)
+        place = Place(outer.origin, self.plane, 0, self.size[0])
+        for t in range(box.start[0], box.stop[0]):
+            for m in range(box.start[1], box.stop[1]):
+                exposures = exposures_of(self.counts, t, m, gains=self.gains)
+                slices = _Slices(self, (t, m), exposures.mixed(self.function.slices), outer)
+                made = self.function(slices, exposures, place, self._coarse(t, m, outer))
+                out[t - box.start[0], m - box.start[1]] = made[:, rows, columns]
+        return out
+
+    def _coarse(self, t: int, m: int, region: Region) -> Planes | None:
+        """The coarse levels of a region."""
+        if self.coarse is None:
+            return None
+        step, colours = self.function.step, len(self.painted.sets[0])
+        part = Region(*(-(-edge // step) for edge in (region.top, region.bottom, region.left, region.right)))
+        found: Planes = self.coarse.read(part.box(t, (m * colours, (m + 1) * colours), (0, 1)))[0, :, 0]
+        return found
 
     def reaches(self) -> dict[StoredArray, Reach]:
         """All slices, with what is around a block."""
         halo = Along(1, self.function.depth + self.function.step - 1, self.function.depth)
         parts = (one for one in (self.looked, self.painted, self.opacity) if one is not None)
-        return functools.reduce(operator.or_, (one.reaches(None, halo, halo) for one in parts))
+        found = functools.reduce(operator.or_, (one.reaches(None, halo, halo) for one in parts))
+        if self.coarse is None:
+            return found
+        around = -(-halo.low // self.function.step) + 1
+        coarse = Along(1 / self.function.step, around, around)
+        return found | {self.coarse: (Along(), Along(len(self.painted.sets[0])), None, coarse, coarse)}
 
     def outer_pixels(self, block: tuple[int, ...]) -> int:
         """Pixels of a plane of a block with what is around it, at most."""
@@ -100,6 +129,9 @@ class MixedPicture(BlockWise):
     def peak_bytes(self, block: tuple[int, ...]) -> int:
         """Memory of a block: pyramids of a slice and of the sums, energies and weights, depth, the picture."""
         looked, painted = len(self.looked.sets[0]), len(self.painted.sets[0])
+        if self.coarse is not None:  # row by row, or with what is mixed beside it
+            other = 0 if self.looked == self.painted else 6 * painted + 8
+            return BYTES * self.outer_pixels(block) * (3 * looked + 6 * painted + 26 + other) + 2**23
         pyramids = 3 * looked + 4 * painted + 10
         return BYTES * self.outer_pixels(block) * (4 * pyramids // 3 + 2 * painted + 27) + 2**23
 
@@ -151,11 +183,6 @@ class _Slices:
         return planes, np.asarray(known, np.float32)[None]
 
 
-@functools.lru_cache(maxsize=64)
-def _exposures(counts: tuple[float, ...], gains: bool) -> Exposures:
-    return Exposures.of(np.array(counts), gains=gains)
-
-
 def mixing_stages(
     on: StackRecipe,
     options: Multiscale,
@@ -182,38 +209,41 @@ def mixing_stages(
     """
     photographs = bool(names)
     sets = on.sets
-    looked = sets.looked
-    bands = Bands((sets.times, sets.count, looked.slices, *looked.plane), deep=True)
-    counts = on.cached.statistic("slices brightness", "brightness/slices", SliceCounts(looked, bands))
-    planes = planes_of(sets.colours)
-    floats = looked.array.dtype.startswith("float")
-    bytes_ = looked.array.dtype == "uint8"
+    floats = sets.looked.array.dtype.startswith("float")
+    bytes_ = sets.looked.array.dtype == "uint8"
     gains = photographs and sets.opacity is None  # what is hidden is no darkness
+    mixing = Mixing(
+        levels=options.levels,
+        sharpness=options.sharpness,
+        noise=options.noise,
+        highlights=options.highlights,
+        slices=(0, 0),
+        between=on.recipe.between,
+        sharpen=on.recipe.sharpen,
+        clips=photographs,
+        mattes=sets.opacity is not None or floats or no_data is not None,
+        finds_depth=depth,
+        gaps=floats and not photographs,
+        least=_LEAST_OF_BYTES if bytes_ else _LEAST_NOISE,
+        grain=_GRAIN if photographs and bytes_ else 0,
+    )
+    coarse = mixing.coarse
+    small = reduced_stages(
+        on.cached, sets, mixes=coarse is not None, whites=coarse is not None and coarse.highlights > 0
+    )
     if gains:
-        on.cached.findings.append(LeftOut(counts, names))
+        on.cached.findings.append(LeftOut(small.counts, names))
+    level = in_blocks((sets.times, sets.count, planes_of(sets.colours), *sets.looked.plane), (1, 1, 10**3))
     found = []
     for number, part in enumerate(parts):
-        mixing = Mixing(
-            levels=options.levels,
-            sharpness=options.sharpness,
-            noise=options.noise,
-            highlights=options.highlights,
-            slices=part,
-            between=on.recipe.between,
-            sharpen=on.recipe.sharpen,
-            clips=photographs,
-            mattes=sets.opacity is not None or floats or no_data is not None,
-            finds_depth=depth,
-            gaps=floats and not photographs,
-            least=_LEAST_OF_BYTES if bytes_ else _LEAST_NOISE,
-            grain=_GRAIN if photographs and bytes_ else 0,
+        name = f"/{number + 1}" if len(parts) > 1 else ""
+        fine = replace(mixing, slices=part)
+        under = None
+        if fine.coarse is not None:
+            under = coarse_stage(on.cached, f"{on.prefix}coarse{name}", sets, fine.coarse, small, gains=gains)
+        compute = MixedPicture(
+            sets.size, fine, sets.looked, sets.painted, sets.opacity, no_data, small.counts, gains=gains, coarse=under
         )
-        found.append(
-            on.cached.add(
-                f"{on.prefix}mixed" + (f"/{number + 1}" if len(parts) > 1 else ""),
-                f"slices {part[0] + 1} to {part[1]} mixed at {options.levels} scales",
-                MixedPicture(sets.size, mixing, looked, sets.painted, sets.opacity, no_data, counts, gains=gains),
-                in_blocks((sets.times, sets.count, planes, *looked.plane), (1, 1, planes)),
-            )
-        )
+        title = f"slices {part[0] + 1} to {part[1]} mixed at {options.levels} scales"
+        found.append(on.cached.add(f"{on.prefix}mixed{name}", title, compute, level))
     return found

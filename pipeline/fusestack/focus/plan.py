@@ -90,10 +90,26 @@ def plan_focus(
         found=tuple(dict.fromkeys(line for one in inputs for line in one.found)),
         facts=(recipe.option_string() + (" (the default)" if recipe == usual else ""),),
         statistics=FrozenStatistics(loaded.resolve_path(save), tuple(kept)) if save else None,
-        warnings=(*(warning for one in inputs for warning in one.warnings), *doubts_of(recipe, focus)),
+        warnings=(
+            *(warning for one in inputs for warning in one.warnings),
+            *doubts_of(recipe, focus),
+            *_unmeasured(focus, inputs[0]),
+        ),
         samples=tuple(sample for one in inputs for sample in samples_of(one)),
         findings=tuple(findings),
     )
+
+
+def _unmeasured(focus: Focus, stack: StackInput) -> list[str]:
+    """What is said of places that nothing says."""
+    if stack.unit is not None or not stack.photographs:
+        return []
+    counted = {"height": "heights are numbers of slices", "mesh": "its x and y are pixels, its heights slices"}
+    return [
+        f"focus.output.{key}: photographs say neither the size of a pixel nor their distance: {said}"
+        for key, said in counted.items()
+        if getattr(focus.output, key) is not None
+    ]
 
 
 class _StackOutputs:

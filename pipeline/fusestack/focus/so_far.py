@@ -9,6 +9,8 @@ import numpy as np
 from fusestack import kernels
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     Plane = NDArray[np.float32]
@@ -16,25 +18,28 @@ if TYPE_CHECKING:
 
 _UNSURE = 1.8
 """Energy in units of noise that is found where there is noise alone."""
-_CONTRADICTS = 0.1
+_CONTRADICTS = 0.07
 """Where the finest detail says another slice, how much more of what is sharp it must have there."""
+_SMOOTH = 0.5
+"""Slices by which neighbours of a surface differ at most, for whatever lies between them."""
 
 
 class Mean:
     """The mean of one level of the slices so far."""
 
-    def __init__(self, detail: Planes) -> None:
-        self._total = np.zeros_like(detail)
-        self._weight, self._greatest = np.zeros((2, *detail.shape[1:]), np.float32)
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        weight, greatest = np.zeros((2, *shape[1:]), np.float32)
+        self.sums = np.zeros(shape, np.float32), weight, greatest
 
     def add(self, detail: Planes, energies: Plane, power: int) -> None:
         """Add a slice, whose weight is the power of its share of the greatest energy."""
-        kernels.multiscale.choose(detail, energies, self._total, self._weight, self._greatest, power)
+        kernels.multiscale.choose(detail, energies, *self.sums, power)
 
     def found(self) -> Planes:
         """The mean, in place of the sums."""
-        self._total /= self._weight
-        return self._total
+        total, weight, _ = self.sums
+        total /= weight
+        return total
 
 
 class Span:
@@ -56,15 +61,19 @@ class Span:
 class Peak:
     """Where a value is greatest of the slices so far, and its neighbours."""
 
-    def __init__(self, shape: tuple[int, ...]) -> None:
+    def __init__(self, shape: Sequence[int]) -> None:
         self.values, self.place = np.zeros((3, *shape), np.float32), np.zeros(shape, np.float32)
-        self._last: Plane | None = None
+        self._last = np.zeros(shape, np.float32)
         self.slices: list[int] = []
+
+    @property
+    def so_far(self) -> tuple[Plane, Planes, Plane]:
+        """The last value, the greatest one with its neighbours, and its place; changed by what follows the peak."""
+        return self._last, self.values, self.place
 
     def add(self, k: int, value: Plane) -> None:
         """Follow the peak to slice k, which comes after those before."""
-        kernels.multiscale.follow_peak(value, len(self.slices), self._last, self.values, self.place)
-        self._last = value
+        kernels.multiscale.follow_peak(value, len(self.slices), *self.so_far)
         self.slices.append(k)
 
     def found(self, *, between: bool) -> Plane:
@@ -78,12 +87,21 @@ class Peak:
 class Depth:
     """Which slice is sharp: the next level in a wide window says it best, but thin things have halos of its width.
 
-    Where the finest level contradicts, it is right if its slice has clearly more of what only sharp slices have.
+    Where the finest level contradicts, it is right if its slice has clearly more of what only sharp slices have. Both
+    are smooth, and are followed at every second pixel.
+
+    Parameters
+    ----------
+    shape : sequence of int
+        Rows and columns of the picture.
     """
 
-    def __init__(self, shape: tuple[int, ...]) -> None:
-        self._energy, self._share = Peak(shape), Peak(shape)
-        self._beside = np.zeros(shape, np.float32)
+    def __init__(self, shape: Sequence[int]) -> None:
+        height, width = shape
+        self._shape = height, width
+        half = [kernels.pyramid.halved(n) for n in shape]
+        self._energy, self._share = Peak(half), Peak(half)
+        self._beside = np.zeros(half, np.float32)
 
     def add(self, k: int, energy: Plane, share: Plane) -> None:
         """Follow slice k, which comes after those before.
@@ -91,10 +109,10 @@ class Depth:
         Parameters
         ----------
         k : int
-        energy : float32[y, x]
+        energy : float32[halved(y), halved(x)]
             Of the next level, in units of noise.
-        share : float32[y, x]
-            See `fusestack.kernels.multiscale.share`.
+        share : float32[halved(y), halved(x)]
+            See `fusestack.kernels.detail.share`.
         """
         index = len(self._energy.slices)
         self._energy.add(k, energy)
@@ -103,9 +121,10 @@ class Depth:
 
     def found(self, *, between: bool) -> tuple[Plane, Plane]:
         """Slice and how sure it is, 0..1; unknown where it is 0."""
-        depth = self._energy.found(between=between)
+        coarse = self._energy.found(between=between)
         contradicts = np.abs(self._share.place - self._energy.place) > 1
         contradicts &= self._share.values[1] - self._beside > np.float32(_CONTRADICTS)
-        np.copyto(depth, self._share.found(between=between), where=contradicts)
+        np.copyto(coarse, self._share.found(between=between), where=contradicts)
         unsure = np.float32(_UNSURE)
-        return depth, np.maximum(0, 1 - unsure / np.maximum(self._energy.values[1], unsure))
+        sure = np.maximum(0, 1 - unsure / np.maximum(self._energy.values[1], unsure))
+        return kernels.pyramid.finer(coarse, self._shape, _SMOOTH), kernels.pyramid.finer(sure, self._shape, 0)

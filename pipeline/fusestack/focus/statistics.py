@@ -70,8 +70,8 @@ def united(entries: Numbers, how: str) -> Numbers:
     """One statistic of those of all bands, float64[entries, n]: their ``sum``, or the ``extremes`` of pairs."""
     if how == "sum":
         return np.asarray(entries.sum(axis=0))
-    low, high = entries[:, 0].min(), entries[:, 1].max()
-    return np.array([low, high]) if low <= high else np.zeros(2)
+    low, high = entries[:, 0::2].min(axis=0), entries[:, 1::2].max(axis=0)
+    return np.asarray(np.where(low <= high, [low, high], 0.0).T.ravel())
 
 
 @dataclass(frozen=True)

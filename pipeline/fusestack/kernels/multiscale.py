@@ -1,4 +1,4 @@
-"""Choice among slices at every scale: how much detail each has, and a soft choice that takes slices one by one."""
+"""Slices are mixed one after the other: a soft choice of what has most detail, and where that is."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fusestack.kernels.jit import njit
-from fusestack.kernels.pyramid import mirrored
+from fusestack.kernels.powers import raise_row
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -15,185 +15,10 @@ if TYPE_CHECKING:
     Plane = NDArray[np.float32]
     Planes = NDArray[np.float32]
 
-REACH = 4
-"""Pixels on either side whose detail counts for the energy of a pixel."""
-_NOISE = (0.8887, 0.0531, 0.01018, 0.00242)
-"""Energy of the levels of a Laplacian pyramid of white noise of variance 1; each further level has a quarter."""
-_NARROW = 4.0
-"""Energy in units of the noise from which on a narrow window says more than a wide one."""
-_FAINT = 2.0
-"""Energy in units of the noise that counts as much as none."""
 _SURELY = 4.0
 """Energy in units of the noise from which on the blur between slices is undone more than not."""
 _MOST = 1.6
 """Detail is not multiplied by more."""
-_LEAST = 1e-16
-"""Energies are not lowered further: they stay above 0, and can be compared, where all slices are white."""
-
-
-def noise_energy(level: int, deviation: float, colours: int) -> float:
-    """Energy that white noise has in a level of a Laplacian pyramid.
-
-    Parameters
-    ----------
-    level : int
-        0 is the finest.
-    deviation : float
-        Of a pixel of a slice.
-    colours : int
-    """
-    beyond = max(0, level - len(_NOISE) + 1)
-    return float(colours * deviation**2 * _NOISE[min(level, len(_NOISE) - 1)] / 4**beyond)
-
-
-def energy(detail: Planes, noise: float) -> tuple[Plane, Plane, Plane]:
-    """How much detail there is around each pixel: squares, summed over colours and averaged over a window.
-
-    Where there is much more than noise, the window is narrow, 1 4 1 / 6, so that thin things and edges in depth are
-    outlined; where there is not, it is binomial, of 9 pixels, so that it is not the noise that decides.
-
-    Parameters
-    ----------
-    detail : float32[c, y, x]
-    noise : float
-        `noise_energy` of the level.
-
-    Returns
-    -------
-    energy, narrow, wide : float32[y, x]
-        The energy, and what it would be with either window.
-    """
-    squares = np.empty(detail.shape[1:], np.float32)
-    _squares(np.ascontiguousarray(detail), squares)
-    out, narrow, wide = (np.empty_like(squares) for _ in range(3))
-    _windows(squares, np.float32(_NARROW * noise), out, narrow, wide)
-    return out, narrow, wide
-
-
-def smoothed(plane: Plane) -> Plane:
-    """A plane under the wide window of `energy`: float32[y, x]."""
-    out, narrow, wide = (np.empty_like(plane) for _ in range(3))
-    _windows(np.ascontiguousarray(plane), np.float32(1), out, narrow, wide)
-    return wide
-
-
-def share(fine: Plane, coarse: Plane, noise: float) -> Plane:
-    """Share of the detail that only what is sharp has, 0..1: outlines of what is blurred are in the coarser level.
-
-    Unlike energy, it does not grow with contrast: what is beside a dark hair is not as sharp as the hair.
-
-    Parameters
-    ----------
-    fine, coarse : float32[y, x]
-        Energy of the finest level, and of the next one, expanded to its size.
-    noise : float
-        `noise_energy` of the finest level.
-    """
-    out = np.empty_like(fine)
-    _share(fine, coarse, np.float32(_FAINT * noise), out)
-    return out
-
-
-@njit
-def _share(fine: Any, coarse: Any, noise: Any, out: Any) -> None:
-    half = np.float32(0.5)
-    for y in range(out.shape[0]):
-        for x in range(out.shape[1]):
-            out[y, x] = fine[y, x] / (fine[y, x] + noise + half * coarse[y, x])
-
-
-@njit
-def _squares(detail: Any, out: Any) -> None:
-    for y in range(out.shape[0]):
-        row = out[y]
-        first = detail[0, y]
-        for x in range(row.size):
-            row[x] = first[x] * first[x]
-        for c in range(1, detail.shape[0]):
-            more = detail[c, y]
-            for x in range(row.size):
-                row[x] += more[x] * more[x]
-
-
-@njit
-def _windows(plane: Any, noise: Any, out: Any, narrow_out: Any, wide_out: Any) -> None:
-    height, width = plane.shape
-    wide, narrow = np.empty(width + 8, np.float32), np.empty(width + 8, np.float32)
-    four, eight, scale = np.float32(4), np.float32(8), np.float32(1 / 65536)
-    w2, w3, w4, ninth = np.float32(28), np.float32(56), np.float32(70), np.float32(1 / 36)
-    for y in range(height):
-        a, b = plane[mirrored(y - 4, height)], plane[mirrored(y - 3, height)]
-        c, d = plane[mirrored(y - 2, height)], plane[mirrored(y - 1, height)]
-        e, f = plane[mirrored(y + 1, height)], plane[mirrored(y + 2, height)]
-        g, h = plane[mirrored(y + 3, height)], plane[mirrored(y + 4, height)]
-        here = plane[y]
-        for x in range(width):
-            beside = d[x] + e[x]
-            total = (a[x] + h[x]) + eight * (b[x] + g[x]) + w2 * (c[x] + f[x])
-            wide[x + 4] = total + w3 * beside + w4 * here[x]
-            narrow[x + 4] = beside + four * here[x]
-        for i in (-4, -3, -2, -1, width, width + 1, width + 2, width + 3):
-            wide[i + 4] = wide[mirrored(i, width) + 4]
-            narrow[i + 4] = narrow[mirrored(i, width) + 4]
-        row = out[y]
-        for x in range(width):
-            total = (wide[x] + wide[x + 8]) + eight * (wide[x + 1] + wide[x + 7]) + w2 * (wide[x + 2] + wide[x + 6])
-            far = scale * (total + w3 * (wide[x + 3] + wide[x + 5]) + w4 * wide[x + 4])
-            near = ninth * ((narrow[x + 3] + narrow[x + 5]) + four * narrow[x + 4])
-            wide_out[y, x], narrow_out[y, x] = far, near
-            row[x] = far + far / (far + noise) * (near - far)
-
-
-def white(colours: Planes, level: float) -> Planes | None:
-    """1 where all colours are at least so bright, else 0: float32[1, y, x]; None where that is nowhere."""
-    found = np.all(colours >= np.float32(level), axis=0, keepdims=True)
-    return found.astype(np.float32) if found.any() else None
-
-
-def suppress(energies: Plane, whites: Plane, power: int) -> None:
-    """Lower the energy beside what is white, in place: discs of highlights out of focus are white, large and outlined.
-
-    Parameters
-    ----------
-    energies, whites : float32[y, x]
-        Of one level.
-    power : int
-        Energies are multiplied by so many times the share of the window 1 4 1 / 6 that is not white.
-    """
-    _suppress(energies, np.ascontiguousarray(whites), power, np.float32(_LEAST ** (1 / power)))
-
-
-@njit
-def _suppress(energies: Any, plane: Any, power: Any, least: Any) -> None:
-    height, width = plane.shape
-    row, share, base = np.empty(width + 2, np.float32), np.empty(width, np.float32), np.empty(width, np.float32)
-    four, scale, one = np.float32(4), np.float32(1 / 36), np.float32(1)
-    for y in range(height):
-        above, here, below = plane[mirrored(y - 1, height)], plane[y], plane[mirrored(y + 1, height)]
-        for x in range(width):
-            row[x + 1] = above[x] + below[x] + four * here[x]
-        row[0], row[width + 1] = row[1], row[width]
-        for x in range(width):
-            share[x] = max(least, one - scale * (row[x] + row[x + 2] + four * row[x + 1]))
-        _raise_row(share, base, power)
-        out = energies[y]
-        for x in range(width):
-            out[x] *= share[x]
-
-
-@njit
-def _raise_row(row: Any, base: Any, power: Any) -> None:
-    """Raise to a whole power of at least 1, in place; `base` is room for work."""
-    rest = power - 1
-    for x in range(row.size):
-        base[x] = row[x]
-    while rest > 0:
-        if rest % 2:
-            for x in range(row.size):
-                row[x] *= base[x]
-        for x in range(row.size):
-            base[x] *= base[x]
-        rest //= 2
 
 
 def choose(detail: Planes, energies: Plane, total: Planes, weight: Plane, greatest: Plane, power: int) -> None:
@@ -215,52 +40,76 @@ def choose(detail: Planes, energies: Plane, total: Planes, weight: Plane, greate
 
 @njit
 def _choose(detail: Any, energies: Any, total: Any, weight: Any, greatest: Any, power: Any) -> None:
-    width = weight.shape[1]
-    old, new, base = np.empty(width, np.float32), np.empty(width, np.float32), np.empty(width, np.float32)
+    rows = np.empty((3, weight.shape[1]), np.float32)
     for y in range(weight.shape[0]):
-        for x in range(width):
-            most = max(energies[y, x], greatest[y, x])
-            old[x], new[x] = greatest[y, x] / most, energies[y, x] / most
-            greatest[y, x] = most
-        _raise_row(old, base, power)
-        _raise_row(new, base, power)
-        for x in range(width):
-            weight[y, x] = old[x] * weight[y, x] + new[x]
+        choose_row(energies[y], weight[y], greatest[y], power, rows)
         for c in range(total.shape[0]):
-            row, more = total[c, y], detail[c, y]
-            for x in range(width):
-                row[x] = old[x] * row[x] + new[x] * more[x]
+            add_row(detail[c, y], total[c, y], rows)
 
 
-def follow_peak(value: Plane, index: int, last: Plane | None, peak: Planes, place: Plane) -> None:
+@njit
+def choose_row(energy: Any, weight: Any, greatest: Any, power: Any, rows: Any) -> None:
+    """Weights of one row: `rows` becomes what the sum so far is multiplied by, and what the slice is."""
+    one = np.float32(1)
+    old, new, ratio = rows[0], rows[1], rows[2]
+    for x in range(energy.size):
+        ratio[x] = min(energy[x], greatest[x]) / max(energy[x], greatest[x])
+    raise_row(ratio, old, power)
+    for x in range(energy.size):
+        here, before, less = energy[x], greatest[x], ratio[x]
+        old[x], new[x] = less if here > before else one, one if here > before else less
+        weight[x] = old[x] * weight[x] + new[x]
+        greatest[x] = max(here, before)
+
+
+@njit
+def add_row(detail: Any, total: Any, rows: Any) -> None:
+    """Add a row of a slice to the sum so far, see `choose_row`."""
+    old, new = rows[0], rows[1]
+    for x in range(total.size):
+        total[x] = old[x] * total[x] + new[x] * detail[x]
+
+
+def follow_peak(value: Plane, index: int, last: Plane, peak: Planes, place: Plane) -> None:
     """Take notice of one more value at each pixel, in place.
 
     Parameters
     ----------
     value : float32[y, x]
+        More than 0.
     index : int
         Of the value; each is the last one plus 1, the first is 0.
-    last : float32[y, x] or None
-        The value before.
+    last : float32[y, x]
+        The value before, 0 at first; becomes this one.
     peak : float32[3, y, x]
         What is before the greatest value so far, that value, and what is behind it; 0 where there is none.
     place : float32[y, x]
         Index of the greatest value so far.
     """
-    _follow_peak(value, np.float32(index), value if last is None else last, last is None, peak, place)
+    _follow_peak(value, np.float32(index), last, peak, place)
 
 
 @njit
-def _follow_peak(value: Any, index: Any, last: Any, is_first: Any, peak: Any, place: Any) -> None:
-    zero, one = np.float32(0), np.float32(1)
+def _follow_peak(value: Any, index: Any, last: Any, peak: Any, place: Any) -> None:
     for y in range(value.shape[0]):
-        for x in range(value.shape[1]):
-            here = value[y, x]
-            if is_first or here > peak[1, y, x]:
-                peak[0, y, x] = zero if is_first else last[y, x]
-                peak[1, y, x], peak[2, y, x], place[y, x] = here, zero, index
-            elif index == place[y, x] + one:
-                peak[2, y, x] = here
+        follow_row(value[y], index, last[y], peak[0, y], peak[1, y], peak[2, y], place[y])
+
+
+@njit
+def follow_row(value: Any, index: Any, last: Any, before: Any, top: Any, behind: Any, place: Any) -> None:
+    """See `follow_peak`."""
+    zero, one = np.float32(0), np.float32(1)
+    for x in range(value.size):
+        # all are loaded before anything is chosen, so that there is no branch
+        here, old, at = value[x], last[x], place[x]
+        a, b, c = before[x], top[x], behind[x]
+        next_one = here if index == at + one else c
+        more = here > b
+        before[x] = old if more else a
+        top[x] = here if more else b
+        behind[x] = zero if more else next_one
+        place[x] = index if more else at
+        last[x] = here
 
 
 def value_beside(value: Plane, index: int, place: Plane, beside: Plane) -> None:
@@ -268,10 +117,9 @@ def value_beside(value: Plane, index: int, place: Plane, beside: Plane) -> None:
 
     Parameters
     ----------
-    value : float32[y, x]
+    value, place, beside : float32[y, x]
+        The value; place of the other peak after this index, see `follow_peak`; the value there.
     index : int
-    place, beside : float32[y, x]
-        Place of the other peak after this index, see `follow_peak`; the value there.
     """
     _value_beside(value, np.float32(index), place, beside)
 
@@ -279,9 +127,10 @@ def value_beside(value: Plane, index: int, place: Plane, beside: Plane) -> None:
 @njit
 def _value_beside(value: Any, index: Any, place: Any, beside: Any) -> None:
     for y in range(value.shape[0]):
-        for x in range(value.shape[1]):
-            if place[y, x] == index:
-                beside[y, x] = value[y, x]
+        values, kept, places = value[y], beside[y], place[y]
+        for x in range(values.size):
+            here, before = values[x], kept[x]
+            kept[x] = here if places[x] == index else before
 
 
 def between(peak: Planes, place: Plane, slices: NDArray[np.float32]) -> Plane:
@@ -355,29 +204,30 @@ def lost_between(
 @njit
 def _lost_between(detail: Any, peak: Any, place: Any, whole: Any, noise: Any, power: Any, part: Any, out: Any) -> None:
     one, half, quarter, few = np.float32(1), np.float32(0.5), np.float32(0.25), np.float32(0.05)
-    surely, most = np.float32(_SURELY), np.float32(_MOST)
+    zero, surely, most, least = np.float32(0), np.float32(_SURELY), np.float32(_MOST), np.float32(0.05) * noise
     width = place.shape[1]
-    gain, sure, base = np.empty(width, np.float32), np.empty(width, np.float32), np.empty(width, np.float32)
-    before, behind = np.empty(width, np.float32), np.empty(width, np.float32)
+    known, gain, sure = np.empty(width, np.float32), np.empty(width, np.float32), np.empty(width, np.float32)
+    before, behind, base = np.empty(width, np.float32), np.empty(width, np.float32), np.empty(width, np.float32)
     first, last = np.empty(width, np.float32), np.empty(width, np.float32)
     for y in range(place.shape[0]):
         for x in range(width):
-            top = max(peak[1, y, x] - noise, few * noise)
-            before[x] = max(peak[0, y, x] - noise, few * noise) / top
-            behind[x] = max(peak[2, y, x] - noise, few * noise) / top
+            known[x] = whole[int(place[y, x])]
+        a, b, c = peak[0, y], peak[1, y], peak[2, y]
+        for x in range(width):
+            top = max(b[x] - noise, least)
+            before[x], behind[x] = max(a[x] - noise, least) / top, max(c[x] - noise, least) / top
             first[x], last[x] = np.sqrt(before[x]), np.sqrt(behind[x])
-            bend = one / first[x] + one / last[x] - one - one
-            gain[x], sure[x] = one, np.float32(0)
-            if whole[int(place[y, x])] and bend > few:
-                lean = one / first[x] - one / last[x]
-                gain[x] = one / max(few, one - quarter * lean * min(max(half * lean / bend, -half), half))
-                sure[x] = part * top / (top + surely * noise)
-        _raise_row(before, base, power)
-        _raise_row(behind, base, power)
+            bend, lean = one / first[x] + one / last[x] - one - one, one / first[x] - one / last[x]
+            place_of_top = min(max(half * lean / max(bend, few), -half), half)
+            has_peak = known[x] > zero and bend > few
+            gain[x] = one / max(few, one - quarter * lean * place_of_top) if has_peak else one
+            sure[x] = part * top / (top + surely * noise) if has_peak else zero
+        raise_row(before, base, power)
+        raise_row(behind, base, power)
         for x in range(width):
             mean = (before[x] * first[x] + one + behind[x] * last[x]) / (before[x] + one + behind[x])
             gain[x] = sure[x] * (min(gain[x] / mean, most) - one)
-        for c in range(detail.shape[0]):
-            row, lost = detail[c, y], out[c, y]
+        for colour in range(detail.shape[0]):
+            row, lost = detail[colour, y], out[colour, y]
             for x in range(width):
                 lost[x] = gain[x] * row[x]

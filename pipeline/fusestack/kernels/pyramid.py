@@ -17,10 +17,8 @@ from fusestack.kernels.jit import njit
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    Plane = NDArray[np.float32]
     Planes = NDArray[np.float32]
-
-REACH = 2
-"""Pixels of a level on either side of which a pixel of the next one is made, and which it is expanded to."""
 
 
 def halved(size: int) -> int:
@@ -28,18 +26,21 @@ def halved(size: int) -> int:
     return -(-size // 2)
 
 
-def reduce(planes: Planes) -> Planes:
+def reduce(planes: Planes, out: Planes | None = None) -> Planes:
     """Planes of half the size: the taps 1 4 6 4 1 / 16 along both axes, at every second pixel.
 
     Parameters
     ----------
     planes : float32[c, y, x]
+    out : float32[c, halved(y), halved(x)], optional
+        Where they are put.
 
     Returns
     -------
     float32[c, halved(y), halved(x)]
     """
-    out = np.empty((len(planes), halved(planes.shape[1]), halved(planes.shape[2])), np.float32)
+    if out is None:
+        out = np.empty((len(planes), halved(planes.shape[1]), halved(planes.shape[2])), np.float32)
     _reduce(np.ascontiguousarray(planes), out)
     return out
 
@@ -54,7 +55,6 @@ def mirrored(i: Any, size: Any) -> Any:
 
 @njit
 def _reduce(planes: Any, out: Any) -> None:
-    four, six, scale = np.float32(4), np.float32(6), np.float32(1 / 256)
     height, width = planes.shape[1:]
     row = np.empty(width + 4, np.float32)
     for c in range(planes.shape[0]):
@@ -62,15 +62,21 @@ def _reduce(planes: Any, out: Any) -> None:
         for y in range(out.shape[1]):
             a, b = plane[mirrored(2 * y - 2, height)], plane[mirrored(2 * y - 1, height)]
             d, e = plane[mirrored(2 * y + 1, height)], plane[mirrored(2 * y + 2, height)]
-            middle = plane[2 * y]
-            for x in range(width):
-                row[x + 2] = (a[x] + e[x]) + four * (b[x] + d[x]) + six * middle[x]
-            for i in (-2, -1, width, width + 1):
-                row[i + 2] = row[mirrored(i, width) + 2]
-            for x in range(out.shape[2]):
-                i = 2 * x + 2
-                total = (row[i - 2] + row[i + 2]) + four * (row[i - 1] + row[i + 1]) + six * row[i]
-                out[c, y, x] = scale * total
+            reduce_row(a, b, plane[2 * y], d, e, row, out[c, y])
+
+
+@njit
+def reduce_row(a: Any, b: Any, here: Any, d: Any, e: Any, row: Any, out: Any) -> None:
+    """As `reduce`, for one row from five; `row` is room for work, four more than there are columns."""
+    four, six, scale, width = np.float32(4), np.float32(6), np.float32(1 / 256), here.size
+    for x in range(width):
+        row[x + 2] = (a[x] + e[x]) + four * (b[x] + d[x]) + six * here[x]
+    for i in (-2, -1, width, width + 1):
+        row[i + 2] = row[mirrored(i, width) + 2]
+    for x in range(out.size):
+        i = 2 * x + 2
+        total = (row[i - 2] + row[i + 2]) + four * (row[i - 1] + row[i + 1]) + six * row[i]
+        out[x] = scale * total
 
 
 def add_expanded(planes: Planes, coarse: Planes, factor: float = 1.0) -> None:
@@ -99,26 +105,65 @@ def _weights(i: Any, size: Any) -> Any:
 
 @njit
 def _add_expanded(planes: Any, coarse: Any, factor: Any) -> None:
-    height, width = coarse.shape[1:]
-    row = np.empty(width + 2, np.float32)
-    row[0] = row[width + 1] = np.float32(0)
-    first, last = _weights(0, width), _weights(2 * width - 2, width)
-    end = _weights(2 * width - 1, width)
-    half, one, six = np.float32(0.5), np.float32(1 / 8), np.float32(6 / 8)
+    row = np.zeros(coarse.shape[2] + 2, np.float32)
     for c in range(planes.shape[0]):
         for y in range(planes.shape[1]):
-            at = y // 2
-            a, b, d = _weights(y, height)
-            above, here, below = coarse[c, max(at - 1, 0)], coarse[c, at], coarse[c, min(at + 1, height - 1)]
+            add_expanded_row(planes[c, y], coarse[c], y, row, factor)
+
+
+@njit
+def add_expanded_row(out: Any, coarse: Any, y: Any, row: Any, factor: Any) -> None:
+    """As `add_expanded`, for row y of one plane; `row` is room for work: 0, columns of `coarse`, 0."""
+    height, width = coarse.shape
+    half, one, six = np.float32(0.5), np.float32(1 / 8), np.float32(6 / 8)
+    at = y // 2
+    a, b, d = _weights(y, height)
+    above, here, below = coarse[max(at - 1, 0)], coarse[at], coarse[min(at + 1, height - 1)]
+    for x in range(width):
+        row[x + 1] = factor * (a * above[x] + b * here[x] + d * below[x])
+    first, last, end = _weights(0, width), _weights(2 * width - 2, width), _weights(2 * width - 1, width)
+    out[0] += first[1] * row[1] + first[2] * row[2]
+    if width > 1:
+        out[1] += half * (row[1] + row[2])
+    for x in range(1, width - 1):
+        even, odd = one * (row[x] + row[x + 2]) + six * row[x + 1], half * (row[x + 1] + row[x + 2])
+        out[2 * x] += even
+        out[2 * x + 1] += odd
+    if width > 1:
+        out[2 * width - 2] += last[0] * row[width - 1] + last[1] * row[width]
+    if out.size == 2 * width:
+        out[2 * width - 1] += end[1] * row[width]
+
+
+def finer(coarse: Plane, shape: tuple[int, int], limit: float) -> Plane:
+    """A plane of the next finer level: expanded where neighbours differ by little, else each pixel that of its place.
+
+    Parameters
+    ----------
+    coarse : float32[halved(y), halved(x)]
+    shape : (int, int)
+        Rows and columns of what is made.
+    limit : float
+        How much a pixel may differ from the coarse one of its place; 0: not at all.
+    """
+    out = np.empty(shape, np.float32)
+    _finer(coarse, np.float32(limit), out)
+    return out
+
+
+@njit
+def _finer(coarse: Any, limit: Any, out: Any) -> None:
+    width = out.shape[1]
+    smooth, row = np.empty(width, np.float32), np.zeros(coarse.shape[1] + 2, np.float32)
+    for y in range(out.shape[0]):
+        here, found = coarse[y // 2], out[y]
+        for x in range(width // 2):
+            found[2 * x] = here[x]
+            found[2 * x + 1] = here[x]
+        found[width - 1] = here[(width - 1) // 2]
+        if limit > 0:
+            smooth[:] = np.float32(0)
+            add_expanded_row(smooth, coarse, y, row, np.float32(1))
             for x in range(width):
-                row[x + 1] = factor * (a * above[x] + b * here[x] + d * below[x])
-            out = planes[c, y]
-            out[0] += first[1] * row[1] + first[2] * row[2]
-            for x in range(1, width - 1):
-                out[2 * x] += one * (row[x] + row[x + 2]) + six * row[x + 1]
-            if width > 1:
-                out[2 * width - 2] += last[0] * row[width - 1] + last[1] * row[width]
-            for x in range(width - 1):
-                out[2 * x + 1] += half * (row[x + 1] + row[x + 2])
-            if out.size == 2 * width:
-                out[2 * width - 1] += end[1] * row[width]
+                own, other = found[x], smooth[x]
+                found[x] = other if abs(other - own) < limit else own

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fusestack.model.units import TimeStep
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from fusestack.model.geometry import Float3, Int3
-    from fusestack.model.units import TimeStep
 
 AXES = ("t", "c", "z", "y", "x")
 
 PICTURE_SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg")
 """Of picture files that are read and written; what a file holds, its first bytes say."""
+
+MESH_SUFFIXES = (".ply", ".stl")
+"""Of surfaces."""
 
 OME_TIFF_SUFFIXES = (".ome.tif", ".ome.tiff")
 """Of TIFF files that hold OME-XML and levels."""
@@ -179,3 +185,24 @@ class ImageSpec:
             for i, t in enumerate(times)
             for j, c in enumerate(channels)
         )
+
+
+def image_of(facts: Mapping[str, Any]) -> ImageSpec:
+    """An image of what `dataclasses.asdict` and JSON have made of it.
+
+    Raises
+    ------
+    KeyError, TypeError, ValueError
+        If it is something else.
+    """
+    tuples = {key: tuple(facts[key]) for key in ("pixel_size", "origin", "timepoints")}
+    tupled = [{key: value and tuple(value) for key, value in level.items()} for level in facts["levels"]]
+    levels: list[Any] = [Level(**level) for level in tupled]
+    parts = {
+        "levels": tuple(levels),
+        "codec": Codec(**facts["codec"]),
+        "channels": tuple(Channel(**channel) for channel in facts["channels"]),
+        "time": None if facts["time"] is None else TimeStep(*facts["time"]),
+        "split": None if facts["split"] is None else (int(facts["split"][0]), int(facts["split"][1])),
+    }
+    return ImageSpec(**{**facts, **tuples, **parts})

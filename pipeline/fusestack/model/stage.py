@@ -15,6 +15,7 @@ from fusestack.model.geometry import Box
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from fusestack.model.graph_array import GraphArray
@@ -93,6 +94,20 @@ class Reduction(Compute):
         raise NotImplementedError
 
 
+@dataclass(frozen=True)
+class Written:
+    """What was stored of a block: bytes, and one number that the bytes of its files and their names give.
+
+    Sums do not depend on the order of the files.
+    """
+
+    bytes: int = 0
+    digest: int = 0
+
+    def __add__(self, other: Written) -> Written:
+        return Written(self.bytes + other.bytes, self.digest ^ other.digest)
+
+
 class ImageWriter(Protocol):
     """Pixels out: one image of one format; resolved from ``Target.writer``, opened where it is used."""
 
@@ -100,8 +115,8 @@ class ImageWriter(Protocol):
         """Make the container and its metadata; does nothing where they are already there."""
         ...
 
-    def write(self, level: int, box: Box, pixels: NDArray[Any]) -> int:
-        """Store one whole block; returns the bytes handed to the store. Safe to repeat."""
+    def write(self, level: int, box: Box, pixels: NDArray[Any]) -> Written:
+        """Store one whole block; returns what was handed to the store. Safe to repeat."""
         ...
 
     def read(self, level: int, box: Box) -> NDArray[Any]:
@@ -137,6 +152,30 @@ class ImageWriter(Protocol):
 
     def exists(self) -> bool:
         """Whether anything is there of what this writer makes, finished or not."""
+        ...
+
+    def stored(self, level: int) -> NDArray[np.int64]:
+        """Bytes that are there of every block, by listing; -1 where blocks have no files of their own (any more)."""
+        ...
+
+    def files(self, level: int, box: Box) -> list[str]:
+        """Paths of the files that a block may have, or of the one that it lies in."""
+        ...
+
+    def digest(self, level: int, box: Box) -> Written | None:
+        """What is there of a block, read: as `write` gave it; None where that cannot be known any more."""
+        ...
+
+    def erase(self, level: int, box: Box) -> None:
+        """Delete the files of a block, where it has some of its own; it is to be written anew."""
+        ...
+
+    def whole(self) -> dict[str, int]:
+        """Bytes of the finished files, where blocks have none of their own; 0 for one that is not there."""
+        ...
+
+    def missing(self) -> list[str]:
+        """Paths of metadata that are gone or damaged and that `create` can make again."""
         ...
 
 
@@ -322,6 +361,11 @@ class BlockFailure:
 def _open_writer(writer: str, image: ImageSpec, work: str) -> ImageWriter:
     made: ImageWriter = resolve(writer)(image, work)
     return made
+
+
+def forget_writers() -> None:
+    """Have writers opened anew."""
+    _open_writer.cache_clear()
 
 
 def resolve(name: str) -> Any:

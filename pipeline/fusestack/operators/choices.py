@@ -41,6 +41,26 @@ STATISTICS = (
     "Nonpeak",
     "Contrast",
 )
+ARITHMETIC = (
+    "Abs",
+    "Add",
+    "Cosine",
+    "Divide",
+    "Exponential",
+    "Log",
+    "Max",
+    "Mean",
+    "Min",
+    "Multiply",
+    "Pow",
+    "Set",
+    "Sine",
+    "Subtract",
+    "Threshold",
+    "ThresholdBlack",
+    "ThresholdWhite",
+)
+"""What ``-evaluate`` of `cmd` can do."""
 INTERPOLATIONS = ("Spline", "Catrom", "Bilinear", "Nearest", "Average")
 KERNELS = ("Octagon", "Diamond", "Square", "Disk", "Plus")
 METHOD_REACH = {

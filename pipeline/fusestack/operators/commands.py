@@ -13,9 +13,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
-from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, ValidationInfo, WithJsonSchema
+from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from fusestack import kernels
 from fusestack.model.errors import ConfigError
 from fusestack.model.function import NAME, Function
 from fusestack.operators import imagemagick
@@ -35,14 +36,15 @@ if TYPE_CHECKING:
     from fusestack.operators.finals import Picture
 
     Planes = NDArray[np.float32]
+    Numbers = NDArray[np.float64]
 
 _COMMAND = Field(description="module:function of Python, or options of ImageMagick such as '-edge 1'")
 _REACH = Field(default=None, description="how many pixels it looks at on each side; default: what is known of it")
 _SECONDS = 3600
 
 
-def run_command(command: str | Function, planes: Planes) -> Planes:
-    """Apply a command to float32[c, y, x].
+def run_command(command: str | Function, planes: Planes, known: Sequence[Numbers] = ()) -> Planes:
+    """Apply a command to float32[c, y, x]; `known` are the limits that some options need, else those of the planes.
 
     Raises
     ------
@@ -53,7 +55,7 @@ def run_command(command: str | Function, planes: Planes) -> Planes:
     if (function := _function(command)) is not None:
         found = np.asarray(function(planes.copy()), dtype=np.float32)
     elif own := imagemagick.known(str(command)):
-        found = own.apply(planes)
+        found = own.apply(planes, known)
     else:
         found = _imagemagick(str(command), planes)
     if found.shape != planes.shape:
@@ -79,14 +81,21 @@ def check_command(operator: Command | MaskCommand | CutCommand | FinalCommand) -
 
 def known_reach(command: str | Function, declared: int | None) -> int | None:
     """How far a command looks: as declared, but no less than what is known of it; None if nobody knows."""
-    own = None if _names_function(command) else imagemagick.known(str(command))
+    own = _known(command)
     return declared if own is None else max(own.halo, declared or 0)
 
 
-def _needed(declared: int | None, info: ValidationInfo) -> int | None:
-    if "command" in info.data and known_reach(info.data["command"], declared) is None:
-        raise PydanticCustomError("missing", "missing")
-    return declared
+def stretching(operator: Operator) -> tuple[str, ...]:
+    """Options of a command before, at and behind each that must know the limits of all it is applied to.
+
+    Empty where there is none, or nobody knows.
+    """
+    found = _known(operator.command) if isinstance(operator, COMMANDS) else None
+    return found.pieces if found is not None and found.stretches else ()
+
+
+def _known(command: str | Function) -> imagemagick.Known | None:
+    return None if _names_function(command) else imagemagick.known(str(command))
 
 
 def _names_function(command: str | Function) -> bool:
@@ -151,9 +160,6 @@ def _imagemagick(command: str, planes: Planes) -> Planes:
     return np.frombuffer(answer.stdout, dtype="<f4").reshape(height, width, count).transpose(2, 0, 1).astype(np.float32)
 
 
-_NeededReach = Annotated[Whole | None, Field(validate_default=True), AfterValidator(_needed)]
-
-
 if TYPE_CHECKING:
     CommandText = str | Function
 else:
@@ -174,8 +180,8 @@ class Command(Generator):
 
     @property
     def needs_whole_plane(self) -> bool:
-        """Where its reach is not known."""
-        return known_reach(self.command, self.reach) is None
+        """Where its reach is not known, or it must know limits."""
+        return known_reach(self.command, self.reach) is None or bool(stretching(self))
 
     def halo(self) -> int:
         """As declared, or known."""
@@ -188,6 +194,10 @@ class Command(Generator):
     def apply(self, planes: Planes, place: Place) -> Planes:
         """See `Generator.apply`."""
         return run_command(self.command, planes)
+
+    def combine(self, parts: list[Planes]) -> Planes:
+        """The answer, where options before this command have been applied: float32[c, y, x]."""
+        return run_command(self.command, parts[0])
 
 
 @operator("generator", "cmddiff")
@@ -212,8 +222,8 @@ class MaskCommand(MaskOperator):
 
     @property
     def needs_whole_plane(self) -> bool:
-        """Where its reach is not known."""
-        return known_reach(self.command, self.reach) is None
+        """Where its reach is not known, or it must know limits."""
+        return known_reach(self.command, self.reach) is None or bool(stretching(self))
 
     def halo(self) -> int:
         """As declared, or known."""
@@ -233,10 +243,15 @@ class CutCommand(CutOperator):
     """A command on the cut."""
 
     command: CommandText = _COMMAND
-    reach: _NeededReach = _REACH
+    reach: Whole | None = _REACH
     letters: ClassVar = {"halo": "reach"}
     compiles: ClassVar = False
     words: ClassVar = ("command",)
+
+    @property
+    def needs_whole_plane(self) -> bool:
+        """Where its reach is not known, or it must know limits: those of this slice, since others are not cut yet."""
+        return known_reach(self.command, self.reach) is None or bool(stretching(self))
 
     def halo(self) -> int:
         """As declared, or known."""
@@ -256,10 +271,40 @@ class FinalCommand(FinalOperator):
     """A command on the colours of the picture."""
 
     command: CommandText = _COMMAND
-    reach: _NeededReach = _REACH
+    reach: Whole | None = _REACH
     letters: ClassVar = {"halo": "reach"}
     compiles: ClassVar = False
     words: ClassVar = ("command",)
+
+    @property
+    def needs_whole_plane(self) -> bool:
+        """Where its reach is not known."""
+        return known_reach(self.command, self.reach) is None
+
+    @property
+    def measures(self) -> int:  # type: ignore[override]
+        """One for each option that must know the limits of the picture."""
+        return len(self._stretches)
+
+    @property
+    def _stretches(self) -> tuple[imagemagick.Stretch, ...]:
+        found = _known(self.command)
+        return () if found is None else found.stretches
+
+    def unites_of(self, number: int) -> str:
+        """See `FinalOperator.unites_of`."""
+        return self._stretches[number].unites
+
+    def numbers_of(self, number: int, colours: int) -> int:
+        """See `FinalOperator.numbers_of`."""
+        return self._stretches[number].numbers * kernels.tones.images_of(colours)
+
+    def measure(self, number: int, picture: Picture, inner: tuple[slice, slice], known: Sequence[Numbers]) -> Numbers:
+        """See `FinalOperator.measure`."""
+        found = _known(self.command)
+        if found is None:
+            raise IndexError(number)
+        return found.measure(number, picture.colours, inner, known)
 
     def halo(self) -> int:
         """As declared, or known."""
@@ -269,9 +314,9 @@ class FinalCommand(FinalOperator):
         """See `Operator.facts`; an edited function is another one."""
         return [*super().facts(), *_command_facts(self.command)]
 
-    def apply(self, picture: Picture, known: Sequence[NDArray[np.float64]]) -> Picture:
+    def apply(self, picture: Picture, known: Sequence[Numbers]) -> Picture:
         """See `FinalOperator.apply`."""
-        return replace(picture, colours=run_command(self.command, picture.colours))
+        return replace(picture, colours=run_command(self.command, picture.colours, known))
 
 
 COMMANDS = (Command, MaskCommand, CutCommand, FinalCommand)

@@ -70,6 +70,14 @@ class FinalOperator(Operator):
     unites: ClassVar[str] = "extremes"
     """How the measures of regions become one: ``sum``, or ``extremes`` of pairs."""
 
+    def unites_of(self, number: int) -> str:
+        """As `unites`, of one of the statistics."""
+        return self.unites
+
+    def numbers_of(self, number: int, colours: int) -> int:
+        """How many numbers one of the statistics has, of a picture of so many colours."""
+        return 2
+
     def measure(self, number: int, picture: Picture, inner: tuple[slice, slice], known: Sequence[Values]) -> Values:
         """Measure a region: exact sums or extremes of the pixels in `inner`; `known` are the statistics before."""
         raise NotImplementedError

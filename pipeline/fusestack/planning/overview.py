@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 Facts: TypeAlias = list[tuple[str, str]]
 
-_PUT_TOGETHER = ("bdv-hdf5", "tiff", "bdv-tiff", "dzi")
+_PUT_TOGETHER = ("bdv-hdf5", "tiff", "bdv-tiff", "dzi", "mesh")
 _MOST_IMAGES = 3
 _MOST_WARNINGS = 2
 _MOST_FACTS = 6
@@ -88,6 +88,9 @@ def output_facts(spec: ImageSpec, file_format: str = "") -> Facts:
     if picture:
         axes = _COLOURS.get("".join(channel.name for channel in spec.channels), counted(c, "channel"))
         shape = f"{times_xyz(zyx[1:])} pixels" + (f", {counted(zyx[0], 'page')}" if zyx[0] > 1 else "")
+    if file_format == "mesh":
+        grid = f"{zyx[2]:,} x {zyx[1]:,} corners at most, one every {times_xyz(spec.pixel_size[1:])}"
+        return [("output", spec.path), ("", f"surface of {grid} {spec.unit or 'pixels'} (xy)")]
     facts = [("output", spec.path), ("", f"{shape}, {axes}, {spec.dtype}, {size(spec.nbytes)}")]
     if picture and spec.unit is None:  # nothing says where photographs are
         return facts

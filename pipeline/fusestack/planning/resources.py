@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fusestack.model.amounts import size
 from fusestack.model.errors import ConfigError
+from fusestack.planning.cluster_profiles import load_profile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,6 +21,8 @@ WORKER_BYTES = 350 * 2**20
 _SHARE_OF_MACHINE = 0.6
 _CLUSTER_WORKERS = 4
 _CLUSTER_MEMORY = 4 * 2**30
+_SHARE_OF_JOB = 0.9
+"""Of the memory of a job: what dask counts as full is a little less than all of it."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,8 @@ class Resources:
     retries : int
     profile : mapping
         Settings of the job system.
+    block_timeout : float or None
+        Seconds after which a block on a worker of dask will never return; None: many times what others took.
     """
 
     scheduler: str
@@ -43,6 +49,7 @@ class Resources:
     memory: int
     retries: int
     profile: Mapping[str, Any] = field(default_factory=dict)
+    block_timeout: float | None = None
 
     @property
     def block_bytes(self) -> int:
@@ -66,11 +73,13 @@ def resolve_resources(execution: Execution, folder: Path, client: Any = None) ->
     Raises
     ------
     ConfigError
-        If the profile is missing or not a mapping.
+        If the profile is missing, not a mapping, or contradicts the configuration.
     """
     if client is not None:
         return _of_client(client, execution)
     local = execution.scheduler in ("threads", "processes", "distributed")
+    if not local and "://" not in execution.scheduler:
+        return _of_jobs(execution, load_profile(execution.profile, folder))
     workers = execution.workers
     if workers == "auto":
         workers = len(os.sched_getaffinity(0)) if local else _CLUSTER_WORKERS
@@ -83,8 +92,36 @@ def resolve_resources(execution: Execution, folder: Path, client: Any = None) ->
         threads_per_worker=execution.threads_per_worker,
         memory=int(memory),
         retries=execution.retries,
-        profile={} if local or "://" in execution.scheduler else load_profile(execution.profile, folder),
+        block_timeout=execution.seconds,
     )
+
+
+def _of_jobs(execution: Execution, profile: Mapping[str, Any]) -> Resources:
+    """Workers of jobs have the threads and the memory that the profile asks for."""
+    from dask.utils import parse_bytes
+
+    workers = _CLUSTER_WORKERS if execution.workers == "auto" else execution.workers
+    threads, memory = execution.threads_per_worker, execution.memory
+    processes = profile.get("processes")
+    try:
+        if processes and profile.get("cores"):
+            threads = max(1, int(profile["cores"]) // int(processes))
+        given = None if profile.get("memory") is None else parse_bytes(profile["memory"]) // int(processes or 1)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"execution.profile: cores, processes and memory: {error}") from error
+    if "threads_per_worker" in execution.model_fields_set and threads != execution.threads_per_worker:
+        raise ConfigError(
+            f"execution.threads_per_worker: {execution.threads_per_worker}, but cores / processes of the profile are "
+            f"{threads}; change one of them"
+        )
+    if memory == "auto":
+        memory = _CLUSTER_MEMORY if given is None else int(given * _SHARE_OF_JOB)
+    elif given is not None and processes and memory > given:
+        raise ConfigError(
+            f"execution.memory: {size(int(memory))}, but a worker of the profile has {size(given)}; lower it, or raise "
+            "memory in the profile"
+        )
+    return Resources(execution.scheduler, workers, threads, int(memory), execution.retries, profile, execution.seconds)
 
 
 def _of_client(client: Any, execution: Execution) -> Resources:
@@ -94,7 +131,7 @@ def _of_client(client: Any, execution: Execution) -> Resources:
     limits = [worker["memory_limit"] for worker in workers if worker["memory_limit"]]
     memory = execution.memory if execution.memory != "auto" else min(limits, default=_CLUSTER_MEMORY)
     count = sum(worker["nthreads"] for worker in workers)
-    return Resources("client", max(1, count), threads, int(memory), execution.retries)
+    return Resources("client", max(1, count), threads, int(memory), execution.retries, block_timeout=execution.seconds)
 
 
 def _machine_bytes() -> int:
@@ -106,32 +143,3 @@ def _machine_bytes() -> int:
         except (OSError, ValueError):
             continue
     return int(total * _SHARE_OF_MACHINE)
-
-
-def load_profile(name: str | None, folder: Path) -> dict[str, Any]:
-    """Read a cluster profile: a path, or a name in ``profiles/`` or ``configs/profiles/`` near the configuration.
-
-    Raises
-    ------
-    ConfigError
-        If there is none of that name, or it is not a mapping.
-    """
-    if name is None:
-        raise ConfigError("execution.profile: a job system needs a cluster profile; name one, see configs/profiles")
-    places = [folder / name]
-    for base in (folder, *folder.parents[:2], Path.cwd()):
-        places += [base / "profiles" / f"{name}.yaml", base / "configs" / "profiles" / f"{name}.yaml"]
-    found = next((place for place in places if place.is_file()), None)
-    if found is None:
-        looked = ", ".join(str(place) for place in dict.fromkeys(places))
-        raise ConfigError(f"execution.profile: no profile '{name}'; looked for {looked}")
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
-    try:
-        profile = YAML(typ="safe").load(found)
-    except YAMLError as error:
-        raise ConfigError(f"{found}: not readable as YAML: {error}") from error
-    if not isinstance(profile, dict):
-        raise ConfigError(f"{found}: a profile is a mapping of settings of the job system")
-    return dict(profile)

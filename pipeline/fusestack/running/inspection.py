@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fusestack.model.amounts import counted
 from fusestack.model.errors import OutputError
 from fusestack.model.fingerprint import differing
+from fusestack.running.finished import changed_files, is_marked
 from fusestack.running.places import links_in_the_way
 from fusestack.storage import folder_of, identity_of, is_address, open_folder
 from fusestack.taskgraph.ledger import ledger_of
@@ -20,9 +22,11 @@ if TYPE_CHECKING:
 
     from fusestack.model.stage import Stage, Target
     from fusestack.planning.plan import Plan, PlannedImage, Product
+    from fusestack.running.damage import Damage
 
 _RECORD = "made.json"
 _MOST_NAMED = 2
+_NOT_MADE = "not made yet"
 
 
 @dataclass(frozen=True)
@@ -41,17 +45,24 @@ def finished(stage: Stage) -> int:
     return ledger_of(stage).finished if stage.target.open().exists() else 0
 
 
-def inspect(plan: Plan, *, force: bool = False) -> list[StageState]:
-    """What a run would do with every stage, and why."""
+def inspect(plan: Plan, *, force: bool = False, damage: Damage | None = None) -> list[StageState]:
+    """What a run would do with every stage, and why; what is damaged counts as missing."""
     states: list[StageState] = []
     needed = _statistics_needed(plan, force=force)
+    causes: dict[str, str] = {}
     for image in plan.images:
         record = read_record(image.target.work)
         kept = levels_there(image.product, record, force=force)
-        reason = "not begun yet" if kept else _reason(image, record, force=force)
+        reason = _reason(image, record, force=force)
+        if image.preparation and record.get(image.target.image.path, {}).get("fingerprint") != image.fingerprint:
+            causes |= dict.fromkeys((stage.key for stage in image.preparation), reason)
         for number, stage in enumerate(image.stages):
             done = ledger_of(stage).finished if number < kept else 0
-            if done == stage.grid.count:
+            lost = min(done, 0 if damage is None else damage.lost(stage))
+            done -= lost
+            if lost:
+                states.append(StageState(stage, "continue" if done else "run", done, _lost(lost)))
+            elif done == stage.grid.count:
                 states.append(StageState(stage, "reuse", done, "complete, nothing it depends on has changed"))
             elif done:
                 states.append(StageState(stage, "continue", done, f"{done:,} of {stage.grid.count:,} blocks are done"))
@@ -60,11 +71,24 @@ def inspect(plan: Plan, *, force: bool = False) -> list[StageState]:
             if done < stage.grid.count:
                 reason = "after the stage before it"
                 needed |= set(stage.needs)
-    return [*reversed(list(_inspect_preparation(plan, needed, force=force))), *states]
+    return [*reversed(list(_inspect_preparation(plan, needed, causes, force=force, damage=damage))), *states]
 
 
-def _inspect_preparation(plan: Plan, needed: set[str], *, force: bool) -> Iterator[StageState]:
-    """Stages of the cache, the last one first: one is needed where an unfinished one reads it."""
+def _lost(count: int) -> str:
+    return f"{counted(count, 'finished block')} changed or missing since"
+
+
+def _absent(cause: str | None) -> str:
+    return "not in the cache" + (f": {cause}" if cause and cause != _NOT_MADE else "")
+
+
+def _inspect_preparation(
+    plan: Plan, needed: set[str], causes: Mapping[str, str], *, force: bool, damage: Damage | None = None
+) -> Iterator[StageState]:
+    """Stages of the cache, the last one first: one is needed where an unfinished one reads it.
+
+    Where one is not there, `causes` say what of its image has changed since that was made.
+    """
     own = {stage.key for image in plan.images for stage in image.stages}
     for stage in reversed(plan.stages):
         if stage.key in own:
@@ -73,8 +97,11 @@ def _inspect_preparation(plan: Plan, needed: set[str], *, force: bool) -> Iterat
             yield StageState(stage, "reuse", stage.grid.count, "not needed any more", needed=False)
             continue
         done = 0 if force else finished(stage)
+        lost = min(done, 0 if damage is None else damage.lost(stage))
+        done -= lost
         action = "reuse" if done == stage.grid.count else "continue" if done else "run"
-        reason = f"{done:,} of {stage.grid.count:,} blocks are in the cache" if done else "not in the cache"
+        reason = f"{done:,} of {stage.grid.count:,} blocks are in the cache" if done else _absent(causes.get(stage.key))
+        reason = _lost(lost) if lost else reason
         yield StageState(stage, action, done, reason)
         if done < stage.grid.count:
             needed |= set(stage.needs)
@@ -115,6 +142,9 @@ def check_outputs(plan: Plan, *, force: bool = False) -> None:
             for problem in _left_alone(image, record) if force or not started else []:
                 named = problem.startswith(f"{path}: ")
                 found.setdefault(problem.removeprefix(f"{path}: "), []).extend([path] if named else [])
+        elif started and (changed := list(changed_files(image.product))):
+            for problem in changed:
+                found.setdefault(problem, [])
         elif path not in record:
             reason = f"exists, and this configuration did not make it; {image.way_out}"
             found.setdefault(reason, []).append(path)
@@ -122,6 +152,7 @@ def check_outputs(plan: Plan, *, force: bool = False) -> None:
             differences = differing(record[path]["components"], image.components) or "other versions of the algorithms"
             found.setdefault(f"exists, made with other settings ({differences}); {image.way_out}", []).append(path)
     problems += [f"{_several(paths)}: {reason}" if paths else reason for reason, paths in found.items()]
+    problems += _foreign_links(plan, force=force)
     problems += [] if force else _foreign_projects(plan)
     if problems:
         raise OutputError(*problems)
@@ -177,7 +208,7 @@ def _foreign_projects(plan: Plan) -> Iterator[str]:
         sharing = [image for image in plan.images if image.project == path]
         if sharing[0].overwrite or sharing[0].appended is not None or identity_of(path) is None:
             continue
-        made = [one.target.image.path for one in sharing if one.target.image.path in read_record(one.target.work)]
+        made = [_named_place(one) for one in sharing if one.target.image.path in read_record(one.target.work)]
         named = containers_named(path)
         if (not made or named.isdisjoint(map(same_place, made))) and not project_of(sharing).is_written:
             holds = f"names {min(named)}" if named else "is not one of ours"
@@ -185,6 +216,32 @@ def _foreign_projects(plan: Plan) -> Iterator[str]:
                 f"{path}: exists and {holds}; choose another output.project, or replace it with output.overwrite: true "
                 f"(the old one is kept as {path.rpartition('/')[2]}~1)"
             )
+
+
+def _foreign_links(plan: Plan, *, force: bool) -> Iterator[str]:
+    """Files that stand where links to several HDF5 images go, and are none; what is no BigDataViewer file stays."""
+    linked = {image.container: image for image in plan.images if image.container and image.file_format == "bdv-hdf5"}
+    for path, image in linked.items():
+        if not Path(path).exists():
+            continue
+        from fusestack.storage.hdf5_links import is_bdv, is_main
+
+        if not is_bdv(path):
+            yield f"{path}: is not a BigDataViewer file, and is left alone: choose another output.path"
+        elif not (is_main(path) or force or image.overwrite):
+            yield f"{path}: exists, and is no file of links to images; {image.way_out}"
+
+
+def _has_links(image: PlannedImage) -> bool:
+    """Whether the file of links to an image is there, if it has one."""
+    from fusestack.storage.hdf5_links import is_main
+
+    return not image.container or image.file_format != "bdv-hdf5" or is_main(image.container)
+
+
+def _named_place(image: PlannedImage) -> str:
+    """What a project names for an image: its file, or the N5 that holds it."""
+    return image.container if image.file_format == "bdv-n5" and image.container else image.target.image.path
 
 
 def read_record(work: str) -> dict[str, Any]:
@@ -247,11 +304,6 @@ def levels_there(product: Product, record: Mapping[str, Any], *, force: bool) ->
     return len(product.stages) if is_started(product, record) else stages_kept(product, record)
 
 
-def finished_mark(product: Product) -> str:
-    """File in the work folder that says that an image is complete, its metadata and its project too."""
-    return f"{product.target.work}/finished/{product.fingerprint[:12]}"
-
-
 def is_finished(image: PlannedImage) -> bool:
     """Whether an image is complete, and its project there."""
     if image.project is not None:
@@ -261,10 +313,10 @@ def is_finished(image: PlannedImage) -> bool:
         if image.appended is not None:
             there = project_of([image]).is_written
         else:
-            there = same_place(image.target.image.path) in containers_named(image.project)
+            there = same_place(_named_place(image)) in containers_named(image.project) and _has_links(image)
         if not there:
             return False
-    return identity_of(finished_mark(image.product)) is not None
+    return is_marked(image.product)
 
 
 def _reason(image: PlannedImage, record: Mapping[str, Any], *, force: bool) -> str:
@@ -272,8 +324,10 @@ def _reason(image: PlannedImage, record: Mapping[str, Any], *, force: bool) -> s
         return "--force"
     known = record.get(image.target.image.path)
     if not known:
-        return "not made yet"
-    return differing(known["components"], image.components) or "its output is gone"
+        return _NOT_MADE
+    if known["fingerprint"] == image.fingerprint:
+        return "not begun yet" if image.target.open().exists() else "its output is gone"
+    return differing(known["components"], image.components) or "other versions of the algorithms"
 
 
 def something_at(path: str) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from fusestack.model.errors import OutputError
+from fusestack.running.damage import find_damage
 from fusestack.running.inspection import check_outputs, inspect
 from fusestack.running.provenance import write_statistics
 from fusestack.running.units import units_of
@@ -24,9 +26,12 @@ def job_of_plan(plan: Plan) -> Job:
     Raises
     ------
     OutputError
-        If an output exists that this plan did not make.
+        If an output exists that this plan did not make, or is damaged: only a run under its lock mends that.
     """
     check_outputs(plan)
+    damage = find_damage(plan)
+    if damage:
+        raise OutputError(*(f"{line} by 'fusestack run'" for line in damage.said))
     states = inspect(plan)
     token = new_token()
     units = units_of(plan, states, pinned=True, token=token)

@@ -13,6 +13,9 @@ from fusestack.model.errors import OutputError
 from fusestack.storage import is_address
 from fusestack.writers.base import link_refused
 
+SUBMITTED = "submitted.json"
+"""In the work folder of an output: the jobs that were submitted for it."""
+
 _MOST_COMPRESSED = 100
 """Times that pixels become smaller at the very most."""
 

@@ -9,12 +9,13 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
-from fusestack.model.errors import OutputError
+from fusestack.model.errors import FusestackError, OutputError
 from fusestack.storage import folder_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from fusestack.config.load import LoadedConfig
     from fusestack.planning.plan import FrozenStatistics, Plan
 
 _LIBRARIES = ("fusestack", "numpy", "numba", "zarr", "numcodecs", "h5py", "tifffile", "dask", "distributed")
@@ -39,6 +40,7 @@ def run_record(plan: Plan, stages: Sequence[Any], found: Sequence[str] = ()) -> 
         "scheduler": plan.resources.scheduler,
         "workers": plan.resources.workers,
         "config": plan.config,
+        "folder": plan.folder,
         "warnings": [*plan.warnings, *found],
         "views": [list(view.id) for view in plan.inputs.views] if plan.inputs is not None else [],
         "images": [
@@ -54,6 +56,21 @@ def run_record(plan: Plan, stages: Sequence[Any], found: Sequence[str] = ()) -> 
         ],
         "stages": [asdict(stage) for stage in stages],
     }
+
+
+def recorded_configuration(output: str) -> tuple[LoadedConfig | None, str]:
+    """The configuration that ``<output>.run.json`` keeps; or None, and why."""
+    from fusestack.config.load import from_mapping
+
+    name = f"{output}.run.json"
+    folder, file = folder_of(name)
+    try:
+        record = json.loads(folder.get(file) or b"{}")
+        if not record.get("folder"):
+            return None, f"{name} has no configuration; give its file instead of the output"
+        return from_mapping(record["config"], record["folder"]), ""
+    except (OSError, ValueError, FusestackError) as error:
+        return None, f"{name} cannot be used ({error}); give the configuration instead of the output"
 
 
 def _version(name: str) -> str | None:

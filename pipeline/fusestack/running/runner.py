@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from fusestack.model.amounts import counted
 from fusestack.model.errors import ConfigError, OutputError
+from fusestack.running.damage import mend
 from fusestack.running.inspection import check_outputs, inspect, write_json
 from fusestack.running.lock import output_lock
 from fusestack.running.provenance import run_record, write_statistics
@@ -17,9 +18,10 @@ from fusestack.running.report import RunReport, StageReport
 from fusestack.running.stage_cache import cache_entry, cache_in_use, trim_cache
 from fusestack.running.status import StatusFile
 from fusestack.running.units import BeginImage, Turn, units_of
+from fusestack.storage import is_address
 from fusestack.taskgraph.chunks import ChunkTasks
-from fusestack.taskgraph.clusters import Cluster, Threads, at_address, job_cluster, local_cluster
-from fusestack.taskgraph.events import RunEnded, RunStarted, StageStarted
+from fusestack.taskgraph.clusters import Cluster, Threads, at_address, local_cluster
+from fusestack.taskgraph.events import Noticed, RunEnded, RunStarted, StageStarted
 from fusestack.taskgraph.job import failed_blocks
 from fusestack.taskgraph.ledger import ledger_of
 from fusestack.taskgraph.rounds import Refused, StageOutcome, run_units
@@ -42,7 +44,14 @@ _NUMBERS = ("float64", "int64")
 """Types of statistics, which have no width and height."""
 
 
-def run_plan(plan: Plan, *, force: bool = False, listener: Listener | None = None, client: Any = None) -> RunReport:
+def run_plan(
+    plan: Plan,
+    *,
+    force: bool = False,
+    listener: Listener | None = None,
+    client: Any = None,
+    backend: Backend | None = None,
+) -> RunReport:
     """Make everything a plan promises; what is already done stays.
 
     Parameters
@@ -54,6 +63,8 @@ def run_plan(plan: Plan, *, force: bool = False, listener: Listener | None = Non
         Takes the events of the run.
     client : distributed.Client, optional
         Whose workers run the graph, instead of those that the plan names.
+    backend : Backend, optional
+        What runs it instead of both.
 
     Raises
     ------
@@ -66,16 +77,28 @@ def run_plan(plan: Plan, *, force: bool = False, listener: Listener | None = Non
     check_outputs(plan, force=force)
     # workers first: where none come, nothing has been created yet
     todo = units_of(plan, inspect(plan, force=force), force=force)
-    backend = open_backend(plan.resources, client) if todo else nullcontext()
     cached = any(image.preparation for image in plan.images)
-    reading = cache_in_use(plan.cache) if cached else nullcontext()
-    with backend as workers, _locked(plan), reading:
+    with ExitStack() as stack:
+        hired = stack.enter_context(ExitStack())  # given up last
+
+        def hire() -> Any:
+            opened: Any = backend or open_backend(plan.resources, client, logs=_logs(plan), listener=listener)
+            return hired.enter_context(opened)
+
+        workers = hire() if todo else None
+        stack.enter_context(_locked(plan))
+        stack.enter_context(cache_in_use(plan.cache) if cached else nullcontext())
         check_outputs(plan, force=force)
+        if not force and mend(plan) and workers is None:
+            workers = hire()
         run = _Run(plan, force, workers, listener, chunks_of(plan, workers))
+        if isinstance(workers, Cluster):
+            workers.watch.say = run.notice
+            workers.watch.block_timeout = plan.resources.block_timeout
         outcome, message = "failed", ""
         try:
             run.make()
-            outcome = "done"
+            outcome = "submitted" if run.handed_over else "done"
         except KeyboardInterrupt:
             outcome, message = "interrupted", "run again to continue"
             raise
@@ -85,7 +108,7 @@ def run_plan(plan: Plan, *, force: bool = False, listener: Listener | None = Non
         finally:
             run.close(RunEnded(outcome, time.perf_counter() - start, message))
     outputs = tuple(image.target.image.path for image in plan.images)
-    size, freed = trim_cache(plan.cache, plan.cache_limit) if cached else (0, 0)
+    size, freed = trim_cache(plan.cache, plan.cache_limit) if cached and not run.handed_over else (0, 0)
     return RunReport(outputs, run.reports(), time.perf_counter() - start, size, freed, plan.report, run.found)
 
 
@@ -109,6 +132,8 @@ class _Run:
         self._outcomes: dict[str, StageOutcome] = {}
         self._done: dict[str, int] = {}
         self._states = inspect(plan, force=force)
+        self.handed_over = False
+        """Whether somebody else goes on with the graph."""
 
     @property
     def _is_over(self) -> bool:
@@ -123,6 +148,10 @@ class _Run:
         if self._listener is not None:
             self._listener(event)
 
+    def notice(self, text: str) -> None:
+        """Tell something that whoever waits wants to know."""
+        self._tell(Noticed(text))
+
     def make(self) -> None:
         """Make what is missing; each stage of the cache is waited for, if another run makes it."""
         with ExitStack() as locks:
@@ -135,7 +164,7 @@ class _Run:
             if units:
                 self._announce(stages)
                 self._run(units, ledgers)
-        if self._plan.statistics is not None:
+        if self._plan.statistics is not None and not self.handed_over:
             write_statistics(self._plan.statistics)
 
     def _begun(self, locks: ExitStack) -> list[Unit]:
@@ -203,6 +232,9 @@ class _Run:
             )
         except Refused as refused:
             raise OutputError(refused.failure.error) from refused
+        self.handed_over = self._backend.hands_over
+        if self.handed_over:
+            return
         failed = [failure for outcome in self._outcomes.values() for _, failure in sorted(outcome.failed.items())]
         if not all(one.complete for one in ended):
             raise failed_blocks(failed)
@@ -287,8 +319,31 @@ def _begun(**_: bool) -> None:
     """Nothing is left to begin."""
 
 
-def open_backend(resources: Resources, client: Any = None) -> Backend:
-    """Start or reach the workers that a configuration asks for."""
+def _logs(plan: Plan) -> str | None:
+    """Folder, seen by all machines, for what jobs print."""
+    return None if is_address(plan.work) else f"{plan.work}/logs"
+
+
+def open_backend(
+    resources: Resources, client: Any = None, *, logs: str | None = None, listener: Listener | None = None
+) -> Backend:
+    """Start or reach the workers that a configuration asks for.
+
+    Parameters
+    ----------
+    resources : Resources
+    client : distributed.Client, optional
+        Whose workers are used instead.
+    logs : str, optional
+        Folder for what the jobs of a job system print.
+    listener : callable, optional
+        Is told what there is to say while they wait.
+    """
+
+    def say(text: str) -> None:
+        if listener is not None:
+            listener(Noticed(text))
+
     if client is not None:
         return Cluster(client)
     match resources.scheduler:
@@ -301,4 +356,6 @@ def open_backend(resources: Resources, client: Any = None) -> Backend:
         case address if "://" in address:
             return at_address(address)
         case system:
-            return job_cluster(system, resources.workers, resources.profile)
+            from fusestack.taskgraph.job_cluster import job_cluster
+
+            return job_cluster(system, resources.workers, resources.profile, say=say, logs=logs)

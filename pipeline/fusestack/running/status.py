@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from fusestack.storage import is_address, open_folder
-from fusestack.taskgraph.events import BlocksEnded, Event, RunEnded, RunStarted, StageEnded, StageStarted
+from fusestack.taskgraph.events import BlocksEnded, Event, Noticed, RunEnded, RunStarted, StageEnded, StageStarted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,6 +71,8 @@ class StatusFile:
                     "failed": event.failed,
                     "retries": event.retries,
                 }
+            case Noticed():
+                state["notices"] = [*state.get("notices", []), event.text][-_ERRORS_SHOWN:]
             case RunEnded():
                 state |= {"state": event.outcome, "seconds": event.seconds, "message": event.message}
         if not isinstance(event, BlocksEnded) or now - self._written > self._interval:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from fusestack.model.errors import OutputError
+from fusestack.running.damage import describe, lost_blocks
+from fusestack.running.finished import finished_mark, mark
 from fusestack.running.inspection import (
     check_ours,
-    finished_mark,
     is_finished,
     is_started,
     read_record,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from fusestack.project.write import FusedProject
     from fusestack.running.inspection import StageState
 
+    _Records: TypeAlias = tuple[tuple[str, int, Target], ...]
     _Done: TypeAlias = tuple[tuple[str, int, int], ...]
 
 
@@ -65,9 +67,9 @@ def units_of(
         cached = [stage for stage in image.preparation if stage.key in known]
         for stage in cached:
             begin = BeginEntry(stage.name, stage.key, stage.target, _done([stage], known, pinned=pinned), token)
-            before = ledgers_of(_read_by([stage], cached, known))
+            before = records_of(_read_by([stage], cached, known))
             turn = Turn(stage.target.work, stage.target.image.path, token)
-            found.setdefault(stage.key, Unit((stage,), begin, EndStages(turn, ledgers_of([stage]), before)))
+            found.setdefault(stage.key, Unit((stage,), begin, EndStages(turn, records_of([stage]), before)))
         left = any(known[stage.key].action != "reuse" for stage in image.stages)
         if force or left or pinned or not is_finished(image):
             project = None
@@ -77,9 +79,9 @@ def units_of(
                 sharing = [one for one in plan.images if one.project == image.project]
                 project = (project_of(sharing), tuple(finished_mark(one.product) for one in sharing))
             turn = Turn(image.target.work, image.target.image.path, token)
-            ends = EndStages(turn, ledgers_of(image.stages), ledgers_of(_read_by(image.stages, cached, known)))
+            ends = EndStages(turn, records_of(image.stages), records_of(_read_by(image.stages, cached, known)))
             there = _done(image.stages, known, pinned=pinned)
-            image_begin = BeginImage(image.product, image.overwrite, there, image.way_out, token)
+            image_begin = BeginImage(image.product, image.overwrite, there, image.way_out, image.container, token)
             end = EndImage(image.product, ends, image.notes, project)
             found[image.fingerprint] = Unit(image.stages, image_begin, end)
     return list(found.values())
@@ -95,8 +97,8 @@ def _done(stages: Sequence[Stage], known: Mapping[str, StageState], *, pinned: b
     """Ledgers of stages, their blocks, and how many of them a graph takes for there."""
     if not pinned:
         return ()
-    ledgers = ledgers_of(stages)
-    return tuple((*ledger, known[stage.key].done) for ledger, stage in zip(ledgers, stages, strict=True))
+    keys = [stage.key for stage in stages]
+    return tuple((path, count, known[key].done) for (path, count, _), key in zip(records_of(stages), keys, strict=True))
 
 
 def _check_done(done: _Done) -> None:
@@ -109,9 +111,9 @@ def _check_done(done: _Done) -> None:
             )
 
 
-def ledgers_of(stages: Sequence[Stage]) -> tuple[tuple[str, int], ...]:
-    """Folder and number of blocks of each stage's ledger."""
-    return tuple((ledger_path(stage.target.work, stage.key), stage.grid.count) for stage in stages)
+def records_of(stages: Sequence[Stage]) -> _Records:
+    """Folder and number of blocks of each stage's ledger, and where it writes."""
+    return tuple((ledger_path(stage.target.work, stage.key), stage.grid.count, stage.target) for stage in stages)
 
 
 @dataclass(frozen=True)
@@ -154,20 +156,21 @@ class BeginEntry:
 class EndStages:
     """Merge the ledgers of stages, all of whose blocks have to be there, and those of the stages that they read.
 
-    What is deleted loses its ledger first: so nothing of what they hold was deleted since they were begun.
+    What we delete loses its ledger first, and what others delete is not there any more: so nothing of what they hold
+    was deleted since they were begun.
 
     Parameters
     ----------
     turn : Turn
-    ledgers : tuple of (str, int)
+    ledgers : tuple of (str, int, Target)
         Of the stages.
-    before : tuple of (str, int)
+    before : tuple of (str, int, Target)
         Of those of the cache that they read.
     """
 
     turn: Turn
-    ledgers: tuple[tuple[str, int], ...]
-    before: tuple[tuple[str, int], ...] = ()
+    ledgers: _Records
+    before: _Records = ()
 
     def __call__(self) -> None:
         """Merge them.
@@ -175,20 +178,24 @@ class EndStages:
         Raises
         ------
         OutputError
-            If one is not complete; what stands on it is forgotten. If another run has begun.
+            If one is not complete; what stands on it is forgotten. Or if files are gone, or changed: the next run
+            finds them, and what was made from them. If another run has begun.
         """
         self.turn()
-        for path, count in (*self.before, *self.ledgers):
+        for path, count, target in (*self.before, *self.ledgers):
             ledger = Ledger(path, count)
             if not ledger.complete:
-                for own, _ in self.ledgers:
+                for own, _, _ in self.ledgers:
                     forget_ledger(own)
                 raise OutputError(
                     f"{path}: {count - ledger.finished:,} of {count:,} blocks are gone: the output or its cache was "
                     "changed or deleted meanwhile; run again, or make the graph again"
                 )
-            if (path, count) in self.ledgers:
-                ledger.merge()
+            lost = lost_blocks(ledger, target)
+            if lost.any():
+                raise OutputError(f"{describe(ledger, target, lost)}; run again")
+        for path, count, _ in self.ledgers:
+            Ledger(path, count).merge()
 
 
 @dataclass(frozen=True)
@@ -207,6 +214,8 @@ class BeginImage:
         Ledgers, their blocks, and how many of these have to be there.
     way_out : str
         What to do where something else is there.
+    links : str
+        File that will link to the image, and is no image of its own.
     token : str
         Of the run.
     """
@@ -215,6 +224,7 @@ class BeginImage:
     overwrite: bool
     done: _Done = ()
     way_out: str = ""
+    links: str = ""
     token: str = ""
 
     def __call__(self, *, locked: bool = False, force: bool = False) -> None:
@@ -257,11 +267,17 @@ class BeginImage:
                 writer.keep(kept)
             else:
                 writer.remove()
+            # a container holds the images in it, or one itself: what another replaces is no image any more
+            for other in [one for one in record if one.startswith(f"{path}/") or path.startswith(f"{one}/")]:
+                del record[other]
+            record.pop(self.links, None)
             record[path] = {
                 "fingerprint": product.fingerprint,
                 "stages": list(product.stages),
                 "components": product.components,
             }
+        if "image" not in record[path]:  # what those compare that have no configuration
+            record[path] |= {"writer": product.target.writer, "image": asdict(product.target.image)}
             write_record(work, record)
         writer.create()
 
@@ -295,8 +311,7 @@ class EndImage:
         target.open().finish(self.notes, self.stages.turn)
         for key in self.product.stages:
             open_folder(target.work).delete_tree(f"{PARTS}/{key}")
-        folder, name = folder_of(finished_mark(self.product))
-        folder.put(name, [b""])
+        mark(self.product)
         if self.project is not None:
             project, marks = self.project
             if all(identity_of(mark) is not None for mark in marks):

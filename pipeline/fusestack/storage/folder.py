@@ -52,12 +52,16 @@ class Folder(Protocol):
         """Names directly in the folder, sorted; empty if it does not exist."""
         ...
 
-    def files(self, key: str = "") -> Iterator[tuple[str, bool]]:
+    def tree(self, key: str = "") -> Iterator[tuple[str, bool]]:
         """Keys of all files below a folder, in no order, and whether each is a plain file: links are not followed."""
         ...
 
     def delete_files(self, keys: Iterable[str], key: str = "") -> None:
         """Delete files below a folder, and all that is empty then, itself too; everything else stays."""
+        ...
+
+    def files(self, key: str = "") -> Iterator[tuple[str, int]]:
+        """Every file below a folder: its key from there on, and its bytes; none if it does not exist."""
         ...
 
     def delete_tree(self, key: str) -> None:
@@ -177,7 +181,7 @@ class LocalFolder:
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
         return []
 
-    def files(self, key: str = "") -> Iterator[tuple[str, bool]]:
+    def tree(self, key: str = "") -> Iterator[tuple[str, bool]]:
         """Keys of all files below a folder, in no order, and whether each is a plain file: links are not followed."""
         left = [key]
         while left:
@@ -202,6 +206,19 @@ class LocalFolder:
         for folder, _, _ in os.walk(self._own(key), topdown=False):
             with suppress(OSError):  # it holds something, or is gone
                 os.rmdir(folder)  # noqa: PTH106 -- a text, as it was found
+
+    def files(self, key: str = "") -> Iterator[tuple[str, int]]:
+        """Every file below a folder: its key from there on, and its bytes; none if it does not exist."""
+        folders = [(self.root / key, "")]
+        while folders:
+            folder, before = folders.pop()
+            with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
+                for entry in entries:
+                    if entry.is_dir():
+                        folders.append((folder / entry.name, f"{before}{entry.name}/"))
+                        continue
+                    with suppress(FileNotFoundError):  # deleted meanwhile, or a link to nothing
+                        yield before + entry.name, entry.stat().st_size
 
     def delete_tree(self, key: str) -> None:
         """Delete a file or a folder and everything in it."""

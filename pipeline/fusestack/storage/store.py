@@ -133,7 +133,7 @@ class StoreFolder:
             paths = [*found["common_prefixes"], *(entry["path"] for entry in found["objects"])]
             return sorted(str(path).rstrip("/").rsplit("/", 1)[-1] for path in paths)
 
-    def files(self, key: str = "") -> Iterator[tuple[str, bool]]:
+    def tree(self, key: str = "") -> Iterator[tuple[str, bool]]:
         """Keys of all objects below a prefix; each is a plain file."""
         with self._asking(key) as obstore:
             for batch in obstore.list(self.store, self._path(key)):
@@ -146,6 +146,14 @@ class StoreFolder:
         with self._asking(key) as obstore:
             while batch := [self._path(name) for name in islice(left, _DELETED_AT_ONCE)]:
                 obstore.delete(self.store, batch)
+
+    def files(self, key: str = "") -> Iterator[tuple[str, int]]:
+        """Every object below a prefix: its key from there on, and its bytes; none if there are none."""
+        prefix = self._path(key)
+        with self._asking(key) as obstore:
+            for batch in obstore.list(self.store, prefix or None):
+                for entry in batch:
+                    yield str(entry["path"]).removeprefix(prefix).lstrip("/"), int(entry["size"])
 
     def delete_tree(self, key: str) -> None:
         """Delete an object or everything below a prefix."""

@@ -10,6 +10,7 @@ import itertools
 import json
 import struct
 import zlib
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -95,7 +96,8 @@ class ChunkReader:
                     inside = tuple(slice(a - c, b - c) for a, b, c in zip(first, last, chunk_start, strict=True))
                     ends = zip(chunk_start, self.chunk, stop, self.shape, strict=True)
                     again = any(c + n > b and b < size for c, n, b, size in ends)
-                    chunk = decoded((self.folder.where, key, chunk_start), data, self._pixels, again=again)
+                    with self._named(chunk_start):
+                        chunk = decoded((self.folder.where, key, chunk_start), data, self._pixels, again=again)
                     out[place] = chunk[inside]
             except (ValueError, RuntimeError, zlib.error) as error:
                 raise ValueError(f"{self.folder.where}/{key}: {error}") from error
@@ -167,6 +169,16 @@ class ChunkReader:
                     if len(data) < length or not data:
                         raise ValueError("the file is cut")
                 yield first, last, tuple(i * c for i, c in zip(cell, self.chunk, strict=True)), data
+
+    @contextmanager
+    def _named(self, start: tuple[int, ...]) -> Iterator[None]:
+        """In a shard, an error of a chunk says which one it is."""
+        try:
+            yield
+        except (ValueError, RuntimeError, zlib.error) as error:
+            if self.shard is None:
+                raise
+            raise ValueError(f"the chunk that begins at pixel {list(start)}: {error}") from error
 
     def _pixels(self, data: bytes) -> NDArray[Any]:
         pixels: NDArray[Any] = np.frombuffer(self.decode(data), dtype=self.dtype)
@@ -284,16 +296,29 @@ def _fill(value: Any, dtype: np.dtype[Any]) -> Any:
     return dtype.type(value) if isinstance(value, int | float) else None
 
 
-def _decoder_of_chain(codecs: Sequence[Any]) -> Callable[[bytes], Any] | None:
-    """Decoder of ``bytes`` followed by at most one compressor."""
+def _decoder_of_chain(codecs: Sequence[Any]) -> Callable[[Any], Any] | None:
+    """Decoder of ``bytes`` followed by at most one compressor, and that by checksums."""
+    checked = bool(codecs) and codecs[-1]["name"] == "crc32c"
+    codecs = codecs[:-1] if checked else codecs
     if not codecs or codecs[0]["name"] != "bytes" or len(codecs) > 2:
         return None
     if codecs[0].get("configuration", {}).get("endian", "little") != "little":
         return None
-    return _decoder(codecs[1]["name"] if len(codecs) == 2 else None)
+    decode = _decoder(codecs[1]["name"] if len(codecs) == 2 else None)
+    return (lambda data: decode(_checked(data))) if checked and decode is not None else decode
 
 
-def _decoder(name: str | None) -> Callable[[bytes], Any] | None:
+def _checked(data: bytes) -> Any:
+    """What comes before the checksum of a chunk."""
+    import google_crc32c
+
+    content = np.frombuffer(data, np.uint8)[:-_CHECKSUM]  # no copy
+    if len(data) < _CHECKSUM or google_crc32c.value(content) != int.from_bytes(data[-_CHECKSUM:], "little"):
+        raise ValueError("the checksum of the chunk is wrong: the file is damaged")
+    return content
+
+
+def _decoder(name: str | None) -> Callable[[Any], Any] | None:
     if name is None:
         return lambda data: data
     if name == "gzip":

@@ -1,4 +1,4 @@
-"""Who runs a graph: threads of this process, or dask.distributed - here, at an address, or started by a job system."""
+"""Who runs a graph: threads of this process, or workers of dask.distributed, here or at an address."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from fusestack.model.errors import BlockError, ConfigError, FusestackError
+from fusestack.taskgraph.watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     Take = Callable[[Key, Any], None]
     _Pairs = list[tuple[Any, Any]]
     Lose = Callable[[Key, BaseException], None]
+    Say = Callable[[str], None]
 
 NATIVE_THREADS = dict.fromkeys(
     (
@@ -32,15 +34,7 @@ NATIVE_THREADS = dict.fromkeys(
     ),
     "1",
 )
-JOB_SYSTEMS = {
-    "slurm": "SLURMCluster",
-    "pbs": "PBSCluster",
-    "sge": "SGECluster",
-    "lsf": "LSFCluster",
-    "htcondor": "HTCondorCluster",
-}
 _ANSWER_SECONDS = 15
-_START_SECONDS = 300
 _LONGEST_WITHOUT_WORKERS = 600
 _LOOK_SECONDS = 10
 _POLL_SECONDS = 0.01
@@ -50,6 +44,10 @@ _CANCELLED = "the tasks of the run were cancelled; what is done is kept, running
 _LOST = "the dask scheduler is lost; what is done is kept, running again continues"
 
 
+def silent(text: str) -> None:
+    """Say nothing."""
+
+
 class Backend(Protocol):
     """Runs a graph.
 
@@ -57,9 +55,12 @@ class Backend(Protocol):
     ----------
     workers : int
         Tasks that run at the same time.
+    hands_over : bool
+        Whether `execute` only gives the graph to somebody who goes on with it.
     """
 
     workers: int
+    hands_over: bool
 
     @property
     def dashboard(self) -> str:
@@ -87,6 +88,7 @@ class Threads:
     """Threads of this process, driven by dask's threaded scheduler; the kernels release the GIL."""
 
     dashboard = ""
+    hands_over = False
 
     def __init__(self, workers: int) -> None:
         self.workers = workers
@@ -135,6 +137,8 @@ class Cluster:
         Workers that were asked for; they may still be on their way.
     """
 
+    hands_over = False
+
     def __init__(self, client: Any, owned: Sequence[Any] = (), expected: int = 1) -> None:
         self.client = client
         self._owned = owned
@@ -142,7 +146,8 @@ class Cluster:
         self._seen = self._looked = time.monotonic()
         self._futures: list[Any] = []
         self.workers = expected
-        self._count_workers()
+        self.watch = Watch(client, silent)
+        self._count_workers(self.watch.workers() or {})
 
     @property
     def dashboard(self) -> str:
@@ -160,10 +165,13 @@ class Cluster:
         ------
         BlockError
             If the scheduler is lost, or has had no worker for ten minutes.
+        ConfigError
+            If no worker has the package.
         """
         from distributed import as_completed
         from distributed.client import ClosedClientError
 
+        self.watch.check(self.watch.workers() or {})
         keys = [*graph.batches, *graph.ends]
         try:
             self._futures = self.client.get(graph.tasks, keys, sync=False)
@@ -174,18 +182,22 @@ class Cluster:
         left = len(keys)
         while left:
             while not finished.has_ready():
-                self._look_after_cluster()
+                self._look_after_cluster(graph)
                 time.sleep(_POLL_SECONDS)
             results, failed, again = self._fetched(finished.next_batch(block=False), persisted=graph.persisted)
             finished.update(again)
             left -= len(results) + len(failed)
             for future, result in results:
+                if future.key in graph.batches:
+                    self.watch.learn(result)
                 take(names[future.key], result)
             for future, cause in failed:
                 mine = names[future.key]
                 culprit = getattr(cause, "task", mine)
                 if culprit in graph.chunks or not _died(cause):  # what a block reads belongs to it
                     culprit = mine if graph.holds(mine, culprit if _died(cause) else None) else None
+                if culprit in self.watch.stuck:
+                    cause.add_note(self.watch.stuck[culprit])
                 if culprit is not None and (culprit == mine or culprit not in names.values()):
                     lose(culprit, cause)
 
@@ -223,15 +235,22 @@ class Cluster:
                     time.sleep(_DRAIN_SECONDS)
         self._futures = []
 
-    def _look_after_cluster(self) -> None:
+    def _look_after_cluster(self, graph: TaskGraph) -> None:
         """See whether anybody is there: a lost scheduler answers no future, it stays silent."""
         if self.client.status in ("closed", "closing"):
             raise BlockError(_LOST)
         now = time.monotonic()
         if self.client.status != "running" or now - self._looked < _LOOK_SECONDS:
             return
-        self._looked = now
-        self._count_workers()
+        workers = self.watch.workers()
+        self._looked = time.monotonic()
+        if workers is None:
+            return
+        self._count_workers(workers)
+        self.watch.check(workers)
+        self.watch.look(workers, graph)
+        if now - self._seen > _LOOK_SECONDS and self._waiting():
+            self._seen = now
         if now - self._seen > _LONGEST_WITHOUT_WORKERS:
             minutes = _LONGEST_WITHOUT_WORKERS // 60
             raise BlockError(
@@ -239,8 +258,12 @@ class Cluster:
                 "what is done is kept, start workers and run again to continue"
             )
 
-    def _count_workers(self) -> None:
-        threads = sum(self.client.nthreads().values())
+    def _waiting(self) -> bool:
+        """Whether somebody knows that workers are still to come."""
+        return False
+
+    def _count_workers(self, workers: Mapping[str, Mapping[str, Any]]) -> None:
+        threads = sum(facts["nthreads"] for facts in workers.values())
         if threads:
             self._seen = time.monotonic()
         self.workers = max(self._expected, threads)
@@ -263,7 +286,8 @@ def _under_way(words: tuple[str, ...], dask_worker: Any = None) -> bool:
     return any(task.key[0] in words for task in dask_worker.state.executing if isinstance(task.key, tuple))
 
 
-def _settings() -> dict[str, Any]:
+def dask_settings() -> dict[str, Any]:
+    """Settings of dask for schedulers and workers that we start."""
     return {
         # a block that kills its worker shall not kill the others too
         "distributed.scheduler.allowed-failures": 0,
@@ -295,7 +319,7 @@ def local_cluster(workers: int, threads_per_worker: int, memory: int) -> Cluster
 
     _check_guard()
 
-    with dask.config.set(_settings()):
+    with dask.config.set(dask_settings()):
         cluster = LocalCluster(
             n_workers=workers,
             threads_per_worker=threads_per_worker,
@@ -350,50 +374,3 @@ def at_address(address: str) -> Cluster:
             f"execution.scheduler: the dask scheduler at {address} has no workers; start 'dask worker'"
         ) from error
     return Cluster(client, (client,))
-
-
-def job_cluster(system: str, workers: int, profile: Mapping[str, Any]) -> Cluster:
-    """Let a job system start the workers, and replace those that it ends.
-
-    Parameters
-    ----------
-    system : str
-        A key of `JOB_SYSTEMS`.
-    workers : int
-        Jobs.
-    profile : mapping
-        Keyword arguments of the dask-jobqueue cluster class.
-
-    Raises
-    ------
-    ConfigError
-        If dask-jobqueue is missing, the profile does not fit, or no worker comes.
-    """
-    try:
-        import dask_jobqueue
-    except ImportError as error:
-        raise ConfigError(
-            f"execution.scheduler: {system} needs dask-jobqueue; install it with: pip install 'fusestack[cluster]'"
-        ) from error
-    import dask
-    from distributed import Client
-
-    with dask.config.set(_settings()):
-        try:
-            cluster = getattr(dask_jobqueue, JOB_SYSTEMS[system])(**profile)
-        except (TypeError, ValueError) as error:
-            raise ConfigError(f"execution.profile: {error}") from error
-        # scale() asks at once, adapt() after its first interval; but only adapt() replaces a lost job
-        cluster.scale(jobs=workers)
-        cluster.adapt(minimum_jobs=workers, maximum_jobs=workers, interval="5s")
-        client = Client(cluster, set_as_default=False)
-        try:
-            client.wait_for_workers(1, timeout=_START_SECONDS)
-        except TimeoutError as error:
-            client.close()
-            cluster.close()
-            raise ConfigError(
-                f"execution.scheduler: no {system} worker started within {_START_SECONDS} s; "
-                f"look at the queue, and at the job that was submitted:\n{cluster.job_script()}"
-            ) from error
-        return Cluster(client, (client, cluster), workers)

@@ -69,14 +69,21 @@ class StageEnded:
 
 @dataclass(frozen=True)
 class RunEnded:
-    """A run is over: ``done``, ``failed`` or ``interrupted``."""
+    """A run is over: ``done``, ``failed``, ``interrupted``; or ``submitted``: others go on with it."""
 
     outcome: str
     seconds: float
     message: str = ""
 
 
-Event: TypeAlias = RunStarted | StageStarted | BlocksEnded | StageEnded | RunEnded
+@dataclass(frozen=True)
+class Noticed:
+    """Something that whoever waits wants to know: why jobs wait, which worker is silent."""
+
+    text: str
+
+
+Event: TypeAlias = RunStarted | StageStarted | BlocksEnded | StageEnded | RunEnded | Noticed
 
 
 class Listener(Protocol):

@@ -1,29 +1,37 @@
 """Which blocks of a stage are finished: ticks that survive a kill at any moment, on any machine.
 
 A ledger is a folder. Every task that finishes blocks keeps one small file there, written as a whole; when the stage
-ends they are merged into one.
+ends they are merged into one. A line is a run of blocks, ``start stop``, and what was stored of each, ``bytes:digest``
+(`fusestack.model.stage.Written`); merged, this is an array in a file of its own. What earlier versions have recorded
+has runs only.
 """
 
 from __future__ import annotations
 
 import bisect
 import time
+import zlib
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fusestack.model.errors import OutputError
+from fusestack.model.stage import Written
 from fusestack.storage import folder_of, is_address, open_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
+    from typing import Any
 
     from numpy.typing import NDArray
 
     from fusestack.model.stage import Stage
 
 _MERGED = "all"
+_STORED = "stored"
+_OF_BLOCK = np.dtype([("bytes", "<i8"), ("digest", "<u4")])
+_UNKNOWN = np.array((-1, 0), _OF_BLOCK)
 _TICK_SECONDS = 0.25
 _TICK_SECONDS_OF_STORES = 5.0
 
@@ -48,6 +56,12 @@ class Ledger:
     count : int
         Blocks of the stage.
 
+    Attributes
+    ----------
+    done : bool[count]
+    stored : array[count] of bytes and digest
+        What was stored of each block; -1 bytes where that is not known.
+
     Raises
     ------
     OutputError
@@ -64,8 +78,13 @@ class Ledger:
             raise OutputError(
                 f"{path}: cannot read the record of finished blocks: {error.strerror or error}"
             ) from error
-        for run in (run for text in texts for run in _runs(text)):
+        self.stored = np.full(count, _UNKNOWN)
+        found = dict(zip(self._files, texts, strict=True))
+        self._know(found.pop(_STORED, b""))
+        for run, stored in (line for text in found.values() for line in _lines(text)):
             self.tick(run)
+            if stored is not None and run.stop <= count:
+                self.stored[run.start : run.stop] = stored
 
     def _read(self) -> tuple[list[str], list[bytes]]:
         """Names and contents of the files; once more where one was merged into another one meanwhile."""
@@ -74,6 +93,15 @@ class Ledger:
             texts = [self._folder.get(name) for name in names]
             if None not in texts:
                 return names, [text or b"" for text in texts]
+
+    def _know(self, data: bytes) -> None:
+        """Take what was merged; nothing is known where that is damaged."""
+        try:
+            stored = np.frombuffer(zlib.decompress(data), _OF_BLOCK)
+        except (zlib.error, ValueError):
+            return
+        if stored.shape == self.stored.shape:
+            self.stored = stored.copy()
 
     @property
     def complete(self) -> bool:
@@ -84,6 +112,11 @@ class Ledger:
     def finished(self) -> int:
         """Number of finished blocks."""
         return int(np.count_nonzero(self.done))
+
+    @property
+    def is_merged(self) -> bool:
+        """Whether every block is finished, and the stage was ended."""
+        return self.complete and {_MERGED, _STORED}.issuperset(self._files)
 
     def tick(self, blocks: range) -> None:
         """Take notice of blocks that a task has ticked off."""
@@ -97,16 +130,40 @@ class Ledger:
         OutputError
             If it cannot be written.
         """
-        if not self._files or self._files == [_MERGED]:
-            return
+        if {_MERGED, _STORED}.issuperset(self._files):
+            return  # nothing is there, or nothing is new
+        self._write([_STORED, _MERGED])
+
+    def untick(self, blocks: NDArray[np.bool_]) -> None:
+        """Take blocks for missing.
+
+        Parameters
+        ----------
+        blocks : bool[count]
+
+        Raises
+        ------
+        OutputError
+            If it cannot be written.
+        """
+        self.done &= ~blocks
+        self.stored[blocks] = _UNKNOWN
+        self._write([_MERGED, _STORED])
+
+    def _write(self, order: list[str]) -> None:
+        """Write what is known in two files, which are never apart in a way that says too much."""
+        content = {
+            _MERGED: _text(np.flatnonzero(self.done)),
+            _STORED: zlib.compress(self.stored.tobytes(), 1),
+        }
         try:
-            self._folder.put(_MERGED, [_text(np.flatnonzero(self.done))])
-            for name in self._files:
-                if name != _MERGED:
-                    self._folder.delete(name)
+            for name in order:
+                self._folder.put(name, [content[name]])
+            for name in set(self._files) - set(order):
+                self._folder.delete(name)
         except OSError as error:
             raise OutputError(f"{self.path}: cannot record finished blocks: {error.strerror or error}") from error
-        self._files = [_MERGED]
+        self._files = [_MERGED, _STORED]
 
 
 class Ticks:
@@ -126,10 +183,11 @@ class Ticks:
         self._interval = _TICK_SECONDS_OF_STORES if is_address(self.path) else _TICK_SECONDS
         self._written = time.monotonic()
         self._new = False
-        self._own: set[int] = set()
-        for run in _runs(self._folder.get(name) or b""):
-            self._own.update(run)
-        self._before = _runs(self._folder.get(_MERGED) or b"")
+        self._own: dict[int, Written | None] = {}
+        for run, stored in _lines(self._folder.get(name) or b""):
+            for place, block in enumerate(run):
+                self._own[block] = None if stored is None else Written(*map(int, stored[place]))
+        self._before = [run for run, _ in _lines(self._folder.get(_MERGED) or b"")]
         self._starts = [run.start for run in self._before]
 
     @property
@@ -141,9 +199,9 @@ class Ticks:
         before = bisect.bisect(self._starts, block) - 1
         return block in self._own or (before >= 0 and block in self._before[before])
 
-    def add(self, block: int) -> None:
+    def add(self, block: int, stored: Written | None = None) -> None:
         """Tick off a block whose pixels are written; it is in the file soon, or with `flush`."""
-        self._own.add(block)
+        self._own[block] = stored
         self._new = True
         if time.monotonic() - self._written > self._interval:
             self.flush()
@@ -159,7 +217,7 @@ class Ticks:
         if not self._new:
             return
         try:
-            self._folder.put(self._name, [_text(np.array(sorted(self._own), dtype=np.int64))])
+            self._folder.put(self._name, [_text(np.array(sorted(self._own), dtype=np.int64), self._own)])
         except OSError as error:
             raise OutputError(f"{self.path}: cannot record finished blocks: {error.strerror or error}") from error
         self._new = False
@@ -182,15 +240,27 @@ def runs_of(numbers: NDArray[np.int64] | Iterable[int]) -> list[range]:
     return [range(int(a), int(b)) for a, b in zip(starts, stops, strict=True)]
 
 
-def _text(blocks: NDArray[np.int64]) -> bytes:
-    return "".join(f"{run.start} {run.stop}\n" for run in runs_of(blocks)).encode()
+def _text(blocks: NDArray[np.int64], stored: dict[int, Written | None] | None = None) -> bytes:
+    lines = []
+    for run in runs_of(blocks):
+        known = [one for one in map(stored.get, run) if one is not None] if stored else []
+        said = ",".join(f"{one.bytes}:{one.digest:x}" for one in known)
+        lines.append(f"{run.start} {run.stop}{f' {said}' if len(known) == len(run) else ''}\n")
+    return "".join(lines).encode()
 
 
-def _runs(text: bytes) -> list[range]:
-    """Runs in a file; a line that was torn off (copied while it was written) counts nothing."""
-    found = []
+def _lines(text: bytes) -> Iterator[tuple[range, NDArray[Any] | None]]:
+    """Runs in a file, and what was stored; a line that was torn off (copied while it was written) counts nothing."""
     for line in text[: text.rfind(b"\n") + 1].splitlines():
         words = line.split()
-        if len(words) == 2 and all(word.isdigit() for word in words):
-            found.append(range(int(words[0]), int(words[1])))
-    return found
+        if len(words) in (2, 3) and all(word.isdigit() for word in words[:2]):
+            run = range(int(words[0]), int(words[1]))
+            yield run, _stored_of(words[2], len(run)) if len(words) == 3 else None
+
+
+def _stored_of(text: bytes, count: int) -> NDArray[Any] | None:
+    try:
+        pairs = [(int(size), int(digest, 16)) for size, digest in (one.split(b":") for one in text.split(b","))]
+    except ValueError:
+        return None
+    return np.array(pairs, _OF_BLOCK) if len(pairs) == count else None

@@ -13,7 +13,7 @@ import numpy as np
 from fusestack.model.clock import seconds_read
 from fusestack.model.errors import OutputError
 from fusestack.model.geometry import Box
-from fusestack.model.stage import BlockFailure, Reduction
+from fusestack.model.stage import BlockFailure, Reduction, Written, forget_writers
 from fusestack.storage import open_folder
 from fusestack.storage.kept import forget_kept
 from fusestack.taskgraph.ledger import Ticks, runs_of
@@ -104,6 +104,7 @@ def run_batch(tower: Tower, blocks: Sequence[int], run: str, name: str, needs: i
         return LEFT_OUT
     try:
         check_turn(work, tower.top.target.image.path, token_of(run))
+        _open_anew(run)
         batch = _Batch(tower, run, name)
     except Exception as error:  # of ledgers that cannot be read, of kernels: as if every block had failed
         failed = tuple(_failure(tower.top, block, error) for block in blocks)
@@ -120,6 +121,7 @@ def _failure(stage: Stage, block: int, error: Exception) -> BlockFailure:
 
 
 _ready: dict[str, None] = {}
+_runs: dict[str, None] = {}
 _thread = threading.local()
 
 
@@ -128,6 +130,13 @@ def _let_go(stage: Stage) -> None:
     if getattr(_thread, "stage", None) != stage.key:
         forget_kept()
         _thread.stage = stage.key
+
+
+def _open_anew(run: str) -> None:
+    """Forget the writers of other runs: what they found there may have been made anew since."""
+    if run not in _runs:
+        _runs[run] = None
+        forget_writers()
 
 
 def _get_ready(stage: Stage) -> None:
@@ -241,13 +250,15 @@ class _Batch:
         try:
             pixels = compute(box)
             computed = time.perf_counter()
+            stored = Written()
             self._check_turn()
             if pixels is not None:
-                tally.bytes_written += stage.target.open().write(stage.target.level, box, pixels)
+                stored = stage.target.open().write(stage.target.level, box, pixels)
+                tally.bytes_written += stored.bytes
             if level == len(self._tower.stages) - 1:
                 self._above.leave(block, pixels)
             self._check_turn()
-            self._ticks[level].add(block)
+            self._ticks[level].add(block, stored)
             if level == 0:
                 self._below.forget(block)
         except Exception as error:  # a worker must survive any block; whoever runs the graph decides what to do

@@ -29,6 +29,7 @@ from fusestack.writers.base import (
 )
 from fusestack.writers.block_file import block_parts, read_payloads
 from fusestack.writers.folder import OutputFolder
+from fusestack.writers.hdf5_blocks import Hdf5Blocks, block_key
 from fusestack.writers.hdf5_codec import CODECS, compress, declared_filters, decompress, filters, filters_of
 from fusestack.writers.hdf5_parts import PART, is_part, part_files, unfinished
 
@@ -38,11 +39,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fusestack.model.image import ImageSpec
+    from fusestack.model.stage import Written
 
 DTYPES = ("uint8", "uint16", "int16", "float32")
 
 
-class BdvHdf5Writer(KeepsNoLevels):
+class BdvHdf5Writer(Hdf5Blocks, KeepsNoLevels):
     """One image, t, c, z, y, x, as a BigDataViewer HDF5 file; the project XML is not written here.
 
     The setup of a pixel is its index along c, its timepoint the id in ``spec.timepoints``. An HDF5 file does not
@@ -112,8 +114,8 @@ class BdvHdf5Writer(KeepsNoLevels):
         with output_errors(self._block_folder):
             self._block_folder.mkdir(parents=True, exist_ok=True)
 
-    def write(self, level: int, box: Box, pixels: NDArray[Any]) -> int:
-        """Compress one whole block into its file; returns the bytes written. Safe to repeat.
+    def write(self, level: int, box: Box, pixels: NDArray[Any]) -> Written:
+        """Compress one whole block into its file; returns what was written. Safe to repeat.
 
         Parameters
         ----------
@@ -138,7 +140,7 @@ class BdvHdf5Writer(KeepsNoLevels):
             b"" if chunk is None else compress(chunk, self.spec.codec)
             for chunk in padded_chunks(pixels, self._chunk(level), self.spec.fill)
         ]
-        return self._blocks.put(_key(level, number), block_parts(payloads))
+        return self._blocks.store(block_key(level, number), block_parts(payloads))
 
     def read(self, level: int, box: Box) -> NDArray[Any]:
         """Read any region of a level, t, c, z, y, x, from block files or from the finished HDF5 file.
@@ -176,7 +178,7 @@ class BdvHdf5Writer(KeepsNoLevels):
         numbers = range(cut.count) if chunks is None else chunks
         starts = [tuple(a + i * n for a, i, n in zip(block.start, cut.index(k), chunk, strict=True)) for k in numbers]
         boxes = [Box(start, tuple(a + n for a, n in zip(start, chunk, strict=True))) for start in starts]
-        path = self._block_folder / _key(level, number)
+        path = self._block_folder / block_key(level, number)
         with output_errors(path, "cannot be read"):
             try:
                 yield from zip(boxes, read_payloads(path, cut.count, numbers), strict=True)
@@ -369,10 +371,6 @@ class BdvHdf5Writer(KeepsNoLevels):
 def _note(file: Any, options: Mapping[str, Any]) -> None:
     if options:
         file.attrs["fusestack"] = json.dumps(dict(options), sort_keys=True, default=str)
-
-
-def _key(level: int, number: int) -> str:
-    return f"{level}/{number // 1000}/{number}"
 
 
 def _overlapping(grid: Grid, box: Box) -> Iterator[int]:

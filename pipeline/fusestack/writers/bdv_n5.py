@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fusestack.model.errors import OutputError
+from fusestack.model.stage import Written
 from fusestack.storage import SCRATCH, is_address
 from fusestack.storage.chunk_keys import ChunkKeys
 from fusestack.storage.n5_chunks import n5_reader
 from fusestack.writers.base import KeepsNoLevels, check_block, parts_of, settings_differ, unchecked
 from fusestack.writers.folder import OutputFolder
+from fusestack.writers.inventory import BlockFiles
 from fusestack.writers.zarr_codec import blosc_library, encoder
 
 if TYPE_CHECKING:
@@ -28,9 +30,9 @@ if TYPE_CHECKING:
     from fusestack.storage.zarr_chunks import ChunkReader
 
 ATTRIBUTES = "attributes.json"
-_VERSION = "2.0.0"  # of N5: since then a compression is an object
+VERSION = "2.0.0"  # of N5: since then a compression is an object
 MARK = "fusestack"
-_SETUP = re.compile(r"setup\d+")
+SETUP = re.compile(r"setup\d+")
 IN_VIEW = r"s\d+/attributes\.json|s\d+(?:/\d+){3}|attributes\.json|\.partial/\w+"
 _FILE = re.compile(
     rf"attributes\.json|\.partial/\w+|(?P<setup>setup\d+)/(?:attributes\.json|timepoint\d+/(?:{IN_VIEW}))"
@@ -41,7 +43,7 @@ _OF_DATASETS = frozenset({"dimensions", "blockSize"})
 _KEY = ChunkKeys(turned=True)
 
 
-class BdvN5Writer(KeepsNoLevels):
+class BdvN5Writer(BlockFiles, KeepsNoLevels):
     """One image, t, c, z, y, x, as a BigDataViewer N5 container; the project XML is not written here.
 
     The setup of a pixel is its index along c, its timepoint the id in ``spec.timepoints``; a level is the dataset
@@ -67,8 +69,12 @@ class BdvN5Writer(KeepsNoLevels):
         self._readers: dict[str, ChunkReader] = {}
 
     def exists(self) -> bool:
-        """Whether `create` has made a container that is still there."""
-        return self._folder.get(ATTRIBUTES) is not None
+        """Whether `create` has made a container that is still there, also where that has lost its own file."""
+        return self._folder.get(ATTRIBUTES) is not None or self._has_our_setups()
+
+    def _has_our_setups(self) -> bool:
+        name, facts = next(self._groups())
+        return self._is_whole(f"{name}/{ATTRIBUTES}") and bool(self._attributes(name) == json.loads(json.dumps(facts)))
 
     def create(self) -> None:
         """Make the attributes of the container and of all datasets.
@@ -79,17 +85,18 @@ class BdvN5Writer(KeepsNoLevels):
             If something else is there, or an image with other settings, or the place cannot be written.
         """
         wanted = dict(self._groups())
-        root = self._attributes("")
+        root = self._attributes("") if self._is_whole(ATTRIBUTES) else None
         if root is None:
-            self._refuse_foreign(unmarked=False)
-            self._put("", {"n5": _VERSION, MARK: {}})
+            if not self._has_our_setups():
+                self._refuse_foreign(unmarked=False)
+            self._put("", {"n5": VERSION, MARK: {}})
         elif MARK not in root:
             raise self._foreign("is not an N5 container of ours")
-        setups = {name for name in self._folder.entries() if _SETUP.fullmatch(name)}
+        setups = {name for name in self._folder.entries() if SETUP.fullmatch(name)}
         if setups - wanted.keys():
             raise settings_differ(self.spec.path, "number of channels")
         for name, attributes in wanted.items():
-            there = self._attributes(name)
+            there = self._attributes(name) if self._is_whole(f"{name}/{ATTRIBUTES}") else None
             if there is None:
                 self._put(name, attributes)
             elif there != json.loads(json.dumps(attributes)):
@@ -117,8 +124,8 @@ class BdvN5Writer(KeepsNoLevels):
             "compression": declared(self.spec.codec),
         }
 
-    def write(self, level: int, box: Box, pixels: NDArray[Any]) -> int:
-        """Store whole blocks; returns the bytes written. Safe to repeat.
+    def write(self, level: int, box: Box, pixels: NDArray[Any]) -> Written:
+        """Store whole blocks; returns what was written. Safe to repeat.
 
         Parameters
         ----------
@@ -135,15 +142,33 @@ class BdvN5Writer(KeepsNoLevels):
             If `box` cuts a chunk, or `pixels` do not fit it.
         """
         check_block(self.spec, level, box, pixels)
-        written = 0
-        for (t, c, *place), part in parts_of(box, self.spec.levels[level].chunks, pixels):
-            key = f"{self._name(t, c, level)}/{_KEY(tuple(place))}"
+        written = Written()
+        for index, part in parts_of(box, self.spec.levels[level].chunks, pixels):
+            key = self._key(level, index)
             block = part[0, 0]
             if _is_blank(block):
                 self._folder.delete(key)
             else:
-                written += self._folder.put(key, [_header(block), self._encode(_big_endian(block))])
+                written += self._folder.store(key, [_header(block), self._encode(_big_endian(block))])
         return written
+
+    def _key(self, level: int, index: tuple[int, ...]) -> str:
+        t, c, *place = index
+        return f"{self._name(t, c, level)}/{_KEY(tuple(place))}"
+
+    def _arrays(self, level: int) -> Iterator[tuple[tuple[int, ...], str, bool]]:
+        for t, c in np.ndindex(*self.spec.shape[:2]):
+            yield (t, c), self._name(t, c, level), True
+
+    def _metadata(self) -> Iterator[str]:
+        yield ATTRIBUTES
+        yield from (f"{name}/{ATTRIBUTES}" for name, _ in self._groups())
+
+    def _is_whole(self, key: str) -> bool:
+        try:
+            return self._attributes(key.removesuffix(ATTRIBUTES).rstrip("/")) is not None
+        except OutputError:
+            return False
 
     @cached_property
     def _encode(self) -> Callable[[NDArray[Any]], bytes]:
@@ -181,7 +206,7 @@ class BdvN5Writer(KeepsNoLevels):
             Called before anything appears in the place of what is there; may refuse.
         """
         made = json.loads(json.dumps(dict(options), default=str))
-        root = self._attributes("") or {"n5": _VERSION}
+        root = self._attributes("") or {"n5": VERSION}
         if root.get(MARK) != made:
             check()
             self._put("", {**root, MARK: made})
@@ -216,12 +241,12 @@ class BdvN5Writer(KeepsNoLevels):
     def _refuse_foreign(self, *, unmarked: bool) -> None:
         """Refuse a folder that holds what is no part of a container, or that has not our mark."""
         entries = [name for name in self._folder.entries() if name != SCRATCH]
-        if entries and unmarked and not self.is_marked() and all(_is_part(name) for name in entries):
+        if entries and unmarked and not self.is_marked() and all(is_part(name) for name in entries):
             raise self._foreign("is not an N5 container of ours")
         foreign = self._folder.foreign(self._is_ours())
         if foreign is not None:
             first = foreign.partition("/")[0]
-            holds = foreign if _is_part(first) else first
+            holds = foreign if is_part(first) else first
             raise self._foreign(f"holds {holds!r}, which is no part of a BigDataViewer container of ours")
         if entries and not unmarked:
             raise self._foreign("is not an N5 container of ours")
@@ -277,9 +302,9 @@ class BdvN5Writer(KeepsNoLevels):
         self._folder.put(f"{name}/{ATTRIBUTES}".lstrip("/"), [json.dumps(attributes).encode()])
 
 
-def _is_part(name: str) -> bool:
+def is_part(name: str) -> bool:
     """Whether an entry of a container is called as ours are."""
-    return name == ATTRIBUTES or _SETUP.fullmatch(name) is not None
+    return name == ATTRIBUTES or SETUP.fullmatch(name) is not None
 
 
 def rank(key: str) -> int:

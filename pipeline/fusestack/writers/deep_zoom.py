@@ -13,7 +13,7 @@ import numpy as np
 
 from fusestack.model.errors import OutputError
 from fusestack.model.geometry import Box
-from fusestack.storage import is_address
+from fusestack.storage import LocalFolder, is_address
 from fusestack.writers.base import output_errors, refuse_link, unchecked
 from fusestack.writers.folder import OutputFolder
 from fusestack.writers.staged import StagedWriter
@@ -115,6 +115,12 @@ class DeepZoomWriter(StagedWriter):
                 shutil.rmtree(old, ignore_errors=True)
                 self._tiles.rename(old)  # so that a kill leaves no tiles without their mark
                 shutil.rmtree(old)
+
+    def whole(self) -> dict[str, int]:
+        """Bytes of the file, and of all tiles together; 0 where they are not there."""
+        tiles = LocalFolder(self._tiles)
+        count = sum(max(1, size) for name, size in tiles.files() if name != _MARK)
+        return {**super().whole(), str(self._tiles): count if (self._tiles / _MARK).exists() else 0}
 
     def finish(self, options: Mapping[str, Any], check: Callable[[], None] = unchecked) -> None:
         """As every staged file; the tiles are exchanged before the file appears.

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fusestack.model.stage import Written
 from fusestack.storage import SCRATCH, open_folder
 from fusestack.writers.base import output_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 
 class OutputFolder:
@@ -29,6 +30,16 @@ class OutputFolder:
         with output_errors(f"{self.path}/{key}"):
             return self.storage.put(key, parts)
 
+    def store(self, key: str, parts: Sequence[bytes]) -> Written:
+        """Write a file of a block in one atomic step; returns what was written."""
+        self.put(key, parts)
+        return written(key, parts)
+
+    def stored(self, key: str) -> Written:
+        """Read a file of a block: what `store` gave, nothing if it does not exist."""
+        data = self.get(key)
+        return Written() if data is None else written(key, [data])
+
     def delete(self, key: str) -> None:
         """Delete a file; does nothing if it does not exist."""
         with output_errors(f"{self.path}/{key}", "cannot be deleted"):
@@ -39,6 +50,11 @@ class OutputFolder:
         with output_errors(f"{self.path}/{key}".rstrip("/"), "cannot be used"):
             return self.storage.entries(key)
 
+    def files(self, key: str = "") -> Iterator[tuple[str, int]]:
+        """Every file below a folder: its key from there on, and its bytes; none if it does not exist."""
+        with output_errors(f"{self.path}/{key}".rstrip("/"), "cannot be listed"):
+            yield from self.storage.files(key)
+
     def delete_tree(self, key: str) -> None:
         """Delete a file or a folder and everything in it."""
         with output_errors(f"{self.path}/{key}".rstrip("/"), "cannot be deleted"):
@@ -47,7 +63,7 @@ class OutputFolder:
     def foreign(self, is_ours: Callable[[str], bool], key: str = "") -> str | None:
         """Key of a file below a folder that is not ours; None where there is none. No link is."""
         with output_errors(f"{self.path}/{key}".rstrip("/"), "cannot be used"):
-            return next((name for name, plain in self.storage.files(key) if not plain or not is_ours(name)), None)
+            return next((name for name, plain in self.storage.tree(key) if not plain or not is_ours(name)), None)
 
     def remove_ours(self, is_ours: Callable[[str], bool], rank: Callable[[str], int], key: str = "") -> None:
         """Delete all files below a folder that are ours, and none else.
@@ -62,5 +78,15 @@ class OutputFolder:
             The folder.
         """
         with output_errors(f"{self.path}/{key}".rstrip("/"), "cannot be deleted"):
-            mine = [name for name, plain in self.storage.files(key) if plain and is_ours(name)]
+            mine = [name for name, plain in self.storage.tree(key) if plain and is_ours(name)]
             self.storage.delete_files(sorted(mine, key=rank), key)
+
+
+def written(key: str, parts: Sequence[bytes]) -> Written:
+    """What a file of a block holds: its bytes, and CRC-32C of its name and its content."""
+    import google_crc32c
+
+    digest = google_crc32c.value(key.encode())
+    for part in parts:
+        digest = google_crc32c.extend(digest, part)
+    return Written(sum(map(len, parts)), digest)

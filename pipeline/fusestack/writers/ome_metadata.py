@@ -17,10 +17,11 @@ if TYPE_CHECKING:
     from fusestack.model.image import ImageSpec, Level
 
 VERSIONS = ("0.4", "0.5")
+CHECKSUM = "crc32c"
 
 
-def arrays(spec: ImageSpec) -> dict[str, bytes]:
-    """Metadata files of all levels: key to content.
+def arrays(spec: ImageSpec, *, checksums: bool = True) -> dict[str, bytes]:
+    """Metadata files of all levels: key to content. Chunks of Zarr 3 have checksums, but for those of earlier versions.
 
     To the byte what zarr-python writes, whose import would take longer than a small run (the tests compare them).
 
@@ -29,11 +30,26 @@ def arrays(spec: ImageSpec) -> dict[str, bytes]:
     ValueError
         If shards are not made of whole chunks.
     """
-    name, document = (".zarray", _array_of_v2) if spec.ome_zarr_version == "0.4" else ("zarr.json", _array_of_v3)
-    files = {f"{number}/{name}": _json(document(spec, level)) for number, level in enumerate(spec.levels)}
-    if spec.ome_zarr_version == "0.4":  # where xarray looks for the names of axes
-        files |= {f"{number}/.zattrs": _json({"_ARRAY_DIMENSIONS": AXES}) for number in range(len(spec.levels))}
-    return files
+    levels = enumerate(spec.levels)
+    if spec.ome_zarr_version != "0.4":
+        return {f"{number}/zarr.json": _json(_array_of_v3(spec, level, checksums)) for number, level in levels}
+    files = {f"{number}/.zarray": _json(_array_of_v2(spec, level)) for number, level in levels}
+    # where xarray looks for the names of axes
+    return files | {f"{number}/.zattrs": _json({"_ARRAY_DIMENSIONS": AXES}) for number in range(len(spec.levels))}
+
+
+def has_checksums(data: bytes) -> bool:
+    """Whether metadata of an array of Zarr 3 say that its chunks have checksums.
+
+    Raises
+    ------
+    ValueError, LookupError, TypeError
+        If they are no such metadata.
+    """
+    codecs = json.loads(data)["codecs"]
+    if codecs[0]["name"] == "sharding_indexed":
+        codecs = codecs[0]["configuration"]["codecs"]
+    return any(codec["name"] == CHECKSUM for codec in codecs)
 
 
 def _array_of_v2(spec: ImageSpec, level: Level) -> dict[str, Any]:
@@ -51,18 +67,19 @@ def _array_of_v2(spec: ImageSpec, level: Level) -> dict[str, Any]:
     }
 
 
-def _array_of_v3(spec: ImageSpec, level: Level) -> dict[str, Any]:
+def _array_of_v3(spec: ImageSpec, level: Level, checksums: bool) -> dict[str, Any]:
     """Metadata of an array of Zarr 3."""
     endian = {"name": "bytes", "configuration": {"endian": "little"}}
     codecs: list[dict[str, Any]] = [endian if spec.itemsize > 1 else {"name": "bytes"}]
     codecs += declared_v3(spec.codec, spec.itemsize)
+    codecs += [{"name": CHECKSUM}] if checksums else []
     if level.shards is not None:
         if any(shard % chunk for shard, chunk in zip(level.shards, level.chunks, strict=True)):
             raise ValueError(f"shards {level.shards} are not made of whole chunks {level.chunks}")
         sharding = {
             "chunk_shape": level.chunks,
             "codecs": codecs,
-            "index_codecs": [endian, {"name": "crc32c"}],
+            "index_codecs": [endian, {"name": CHECKSUM}],
             "index_location": "end",
         }
         codecs = [{"name": "sharding_indexed", "configuration": sharding}]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from functools import cached_property
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,10 +12,12 @@ import numpy as np
 from fusestack.model.errors import OutputError
 from fusestack.model.geometry import Box
 from fusestack.model.grid import Grid
+from fusestack.model.stage import Written
 from fusestack.storage import SCRATCH, is_address
 from fusestack.storage.zarr_chunks import chunk_reader
 from fusestack.writers.base import check_block, padded_chunks, parts_of, settings_differ, unchecked
 from fusestack.writers.folder import OutputFolder
+from fusestack.writers.inventory import BlockFiles
 from fusestack.writers.ome_metadata import (
     VERSIONS,
     arrays,
@@ -23,9 +25,10 @@ from fusestack.writers.ome_metadata import (
     full_window,
     group_attributes,
     group_files,
+    has_checksums,
     image_attributes,
 )
-from fusestack.writers.zarr_codec import encode_shard, encoder
+from fusestack.writers.zarr_codec import encode_shard, encoder, with_checksum
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -45,7 +48,7 @@ _GROUP_FILES = frozenset({"zarr.json", ".zgroup", ".zattrs", ".zmetadata"})
 _SAMPLE_PIXELS = 16 * 1024**2
 
 
-class OmeZarrWriter:
+class OmeZarrWriter(BlockFiles):
     """One image, t, c, z, y, x, as a multiscale OME-Zarr; level L is the array ``"L"``.
 
     A chunk (or shard) is one file that appears by a rename, so that a kill leaves no half of it. Chunks whose pixels
@@ -67,10 +70,18 @@ class OmeZarrWriter:
         self._scratch = f"0/{SCRATCH}"
         self._folder = OutputFolder(spec.path, self._scratch)
         self._open: dict[int, ChunkReader] = {}
+        self._encoder: Callable[[NDArray[Any]], bytes] | None = None
 
     def exists(self) -> bool:
-        """Whether `create` has made a container that is still there."""
-        return any(self._folder.get(key) is not None for version in VERSIONS for key in group_files(version, {}))
+        """Whether `create` has made a container that is still there, also where the group has lost its own file."""
+        groups = any(self._folder.get(key) is not None for version in VERSIONS for key in group_files(version, {}))
+        return groups or self._has_our_arrays()
+
+    def _has_our_arrays(self) -> bool:
+        """Whether arrays of this image are there, and no others."""
+        found = [(self._folder.get(key), data) for key, data in self._array_files().items()]
+        there = [_same_json(data, wanted) for data, wanted in found if data is not None]
+        return any(there) and all(there)
 
     def create(self) -> None:
         """Make the metadata of the image and of its levels, so that viewers can open it from now on.
@@ -80,25 +91,27 @@ class OmeZarrWriter:
         OutputError
             If something else is there, or an image with other settings, or the place cannot be written.
         """
+        self._encoder = None
         files = self._array_files()
         windows = [full_window(self.spec.dtype)] * len(self.spec.channels)
         attributes = image_attributes(self.spec, windows)
         found = self._group()
         if found is None:
-            self._refuse_foreign()
+            if not self._has_our_arrays():
+                self._refuse_foreign()
             for key, data in group_files(self.spec.ome_zarr_version, attributes).items():
                 self._folder.put(key, [data])
         elif _multiscales(found) != _multiscales(attributes):
             raise settings_differ(self.spec.path, "name, place or number of levels")
         for key, data in files.items():
             there = self._folder.get(key)
-            if there is None:
+            if there is None or not _is_json(there):
                 self._folder.put(key, [data])
             elif not _same_json(there, data):
                 raise settings_differ(f"{self.spec.path}/{key}", "shape, dtype, chunks, shards or codec")
 
-    def write(self, level: int, box: Box, pixels: NDArray[Any]) -> int:
-        """Store whole shards (chunks where there are none); returns the bytes written. Safe to repeat.
+    def write(self, level: int, box: Box, pixels: NDArray[Any]) -> Written:
+        """Store whole shards (chunks where there are none); returns what was written. Safe to repeat.
 
         Parameters
         ----------
@@ -117,20 +130,46 @@ class OmeZarrWriter:
         check_block(self.spec, level, box, pixels)
         target = self.spec.levels[level]
         unit = target.shards or target.chunks
-        written = 0
+        written = Written()
         for place, part in parts_of(box, unit, pixels):
-            prefix = f"{level}/" if self.spec.ome_zarr_version == "0.4" else f"{level}/c/"
-            key = prefix + "/".join(map(str, place))
+            key = self._key(level, place)
             data = self._encoded(level, part)
             if data:
-                written += self._folder.put(key, data)
+                written += self._folder.store(key, data)
             else:
                 self._folder.delete(key)
         return written
 
-    @cached_property
-    def _encode(self) -> Callable[[NDArray[Any]], bytes]:
-        return encoder(self.spec.codec)
+    def _key(self, level: int, index: tuple[int, ...]) -> str:
+        return f"{self._chunks_of(level)}/{'/'.join(map(str, index))}"
+
+    def _chunks_of(self, level: int) -> str:
+        return f"{level}" if self.spec.ome_zarr_version == "0.4" else f"{level}/c"
+
+    def _arrays(self, level: int) -> Iterator[tuple[tuple[int, ...], str, bool]]:
+        yield (), self._chunks_of(level), False
+
+    def _metadata(self) -> Iterator[str]:
+        yield from group_files(self.spec.ome_zarr_version, {})
+        yield from self._array_files()
+
+    def _is_whole(self, key: str) -> bool:
+        return _is_json(self._folder.get(key))
+
+    def _encode(self, chunk: NDArray[Any]) -> bytes:
+        if self._encoder is None:
+            encode = encoder(self.spec.codec)
+            self._encoder = with_checksum(encode) if self._has_checksums() else encode
+        return self._encoder(chunk)
+
+    def _has_checksums(self) -> bool:
+        """Whether chunks end with a checksum: in Zarr 3, unless the image was begun by a version without them."""
+        if self.spec.ome_zarr_version == "0.4":
+            return False
+        for level in range(len(self.spec.levels)):
+            with suppress(ValueError, LookupError, TypeError):
+                return has_checksums(self._folder.get(f"{level}/zarr.json") or b"")
+        return True
 
     def _encoded(self, level: int, pixels: NDArray[Any]) -> list[bytes]:
         target = self.spec.levels[level]
@@ -233,6 +272,7 @@ class OmeZarrWriter:
             If the folder holds anything that is no part of the image; nothing is deleted then.
         """
         self._open.clear()
+        self._encoder = None
         self.check_removable()
         self._folder.remove_ours(self._is_ours(), _rank)
 
@@ -297,6 +337,9 @@ class OmeZarrWriter:
         version = self.spec.ome_zarr_version
         files = {key: self._folder.get(key) for key in group_files(version, {})}
         there = {key: data for key, data in files.items() if data is not None}
+        damaged = [key for key, data in there.items() if not _is_json(data)]
+        if damaged and self._has_our_arrays():
+            return None
         other = [v for v in VERSIONS if v != version and any(self._folder.get(key) for key in group_files(v, {}))]
         if other:
             raise settings_differ(self.spec.path, f"OME-Zarr version, {other[0]},")
@@ -311,7 +354,7 @@ class OmeZarrWriter:
 
     def _array_files(self) -> dict[str, bytes]:
         try:
-            return arrays(self.spec)
+            return arrays(self.spec, checksums=self._has_checksums())
         except OutputError:
             raise
         except (ValueError, TypeError) as error:
@@ -334,6 +377,14 @@ def _level(key: str) -> int:
 def _rank(key: str) -> int:
     """Chunks go first, then what says of them whose they are, the group's own files last."""
     return 2 if key in _GROUP_FILES else 1 if key.rpartition("/")[2] in ("zarr.json", ".zarray", ".zattrs") else 0
+
+
+def _is_json(data: bytes | None) -> bool:
+    try:
+        json.loads(data or b"")
+    except ValueError:
+        return False
+    return True
 
 
 def _same_json(one: bytes, other: bytes) -> bool:

@@ -10,6 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from fusestack.model.errors import OutputError
 from fusestack.model.geometry import Box
 from fusestack.model.grid import Grid
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fusestack.model.image import ImageSpec
+    from fusestack.model.stage import Written
 
 _STORE_CODEC = Codec("lz4", 1)
 
@@ -107,8 +110,8 @@ class StagedWriter(KeepsNoLevels):
                     pass
         self._store.create()
 
-    def write(self, level: int, box: Box, pixels: NDArray[Any]) -> int:
-        """Store whole blocks; returns the bytes written. Safe to repeat.
+    def write(self, level: int, box: Box, pixels: NDArray[Any]) -> Written:
+        """Store whole blocks; returns what was written. Safe to repeat.
 
         A block that is written to a finished file opens it again; pixels of a JPEG are then encoded once more.
 
@@ -130,6 +133,37 @@ class StagedWriter(KeepsNoLevels):
         if not self._store_path.exists() and self.path.exists():
             self._reopen()
         return self._store.write(level, box, pixels)
+
+    @property
+    def _is_staged(self) -> bool:
+        return self._store_path.exists() or not self.path.exists()
+
+    def stored(self, level: int) -> NDArray[np.int64]:
+        """Bytes of every block in the store; -1 where the file is finished."""
+        if self._is_staged:
+            return self._store.stored(level)
+        return np.full(Grid(self.spec.levels[level].shape, self.spec.levels[level].block).count, -1, np.int64)
+
+    def files(self, level: int, box: Box) -> list[str]:
+        """Paths in the store, or that of the finished file."""
+        return self._store.files(level, box) if self._is_staged else [str(self.path)]
+
+    def digest(self, level: int, box: Box) -> Written | None:
+        """What is there of a block in the store; None where the file is finished."""
+        return self._store.digest(level, box) if self._is_staged else None
+
+    def erase(self, level: int, box: Box) -> None:
+        """Delete a block in the store."""
+        if self._store_path.exists():
+            self._store.erase(level, box)
+
+    def whole(self) -> dict[str, int]:
+        """Bytes of the finished file; 0 where it is not there."""
+        return {str(self.path): self.path.stat().st_size if self.path.is_file() else 0}
+
+    def missing(self) -> list[str]:
+        """Metadata of the store that are gone."""
+        return self._store.missing() if self._is_staged else []
 
     def _reopen(self) -> None:
         """Make the store again from the file; a rename lets one of several processes win."""
@@ -156,7 +190,7 @@ class StagedWriter(KeepsNoLevels):
         OutputError
             If neither is there, or it is damaged.
         """
-        if self._store_path.exists() or not self.path.exists():
+        if self._is_staged:
             return self._store.read(level, box)
         return self._finished(level, box)
 

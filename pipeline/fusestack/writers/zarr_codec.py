@@ -42,6 +42,18 @@ def encoder(codec: Codec) -> Callable[[NDArray[Any]], bytes]:
     return lambda chunk: bytes(compressor.encode(chunk))
 
 
+def with_checksum(encode: Callable[[NDArray[Any]], bytes]) -> Callable[[NDArray[Any]], bytes]:
+    """An encoder whose chunks end with their CRC-32C, as the codec ``crc32c`` of Zarr 3 has it."""
+    import google_crc32c
+
+    def encoded(chunk: NDArray[Any]) -> bytes:
+        data = encode(chunk)
+        checksum: int = google_crc32c.value(data)
+        return data + checksum.to_bytes(4, "little")
+
+    return encoded
+
+
 def declared_v2(codec: Codec) -> dict[str, Any] | None:
     """Codec in the metadata of an array of Zarr 2; None for ``none``.
 

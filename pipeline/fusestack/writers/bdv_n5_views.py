@@ -1,21 +1,24 @@
-"""One view in an N5 container of somebody else."""
+"""Images of one view each in an N5 container: of somebody else's, or of one that the images of a run share."""
 
 from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from fusestack.model.errors import OutputError
 from fusestack.storage import SCRATCH
 from fusestack.writers.base import settings_differ, unchecked
-from fusestack.writers.bdv_n5 import ATTRIBUTES, IN_VIEW, MARK, BdvN5Writer, rank
+from fusestack.writers.bdv_n5 import ATTRIBUTES, IN_VIEW, MARK, SETUP, VERSION, BdvN5Writer, rank
 from fusestack.writers.folder import OutputFolder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from fusestack.model.image import ImageSpec
+
+_SHARED = "several images"
 
 
 class BdvN5ViewWriter(BdvN5Writer):
@@ -87,7 +90,7 @@ class BdvN5ViewWriter(BdvN5Writer):
             self._folder.remove_ours(lambda key: key == f"{self._setup}/{ATTRIBUTES}", rank, self._setup)
 
     def check_removable(self) -> None:
-        """Refuse a setup or a view that this class did not make.
+        """Refuse a setup or a view that this class did not make, and what somebody added to it.
 
         Raises
         ------
@@ -97,7 +100,7 @@ class BdvN5ViewWriter(BdvN5Writer):
         foreign = self._folder.foreign(_is_of_view(self._view), self._view)
         if foreign is not None:
             raise OutputError(
-                f"{self._container}/{foreign}: is no part of the view, and is left alone: move it elsewhere"
+                f"{self._container}/{foreign}: is no part of the view, and is left alone: choose another output.path"
             )
 
     def is_marked(self) -> bool:
@@ -116,7 +119,77 @@ class BdvN5ViewWriter(BdvN5Writer):
         return self._setup
 
 
+class BdvN5MemberWriter(BdvN5ViewWriter):
+    """One of several images of a run that share a container: a view of it.
+
+    Parameters
+    ----------
+    spec : ImageSpec
+        As of `BdvN5ViewWriter`.
+    work : str
+        Not used.
+    """
+
+    def __init__(self, spec: ImageSpec, work: str) -> None:
+        super().__init__(spec, work)
+        self._work = work
+
+    def create(self) -> None:
+        """Make the container, if it is not there yet, and the attributes of the setup and of the view.
+
+        Raises
+        ------
+        OutputError
+            If something else is there.
+        """
+        root = self._attributes("") if self._is_whole(ATTRIBUTES) else None
+        if root is None:
+            others = [name for name in self._folder.entries() if name not in (SCRATCH, ATTRIBUTES)]
+            if foreign := [name for name in others if not SETUP.fullmatch(name)]:
+                raise self._foreign(f"holds {foreign[0]!r}, which is no part of a BigDataViewer container")
+            self._put("", {"n5": VERSION, MARK: {_SHARED: True}})
+        elif not _is_shared(root):
+            raise settings_differ(self._container, "grouping")
+        super().create()
+
+    def remove(self) -> None:
+        """Delete the view; of a container that holds one image, all of it.
+
+        Raises
+        ------
+        OutputError
+            If it is not one that this program made; nothing is deleted then.
+        """
+        root = self._attributes("")
+        if root is None or _is_shared(root):
+            super().remove()
+        else:
+            self._alone().remove()
+
+    def check_removable(self) -> None:
+        """Refuse what `remove` would refuse.
+
+        Raises
+        ------
+        OutputError
+        """
+        root = self._attributes("")
+        if root is None or _is_shared(root):
+            super().check_removable()
+        else:
+            self._alone().check_removable()
+
+    def _alone(self) -> BdvN5Writer:
+        return BdvN5Writer(replace(self.spec, path=self._container), self._work)
+
+
 def _is_of_view(view: str) -> Callable[[str], bool]:
     """Whether a key is of a file that a view has."""
     file = re.compile(f"{re.escape(view)}/(?:{IN_VIEW})")
     return lambda key: file.fullmatch(key) is not None
+
+
+def _is_shared(root: Mapping[str, Any]) -> bool:
+    """Whether attributes of a container are those of one that several images share."""
+    mark = root.get(MARK)
+    return isinstance(mark, dict) and bool(mark.get(_SHARED))

@@ -1,0 +1,263 @@
+"""What of finished blocks is not there any more, or not as it was written; by listing, nothing is read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+from fusestack.model.amounts import counted
+from fusestack.model.grid import Grid
+from fusestack.running.finished import change, finished_mark, is_marked, lost_files, sizes_of
+from fusestack.running.inspection import levels_there, read_record
+from fusestack.running.stage_cache import cache_entry
+from fusestack.storage import folder_of, identity_of
+from fusestack.taskgraph.edges import edges
+from fusestack.taskgraph.ledger import forget_ledger, ledger_of, ledger_path
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from fusestack.model.stage import Stage, Target
+    from fusestack.planning.plan import Plan, PlannedImage
+    from fusestack.taskgraph.ledger import Ledger
+
+    _Bools: TypeAlias = NDArray[np.bool_]
+
+_MOST_NAMED = 3
+
+
+@dataclass(frozen=True)
+class Damage:
+    """What a run makes again.
+
+    Parameters
+    ----------
+    blocks : mapping of str to bool array
+        Blocks of stages, by their keys: those that are not as they were written, and those that may have been made
+        from such.
+    images : mapping of str to str
+        Images of which anything is gone, by their fingerprints, and what that means: ``"finish"`` them again, or
+        ``"restart"``, where the file that holds all of them is gone.
+    said : tuple of str
+        For people.
+    """
+
+    blocks: Mapping[str, _Bools] = field(default_factory=dict)
+    images: Mapping[str, str] = field(default_factory=dict)
+    said: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.blocks or self.images)
+
+    def lost(self, stage: Stage) -> int:
+        """How many finished blocks of a stage are to be made again."""
+        return int(np.count_nonzero(self.blocks[stage.key])) if stage.key in self.blocks else 0
+
+
+def find_damage(plan: Plan, *, force: bool = False) -> Damage:
+    """Compare what is there with what ledgers say; names and sizes only.
+
+    Parameters
+    ----------
+    plan : Plan
+    force : bool
+        Whether everything is made anew: then nothing is looked for.
+    """
+    return Damage() if force else _Search(plan).found()
+
+
+class _Search:
+    """Looks through the images of a plan, then backwards through what they are made of."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._ledgers: dict[str, Ledger] = {}
+        self._lost: dict[str, _Bools] = {}
+        self._open: set[str] = set()  # stages whose blocks may have been made from what is lost
+        self._images: dict[str, str] = {}
+        self._said: list[str] = []
+
+    def found(self) -> Damage:
+        needed: set[str] = set()
+        for image in self._plan.images:
+            needed |= self._look_at(image)
+        own = {stage.key for image in self._plan.images for stage in image.stages}
+        for stage in reversed(self._plan.stages):
+            if stage.key in own or stage.key not in needed:
+                continue
+            ledger = self._compare(stage)
+            if not ledger.is_merged:
+                self._open.add(stage.key)
+            if not ledger.is_merged or stage.key in self._lost:
+                needed |= set(stage.needs)
+        blocks = self._spread() if self._lost else {}
+        return Damage(blocks, self._images, tuple(self._said))
+
+    def _look_at(self, image: PlannedImage) -> set[str]:
+        """Compare an image; gives what is needed of the cache."""
+        product = image.product
+        record = read_record(image.target.work)
+        kept = levels_there(product, record, force=False)
+        # the mark of what has been replaced since says nothing
+        marked = record.get(image.target.image.path, {}).get("fingerprint") == product.fingerprint and is_marked(
+            product
+        )
+        if marked and (gone := lost_files(product)):
+            self._images[image.fingerprint] = "restart"
+            self._said += [f"{path}: {change(*sizes)}; the image is made again" for path, sizes in gone.items()]
+            return {need for stage in image.stages for need in stage.needs}
+        needed: set[str] = set()
+        for stage in image.stages[:kept]:
+            ledger = self._compare(stage)
+            if not marked:
+                self._open.add(stage.key)
+            if not ledger.complete or stage.key in self._lost:
+                needed |= set(stage.needs)
+        needed |= {need for stage in image.stages[kept:] for need in stage.needs}
+        if kept and marked and (missing := image.target.open().missing()):
+            self._images[image.fingerprint] = "finish"
+            self._said.append(f"{_named(missing)}: missing or damaged; made again")
+        elif any(stage.key in self._lost for stage in image.stages):
+            self._images[image.fingerprint] = "finish"
+        return needed
+
+    def _compare(self, stage: Stage) -> Ledger:
+        """Compare a stage with its ledger."""
+        ledger = self._ledgers[stage.key] = ledger_of(stage)
+        lost = lost_blocks(ledger, stage.target)
+        if lost.any():
+            self._lost[stage.key] = lost
+            self._said.append(f"{describe(ledger, stage.target, lost)}; made again")
+        return ledger
+
+    def _spread(self) -> dict[str, _Bools]:
+        """What is lost, and what may have been made from it while it was."""
+        wrong = dict(self._lost)
+        for stage in self._plan.stages:
+            if stage.key not in self._open or stage.key not in self._ledgers:
+                continue
+            found = np.zeros(stage.grid.count, bool)
+            for need in self._plan.stages:
+                if need.key in stage.needs and need.key in wrong:
+                    found |= _readers(stage, need, wrong[need.key])
+            found &= self._ledgers[stage.key].done
+            if found.any():
+                wrong[stage.key] = found | wrong.get(stage.key, False)
+        return wrong
+
+
+def _readers(stage: Stage, need: Stage, lost: _Bools) -> _Bools:
+    """Blocks of a stage that read some blocks of another one."""
+    reach = {array.key: reach for array, reach in stage.compute.reaches().items()}.get(need.key)
+    every = np.arange(stage.grid.count)
+    pairs = None if reach is None else edges(stage.grid, every, need.grid, np.where(lost, 0, -1), reach)
+    found = np.full(stage.grid.count, pairs is None)
+    found[[block for block, _ in pairs or ()]] = True
+    return found
+
+
+def lost_blocks(ledger: Ledger, target: Target) -> _Bools:
+    """Finished blocks whose files have not as many bytes as were written."""
+    if not ledger.finished:
+        return np.zeros_like(ledger.done)
+    writer = target.open()
+    found, recorded = writer.stored(target.level), ledger.stored["bytes"]
+    lost: _Bools = (recorded >= 0) & (found >= 0) & (recorded != found)
+    if not found.any() and writer.missing():  # a level that was deleted, recorded without bytes by an earlier version
+        lost |= recorded < 0
+    return np.logical_and(ledger.done, lost)
+
+
+def describe(ledger: Ledger, target: Target, lost: _Bools) -> str:
+    """Blocks of a level that are lost, and some of their files."""
+    numbers = np.flatnonzero(lost)
+    image, level = target.image, target.level
+    grid = _grid(target)
+    said = []
+    for number in numbers[:_MOST_NAMED].tolist():
+        paths = target.open().files(level, grid.box(number))
+        recorded = int(ledger.stored["bytes"][number])
+        sizes = {path: _size(path) for path in paths}
+        if len(paths) == 1:
+            said.append(f"{_below(image.path, paths[0])} {change(recorded, sizes[paths[0]])}")
+            continue
+        empty = [_below(image.path, path) for path in paths if identity_of(path) and not sizes[path]]
+        some = f"{_named(empty)} {'is' if len(empty) == 1 else 'are'} empty, " if empty else ""
+        among = f"{_below(image.path, paths[0])} to {_below(image.path, paths[-1])}"
+        said.append(
+            f"{some}{sum(sizes.values()):,} of {recorded:,} bytes of the {len(paths):,} files {among} are there"
+        )
+    more = f" and {len(numbers) - len(said):,} more" if len(numbers) > len(said) else ""
+    which = f"{counted(len(numbers), 'block')} of {grid.count:,} of level {level}"
+    return f"{image.path}: {which} changed since they were written ({'; '.join(said)}{more})"
+
+
+def _named(paths: list[str]) -> str:
+    more = f" and {len(paths) - _MOST_NAMED:,} more" if len(paths) > _MOST_NAMED else ""
+    return f"{', '.join(paths[:_MOST_NAMED])}{more}"
+
+
+def _below(image: str, path: str) -> str:
+    return path.removeprefix(f"{image}/")
+
+
+def _size(path: str) -> int:
+    identity = identity_of(path)
+    return 0 if identity is None else int(identity.split()[0])
+
+
+def _grid(target: Target) -> Grid:
+    level = target.image.levels[target.level]
+    return Grid(level.shape, level.block)
+
+
+def mend(plan: Plan) -> Damage:
+    """Take for missing what is damaged, so that a run makes it again; whoever calls holds the locks of the outputs.
+
+    Raises
+    ------
+    OutputError
+        If records cannot be written, or what is damaged cannot be deleted.
+    """
+    damage = find_damage(plan)
+    for image in plan.images:
+        if image.fingerprint in damage.images:
+            folder, name = folder_of(finished_mark(image.product))
+            if damage.images[image.fingerprint] == "restart":
+                for stage in image.stages:
+                    forget_ledger(ledger_path(stage.target.work, stage.key))
+                _delete_ours(sizes_of(finished_mark(image.product)))
+                if image.overwrite:
+                    image.target.open().remove()
+            folder.delete(name)
+    own = {stage.key for image in plan.images for stage in image.stages}
+    for stage in reversed(plan.stages):  # those that read first: after a kill the others are found again
+        if stage.key not in damage.blocks:
+            continue
+        if stage.key in own:
+            _untick(stage, damage.blocks[stage.key])
+        else:
+            with cache_entry(stage):
+                _untick(stage, damage.blocks[stage.key])
+    return damage
+
+
+def _untick(stage: Stage, blocks: _Bools) -> None:
+    """Delete what is there of blocks: those without pixels are not written again."""
+    writer, ledger = stage.target.open(), ledger_of(stage)
+    blocks = blocks & ledger.done
+    for number in np.flatnonzero(blocks & (writer.stored(stage.target.level) > 0)).tolist():
+        writer.erase(stage.target.level, stage.grid.box(number))
+    ledger.untick(blocks)
+
+
+def _delete_ours(sizes: Mapping[str, int]) -> None:
+    """Delete finished files of an image that is made again; only what is as it was written."""
+    for path, size in sizes.items():
+        if Path(path).is_file() and Path(path).stat().st_size == size:
+            Path(path).unlink()

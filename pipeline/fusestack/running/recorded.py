@@ -1,0 +1,108 @@
+"""Images as the record beside an output knows them, for whoever has no configuration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from fusestack.model.grid import Grid
+from fusestack.model.image import image_of
+from fusestack.model.stage import Target
+from fusestack.running.damage import describe, lost_blocks
+from fusestack.running.finished import change, mark_of, sizes_of
+from fusestack.running.inspection import read_record
+from fusestack.storage import identity_of
+from fusestack.taskgraph.ledger import Ledger, ledger_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@dataclass(frozen=True)
+class RecordedImage:
+    """An image that was made: where, and the ledgers of its levels.
+
+    Parameters
+    ----------
+    target : Target
+        Level 0.
+    keys : tuple of str
+        Of the stages of its levels.
+    fingerprint : str
+    """
+
+    target: Target
+    keys: tuple[str, ...]
+    fingerprint: str
+
+    def levels(self) -> Iterator[tuple[Target, Ledger]]:
+        """Each level, and what is known of its blocks."""
+        for number, key in enumerate(self.keys):
+            target = replace(self.target, level=number)
+            level = target.image.levels[number]
+            count = Grid(level.shape, level.block).count
+            yield target, Ledger(ledger_path(target.work, key), count)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether it was complete, whatever became of it since."""
+        return identity_of(mark_of(self.target.work, self.fingerprint)) is not None
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Bytes of finished files that hold more than a block."""
+        return sizes_of(mark_of(self.target.work, self.fingerprint))
+
+    def damage(self) -> Iterator[str]:
+        """What is not as it was written, by listing, in words."""
+        path, writer = self.target.image.path, self.target.open()
+        levels = list(self.levels())
+        if not writer.exists():
+            if any(ledger.finished for _, ledger in levels):
+                yield f"{path}: is gone"
+            return
+        if self.is_finished:
+            found = writer.whole()
+            for file, size in self.sizes.items():
+                if found.get(file, 0) != size:
+                    yield f"{file}: {change(size, found.get(file, 0))}"
+            yield from (f"{file}: is missing or damaged" for file in writer.missing())
+        for target, ledger in levels:
+            lost = lost_blocks(ledger, target)
+            if lost.any():
+                yield describe(ledger, target, lost)
+
+
+def recorded_images(output: str, before: str | None = None) -> list[RecordedImage]:
+    """Images that were made beside an output.
+
+    Parameters
+    ----------
+    output : str
+        Path or address, as it is reached from here.
+    before : str, optional
+        The same as the run knew it: what lay in that folder is looked for in this one.
+
+    Raises
+    ------
+    OutputError
+        If the record cannot be read.
+    """
+    work = f"{output}.fusestack"
+    here, there = (f"{path.rpartition('/')[0]}/" for path in (output, before or output))
+    found = []
+    for path, entry in read_record(work).items():
+        if "image" not in entry:  # made by an earlier version
+            continue
+        image = image_of(entry["image"])
+        if path.startswith(there):
+            image = replace(image, path=f"{here}{path.removeprefix(there)}")
+        found.append(
+            RecordedImage(Target(entry["writer"], image, 0, work), tuple(entry["stages"]), entry["fingerprint"])
+        )
+    return found
+
+
+def recorded_damage(output: str, before: str | None = None) -> list[str]:
+    """What of the images beside an output is not as it was written, by listing; see `recorded_images`."""
+    return [line for image in recorded_images(output, before) for line in image.damage()]

@@ -1,0 +1,137 @@
+"""``fusestack verify`` reads everything back, says what is wrong and what mends it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fusestack
+from fusestack.cli.main import run
+from tests.small import config, tree
+
+OUTPUTS: dict[str, dict[str, Any]] = {
+    "sharded": {"path": "fused.ome.zarr"},
+    "0.4": {"path": "fused.ome.zarr", "ome_zarr_version": "0.4"},
+    "raw n5": {"path": "fused.n5", "compression": {"codec": "none"}},
+    "h5": {"path": "fused.h5", "compression": {"codec": "none"}},
+}
+
+
+def made(folder: Path, name: str) -> tuple[Path, Path]:
+    """Configuration and output of a run."""
+    content = config(folder)
+    if name != "sharded":
+        del content["output"]["shards"]
+    content["output"] |= OUTPUTS[name]
+    path = folder / "fuse.yaml"
+    path.write_text(json.dumps(content))
+    assert run(["--quiet", "run", str(path)]) == 0
+    return path, folder / content["output"]["path"]
+
+
+def flip(path: Path, place: int | None = None) -> None:
+    """Change one bit in the middle of a file."""
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2 if place is None else place] ^= 4
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("name", OUTPUTS)
+def test_a_flipped_bit_is_found_and_mended(tmp_path: Path, capfd: pytest.CaptureFixture[str], name: str) -> None:
+    path, out = made(tmp_path, name)
+    whole = tree(out) if out.is_dir() else out.read_bytes()
+    assert run(["--json", "verify", str(out), "--sample", "3"]) == 0
+    said = json.loads(capfd.readouterr().out.splitlines()[-1])
+    assert said["blocks"] > 1
+    assert said["recomputed"] >= 2
+    assert not said["notes"]
+    shards = sorted(p for p in out.rglob("*") if p.is_file() and "json" not in p.name and not p.name.startswith("."))
+    flip(shards[0] if out.is_dir() else out)
+    assert run(["verify", str(path)]) == 5
+    error = capfd.readouterr().err
+    assert "level 0, block" in error
+    assert str(shards[0] if out.is_dir() else out) in error
+    assert "fusestack verify --mend" in error
+    assert run(["verify", "--mend", str(out), "--sample", "0"]) == 5
+    assert "taken for missing" in capfd.readouterr().err
+    assert run(["run", str(path)]) == 0
+    assert (tree(out) if out.is_dir() else out.read_bytes()) == whole
+    assert run(["verify", str(out)]) == 0
+
+
+def test_what_listing_shows_is_said_too(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    path, out = made(tmp_path, "sharded")
+    shutil.rmtree(out / "1")
+    assert run(["verify", str(out)]) == 5
+    error = capfd.readouterr().err
+    assert "of level 1 changed since they were written" in error
+    assert "to mend it: 'fusestack run CONFIG'" in error
+    assert run(["run", str(path)]) == 0
+    assert run(["verify", str(out)]) == 0
+
+
+def test_whole_blocks_of_other_settings_are_found(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """As a writer leaves them that comes late: sizes and checksums are right."""
+    path, out = made(tmp_path, "sharded")
+    one, other = sorted(p for p in (out / "0" / "c").rglob("*") if p.is_file() and p.stat().st_size > 3000)[:2]
+    assert one != other
+    ledgers = list((tmp_path / "fused.ome.zarr.fusestack" / "ledger").glob("fuse-*/stored"))
+    one.write_bytes(other.read_bytes())
+    for ledger in ledgers:  # nothing is known of it
+        ledger.unlink()
+    assert run(["verify", str(path), "--sample", "0"]) == 0
+    assert run(["verify", str(path), "--sample", "1000"]) == 5
+    error = capfd.readouterr().err
+    assert "pixels are not those that are computed from the inputs" in error
+    assert "fusestack run --force CONFIG" in error
+
+
+def test_inputs_that_changed_are_no_damage(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    _, out = made(tmp_path, "sharded")
+    (tmp_path / "tile0.tif").unlink()
+    assert run(["verify", str(out)]) == 0
+    assert "nothing was computed again" in capfd.readouterr().err
+
+
+def test_a_tiff_is_decoded_and_compared(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    content = config(tmp_path)
+    content["output"] = {"path": str(tmp_path / "fused.tif"), "compression": {"codec": "gzip", "level": 1}}
+    path = tmp_path / "fuse.yaml"
+    path.write_text(json.dumps(content))
+    assert run(["--quiet", "run", str(path)]) == 0
+    out = tmp_path / "fused.tif"
+    assert run(["verify", str(path), "--sample", "100%"]) == 0
+    whole = out.read_bytes()
+    flip(out)
+    assert run(["verify", "--mend", str(path)]) == 5
+    assert f"delete {out}, then" in capfd.readouterr().err
+    out.unlink()
+    assert run(["run", str(path)]) == 0
+    assert out.read_bytes() == whole
+
+
+def test_what_is_not_ours_is_refused(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert run(["verify", str(tmp_path / "nothing.ome.zarr")]) == 3
+    assert "nothing that was made here is known" in capfd.readouterr().err
+    assert run(["verify", str(tmp_path / "nothing.ome.zarr"), "--sample", "0.5"]) == 3
+    with pytest.raises(SystemExit):
+        run(["verify", "x", "--sample", "some"])
+
+
+def test_levels_above_a_bad_block_are_made_again_with_it(tmp_path: Path) -> None:
+    content = config(tmp_path)
+    fusestack.run(content)
+    out = Path(content["output"]["path"])
+    whole = tree(out)
+    shard = max((p for p in (out / "0" / "c").rglob("*") if p.is_file()), key=lambda p: p.stat().st_size)
+    flip(shard)
+    assert run(["--quiet", "verify", "--mend", str(out), "--sample", "0"]) == 5
+    report = fusestack.run(content)
+    assert [stage.computed for stage in report.stages] == [1, 1]
+    assert tree(out) == whole
+    assert np.all([stage.blocks > stage.computed for stage in report.stages])

@@ -1,0 +1,5 @@
+"""Fixtures of real systems."""
+
+from tests.slurm import slurm
+
+__all__ = ["slurm"]
