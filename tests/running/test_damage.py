@@ -359,3 +359,28 @@ def test_objects_that_are_gone_are_made_again() -> None:
             store.delete(key)
         assert computed(rerun(made, "of level 0 changed since")) == 1
         assert {key: store.get(key) for key, _ in store.files()} == before
+
+
+def test_what_other_machines_wrote_may_be_shown_late(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a network file system a run looks again before it says that something is lost."""
+    from fusestack.running import damage
+    from fusestack.storage.folder import is_on_network
+    from fusestack.writers.ome_zarr import OmeZarrWriter
+
+    mounts = tmp_path / "mounts"
+    mounts.write_text(f"/dev/sda / ext4 rw 0 0\nserver:/x {tmp_path} nfs4 rw 0 0\n")
+    assert is_on_network(f"{tmp_path}/a.ome.zarr", str(mounts))
+    assert not is_on_network("/a.ome.zarr", str(mounts))
+    made = settings(tmp_path, "sharded")
+    stored = OmeZarrWriter.stored
+    late = [np.zeros(1)]
+
+    def stale(self: Any, level: int) -> Any:
+        found = stored(self, level)
+        return found * 0 if late and late.pop() is not None else found
+
+    monkeypatch.setattr(OmeZarrWriter, "stored", stale)
+    monkeypatch.setattr(damage, "is_on_network", lambda _: True)
+    monkeypatch.setattr(damage, "_PAUSES", (0, 0))
+    fusestack.run(made)
+    assert not late

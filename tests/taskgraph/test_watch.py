@@ -100,7 +100,7 @@ def test_workers_without_the_package_are_named_and_sent_away(stranger: str, tmp_
     assert not outcomes["toy"].failed
     assert outcomes["toy"].retries == 0
     assert "1 of 3 workers cannot take part: tcp://" in said[0]
-    assert "has no fusestack (ModuleNotFoundError(\"No module named 'fusestack'\"))" in said[0]
+    assert "has no fusestack (No module named 'fusestack'); they are sent away: install fusestack" in said[0]
 
 
 def test_where_no_worker_has_the_package_nothing_begins(

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from fusestack.model.errors import OutputError
-from fusestack.running.damage import describe, lost_blocks
+from fusestack.running.damage import describe, lost_for_good
 from fusestack.running.finished import finished_mark, mark
 from fusestack.running.inspection import (
     is_finished,
@@ -162,7 +162,7 @@ class EndStages:
                     f"{path}: {count - ledger.finished:,} of {count:,} blocks are gone: the output or its cache was "
                     "changed or deleted meanwhile; run again, or make the graph again"
                 )
-            lost = lost_blocks(ledger, target)
+            lost = lost_for_good(ledger, target)
             if lost.any():
                 raise OutputError(f"{describe(ledger, target, lost)}; run again")
         for path, count, _ in self.ledgers:

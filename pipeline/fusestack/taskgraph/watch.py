@@ -6,6 +6,7 @@ Nothing here compares clocks of machines: what counts is what changes while this
 from __future__ import annotations
 
 import statistics
+import sys
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -136,8 +137,7 @@ class Watch:
             return
         import numpy as np
 
-        from fusestack import __version__
-
+        ours = str(sys.modules["fusestack"].__version__)
         try:
             answers = self.client.sync(
                 self.client._run, eval, _FACTS, workers=new, on_error="return", callback_timeout=ANSWER_SECONDS
@@ -149,7 +149,7 @@ class Watch:
         for address, answer in answers.items():
             if not isinstance(answer, tuple):
                 wrong[address] = f"has no fusestack ({answer})"
-            elif answer[0] != __version__:
+            elif answer[0] != ours:
                 wrong[address] = f"has fusestack {answer[0]}"
             elif answer[1] != np.__version__:
                 self.say(f"worker {address} has NumPy {answer[1]}, here it is {np.__version__}")
@@ -159,9 +159,9 @@ class Watch:
         text = f"{len(wrong)} of {len(workers)} workers cannot take part: {named}"
         if len(wrong) == len(workers):
             raise ConfigError(
-                f"execution.scheduler: {text}; install fusestack {__version__} in the environment of the workers"
+                f"execution.scheduler: {text}; install fusestack {ours} in the environment of the workers"
             )
-        self.say(f"{text}; they are sent away: install fusestack {__version__} in their environment")
+        self.say(f"{text}; they are sent away: install fusestack {ours} in their environment")
         for address in wrong:
             self._send_away(address)
 
