@@ -283,6 +283,21 @@ class WriterContract:
             assert tree(tmp_path) == {}
             writer.remove()
 
+    def test_a_finish_that_is_refused_changes_nothing(self, target, tmp_path):
+        arrays = random_levels(target.image)
+        writer = self.make(target, arrays)
+        before = tree(tmp_path / "out")
+
+        def over():
+            raise OutputError("another run")
+
+        with pytest.raises(OutputError, match="another run"):
+            writer.finish({"method": "average"}, over)
+        assert tree(tmp_path / "out") == before
+        self.check(target, arrays)
+        writer.finish({"method": "average"})
+        self.check(target, arrays)
+
     def test_what_somebody_else_made_is_not_removed(self, target, tmp_path):
         place = Path(target.image.path, "notes.txt")
         place.parent.mkdir(parents=True)

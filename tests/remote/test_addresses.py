@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +26,7 @@ from fusestack.running import lock
 from fusestack.running.lock import is_locked, output_lock
 from fusestack.storage import open_store, store
 from fusestack.taskgraph.ledger import Ticks, ledger_of
+from tests.faults.test_killed import start, written
 from tests.small import config, tree
 from tests.taskgraph.toys import toy_stage
 
@@ -50,7 +55,8 @@ def test_an_output_in_a_bucket_has_the_bytes_of_one_on_a_disk(
     assert record["stages"][0]["blocks"] == report.stages[0].blocks
     assert b"data:image/jpeg" in beside["report.html"]
     assert json.loads(beside["fusestack/status.json"])["state"] == "done"
-    assert "fusestack/lock" not in beside
+    assert json.loads(beside["fusestack/lock"]) == {"free": True}
+    assert not any("/runs/" in name for name in beside)
     assert not any(path.name.startswith("s3:") for path in Path.cwd().iterdir())
 
 
@@ -112,12 +118,16 @@ def test_a_ledger_of_many_tasks_becomes_two_objects(bucket: str, objects: Object
     assert 8 not in Ticks(stage, "7")
 
 
-def test_a_second_run_refuses_and_a_dead_one_is_replaced(
-    client: Any, bucket: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Locks that live fast."""
+    monkeypatch.setattr(lock, "_LOOK", 0.02)
+    monkeypatch.setattr(lock, "HEARTBEAT", 0.1)
+    monkeypatch.setattr(lock, "STALE", 0.6)
+
+
+def test_a_second_run_refuses_and_a_dead_one_is_replaced(client: Any, bucket: str, quick: None) -> None:
     address = f"s3://{bucket}/fused.ome.zarr.fusestack/lock"
-    monkeypatch.setattr(lock, "_SETTLE", 0.05)
-    monkeypatch.setattr(lock, "HEARTBEAT", 0.05)
     with output_lock(address, "fused"):
         assert is_locked(address)
         first = open_store(address.rpartition("/")[0]).get("lock")
@@ -129,11 +139,89 @@ def test_a_second_run_refuses_and_a_dead_one_is_replaced(
         time.sleep(0.3)
         assert open_store(address.rpartition("/")[0]).get("lock") != first  # it gives signs of life
     assert not is_locked(address)
-    dead = json.dumps({"holder": "process 1 on mars", "token": "t", "time": time.time() - 2 * lock.STALE})
-    client.put_object(Bucket=bucket, Key="fused.ome.zarr.fusestack/lock", Body=dead)
+    # of a machine whose clock is a day ahead, and of an earlier version
+    for said in (
+        {"holder": "process 1 on mars", "token": "t", "here": "mars"},
+        {"token": "t", "time": time.time() + 86400},
+    ):
+        client.put_object(Bucket=bucket, Key="fused.ome.zarr.fusestack/lock", Body=json.dumps(said))
+        assert not is_locked(address)
+        start = time.monotonic()
+        with output_lock(address, "fused"):
+            assert time.monotonic() - start > 0.6
+            assert is_locked(address)
+
+
+def test_the_lock_of_a_process_that_ended_on_this_machine_is_taken_at_once(client: Any, bucket: str) -> None:
+    address = f"s3://{bucket}/lock"
+    program = (
+        "import sys, os; from fusestack.running.lock import output_lock\n"
+        "with output_lock(sys.argv[1], 'fused'): os._exit(9)"
+    )
+    subprocess.run([sys.executable, "-c", program, address], check=False)
+    assert client.head_object(Bucket=bucket, Key="lock")
     assert not is_locked(address)
+    start = time.monotonic()
     with output_lock(address, "fused"):
+        assert time.monotonic() - start < 5
+
+
+def test_a_lock_that_was_lost_is_not_taken_back(client: Any, bucket: str, quick: None) -> None:
+    """Its holder was stopped for so long that another run took it; then it goes on."""
+    address = f"s3://{bucket}/lock"
+    with output_lock(address, "fused"):
+        client.put_object(Bucket=bucket, Key="lock", Body=b'{"token": "other", "holder": "other"}')
+        time.sleep(0.5)
+    assert client.get_object(Bucket=bucket, Key="lock")["Body"].read() == b'{"token": "other", "holder": "other"}'
+
+
+def test_an_answer_that_was_lost_loses_no_lock(client: Any, bucket: str, quick: None) -> None:
+    """A store that is asked again, since its answer did not come, says that what we wrote is there already."""
+    address = f"s3://{bucket}/lock"
+    with output_lock(address, "fused"):
+        said = client.get_object(Bucket=bucket, Key="lock")["Body"].read()
+        client.put_object(Bucket=bucket, Key="lock", Body=said.replace(b"}", b', "again": 1}'))
+        time.sleep(0.4)
         assert is_locked(address)
+    assert not is_locked(address)
+
+
+def test_one_of_many_that_want_a_lock_has_it(client: Any, bucket: str, quick: None) -> None:
+    address, inside = f"s3://{bucket}/lock", []
+
+    def work(number: int) -> None:
+        with output_lock(address, "fused", wait=True):
+            inside.append(number)
+            assert len(inside) == 1
+            time.sleep(0.05)
+            inside.remove(number)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(4)))
+
+
+def test_a_run_that_was_stopped_for_long_writes_nothing_into_the_next_one(
+    bucket: str, objects: Objects, tmp_path: Path, quick: None
+) -> None:
+    settings = config(tmp_path, path=f"s3://{bucket}/fused.ome.zarr", pyramid="none")
+    settings["input"]["views"] = settings["input"]["views"][:1]
+    with start(written(tmp_path, settings)) as paused:
+        for _ in range(1500):
+            if any("0/c/" in name for name in objects("fused.ome.zarr/")):
+                break
+            time.sleep(0.02)
+        paused.send_signal(signal.SIGSTOP)
+        settings |= {"fusion": {"method": "max"}}
+        settings["output"]["overwrite"] = True
+        fusestack.run(settings, progress=False)
+        before = objects("fused.ome.zarr")
+        paused.send_signal(signal.SIGCONT)
+        _, said = paused.communicate(timeout=60)
+    assert paused.returncode == 5
+    assert "another run has taken it over" in said
+    after = objects("fused.ome.zarr")
+    assert {name: data for name, data in after.items() if "/stop/" not in name} == before
+    assert fusestack.run(settings, progress=False).reused_all
 
 
 @pytest.mark.parametrize("version", ["0.5", "0.4"])

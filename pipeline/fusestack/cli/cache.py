@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """List or delete."""
     from fusestack.model.amounts import size
-    from fusestack.running.stage_cache import cache_entries, remove_entries
+    from fusestack.running.stage_cache import cache_entries, left_alone, remove_entries
 
     cache = cache_at(arguments.place)
     entries = cache_entries(cache)
@@ -45,8 +45,13 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     stages = sorted({entry.stage.partition("/")[0] for entry in entries})
     if arguments.stage and stages and not any(entry.stage.startswith(arguments.stage) for entry in entries):
         raise ConfigError(f"--stage {arguments.stage}: no stage is called so; there are {', '.join(stages)}")
+    kept = [(entry, said) for entry in chosen if arguments.action == "rm" and (said := left_alone(entry)) is not None]
+    chosen = [entry for entry in chosen if entry not in {one for one, _ in kept}]
+    for _, said in kept:
+        print(f"{said}: move that elsewhere", file=sys.stderr)
     total = sum(entry.size for entry in chosen)
     facts: dict[str, Any] = {"cache": cache, "bytes": total, "entries": [vars_of(entry) for entry in chosen]}
+    facts |= {"left_alone": [said for _, said in kept]} if kept else {}
     if arguments.action == "rm":
         if chosen and not arguments.yes and not _agreed(f"delete {len(chosen)} stages, {size(total)}, in {cache}?"):
             print(f"{cache}: nothing is deleted")
@@ -78,7 +83,7 @@ def vars_of(entry: CacheEntry) -> dict[str, Any]:
 def cache_at(place: str) -> str:
     """Folder of the cache that a configuration, a cache or the folder beside it means."""
     from fusestack.planner import CACHE, cache_folder
-    from fusestack.running.stage_cache import ENTRY
+    from fusestack.running.stage_cache import is_cache
 
     path = Path(place)
     if path.is_file():
@@ -88,8 +93,7 @@ def cache_at(place: str) -> str:
     if not path.is_dir():
         raise ConfigError(f"{place}: no such file or folder; name a configuration, or the folder of a cache")
     here, inside = path.absolute(), path.absolute() / CACHE
-    is_cache = path.name == CACHE or any(here.glob(f"*/{ENTRY}"))
-    return str(here if is_cache and not inside.is_dir() else inside)
+    return str(here if (path.name == CACHE or is_cache(here)) and not inside.is_dir() else inside)
 
 
 def _fits(entry: CacheEntry, older_than: str | None, stage: str | None) -> bool:

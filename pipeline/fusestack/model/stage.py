@@ -13,7 +13,7 @@ from fusestack.model.clock import reading
 from fusestack.model.geometry import Box
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -123,16 +123,23 @@ class ImageWriter(Protocol):
         """Read back any region of a level, also before `finish`."""
         ...
 
-    def finish(self, options: Mapping[str, Any]) -> None:
-        """Complete the image once every block of every level is written; safe to repeat."""
+    def finish(self, options: Mapping[str, Any], check: Callable[[], None] = ...) -> None:
+        """Complete the image once every block of every level is written; safe to repeat.
+
+        `check` is called before anything appears in the place of what is there, and may refuse.
+        """
         ...
 
     def remove(self) -> None:
-        """Delete what this writer made."""
+        """Delete what this writer makes: the files that it can name, no others, none through a link."""
         ...
 
     def check_removable(self) -> None:
         """Refuse what `remove` would refuse, since somebody else made it; changes nothing."""
+        ...
+
+    def is_marked(self) -> bool:
+        """Whether what is there says itself that fusestack made it."""
         ...
 
     def keep(self, levels: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from fusestack.model.amounts import counted
 from fusestack.model.errors import OutputError
 from fusestack.model.fingerprint import differing
 from fusestack.running.finished import changed_files, is_marked
+from fusestack.running.places import links_in_the_way
 from fusestack.storage import folder_of, identity_of, is_address, open_folder
 from fusestack.taskgraph.ledger import ledger_of
 from fusestack.writers.folder import OutputFolder
@@ -18,7 +20,7 @@ from fusestack.writers.folder import OutputFolder
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from fusestack.model.stage import Stage
+    from fusestack.model.stage import Stage, Target
     from fusestack.planning.plan import Plan, PlannedImage, Product
     from fusestack.running.damage import Damage
 
@@ -127,6 +129,9 @@ def check_outputs(plan: Plan, *, force: bool = False) -> None:
     OutputError
         Names every such output, and what differs.
     """
+    problems = links_in_the_way(plan)
+    if problems:
+        raise OutputError(*problems)
     found: dict[str, list[str]] = {}
     for image in plan.images:
         record = read_record(image.target.work)
@@ -134,7 +139,7 @@ def check_outputs(plan: Plan, *, force: bool = False) -> None:
         started = is_started(image.product, record)
         free = not something_at(path) and not started
         if force or image.overwrite or free:
-            for problem in _left_alone(image) if force or not started else []:
+            for problem in _left_alone(image, record) if force or not started else []:
                 named = problem.startswith(f"{path}: ")
                 found.setdefault(problem.removeprefix(f"{path}: "), []).extend([path] if named else [])
         elif started and (changed := list(changed_files(image.product))):
@@ -146,7 +151,7 @@ def check_outputs(plan: Plan, *, force: bool = False) -> None:
         elif record[path]["fingerprint"] != image.fingerprint:
             differences = differing(record[path]["components"], image.components) or "other versions of the algorithms"
             found.setdefault(f"exists, made with other settings ({differences}); {image.way_out}", []).append(path)
-    problems = [f"{_several(paths)}: {reason}" if paths else reason for reason, paths in found.items()]
+    problems += [f"{_several(paths)}: {reason}" if paths else reason for reason, paths in found.items()]
     problems += _foreign_links(plan, force=force)
     problems += [] if force else _foreign_projects(plan)
     if problems:
@@ -162,13 +167,30 @@ def _several(paths: Sequence[str]) -> str:
     return f"{paths[0]} and {len(paths) - 1:,} more ({', '.join(names)}{dots})"
 
 
-def _left_alone(image: PlannedImage) -> list[str]:
+def _left_alone(image: PlannedImage, record: Mapping[str, Any]) -> list[str]:
     """Why what stands in the place of an image is not replaced by it, even where that is asked for."""
     try:
-        image.target.open().check_removable()
+        check_ours(image.target, record)
     except OutputError as error:
         return list(error.problems)
     return []
+
+
+def check_ours(target: Target, record: Mapping[str, Any]) -> None:
+    """Refuse to replace what fusestack did not make: what no record names and does not say so itself.
+
+    Raises
+    ------
+    OutputError
+        Names what is left alone; also a file that somebody added to an image of ours.
+    """
+    path, writer = target.image.path, target.open()
+    writer.check_removable()
+    if path not in record and something_in(path) and not writer.is_marked():
+        raise OutputError(
+            f"{path}: exists, and neither it nor a record says that fusestack made it, and is left alone: "
+            "move or delete it yourself, or choose another output.path"
+        )
 
 
 def _foreign_projects(plan: Plan) -> Iterator[str]:
@@ -309,5 +331,10 @@ def _reason(image: PlannedImage, record: Mapping[str, Any], *, force: bool) -> s
 
 
 def something_at(path: str) -> bool:
-    """Whether anything is there where an image goes."""
-    return bool(OutputFolder(path).entries()) if is_address(path) else Path(path).exists()
+    """Whether anything is there where an image goes; a link that leads nowhere, too."""
+    return bool(OutputFolder(path).entries()) if is_address(path) else os.path.lexists(path)
+
+
+def something_in(path: str) -> bool:
+    """As `something_at`, but for empty folders."""
+    return something_at(path) and (not Path(path).is_dir() or bool(OutputFolder(path).entries()))

@@ -14,6 +14,7 @@ from fusestack.taskgraph.chunks import ChunkTasks
 from fusestack.taskgraph.collection import Job
 from fusestack.taskgraph.job import Todo, build_graph
 from fusestack.taskgraph.ledger import ledger_of
+from fusestack.taskgraph.turns import new_token
 
 if TYPE_CHECKING:
     from fusestack.planning.plan import Plan
@@ -32,7 +33,8 @@ def job_of_plan(plan: Plan) -> Job:
     if damage:
         raise OutputError(*(f"{line} by 'fusestack run'" for line in damage.said))
     states = inspect(plan)
-    units = units_of(plan, states, pinned=True)
+    token = new_token()
+    units = units_of(plan, states, pinned=True, token=token)
     begun = {state.stage.key for state in states if state.done}
     missing = {stage.key: ~ledger_of(stage).done for unit in units for stage in unit.stages}
     for key, blocks in missing.items():
@@ -41,6 +43,8 @@ def job_of_plan(plan: Plan) -> Job:
     resources = plan.resources
     todo, memory = Todo(missing, missing), resources.block_bytes
     chunks = ChunkTasks.of(stage for unit in units for stage in unit.stages)
-    graph = build_graph(units, todo, workers=resources.workers, memory=memory, chunks=chunks, guarded=False)
+    graph = build_graph(
+        units, todo, workers=resources.workers, memory=memory, chunks=chunks, guarded=False, token=token
+    )
     close = None if plan.statistics is None else partial(write_statistics, plan.statistics)
     return Job.of_graph(graph, [image.target.image.path for image in plan.images], close)

@@ -8,25 +8,27 @@ import os
 import platform
 import time
 import uuid
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 
 from fusestack.model.errors import OutputError
-from fusestack.storage import Folder, folder_of, is_address
+from fusestack.storage import is_address, open_store
+from fusestack.writers.base import link_refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from fusestack.storage.store import StoreFolder
 
-HEARTBEAT = 10.0
+HEARTBEAT = 5.0
 """Seconds between two signs of life of a run that writes to an object store."""
 
-STALE = 60.0
+STALE = 30.0
 """Seconds without a sign of life after which a run counts as dead."""
 
-_SETTLE = 1.0
+_LOOK = 0.5
 
 
 @contextmanager
@@ -34,7 +36,7 @@ def output_lock(path: str | Path, output: str, *, wait: bool = False) -> Iterato
     """Hold the lock of an output.
 
     On a disk it is released by the system when the process ends, however it ends. In an object store the holder gives
-    signs of life; the lock of one that is silent for a minute is taken over.
+    signs of life; the lock of one that is silent for half a minute, seen from here, is taken over.
 
     Parameters
     ----------
@@ -82,8 +84,10 @@ def _cannot_write(output: str, place: str, error: OSError) -> OutputError:
 def _descriptor(path: Path, output: str) -> Iterator[int]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
     except OSError as error:
+        if path.is_symlink():
+            raise OutputError(link_refused(path)) from error
         raise _cannot_write(output, str(path.parent), error) from error
     try:
         yield descriptor
@@ -98,78 +102,126 @@ def _file_lock(path: Path, output: str, *, wait: bool) -> Iterator[None]:
             fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise _held(output, path.read_text(errors="replace").strip() or "another process") from error
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, f"process {os.getpid()} on {platform.node()}".encode())
+        if os.fstat(descriptor).st_nlink == 1:  # else it is also a file of somebody else
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, f"process {os.getpid()} on {platform.node()}".encode())
         yield
 
 
 @contextmanager
 def _object_lock(address: str, output: str, *, wait: bool) -> Iterator[None]:
-    folder, name = folder_of(address)
-    token = uuid.uuid4().hex
+    place, _, name = address.rpartition("/")
+    lock = _ObjectLock(open_store(place), name, output)
     try:
-        while not folder.create(name, _sign_of_life(token)):
-            try:
-                _take_over(folder, name, token, output)
-                break
-            except OutputError:
-                if not wait:
-                    raise
-            time.sleep(_SETTLE)
+        lock.take(wait=wait)
     except OutputError:
         raise
     except OSError as error:
         raise _cannot_write(output, address, error) from error
     over = Event()
-
-    def live() -> None:
-        while not over.wait(HEARTBEAT):
-            try:
-                folder.put(name, [_sign_of_life(token)])
-            except OSError:  # the next beat may succeed, and the run itself will say what is wrong
-                continue
-
-    thread = Thread(target=live, name="lock", daemon=True)
+    thread = Thread(target=lock.live, args=(over,), name="lock", daemon=True)
     thread.start()
     try:
         yield
     finally:
         over.set()
         thread.join()
-        if _read_lock(folder, name).get("token") == token:
-            folder.delete(name)
+        lock.release()
 
 
-def _take_over(folder: Folder, name: str, token: str, output: str) -> None:
-    """Replace the lock of a dead run; of several that try, the last one has it, and the others notice."""
-    found = _read_lock(folder, name)
-    if time.time() - found.get("time", 0.0) < STALE:
-        raise _held(output, found.get("holder", "another process"))
-    folder.put(name, [_sign_of_life(token)])
-    time.sleep(_SETTLE)
-    found = _read_lock(folder, name)
-    if found.get("token") != token:
-        raise _held(output, found.get("holder", "another process"))
+class _ObjectLock:
+    """A lock in an object store: an object that its holder writes again and again, if nobody else has meanwhile.
+
+    Who finds it sees by its own clock whether it changes; times of different machines are never compared. Who loses it,
+    since it gave no sign of life, finds its turn over (`fusestack.taskgraph.turns`) when the other one begins.
+    """
+
+    def __init__(self, folder: StoreFolder, name: str, output: str) -> None:
+        self._folder, self._name, self._output = folder, name, output
+        self._token = uuid.uuid4().hex
+        self._beats = 0
+        self._version: str | None = None
+
+    def take(self, *, wait: bool) -> None:
+        """Take it where nobody has it, or whoever has it gives no sign of life."""
+        seen, since = "", time.monotonic()
+        while True:
+            version, said = self._look()
+            dead = version == seen and time.monotonic() - since > STALE
+            if version is None or said.get("free") or dead or _ended_here(said):
+                self._version = self._put(version)
+                if self._version is not None:
+                    return
+            elif version != seen:
+                if seen and not wait:
+                    raise _held(self._output, said.get("holder", "another process"))
+                seen, since = version, time.monotonic()
+            time.sleep(_LOOK)
+
+    def live(self, over: Event) -> None:
+        """Give signs of life until it is over, or somebody else has the lock."""
+        while not over.wait(HEARTBEAT):
+            try:
+                version = self._put(self._version)
+                if version is None:  # or it was written, and the answer was lost
+                    version, said = self._look()
+                    version = version if said.get("token") == self._token else None
+            except OSError:  # the next beat may succeed, and the run itself will say what is wrong
+                continue
+            self._version = version
+            if version is None:
+                return
+
+    def release(self) -> None:
+        """Say that it is free, unless it is somebody else's; the object stays, so that nobody's is deleted."""
+        if self._version is not None:
+            with suppress(OSError):
+                self._put(self._version, free=True)
+
+    def _look(self) -> tuple[str | None, dict[str, Any]]:
+        return self._folder.version(self._name), _read_lock(self._folder, self._name)
+
+    def _put(self, version: str | None, *, free: bool = False) -> str | None:
+        self._beats += 1
+        holder = f"process {os.getpid()} on {platform.node()}"
+        said = {"holder": holder, "token": self._token, "beat": self._beats, "process": os.getpid(), "here": _here()}
+        return self._folder.replace(self._name, json.dumps({"free": True} if free else said).encode(), version)
 
 
-def _sign_of_life(token: str) -> bytes:
-    holder = f"process {os.getpid()} on {platform.node()}"
-    return json.dumps({"holder": holder, "token": token, "time": time.time()}).encode()
-
-
-def _read_lock(folder: Folder, name: str) -> dict[str, Any]:
+def _here() -> str:
+    """Which running system this is, and which of its sets of process numbers; empty where that is not known."""
     try:
-        found: dict[str, Any] = json.loads(folder.get(name) or b"{}")
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
+    except OSError:
+        return ""
+
+
+def _ended_here(said: dict[str, Any]) -> bool:
+    """Whether a lock is of a process of this very system that is not there any more."""
+    if not said.get("here") or said["here"] != _here():
+        return False
+    try:
+        os.kill(int(said["process"]), 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, ValueError, KeyError):
+        return False
+    return False
+
+
+def _read_lock(folder: StoreFolder, name: str) -> dict[str, Any]:
+    try:
+        found = json.loads(folder.get(name) or b"{}")
     except ValueError:
         return {}
-    return found
+    return found if isinstance(found, dict) else {}
 
 
 def is_locked(path: str | Path) -> bool:
     """Whether a run holds the lock, as far as this machine can see."""
     if is_address(str(path)):
-        folder, name = folder_of(str(path))
-        return bool(time.time() - _read_lock(folder, name).get("time", 0.0) < STALE)
+        return _gives_signs_of_life(str(path))
     try:
         descriptor = os.open(path, os.O_RDWR)
     except OSError:
@@ -180,4 +232,19 @@ def is_locked(path: str | Path) -> bool:
         return True
     finally:
         os.close(descriptor)
+    return False
+
+
+def _gives_signs_of_life(address: str) -> bool:
+    """Whether an object is a lock that changes while one looks."""
+    place, _, name = address.rpartition("/")
+    folder = open_store(place)
+    version, said = folder.version(name), _read_lock(folder, name)
+    if version is None or said.get("free") or _ended_here(said):
+        return False
+    until = time.monotonic() + 1.5 * HEARTBEAT
+    while time.monotonic() < until:
+        if folder.version(name) != version:
+            return True
+        time.sleep(_LOOK)
     return False

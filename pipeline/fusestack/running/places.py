@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from fusestack.model.amounts import size
 from fusestack.model.errors import OutputError
 from fusestack.storage import is_address
+from fusestack.writers.base import link_refused
 
 SUBMITTED = "submitted.json"
 """In the work folder of an output: the jobs that were submitted for it."""
@@ -78,6 +79,35 @@ def check_places(plan: Plan) -> None:
     problems = [f"{path}: cannot be written: {why}; choose another {key}" for path, why, key in found if why]
     if problems:
         raise OutputError(*problems)
+
+
+def links_in_the_way(plan: Plan) -> list[str]:
+    """Symbolic links where a run writes: none is followed or replaced, since what they lead to is somebody else's.
+
+    Folders above an output may be links, and that of the cache.
+    """
+    places: dict[str, str] = {}
+    works: dict[str, str] = {}
+    for image in plan.images:
+        places |= dict.fromkeys((image.target.image.path, f"{plan.output}.run.json", plan.report), image.key)
+        works[image.target.work] = image.key
+        works |= dict.fromkeys((stage.target.work for stage in image.preparation), "cache.path")
+    for work, key in works.items():
+        places |= dict.fromkeys(_with_folders(work), key)
+    places |= dict(_files(plan))
+    found = {path: key for path, key in places.items() if not is_address(path) and Path(path).is_symlink()}
+    return [link_refused(path, key) for path, key in found.items()]
+
+
+def _with_folders(work: str) -> Iterator[str]:
+    """A folder of our own files, and what is in it and in its folders."""
+    yield work
+    if is_address(work) or Path(work).is_symlink() or not Path(work).is_dir():
+        return
+    for path in Path(work).iterdir():
+        yield str(path)
+        if path.is_dir() and not path.is_symlink():
+            yield from map(str, path.iterdir())
 
 
 def _files(plan: Plan) -> Iterator[tuple[str, str]]:

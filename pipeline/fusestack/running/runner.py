@@ -17,7 +17,7 @@ from fusestack.running.provenance import run_record, write_statistics
 from fusestack.running.report import RunReport, StageReport
 from fusestack.running.stage_cache import cache_entry, cache_in_use, trim_cache
 from fusestack.running.status import StatusFile
-from fusestack.running.units import BeginImage, units_of
+from fusestack.running.units import BeginImage, Turn, units_of
 from fusestack.storage import is_address
 from fusestack.taskgraph.chunks import ChunkTasks
 from fusestack.taskgraph.clusters import Cluster, Threads, at_address, local_cluster
@@ -26,6 +26,8 @@ from fusestack.taskgraph.job import failed_blocks
 from fusestack.taskgraph.ledger import ledger_of
 from fusestack.taskgraph.rounds import Refused, StageOutcome, run_units
 from fusestack.taskgraph.stop import forget_stops
+from fusestack.taskgraph.turns import end_turn, has_turn, new_token, release_old_tasks, turns
+from fusestack.writers.base import output_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -122,6 +124,9 @@ class _Run:
         chunks: ChunkTasks | None,
     ) -> None:
         self._plan, self._force, self._backend, self._chunks = plan, force, backend, chunks
+        self._token = new_token()
+        self._turn: Turn | None = None
+        self._places: list[tuple[str, str]] = []
         self._status = StatusFile(plan.work)
         self._listener = listener
         self._outcomes: dict[str, StageOutcome] = {}
@@ -130,8 +135,16 @@ class _Run:
         self.handed_over = False
         """Whether somebody else goes on with the graph."""
 
+    @property
+    def _is_over(self) -> bool:
+        """Whether another run has begun, so that the records beside the output are its own."""
+        with suppress(OSError):
+            return self._turn is not None and not has_turn(self._turn.work, self._turn.path, self._turn.token)
+        return False
+
     def _tell(self, event: Event) -> None:
-        self._status(event)
+        if not self._is_over:
+            self._status(event)
         if self._listener is not None:
             self._listener(event)
 
@@ -158,13 +171,25 @@ class _Run:
         """Units with their containers made, under the locks of the cache."""
         for work in _works(self._plan):
             forget_stops(work)
-        units = units_of(self._plan, self._states, force=self._force)
+        units = units_of(self._plan, self._states, token=self._token, force=self._force)
+        firsts = [unit.stages[0].target for unit in units if unit.stages]
+        self._places = [(target.work, target.image.path) for target in firsts]
         entries = [unit.stages[0] for unit in units if not isinstance(unit.begin, BeginImage)]
         for stage in sorted(entries, key=lambda stage: stage.target.work):  # in one order, so that runs never cross
             locks.enter_context(cache_entry(stage))
+        earlier = self._tokens()
         for unit in units:
             unit.begin(locked=True, force=self._force)
+            if isinstance(unit.begin, BeginImage):
+                target = unit.begin.product.target
+                self._turn = Turn(target.work, target.image.path, self._token)
+        release_old_tasks(self._backend, earlier - self._tokens())
         return [replace(unit, begin=_begun) for unit in units]
+
+    def _tokens(self) -> set[str]:
+        """Tokens of all runs that may write something of this one."""
+        with output_errors(self._plan.output):
+            return {token for work, path in self._places for token in turns(work, path)}
 
     def _announce(self, stages: Sequence[Stage]) -> None:
         done = sum(self._done.values())
@@ -203,6 +228,7 @@ class _Run:
                 outcomes=self._outcomes,
                 ledgers=ledgers,
                 chunks=self._chunks,
+                token=self._token,
             )
         except Refused as refused:
             raise OutputError(refused.failure.error) from refused
@@ -249,8 +275,13 @@ class _Run:
             self._tell(event)
         suppressed = nullcontext() if event.outcome == "done" else suppress(OutputError)
         with suppressed:  # what went wrong is more than that it cannot be written down
+            if self._is_over:
+                return
             found = self.found if event.outcome == "done" else ()
             write_json(f"{self._plan.output}.run.json", run_record(self._plan, self.reports(), found))
+        if event.outcome == "done":
+            for work, path in self._places:
+                end_turn(work, path, self._token)
 
 
 def _works(plan: Plan) -> list[str]:

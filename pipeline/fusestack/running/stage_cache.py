@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ from fusestack.model.errors import OutputError
 from fusestack.running.lock import output_lock, shared_lock
 from fusestack.storage import is_address, open_folder
 from fusestack.taskgraph.ledger import forget_ledger, ledger_path
+from fusestack.writers.folder import OutputFolder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -20,6 +22,13 @@ if TYPE_CHECKING:
     from fusestack.model.stage import Stage, Target
 
 ENTRY = "entry.json"
+_FACTS = frozenset({"stage", "title", "used"})
+_NAME = re.compile(r"(?P<stage>.+)-[0-9a-f]{12}")
+_FILE = re.compile(
+    r"entry\.json|lock|\.\w+\.tmp|(?:ledger|parts|runs|stop)/[^/]+(?:/[^/]+)?"
+    r"|data\.ome\.zarr/(?:zarr\.json|0/(?:zarr\.json|c(?:/\d+){5}|\.partial/\w+))"
+)
+"""What is in the folder of a stage."""
 LOCK = "lock"
 """In the folder of a cache: shared by the runs that use it, alone with whoever deletes from it."""
 
@@ -66,8 +75,7 @@ def make_entry(stage: str, key: str, target: Target) -> None:
     writer = target.open()
     if not writer.exists():
         forget_ledger(ledger_path(target.work, key))
-        # whatever is left there is ours, also where so much is missing that it is no image any more
-        open_folder(target.work).delete_tree(target.image.path.rpartition("/")[2])
+        writer.remove()  # also where so much is missing that it is no image any more
     facts = {"stage": stage, "title": target.image.name, "used": datetime.now(UTC).isoformat(timespec="seconds")}
     try:
         open_folder(target.work).put(ENTRY, [json.dumps(facts).encode()])
@@ -89,13 +97,13 @@ def cache_entries(cache: str) -> list[CacheEntry]:
     found = []
     for path in Path(cache).glob(f"*/{ENTRY}"):
         facts = _facts(path)
+        if facts is None:
+            continue
         try:
             used = path.stat().st_mtime
         except OSError:  # deleted meanwhile
             continue
-        found.append(
-            CacheEntry(str(path.parent), facts.get("stage", "?"), facts.get("title", "?"), _bytes(path.parent), used)
-        )
+        found.append(CacheEntry(str(path.parent), facts["stage"], facts["title"], _bytes(path.parent), used))
     return sorted(found, key=lambda entry: (entry.used, entry.folder))
 
 
@@ -109,8 +117,14 @@ def cache_in_use(cache: str) -> Iterator[None]:
         yield
 
 
+def left_alone(entry: CacheEntry) -> str | None:
+    """Why the folder of a stage is not deleted: somebody keeps something else in it."""
+    foreign = OutputFolder(entry.folder, scratch="").foreign(_is_ours)
+    return None if foreign is None else f"{entry.folder}: holds {foreign!r}, which is not ours, and is left alone"
+
+
 def remove_entries(cache: str, entries: Sequence[CacheEntry]) -> int:
-    """Delete stages of a cache; returns the bytes that are free now.
+    """Delete stages of a cache, but for those that are `left_alone`; returns the bytes that are free now.
 
     Raises
     ------
@@ -119,14 +133,13 @@ def remove_entries(cache: str, entries: Sequence[CacheEntry]) -> int:
     """
     if not entries:
         return 0
-    folder = open_folder(cache)
+    freed = 0
     with output_lock(Path(cache, LOCK), cache):
         for entry in entries:
-            name = Path(entry.folder).name
-            # the ledger first: pixels without it are computed again, a ledger without pixels would be a lie
-            folder.delete_tree(f"{name}/ledger")
-            folder.delete_tree(name)
-    return sum(entry.size for entry in entries)
+            if left_alone(entry) is None:
+                OutputFolder(entry.folder, scratch="").remove_ours(_is_ours, _rank)
+                freed += entry.size
+    return freed
 
 
 def trim_cache(cache: str, limit: int | None) -> tuple[int, int]:
@@ -142,6 +155,7 @@ def trim_cache(cache: str, limit: int | None) -> tuple[int, int]:
         return 0, 0
     entries = cache_entries(cache)
     size = sum(entry.size for entry in entries)
+    entries = [entry for entry in entries if limit is not None and size > limit and left_alone(entry) is None]
     chosen: list[CacheEntry] = []
     freed = 0
     while limit is not None and size - freed > limit and entries:
@@ -154,12 +168,32 @@ def trim_cache(cache: str, limit: int | None) -> tuple[int, int]:
     return size - freed, freed
 
 
-def _facts(path: Path) -> dict[str, Any]:
+def _is_ours(key: str) -> bool:
+    return _FILE.fullmatch(key) is not None
+
+
+def _rank(key: str) -> int:
+    """The ledger first: pixels without it are computed again, a ledger without pixels would be a lie."""
+    return 0 if key.startswith("ledger/") else 2 if key == ENTRY else 1
+
+
+def _facts(path: Path) -> dict[str, Any] | None:
+    """What an entry says of its stage, after which its folder is named; None where it is none of ours."""
+    if path.is_symlink() or path.parent.is_symlink():
+        return None
     try:
         found = json.loads(path.read_text())
     except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
+        return None
+    name = _NAME.fullmatch(path.parent.name)
+    if name is None or not isinstance(found, dict) or not found.keys() >= _FACTS:
+        return None
+    return found if str(found["stage"]).replace("/", "-") == name["stage"] else None
+
+
+def is_cache(folder: Path) -> bool:
+    """Whether there is a stage in a folder."""
+    return any(_facts(path) is not None for path in folder.glob(f"*/{ENTRY}"))
 
 
 def _bytes(folder: Path) -> int:
@@ -167,7 +201,7 @@ def _bytes(folder: Path) -> int:
     total = 0
     for path in folder.rglob("*"):
         try:
-            total += path.stat().st_size if path.is_file() else 0
+            total += path.lstat().st_size if path.is_file() else 0
         except OSError:
             continue
     return total

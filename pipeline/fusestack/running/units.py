@@ -10,6 +10,7 @@ from fusestack.model.errors import OutputError
 from fusestack.running.damage import describe, lost_for_good
 from fusestack.running.finished import finished_mark, mark
 from fusestack.running.inspection import (
+    check_ours,
     is_finished,
     is_started,
     read_record,
@@ -23,6 +24,8 @@ from fusestack.storage import folder_of, identity_of, open_folder
 from fusestack.taskgraph.job import Unit
 from fusestack.taskgraph.ledger import Ledger, forget_ledger, ledger_path
 from fusestack.taskgraph.tasks import PARTS
+from fusestack.taskgraph.turns import check_turn, take_turn
+from fusestack.writers.base import output_errors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -38,7 +41,9 @@ if TYPE_CHECKING:
     _Done: TypeAlias = tuple[tuple[str, int, int], ...]
 
 
-def units_of(plan: Plan, states: Sequence[StageState], *, force: bool = False, pinned: bool = False) -> list[Unit]:
+def units_of(
+    plan: Plan, states: Sequence[StageState], *, token: str = "", force: bool = False, pinned: bool = False
+) -> list[Unit]:
     """What of a plan is to be made, each unit after those that it reads.
 
     Stages of the cache that nobody reads any more are left out, and images that are complete.
@@ -48,6 +53,8 @@ def units_of(plan: Plan, states: Sequence[StageState], *, force: bool = False, p
     plan : Plan
     states : sequence of StageState
         What `inspect` found.
+    token : str
+        Of the run, see `fusestack.taskgraph.turns`.
     force : bool
         Start over.
     pinned : bool
@@ -59,9 +66,10 @@ def units_of(plan: Plan, states: Sequence[StageState], *, force: bool = False, p
     for image in plan.images:
         cached = [stage for stage in image.preparation if stage.key in known]
         for stage in cached:
-            begin = BeginEntry(stage.name, stage.key, stage.target, _done([stage], known, pinned=pinned))
+            begin = BeginEntry(stage.name, stage.key, stage.target, _done([stage], known, pinned=pinned), token)
             before = records_of(_read_by([stage], cached, known))
-            found.setdefault(stage.key, Unit((stage,), begin, EndStages(records_of([stage]), before)))
+            turn = Turn(stage.target.work, stage.target.image.path, token)
+            found.setdefault(stage.key, Unit((stage,), begin, EndStages(turn, records_of([stage]), before)))
         left = any(known[stage.key].action != "reuse" for stage in image.stages)
         if force or left or pinned or not is_finished(image):
             project = None
@@ -70,9 +78,10 @@ def units_of(plan: Plan, states: Sequence[StageState], *, force: bool = False, p
 
                 sharing = [one for one in plan.images if one.project == image.project]
                 project = (project_of(sharing), tuple(finished_mark(one.product) for one in sharing))
-            ends = EndStages(records_of(image.stages), records_of(_read_by(image.stages, cached, known)))
+            turn = Turn(image.target.work, image.target.image.path, token)
+            ends = EndStages(turn, records_of(image.stages), records_of(_read_by(image.stages, cached, known)))
             there = _done(image.stages, known, pinned=pinned)
-            image_begin = BeginImage(image.product, image.overwrite, there, image.way_out, image.container)
+            image_begin = BeginImage(image.product, image.overwrite, there, image.way_out, image.container, token)
             end = EndImage(image.product, ends, image.notes, project)
             found[image.fingerprint] = Unit(image.stages, image_begin, end)
     return list(found.values())
@@ -108,20 +117,37 @@ def records_of(stages: Sequence[Stage]) -> _Records:
 
 
 @dataclass(frozen=True)
+class Turn:
+    """The turn of a run at an image; calling it refuses to go on where another one has begun."""
+
+    work: str
+    path: str
+    token: str
+
+    def __call__(self) -> None:
+        """See `fusestack.taskgraph.turns.check_turn`."""
+        with output_errors(self.path):
+            check_turn(self.work, self.path, self.token)
+
+
+@dataclass(frozen=True)
 class BeginEntry:
-    """Make the folder of a stage of the cache."""
+    """Make the folder of a stage of the cache; who makes it anew is alone, others go on together."""
 
     stage: str
     key: str
     target: Target
     done: _Done = ()
+    token: str = ""
 
     def __call__(self, *, locked: bool = False, force: bool = False) -> None:
         """Make it; `locked` says that whoever runs the graph holds its lock, `force` that nothing is kept."""
-        if force:
-            forget_ledger(ledger_path(self.target.work, self.key))
-            self.target.open().remove()
-        with nullcontext() if locked else output_lock(f"{self.target.work}/lock", self.target.work, wait=True):
+        work, path = self.target.work, self.target.image.path
+        with nullcontext() if locked else output_lock(f"{work}/lock", work, wait=True):
+            take_turn(work, path, self.token, alone=force or not self.target.open().exists())
+            if force:
+                forget_ledger(ledger_path(work, self.key))
+                self.target.open().remove()
             make_entry(self.stage, self.key, self.target)
         _check_done(self.done)
 
@@ -135,12 +161,14 @@ class EndStages:
 
     Parameters
     ----------
+    turn : Turn
     ledgers : tuple of (str, int, Target)
         Of the stages.
     before : tuple of (str, int, Target)
         Of those of the cache that they read.
     """
 
+    turn: Turn
     ledgers: _Records
     before: _Records = ()
 
@@ -151,8 +179,9 @@ class EndStages:
         ------
         OutputError
             If one is not complete; what stands on it is forgotten. Or if files are gone, or changed: the next run
-            finds them, and what was made from them.
+            finds them, and what was made from them. If another run has begun.
         """
+        self.turn()
         for path, count, target in (*self.before, *self.ledgers):
             ledger = Ledger(path, count)
             if not ledger.complete:
@@ -187,6 +216,8 @@ class BeginImage:
         What to do where something else is there.
     links : str
         File that will link to the image, and is no image of its own.
+    token : str
+        Of the run.
     """
 
     product: Product
@@ -194,12 +225,16 @@ class BeginImage:
     done: _Done = ()
     way_out: str = ""
     links: str = ""
+    token: str = ""
 
     def __call__(self, *, locked: bool = False, force: bool = False) -> None:
-        """Make it; `locked` says that whoever runs the graph holds its lock, `force` that nothing is kept."""
+        """Make it; `locked` says that whoever runs the graph holds its lock, `force` that nothing is kept.
+
+        Who holds the lock is the only one; graphs without it go on together where the image is theirs already.
+        """
         work = self.product.target.work
         with nullcontext() if locked else output_lock(f"{work}/lock", self.product.target.image.path, wait=True):
-            self._make(force=force)
+            self._make(locked=locked, force=force)
         _check_done(self.done)
 
     def _refuse(self, record: Mapping[str, Any]) -> None:
@@ -209,14 +244,18 @@ class BeginImage:
         if not mine and (path in record or something_at(path)):
             raise OutputError(f"{path}: exists, and is not what this graph makes; {self.way_out}")
 
-    def _make(self, *, force: bool) -> None:
+    def _make(self, *, locked: bool, force: bool) -> None:
         product = self.product
         path, work = product.target.image.path, product.target.work
         record = read_record(work)
         writer = product.target.open()
         if not force and not self.overwrite:
             self._refuse(record)
-        if force or not is_started(product, record):
+        anew = force or not is_started(product, record)
+        if anew:
+            check_ours(product.target, record)
+        take_turn(work, path, self.token, alone=locked or anew)
+        if anew:
             kept = 0 if force else stages_kept(product, record)
             old = record.get(path, {}).get("stages", [])
             for key in {*old, *product.stages} - set(old[:kept]):
@@ -269,7 +308,7 @@ class EndImage:
         record = read_record(target.work).get(target.image.path, {})
         if record.get("fingerprint") != self.product.fingerprint:
             raise OutputError(f"{target.image.path}: another run has replaced it meanwhile; run again")
-        target.open().finish(self.notes)
+        target.open().finish(self.notes, self.stages.turn)
         for key in self.product.stages:
             open_folder(target.work).delete_tree(f"{PARTS}/{key}")
         mark(self.product)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 SCRATCH = ".partial"
 """Name of the folder for files that are not complete yet; a kill leaves them there, and nobody reads them."""
@@ -52,6 +52,14 @@ class Folder(Protocol):
         """Names directly in the folder, sorted; empty if it does not exist."""
         ...
 
+    def tree(self, key: str = "") -> Iterator[tuple[str, bool]]:
+        """Keys of all files below a folder, in no order, and whether each is a plain file: links are not followed."""
+        ...
+
+    def delete_files(self, keys: Iterable[str], key: str = "") -> None:
+        """Delete files below a folder, and all that is empty then, itself too; everything else stays."""
+        ...
+
     def files(self, key: str = "") -> Iterator[tuple[str, int]]:
         """Every file below a folder: its key from there on, and its bytes; none if it does not exist."""
         ...
@@ -71,7 +79,8 @@ _TRIES = 5
 class LocalFolder:
     """Files below `root`; unfinished ones live in `root` / `scratch`, so that a rename is enough to publish them.
 
-    Without a `scratch` they are hidden files of `root`.
+    Without a `scratch` they are hidden files of `root`. Nothing is written or deleted through a symbolic link below
+    `root`: it leads to what is somebody else's.
     """
 
     def __init__(self, root: Path, scratch: str = SCRATCH) -> None:
@@ -94,9 +103,25 @@ class LocalFolder:
         """Open a file to read parts of it; FileNotFoundError if it does not exist."""
         return (self.root / key).open("rb")
 
+    def _own(self, key: str) -> Path:
+        """Path of what is to be written or deleted.
+
+        Raises
+        ------
+        OSError
+            If a link stands where a folder on the way should be.
+        """
+        path = self.root / key
+        place = path.parent
+        while place != self.root and self.root in place.parents:
+            if place.is_symlink():
+                raise OSError(errno.ELOOP, f"{place} is a symbolic link, which is not followed")
+            place = place.parent
+        return path
+
     def put(self, key: str, parts: Sequence[bytes]) -> int:
         """Write a file in one atomic step; returns its bytes."""
-        path = self.root / key
+        path = self._own(key)
         for left in reversed(range(_TRIES)):
             try:
                 self._publish(path, parts)
@@ -120,7 +145,7 @@ class LocalFolder:
 
     def create(self, key: str, data: bytes) -> bool:
         """Write a file only if there is none; returns whether it did."""
-        path = self.root / key
+        path = self._own(key)
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = self._partial([data])
         try:
@@ -132,7 +157,8 @@ class LocalFolder:
         return True
 
     def _partial(self, parts: Sequence[bytes]) -> Path:
-        partial = self.root / (f"{self.scratch}/{uuid.uuid4().hex}" if self.scratch else f".{uuid.uuid4().hex}.tmp")
+        name = uuid.uuid4().hex
+        partial = self._own(f"{self.scratch}/{name}" if self.scratch else f".{name}.tmp")
         partial.parent.mkdir(parents=True, exist_ok=True)
         try:
             with partial.open("xb") as file:
@@ -144,7 +170,7 @@ class LocalFolder:
 
     def delete(self, key: str) -> None:
         """Delete a file; does nothing if it does not exist."""
-        (self.root / key).unlink(missing_ok=True)
+        self._own(key).unlink(missing_ok=True)
 
     def entries(self, key: str = "") -> list[str]:
         """Names directly in the folder, sorted; empty if it does not exist or is a file below the root."""
@@ -154,6 +180,32 @@ class LocalFolder:
         if path == self.root and path.exists():
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
         return []
+
+    def tree(self, key: str = "") -> Iterator[tuple[str, bool]]:
+        """Keys of all files below a folder, in no order, and whether each is a plain file: links are not followed."""
+        left = [key]
+        while left:
+            folder = left.pop()
+            try:
+                found = list(os.scandir(self.root / folder))
+            except (FileNotFoundError, NotADirectoryError):
+                if os.path.lexists(self.root / folder) and folder == "":
+                    raise
+                continue
+            for entry in found:
+                name = f"{folder}/{entry.name}" if folder else entry.name
+                if entry.is_dir(follow_symlinks=False):
+                    left.append(name)
+                else:
+                    yield name, entry.is_file(follow_symlinks=False)
+
+    def delete_files(self, keys: Iterable[str], key: str = "") -> None:
+        """Delete files below a folder, and all that is empty then, itself too; everything else stays."""
+        for name in keys:
+            self.delete(name)
+        for folder, _, _ in os.walk(self._own(key), topdown=False):
+            with suppress(OSError):  # it holds something, or is gone
+                os.rmdir(folder)  # noqa: PTH106 -- a text, as it was found
 
     def files(self, key: str = "") -> Iterator[tuple[str, int]]:
         """Every file below a folder: its key from there on, and its bytes; none if it does not exist."""
@@ -170,7 +222,7 @@ class LocalFolder:
 
     def delete_tree(self, key: str) -> None:
         """Delete a file or a folder and everything in it."""
-        path = self.root / key
+        path = self._own(key)
         while path.is_dir() and not path.is_symlink():
             with suppress(FileNotFoundError):  # somebody else deletes it, too
                 shutil.rmtree(path)

@@ -9,11 +9,12 @@ import os
 import re
 from contextlib import contextmanager
 from datetime import timedelta
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 
 _TIMEOUT = "60s"
@@ -21,6 +22,7 @@ _CONNECT_TIMEOUT = "5s"
 _RETRIES = 4
 _RETRY_FOR = timedelta(seconds=30)
 _READ_AHEAD = 2**18
+_DELETED_AT_ONCE = 1000
 
 
 class StorageError(OSError):
@@ -88,6 +90,31 @@ class StoreFolder:
                 return False
         return True
 
+    def version(self, key: str) -> str | None:
+        """ETag of an object; None if it does not exist."""
+        with self._asking(key) as obstore:
+            try:
+                return str(obstore.head(self.store, self._path(key))["e_tag"])
+            except FileNotFoundError:
+                return None
+
+    def replace(self, key: str, data: bytes, version: str | None) -> str | None:
+        """Write an object only if it still is of a version (None: does not exist); its new version, None if it is not.
+
+        Raises
+        ------
+        OSError
+            Also where a store knows no conditions.
+        """
+        with self._asking(key) as obstore:
+            wanted = "create" if version is None else {"e_tag": version}
+            try:
+                return str(obstore.put(self.store, self._path(key), data, mode=wanted)["e_tag"])
+            except (FileExistsError, FileNotFoundError):
+                return None
+            except (obstore.exceptions.AlreadyExistsError, obstore.exceptions.PreconditionError):
+                return None
+
     def delete(self, key: str) -> None:
         """Delete an object; does nothing if it does not exist."""
         with self._asking(key) as obstore:
@@ -105,6 +132,20 @@ class StoreFolder:
                 return []
             paths = [*found["common_prefixes"], *(entry["path"] for entry in found["objects"])]
             return sorted(str(path).rstrip("/").rsplit("/", 1)[-1] for path in paths)
+
+    def tree(self, key: str = "") -> Iterator[tuple[str, bool]]:
+        """Keys of all objects below a prefix; each is a plain file."""
+        with self._asking(key) as obstore:
+            for batch in obstore.list(self.store, self._path(key)):
+                for entry in batch:
+                    yield str(entry["path"]).removeprefix(self.prefix).lstrip("/"), True
+
+    def delete_files(self, keys: Iterable[str], key: str = "") -> None:
+        """Delete objects below a prefix; everything else stays."""
+        left = iter(keys)
+        with self._asking(key) as obstore:
+            while batch := [self._path(name) for name in islice(left, _DELETED_AT_ONCE)]:
+                obstore.delete(self.store, batch)
 
     def files(self, key: str = "") -> Iterator[tuple[str, int]]:
         """Every object below a prefix: its key from there on, and its bytes; none if there are none."""

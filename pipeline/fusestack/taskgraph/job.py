@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import time
-import uuid
 import zlib
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,6 +15,7 @@ from fusestack.taskgraph.batches import cut, towers
 from fusestack.taskgraph.chunks import ChunkLayer, parts_read, run_batch_holding
 from fusestack.taskgraph.edges import edges
 from fusestack.taskgraph.tasks import LEFT_OUT, run_batch
+from fusestack.taskgraph.turns import run_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -153,6 +152,7 @@ def build_graph(
     memory: int,
     chunks: ChunkTasks | None = None,
     guarded: bool = True,
+    token: str = "",
 ) -> TaskGraph:
     """Make the graph of what is missing; reads and writes nothing.
 
@@ -170,8 +170,10 @@ def build_graph(
     guarded : bool
         Whether chunks that cannot be made fail their blocks, as `run` needs it, and are made again in every graph;
         otherwise their tasks are those of the arrays, as whoever composes graphs expects it.
+    token : str
+        Of the run, without which its tasks write nothing (`fusestack.taskgraph.turns`); empty where it takes no turns.
     """
-    return _Builder(units, todo, workers, memory, chunks, guarded).graph()
+    return _Builder(units, todo, workers, memory, chunks, guarded, token).graph()
 
 
 class _Builder:
@@ -185,11 +187,12 @@ class _Builder:
         memory: int,
         chunks: ChunkTasks | None,
         guarded: bool,
+        token: str,
     ) -> None:
         self._units, self._todo = units, todo
         self._stages = {stage.key: stage for unit in units for stage in unit.stages}
         self._workers, self._memory = workers, memory
-        self._run = f"{int(time.time()):x}{uuid.uuid4().hex[:6]}"
+        self._run = run_name(token)
         self._layers: dict[str, dict[Key, Any]] = {}
         self._batches: dict[Key, tuple[Tower, Sequence[int]]] = {}
         self._made: dict[str, tuple[str, Layer, int]] = {}

@@ -91,6 +91,7 @@ def run_units(
     outcomes: dict[str, StageOutcome] | None = None,
     ledgers: dict[str, Ledger] | None = None,
     chunks: ChunkTasks | None = None,
+    token: str = "",
 ) -> tuple[list[Ended], dict[str, StageOutcome]]:
     """Make everything that is missing of some units.
 
@@ -111,6 +112,8 @@ def run_units(
         Of all stages, by their keys, where they have been read already.
     chunks : ChunkTasks, optional
         Of the arrays of dask graphs that stages read.
+    token : str
+        Of the run, see `build_graph`.
 
     Returns
     -------
@@ -126,7 +129,8 @@ def run_units(
     BlockError
         If the cluster is lost.
     """
-    rounds = _Rounds(units, backend, memory, retries, listener, {} if outcomes is None else outcomes, ledgers, chunks)
+    outcomes = {} if outcomes is None else outcomes
+    rounds = _Rounds(units, backend, memory, retries, listener, outcomes, ledgers, chunks, token)
     return rounds.run(), rounds.outcomes
 
 
@@ -143,8 +147,10 @@ class _Rounds:
         outcomes: dict[str, StageOutcome],
         ledgers: dict[str, Ledger] | None,
         chunks: ChunkTasks | None,
+        token: str,
     ) -> None:
         self._units, self._backend, self._memory, self._chunks = units, backend, memory, chunks
+        self._token = token
         self._retries, self._listener = retries, listener
         self._stages: dict[str, Stage] = {stage.key: stage for unit in units for stage in unit.stages}
         self._ledgers = ledgers or {key: ledger_of(stage) for key, stage in self._stages.items()}
@@ -206,7 +212,9 @@ class _Rounds:
 
     def _one(self, todo: Todo) -> None:
         workers = self._backend.workers
-        graph = build_graph(self._units, todo, workers=workers, memory=self._memory, chunks=self._chunks)
+        graph = build_graph(
+            self._units, todo, workers=workers, memory=self._memory, chunks=self._chunks, token=self._token
+        )
         numbers = {key: number for number, key in enumerate(graph.ends)}
         self._runs.append(graph.run)
 

@@ -18,6 +18,7 @@ from fusestack.storage import open_folder
 from fusestack.storage.kept import forget_kept
 from fusestack.taskgraph.ledger import Ticks, runs_of
 from fusestack.taskgraph.stop import is_stopped, stop
+from fusestack.taskgraph.turns import check_turn, token_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -102,6 +103,7 @@ def run_batch(tower: Tower, blocks: Sequence[int], run: str, name: str, needs: i
     if not all(result.complete for result in before[:needs]) or is_stopped(work, run):
         return LEFT_OUT
     try:
+        check_turn(work, tower.top.target.image.path, token_of(run))
         _open_anew(run)
         batch = _Batch(tower, run, name)
     except Exception as error:  # of ledgers that cannot be read, of kernels: as if every block had failed
@@ -249,11 +251,13 @@ class _Batch:
             pixels = compute(box)
             computed = time.perf_counter()
             stored = Written()
+            self._check_turn()
             if pixels is not None:
                 stored = stage.target.open().write(stage.target.level, box, pixels)
                 tally.bytes_written += stored.bytes
             if level == len(self._tower.stages) - 1:
                 self._above.leave(block, pixels)
+            self._check_turn()
             self._ticks[level].add(block, stored)
             if level == 0:
                 self._below.forget(block)
@@ -269,6 +273,11 @@ class _Batch:
         tally.bytes += box.size * stage.target.image.itemsize
         return _Made(there=True, in_memory=True, pixels=pixels)
 
+    def _check_turn(self) -> None:
+        """Refuse to go on where a later run has begun to write the image."""
+        target = self._tower.top.target
+        check_turn(target.work, target.image.path, token_of(self._run))
+
     def _fail(self, level: int, block: int, error: Exception) -> None:
         failed = self._tallies[level].failed
         failure = _failure(self._tower.stages[level], block, error)
@@ -280,8 +289,10 @@ class _Batch:
         """Write what is ticked off; where that fails, blocks count as not done."""
         for stage, ticks, tally in zip(self._tower.stages, self._ticks, self._tallies, strict=True):
             try:
+                if tally.done:
+                    self._check_turn()
                 ticks.flush()
-            except OutputError as error:
+            except OSError as error:
                 tally.failed += [BlockFailure(b, stage.place(b), str(error), hopeless=True) for b in tally.done]
                 tally.done.clear()
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import errno
+import glob
+import os
 import re
+import uuid
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -13,13 +16,15 @@ from fusestack.model.errors import FusestackError, OutputError
 from fusestack.model.grid import Grid
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
     from fusestack.model.geometry import Box
     from fusestack.model.image import ImageSpec
 
+_UNFINISHED = re.compile(r"(?:[0-9a-f]{8}\.)?partial")
 _WAY_OUT = {
     errno.ENOSPC: "free some space and run again: finished blocks are kept",
     errno.EFBIG: "the file system holds no files of this size: choose another output.path",
@@ -29,6 +34,7 @@ _WAY_OUT = {
     errno.EROFS: "choose an output.path on a file system that can be written",
     errno.ENOTDIR: "a file stands where a folder is needed: choose another output.path",
     errno.EEXIST: "a file stands where a folder is needed: choose another output.path",
+    errno.ELOOP: "put a folder in its place, or choose another output.path",
     errno.EISDIR: "a folder stands where a file is needed: choose another output.path",
 }
 
@@ -46,6 +52,67 @@ def output_errors(path: object, doing: str = "cannot be written") -> Iterator[No
         way_out = getattr(error, "way_out", None) or _WAY_OUT.get(number, "check the path and run again")
         cause = getattr(error, "strerror", None) or error
         raise OutputError(f"{path}: {doing}: {cause}; {way_out}") from error
+
+
+def refuse_link(path: Path, key: str = "output.path") -> None:
+    """Refuse a symbolic link in the place of what is to be written.
+
+    Raises
+    ------
+    OutputError
+    """
+    if path.is_symlink():
+        raise OutputError(link_refused(path, key))
+
+
+def link_refused(path: object, key: str = "output.path") -> str:
+    """What is said of a symbolic link in the place of what is to be written."""
+    return (
+        f"{path}: is a symbolic link, which is neither followed nor replaced, and is left alone: choose another {key}, "
+        "such as the place it leads to, or remove the link"
+    )
+
+
+def appear(path: Path, make: Callable[[Path], None], check: Callable[[], None]) -> None:
+    """Let a file that cannot be written in one step appear in one, by a rename.
+
+    Parameters
+    ----------
+    path : Path
+    make : callable
+        Makes it at a hidden path beside, which nobody else uses.
+    check : callable
+        Called when it is whole; may refuse.
+
+    Raises
+    ------
+    OutputError
+        If the disk refuses; what was made is deleted.
+    """
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
+    with output_errors(path):
+        forget_unfinished(path)
+        try:
+            make(partial)
+            with partial.open("r+b") as file:
+                os.fsync(file.fileno())
+            check()
+            partial.replace(path)
+        except (OSError, RuntimeError):
+            partial.unlink(missing_ok=True)
+            raise
+
+
+def forget_unfinished(path: Path) -> None:
+    """Delete what kills have left of `appear`."""
+    hidden = f".{path.name}."
+    for left in path.parent.glob(f"{glob.escape(hidden)}*partial"):
+        if _UNFINISHED.fullmatch(left.name.removeprefix(hidden)):
+            left.unlink(missing_ok=True)
+
+
+def unchecked() -> None:
+    """Nothing is to be checked before a finished image appears."""
 
 
 def settings_differ(path: object, what: str) -> OutputError:

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import glob
 import json
-import os
-import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -20,11 +17,21 @@ from fusestack.model.geometry import Box
 from fusestack.model.grid import Grid
 from fusestack.storage import is_address
 from fusestack.storage.hdf5_links import LinkedFile, write_links
-from fusestack.writers.base import KeepsNoLevels, check_block, output_errors, padded_chunks, settings_differ
+from fusestack.writers.base import (
+    KeepsNoLevels,
+    appear,
+    check_block,
+    output_errors,
+    padded_chunks,
+    refuse_link,
+    settings_differ,
+    unchecked,
+)
 from fusestack.writers.block_file import block_parts, read_payloads
 from fusestack.writers.folder import OutputFolder
 from fusestack.writers.hdf5_blocks import Hdf5Blocks, block_key
 from fusestack.writers.hdf5_codec import CODECS, compress, declared_filters, decompress, filters, filters_of
+from fusestack.writers.hdf5_parts import PART, is_part, part_files, unfinished
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -34,10 +41,7 @@ if TYPE_CHECKING:
     from fusestack.model.image import ImageSpec
     from fusestack.model.stage import Written
 
-_PARTITION = re.compile(r"-\d\d+-\d\d+")
-_PARTIAL = re.compile(r"(-\d\d+-\d\d+)?\.\w+\.partial")
 DTYPES = ("uint8", "uint16", "int16", "float32")
-_PART = "fusestack_part"  # of which main file
 
 
 class BdvHdf5Writer(Hdf5Blocks, KeepsNoLevels):
@@ -95,11 +99,13 @@ class BdvHdf5Writer(Hdf5Blocks, KeepsNoLevels):
         OutputError
             If the place cannot be written, or a file with other settings is there.
         """
+        refuse_link(self.path)
         if self.path.exists():
             self._check_same()
             return
-        for part in self._part_files():
-            if not self._is_part(part):
+        for part in part_files(self.path):
+            refuse_link(part)
+            if not is_part(part, self.path):
                 raise OutputError(f"{part}: is there already, and is left alone: choose another output.path")
         with output_errors(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -189,13 +195,15 @@ class BdvHdf5Writer(Hdf5Blocks, KeepsNoLevels):
             return b""
         return bytes(data.read_direct_chunk(tuple(start))[1])
 
-    def finish(self, options: Mapping[str, Any]) -> None:
+    def finish(self, options: Mapping[str, Any], check: Callable[[], None] = unchecked) -> None:
         """Assemble the HDF5 file from the block files and delete them; does nothing where that is done.
 
         Parameters
         ----------
         options : mapping
             JSON values; stored as the attribute ``fusestack`` unless it is empty.
+        check : callable
+            Called before anything appears in the place of what is there; may refuse.
 
         Raises
         ------
@@ -205,32 +213,20 @@ class BdvHdf5Writer(Hdf5Blocks, KeepsNoLevels):
         if not self.exists():
             raise OutputError(f"{self.path}: both the file and its blocks in {self._block_folder} are gone; run again")
         if not self.path.exists() or self._blocks.entries():
-            self._put_together(options)
+            self._put_together(options, check)
         self._discard_blocks()
 
-    def _put_together(self, options: Mapping[str, Any]) -> None:
+    def _put_together(self, options: Mapping[str, Any], check: Callable[[], None]) -> None:
         """Make the file, or its partitions and then their links; each appears by a rename."""
         times, channels = map(range, self.spec.shape[:2])
         if not self.spec.partitions:
-            self._appear(self.path, lambda path: self._assemble(path, options, times, channels))
+            appear(self.path, lambda path: self._assemble(path, options, times, channels), check)
             return
-        noted = dict(options) | {_PART: self.path.name}
+        noted = dict(options) | {PART: self.path.name}
         for part in self.spec.partitions:
             make = functools.partial(self._assemble, options=noted, times=part.times, channels=part.channels)
-            self._appear(Path(part.path), make)
-        self._appear(self.path, lambda path: self._link(path, options))
-
-    def _appear(self, path: Path, make: Callable[[Path], None]) -> None:
-        partial = path.with_name(f".{path.name}.partial")
-        with output_errors(path):
-            try:
-                make(partial)
-                with partial.open("r+b") as file:
-                    os.fsync(file.fileno())
-                partial.replace(path)
-            except (OSError, RuntimeError):
-                partial.unlink(missing_ok=True)
-                raise
+            appear(Path(part.path), make, check)
+        appear(self.path, lambda path: self._link(path, options), check)
 
     def _link(self, partial: Path, options: Mapping[str, Any]) -> None:
         import h5py
@@ -296,11 +292,8 @@ class BdvHdf5Writer(Hdf5Blocks, KeepsNoLevels):
             with output_errors(self.path, "cannot be deleted"):
                 self.path.unlink()
         with output_errors(self.path, "cannot be deleted"):
-            for part in filter(self._is_part, self._part_files()):
-                part.unlink()
-            for path in self.path.parent.glob(f".{glob.escape(self.path.stem)}*.partial"):
-                if _PARTIAL.fullmatch(path.name.removeprefix(f".{self.path.stem}")):
-                    path.unlink()
+            for path in (*(part for part in part_files(self.path) if is_part(part, self.path)), *unfinished(self.path)):
+                path.unlink()
         self._discard_blocks()
 
     def check_removable(self) -> None:
@@ -312,6 +305,8 @@ class BdvHdf5Writer(Hdf5Blocks, KeepsNoLevels):
         """
         import h5py
 
+        for path in (self.path, *part_files(self.path)):
+            refuse_link(path)
         if not self.path.exists():
             return
         if self.path.is_file() and h5py.is_hdf5(self.path):
@@ -320,19 +315,12 @@ class BdvHdf5Writer(Hdf5Blocks, KeepsNoLevels):
                     return
         raise OutputError(f"{self.path}: is not a BigDataViewer file, and is left alone: choose another output.path")
 
-    def _part_files(self) -> list[Path]:
-        """Files beside the main file that are called as partitions of it are."""
-        found = self.path.parent.glob(f"{glob.escape(self.path.stem)}-*{self.path.suffix}")
-        return [path for path in sorted(found) if _PARTITION.fullmatch(path.stem.removeprefix(self.path.stem))]
-
-    def _is_part(self, path: Path) -> bool:
-        """Whether a file is a partition that this class made."""
-        import h5py
-
+    def is_marked(self) -> bool:
+        """Whether an attribute of the file says that fusestack made it."""
         try:
-            with h5py.File(path, "r", locking="best-effort") as file:
-                return bool(json.loads(file.attrs["fusestack"])[_PART] == self.path.name)
-        except (OSError, KeyError, ValueError, TypeError):
+            with self._open_product() as file:
+                return "fusestack" in file.attrs
+        except OutputError:
             return False
 
     def _discard_blocks(self) -> None:

@@ -15,7 +15,7 @@ from fusestack.model.stage import Written
 from fusestack.storage import SCRATCH, is_address
 from fusestack.storage.chunk_keys import ChunkKeys
 from fusestack.storage.n5_chunks import n5_reader
-from fusestack.writers.base import KeepsNoLevels, check_block, parts_of, settings_differ
+from fusestack.writers.base import KeepsNoLevels, check_block, parts_of, settings_differ, unchecked
 from fusestack.writers.folder import OutputFolder
 from fusestack.writers.inventory import BlockFiles
 from fusestack.writers.zarr_codec import blosc_library, encoder
@@ -33,6 +33,13 @@ ATTRIBUTES = "attributes.json"
 VERSION = "2.0.0"  # of N5: since then a compression is an object
 MARK = "fusestack"
 SETUP = re.compile(r"setup\d+")
+IN_VIEW = r"s\d+/attributes\.json|s\d+(?:/\d+){3}|attributes\.json|\.partial/\w+"
+_FILE = re.compile(
+    rf"attributes\.json|\.partial/\w+|(?P<setup>setup\d+)/(?:attributes\.json|timepoint\d+/(?:{IN_VIEW}))"
+)
+"""Files of a container; those of a setup say which."""
+_OF_DATASETS = frozenset({"dimensions", "blockSize"})
+"""What our setups say of themselves, and BigDataViewer does not ask for."""
 _KEY = ChunkKeys(turned=True)
 
 
@@ -188,17 +195,20 @@ class BdvN5Writer(BlockFiles, KeepsNoLevels):
                 ) from error
         return out
 
-    def finish(self, options: Mapping[str, Any]) -> None:
+    def finish(self, options: Mapping[str, Any], check: Callable[[], None] = unchecked) -> None:
         """Record how the image was made.
 
         Parameters
         ----------
         options : mapping
             JSON values; stored as the attribute ``fusestack`` of the container.
+        check : callable
+            Called before anything appears in the place of what is there; may refuse.
         """
         made = json.loads(json.dumps(dict(options), default=str))
         root = self._attributes("") or {"n5": VERSION}
         if root.get(MARK) != made:
+            check()
             self._put("", {**root, MARK: made})
         if not is_address(self.spec.path):
             self._folder.delete_tree(SCRATCH)
@@ -213,10 +223,7 @@ class BdvN5Writer(BlockFiles, KeepsNoLevels):
         """
         self._readers.clear()
         self.check_removable()
-        # The container's own file goes last: after a kill the rest is still recognised and can be removed.
-        for name in sorted(self._folder.entries(), key=lambda name: name == ATTRIBUTES):
-            self._folder.delete_tree(name)
-        self._folder.delete_tree("")
+        self._folder.remove_ours(self._is_ours(), rank)
 
     def check_removable(self) -> None:
         """Refuse a folder that is no container of ours, or holds anything else.
@@ -227,14 +234,38 @@ class BdvN5Writer(BlockFiles, KeepsNoLevels):
         """
         self._refuse_foreign(unmarked=True)
 
+    def is_marked(self) -> bool:
+        """Whether the attributes of the container say that fusestack made it."""
+        return MARK in (self._attributes("") or {})
+
     def _refuse_foreign(self, *, unmarked: bool) -> None:
         """Refuse a folder that holds what is no part of a container, or that has not our mark."""
         entries = [name for name in self._folder.entries() if name != SCRATCH]
-        foreign = [name for name in entries if name != ATTRIBUTES and not SETUP.fullmatch(name)]
-        if foreign:
-            raise self._foreign(f"holds {foreign[0]!r}, which is no part of a BigDataViewer container")
-        if entries and (not unmarked or MARK not in (self._attributes("") or {})):
+        if entries and unmarked and not self.is_marked() and all(is_part(name) for name in entries):
             raise self._foreign("is not an N5 container of ours")
+        foreign = self._folder.foreign(self._is_ours())
+        if foreign is not None:
+            first = foreign.partition("/")[0]
+            holds = foreign if is_part(first) else first
+            raise self._foreign(f"holds {holds!r}, which is no part of a BigDataViewer container of ours")
+        if entries and not unmarked:
+            raise self._foreign("is not an N5 container of ours")
+
+    def _is_ours(self) -> Callable[[str], bool]:
+        """Whether a key is of a file that this class makes; setups that others added say less of themselves."""
+        known: dict[str, bool] = {}
+
+        def is_ours(key: str) -> bool:
+            found = _FILE.fullmatch(key)
+            if found is None or found["setup"] is None:
+                return found is not None
+            setup = str(found["setup"])
+            if setup not in known:
+                facts = self._attributes(setup)
+                known[setup] = facts is None or facts.keys() >= _OF_DATASETS
+            return known[setup]
+
+        return is_ours
 
     def _foreign(self, what: str) -> OutputError:
         return OutputError(f"{self.spec.path}: {what}, and is left alone: choose another output.path")
@@ -269,6 +300,16 @@ class BdvN5Writer(BlockFiles, KeepsNoLevels):
 
     def _put(self, name: str, attributes: Mapping[str, Any]) -> None:
         self._folder.put(f"{name}/{ATTRIBUTES}".lstrip("/"), [json.dumps(attributes).encode()])
+
+
+def is_part(name: str) -> bool:
+    """Whether an entry of a container is called as ours are."""
+    return name == ATTRIBUTES or SETUP.fullmatch(name) is not None
+
+
+def rank(key: str) -> int:
+    """Blocks go first, then what says of them whose they are, the outer ones last."""
+    return 0 if not key.endswith(ATTRIBUTES) else 9 - key.count("/")
 
 
 def declared(codec: Codec) -> dict[str, Any]:

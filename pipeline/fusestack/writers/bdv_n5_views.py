@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from fusestack.model.errors import OutputError
 from fusestack.storage import SCRATCH
-from fusestack.writers.base import settings_differ
-from fusestack.writers.bdv_n5 import ATTRIBUTES, MARK, SETUP, VERSION, BdvN5Writer
+from fusestack.writers.base import settings_differ, unchecked
+from fusestack.writers.bdv_n5 import ATTRIBUTES, IN_VIEW, MARK, SETUP, VERSION, BdvN5Writer, rank
 from fusestack.writers.folder import OutputFolder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from fusestack.model.image import ImageSpec
 
@@ -65,11 +66,12 @@ class BdvN5ViewWriter(BdvN5Writer):
         for name, facts in super()._groups():
             yield name, {**facts, MARK: {}} if name in (self._setup, self._view) else facts
 
-    def finish(self, options: Mapping[str, Any]) -> None:
+    def finish(self, options: Mapping[str, Any], check: Callable[[], None] = unchecked) -> None:
         """Record how the image was made, as the attribute ``fusestack`` of the view."""
         made = json.loads(json.dumps(dict(options), default=str))
         found = self._attributes(self._view) or {}
         if found.get(MARK) != made:
+            check()
             self._put(self._view, {**found, MARK: made})
         self._folder.delete_tree(self._scratch)
 
@@ -83,21 +85,27 @@ class BdvN5ViewWriter(BdvN5Writer):
         """
         self._readers.clear()
         self.check_removable()
-        # The view's own file goes last: after a kill the rest is still recognised and can be removed.
-        for name in sorted(self._folder.entries(self._view), key=lambda name: name == ATTRIBUTES):
-            self._folder.delete_tree(f"{self._view}/{name}")
-        self._folder.delete_tree(self._view)
+        self._folder.remove_ours(_is_of_view(self._view), rank, self._view)
         if self._folder.entries(self._setup) == [ATTRIBUTES]:
-            self._folder.delete_tree(self._setup)
+            self._folder.remove_ours(lambda key: key == f"{self._setup}/{ATTRIBUTES}", rank, self._setup)
 
     def check_removable(self) -> None:
-        """Refuse a setup or a view that this class did not make.
+        """Refuse a setup or a view that this class did not make, and what somebody added to it.
 
         Raises
         ------
         OutputError
         """
         self._refuse_other()
+        foreign = self._folder.foreign(_is_of_view(self._view), self._view)
+        if foreign is not None:
+            raise OutputError(
+                f"{self._container}/{foreign}: is no part of the view, and is left alone: choose another output.path"
+            )
+
+    def is_marked(self) -> bool:
+        """Whether the attributes of the view say that fusestack made it."""
+        return MARK in (self._attributes(self._view) or {})
 
     def _refuse_other(self) -> None:
         """Refuse a setup or a view without our mark."""
@@ -173,6 +181,12 @@ class BdvN5MemberWriter(BdvN5ViewWriter):
 
     def _alone(self) -> BdvN5Writer:
         return BdvN5Writer(replace(self.spec, path=self._container), self._work)
+
+
+def _is_of_view(view: str) -> Callable[[str], bool]:
+    """Whether a key is of a file that a view has."""
+    file = re.compile(f"{re.escape(view)}/(?:{IN_VIEW})")
+    return lambda key: file.fullmatch(key) is not None
 
 
 def _is_shared(root: Mapping[str, Any]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -13,7 +14,8 @@ import numpy as np
 from fusestack.model.errors import OutputError
 from fusestack.model.geometry import Box
 from fusestack.storage import LocalFolder, is_address
-from fusestack.writers.base import output_errors
+from fusestack.writers.base import output_errors, refuse_link, unchecked
+from fusestack.writers.folder import OutputFolder
 from fusestack.writers.staged import StagedWriter
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ _TILE, _OVERLAP = 256, 1
 _BAND = 2 * _TILE
 _MOST_CHANNELS = 3
 _MARK = ".fusestack"
+_FILE = re.compile(r"\.fusestack|\d+/\d+_\d+\.png")
 _NAMESPACE = "http://schemas.microsoft.com/deepzoom/2008"
 
 
@@ -81,10 +84,20 @@ class DeepZoomWriter(StagedWriter):
         """
         super().check_removable()
         self._check_tiles()
+        self._check_inside()
 
     def _check_tiles(self) -> None:
+        refuse_link(self._tiles)
         if self._tiles.exists() and not (self._tiles / _MARK).exists():
             raise OutputError(f"{self._tiles}: is there already, and is left alone: choose another output.path")
+
+    def _check_inside(self) -> None:
+        """Refuse tiles among which somebody keeps something else."""
+        foreign = OutputFolder(str(self._tiles)).foreign(lambda key: _FILE.fullmatch(key) is not None)
+        if foreign is not None:
+            raise OutputError(
+                f"{self._tiles}: holds {foreign!r}, which is no tile, and is left alone: choose another output.path"
+            )
 
     def remove(self) -> None:
         """Delete the file, its tiles and the store of its blocks.
@@ -109,16 +122,44 @@ class DeepZoomWriter(StagedWriter):
         count = sum(max(1, size) for name, size in tiles.files() if name != _MARK)
         return {**super().whole(), str(self._tiles): count if (self._tiles / _MARK).exists() else 0}
 
-    def _encode(self, path: Path, options: Mapping[str, Any]) -> None:
-        made, old = self._work / self._tiles.name, self._work / f"{self._tiles.name}.old"
-        shutil.rmtree(made, ignore_errors=True)
+    def finish(self, options: Mapping[str, Any], check: Callable[[], None] = unchecked) -> None:
+        """As every staged file; the tiles are exchanged before the file appears.
+
+        Parameters
+        ----------
+        options : mapping
+            JSON values; not used.
+        check : callable
+            Called before anything appears in the place of what is there; may refuse.
+        """
+
+        def exchange() -> None:
+            check()
+            self._exchange_tiles()
+
+        super().finish(options, exchange)
+
+    def _exchange_tiles(self) -> None:
+        """A kill leaves the blocks, from which all is made again."""
+        self._check_inside()
+        old = self._work / f"{self._tiles.name}.old"
         shutil.rmtree(old, ignore_errors=True)
+        if self._tiles.exists():
+            self._tiles.rename(old)
+        (self._work / self._tiles.name).rename(self._tiles)
+        shutil.rmtree(old, ignore_errors=True)
+
+    def _encode(self, path: Path, options: Mapping[str, Any]) -> None:
+        made = self._work / self._tiles.name
+        shutil.rmtree(made, ignore_errors=True)
         made.mkdir(parents=True)
         (made / _MARK).touch()
         read: _Read = self._plane
         height, width = self.spec.shape[3:]
         scratch = [self._work / f"{self._tiles.name}.{number}" for number in range(2)]
         try:
+            for left in scratch:
+                left.unlink(missing_ok=True)
             for level in range(_levels(height, width) - 1, -1, -1):
                 _write_tiles(made / str(level), read, height, width)
                 if level:
@@ -126,11 +167,6 @@ class DeepZoomWriter(StagedWriter):
         finally:
             for left in scratch:
                 left.unlink(missing_ok=True)
-        # A kill from here on leaves the blocks, from which all is made again.
-        if self._tiles.exists():
-            self._tiles.rename(old)
-        made.rename(self._tiles)
-        shutil.rmtree(old, ignore_errors=True)
         size = {"Width": str(self.spec.shape[4]), "Height": str(self.spec.shape[3])}
         facts = {"xmlns": _NAMESPACE, "Format": "png", "Overlap": str(_OVERLAP), "TileSize": str(_TILE)}
         root = ElementTree.Element("Image", facts)

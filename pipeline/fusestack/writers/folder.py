@@ -9,7 +9,7 @@ from fusestack.storage import SCRATCH, open_folder
 from fusestack.writers.base import output_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 
 class OutputFolder:
@@ -59,6 +59,27 @@ class OutputFolder:
         """Delete a file or a folder and everything in it."""
         with output_errors(f"{self.path}/{key}".rstrip("/"), "cannot be deleted"):
             self.storage.delete_tree(key)
+
+    def foreign(self, is_ours: Callable[[str], bool], key: str = "") -> str | None:
+        """Key of a file below a folder that is not ours; None where there is none. No link is."""
+        with output_errors(f"{self.path}/{key}".rstrip("/"), "cannot be used"):
+            return next((name for name, plain in self.storage.tree(key) if not plain or not is_ours(name)), None)
+
+    def remove_ours(self, is_ours: Callable[[str], bool], rank: Callable[[str], int], key: str = "") -> None:
+        """Delete all files below a folder that are ours, and none else.
+
+        Parameters
+        ----------
+        is_ours : callable
+            Says it of a key.
+        rank : callable
+            Of a key: lower ones go first, so that after a kill the rest is still recognised.
+        key : str
+            The folder.
+        """
+        with output_errors(f"{self.path}/{key}".rstrip("/"), "cannot be deleted"):
+            mine = [name for name, plain in self.storage.tree(key) if plain and is_ours(name)]
+            self.storage.delete_files(sorted(mine, key=rank), key)
 
 
 def written(key: str, parts: Sequence[bytes]) -> Written:

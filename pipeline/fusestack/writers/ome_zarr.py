@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from fusestack.model.grid import Grid
 from fusestack.model.stage import Written
 from fusestack.storage import SCRATCH, is_address
 from fusestack.storage.zarr_chunks import chunk_reader
-from fusestack.writers.base import check_block, padded_chunks, parts_of, settings_differ
+from fusestack.writers.base import check_block, padded_chunks, parts_of, settings_differ, unchecked
 from fusestack.writers.folder import OutputFolder
 from fusestack.writers.inventory import BlockFiles
 from fusestack.writers.ome_metadata import (
@@ -37,7 +38,12 @@ if TYPE_CHECKING:
     from fusestack.model.image import ImageSpec
     from fusestack.storage.zarr_chunks import ChunkReader
 
-_ARRAY_FILES = frozenset({"zarr.json", ".zarray", ".zgroup", SCRATCH})
+_SCRATCH_KEY = re.compile(r"(?:0/)?\.partial/\w+")
+_KEY = re.compile(
+    rf"\.?z(?:arr\.json|group|attrs|metadata)|{_SCRATCH_KEY.pattern}"
+    r"|(?P<level>\d+)/(?:zarr\.json|\.z(?:array|attrs)|(?:c/)?\d+(?:/\d+){4})"
+)
+"""Files of an image; those of a level say which."""
 _GROUP_FILES = frozenset({"zarr.json", ".zgroup", ".zattrs", ".zmetadata"})
 _SAMPLE_PIXELS = 16 * 1024**2
 
@@ -92,7 +98,7 @@ class OmeZarrWriter(BlockFiles):
         found = self._group()
         if found is None:
             if not self._has_our_arrays():
-                self.check_removable()
+                self._refuse_foreign()
             for key, data in group_files(self.spec.ome_zarr_version, attributes).items():
                 self._folder.put(key, [data])
         elif _multiscales(found) != _multiscales(attributes):
@@ -195,19 +201,22 @@ class OmeZarrWriter(BlockFiles):
             raise ValueError("its metadata are missing or damaged")
         return reader
 
-    def finish(self, options: Mapping[str, Any]) -> None:
+    def finish(self, options: Mapping[str, Any], check: Callable[[], None] = unchecked) -> None:
         """Take the contrast limits of the channels from the pixels and record how the image was made.
 
         Parameters
         ----------
         options : mapping
             JSON values; stored as the attribute ``fusestack`` unless it is empty.
+        check : callable
+            Called before anything appears in the place of what is there; may refuse.
         """
         found = self._group() or {}
         made = json.loads(json.dumps(dict(options), default=str))
         # options that are there already were written by an earlier call: with other pixels they would be gone
         if not made or found.get("fusestack") != made:
             windows = [self._window(channel) for channel in range(self.spec.shape[1])]
+            check()
             attributes = found | image_attributes(self.spec, windows) | ({"fusestack": made} if made else {})
             for key, data in group_files(self.spec.ome_zarr_version, attributes).items():
                 if self._folder.get(key) != data:
@@ -248,49 +257,80 @@ class OmeZarrWriter(BlockFiles):
         """
         self._open.clear()
         self.check_removable()
-        for name in self._folder.entries():
-            if name.isdecimal() and int(name) >= levels:
-                self._folder.delete_tree(name)
+        is_ours = self._is_ours()
+        self._folder.remove_ours(lambda key: is_ours(key) and _level(key) >= levels, _rank)
         windows = [full_window(self.spec.dtype)] * len(self.spec.channels)
         for key, data in group_files(self.spec.ome_zarr_version, image_attributes(self.spec, windows)).items():
             self._folder.put(key, [data])
 
     def remove(self) -> None:
-        """Delete the image.
+        """Delete the image, also where so much is missing that it is none any more.
 
         Raises
         ------
         OutputError
-            If the folder is not a Zarr group or holds anything that is not Zarr; nothing is deleted then.
+            If the folder holds anything that is no part of the image; nothing is deleted then.
         """
         self._open.clear()
         self._encoder = None
         self.check_removable()
-        entries = self._folder.entries()
-        # The group's own files go last: after a kill the rest is still recognised and can be removed.
-        for name in sorted(entries, key=lambda name: name in _GROUP_FILES):
-            self._folder.delete_tree(name)
-        self._folder.delete_tree("")
+        self._folder.remove_ours(self._is_ours(), _rank)
 
     def check_removable(self) -> None:
-        """Refuse a folder that is neither empty nor a Zarr group with nothing but Zarr in it.
+        """Refuse a folder that holds anything but the group and the levels of an image.
 
         Raises
         ------
         OutputError
         """
-        entries = self._folder.entries()
-        if not entries or (entries == ["0"] and self._folder.entries("0") == [SCRATCH]):
-            return  # nothing, or what a kill before the first file has left
-        foreign = [name for name in entries if not self._is_zarr(name)]
-        if foreign or _GROUP_FILES.isdisjoint(entries):
-            what = f"holds {foreign[0]!r}, which is no part of a Zarr image" if foreign else "is not a Zarr image"
-            raise OutputError(f"{self.spec.path}: {what}, and is left alone: choose another output.path")
+        levels = self._levels()
+        foreign = self._folder.foreign(self._is_ours())
+        if foreign is not None:
+            first = foreign.partition("/")[0]
+            holds = foreign if first in levels else first
+            raise self._foreign(f"holds {holds!r}, which is no part of a Zarr image that fusestack makes")
 
-    def _is_zarr(self, name: str) -> bool:
-        if name in _GROUP_FILES or name.endswith(SCRATCH):
-            return True
-        return not _ARRAY_FILES.isdisjoint(self._folder.entries(name))
+    def _refuse_foreign(self) -> None:
+        """Refuse a folder that holds something, but for what a kill before the first file has left."""
+        self.check_removable()
+        is_group = not _GROUP_FILES.isdisjoint(self._folder.entries())
+        if not is_group and self._folder.foreign(lambda key: _SCRATCH_KEY.fullmatch(key) is not None):
+            raise self._foreign("is not a Zarr image")
+
+    def _foreign(self, what: str) -> OutputError:
+        return OutputError(f"{self.spec.path}: {what}, and is left alone: choose another output.path")
+
+    def is_marked(self) -> bool:
+        """Whether the attributes say that fusestack made it; they do when the image is finished."""
+        return any("fusestack" in attributes for attributes in self._any_group())
+
+    def _is_ours(self) -> Callable[[str], bool]:
+        """Whether a key is of a file that this class makes, of the image that is there."""
+        levels = self._levels()
+
+        def is_ours(key: str) -> bool:
+            found = _KEY.fullmatch(key)
+            return found is not None and found["level"] in (None, *levels)
+
+        return is_ours
+
+    def _levels(self) -> set[str]:
+        """Names of the levels of the image that is there, those of `spec` where its attributes are gone."""
+        for attributes in self._any_group():
+            try:
+                return {str(one["path"]) for one in (_multiscales(attributes) or [])[0]["datasets"]}
+            except (LookupError, TypeError):
+                continue
+        return set(map(str, range(len(self.spec.levels))))
+
+    def _any_group(self) -> Iterator[dict[str, Any]]:
+        """Attributes of the group, of any version; nothing where they are not there or damaged."""
+        for version in VERSIONS:
+            files = {key: self._folder.get(key) for key in group_files(version, {})}
+            try:
+                yield group_attributes(version, {key: data for key, data in files.items() if data is not None})
+            except (ValueError, LookupError):
+                continue
 
     def _group(self) -> dict[str, Any] | None:
         """Attributes of the group; None if there is no group yet."""
@@ -326,6 +366,17 @@ class OmeZarrWriter(BlockFiles):
 def _multiscales(attributes: dict[str, Any]) -> Any:
     found = attributes.get("ome", attributes)
     return found.get("multiscales") if isinstance(found, dict) else None
+
+
+def _level(key: str) -> int:
+    """Level of a file; -1 where it is of none."""
+    found = _KEY.fullmatch(key)
+    return -1 if found is None or found["level"] is None else int(found["level"])
+
+
+def _rank(key: str) -> int:
+    """Chunks go first, then what says of them whose they are, the group's own files last."""
+    return 2 if key in _GROUP_FILES else 1 if key.rpartition("/")[2] in ("zarr.json", ".zarray", ".zattrs") else 0
 
 
 def _is_json(data: bytes | None) -> bool:

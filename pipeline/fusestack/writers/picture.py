@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 FORMATS = {".tif": TIFF, ".tiff": TIFF, ".png": PNG, ".jpg": JPEG, ".jpeg": JPEG}
 """Formats by suffix, in small letters."""
+_HEAD_BYTES = 2**20
 
 
 class PictureWriter(StagedWriter):
@@ -118,6 +119,11 @@ class PictureWriter(StagedWriter):
                 f"{self.path}: is no {self._format.name} picture of ours, and is left alone: choose another output.path"
             ) from error
         return found in self._expected()
+
+    def is_marked(self) -> bool:
+        """Whether the file says that fusestack made it: all formats do in their first bytes."""
+        with self.path.open("rb") as file:
+            return b"fusestack" in file.read(_HEAD_BYTES)
 
     def _expected(self) -> list[Layout]:
         """What a finished picture may be: its opacity is left out where it says nothing."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import glob
-import os
 import shutil
+import tempfile
 import uuid
 from dataclasses import replace
 from pathlib import Path
@@ -16,11 +16,20 @@ from fusestack.model.errors import OutputError
 from fusestack.model.geometry import Box
 from fusestack.model.grid import Grid
 from fusestack.model.image import Codec
-from fusestack.writers.base import KeepsNoLevels, check_block, output_errors, settings_differ
+from fusestack.writers.base import (
+    KeepsNoLevels,
+    appear,
+    check_block,
+    forget_unfinished,
+    output_errors,
+    refuse_link,
+    settings_differ,
+    unchecked,
+)
 from fusestack.writers.ome_zarr import OmeZarrWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
@@ -49,7 +58,6 @@ class StagedWriter(KeepsNoLevels):
         self.path = Path(spec.path)
         self._store_path = Path(work) / f"{self.path.name}.zarr"
         self._store = self._store_at(self._store_path)
-        self._partial = self.path.with_name(f".{self.path.name}.partial")
 
     def _encode(self, path: Path, options: Mapping[str, Any]) -> None:
         """Write the file from the store."""
@@ -89,6 +97,7 @@ class StagedWriter(KeepsNoLevels):
         OutputError
             If the place cannot be written, or something else or a file of another shape is there.
         """
+        refuse_link(self.path)
         if self.path.exists():
             if not self._is_ours():
                 raise settings_differ(self.path, "number of pages, colours, shape or dtype")
@@ -97,8 +106,8 @@ class StagedWriter(KeepsNoLevels):
         else:
             with output_errors(self.path):
                 self.path.parent.mkdir(parents=True, exist_ok=True)
-                self._partial.touch()
-                self._partial.unlink()
+                with tempfile.TemporaryFile(dir=self.path.parent):
+                    pass
         self._store.create()
 
     def write(self, level: int, box: Box, pixels: NDArray[Any]) -> Written:
@@ -191,13 +200,15 @@ class StagedWriter(KeepsNoLevels):
         except Exception as error:  # each library has exceptions of its own
             raise OutputError(f"{self.path}: cannot be read back: {error}; delete the output and run again") from error
 
-    def finish(self, options: Mapping[str, Any]) -> None:
+    def finish(self, options: Mapping[str, Any], check: Callable[[], None] = unchecked) -> None:
         """Encode the file from the blocks and delete them; does nothing where that is done.
 
         Parameters
         ----------
         options : mapping
             JSON values; see the class.
+        check : callable
+            Called before anything appears in the place of what is there; may refuse.
 
         Raises
         ------
@@ -207,15 +218,7 @@ class StagedWriter(KeepsNoLevels):
         if not self.exists():
             raise OutputError(f"{self.path}: both the file and its blocks in {self._store_path} are gone; run again")
         if self._store_path.exists():
-            with output_errors(self.path):
-                try:
-                    self._encode(self._partial, options)
-                    with self._partial.open("r+b") as file:
-                        os.fsync(file.fileno())
-                    self._partial.replace(self.path)
-                except (OSError, RuntimeError):
-                    self._partial.unlink(missing_ok=True)
-                    raise
+            appear(self.path, lambda path: self._encode(path, options), check)
         self._discard_store()
 
     def remove(self) -> None:
@@ -231,18 +234,27 @@ class StagedWriter(KeepsNoLevels):
             with output_errors(self.path, "cannot be deleted"):
                 self.path.unlink()
         with output_errors(self.path, "cannot be deleted"):
-            self._partial.unlink(missing_ok=True)
+            forget_unfinished(self.path)
         self._discard_store()
 
     def check_removable(self) -> None:
-        """Refuse a file that is none of this format.
+        """Refuse a file that is none of this format, and a link.
 
         Raises
         ------
         OutputError
         """
+        refuse_link(self.path)
         if self.path.exists():
             self._is_ours()
+
+    def is_marked(self) -> bool:
+        """Whether the file says that fusestack made it."""
+        try:
+            self._is_ours()
+        except OutputError:
+            return False
+        return True
 
     def _discard_store(self) -> None:
         """Delete the store; the rename keeps a kill from leaving some of it to be taken for all."""
