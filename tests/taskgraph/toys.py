@@ -26,7 +26,7 @@ from fusestack.taskgraph.rounds import StageOutcome, run_units
 
 @dataclass(frozen=True)
 class ToyCompute(Compute):
-    """Value = global index; faults per block: ``fail``, ``die``, ``ok`` for the first, second ... try."""
+    """Value = global index; faults per block: ``fail``, ``die``, ``hang``, ``ok`` for the first, second ... try."""
 
     folder: str
     grid: Grid
@@ -45,6 +45,8 @@ class ToyCompute(Compute):
             raise OutputError("disk full")
         if fate == "die":
             os._exit(9)
+        if fate == "hang":
+            time.sleep(3600)
         if fate == "empty":
             return None
         return np.full(box.shape, block, dtype=np.uint16)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from fusestack.config.values import Bytes, Count, Id, Model, Text, not_allowed
+from fusestack.config.values import Bytes, Count, Id, Model, Positive, Text, not_allowed
 
 Scheduler = Literal["threads", "processes", "distributed", "slurm", "pbs", "sge", "lsf", "htcondor"]
 _ADDRESS = r"^tcp://[^\s/]+:[0-9]+$"
@@ -34,7 +34,17 @@ class Execution(Model):
         default="auto", description='per worker: auto, bytes, or a size such as "4GiB"'
     )
     retries: Id = Field(default=3, description="how often a failed block is tried again")
+    block_timeout: Literal["auto"] | Positive = Field(
+        default="auto",
+        description="seconds after which a block on a worker of dask will never return and is given to another; "
+        "auto: 50 times what others took, and at least 10 minutes",
+    )
     profile: Text | None = Field(default=None, description="cluster profile: a name, or a path")
+
+    @property
+    def seconds(self) -> float | None:
+        """Timeout of a block; None where it is found out."""
+        return None if self.block_timeout == "auto" else float(self.block_timeout)
 
 
 class Cache(Model):

@@ -25,6 +25,7 @@ from fusestack.operators.cuts import CutOperator
 from fusestack.operators.finals import FinalOperator
 from fusestack.operators.generators import Generator
 from fusestack.operators.masks import MaskOperator
+from fusestack.operators.pixel_options import refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -76,6 +77,7 @@ def check_command(operator: Command | MaskCommand | CutCommand | FinalCommand) -
         except ConfigError as error:
             raise ConfigError(f"cmd: {error}") from error
     elif not imagemagick.known(str(operator.command)):
+        _only_pixels(str(operator.command))
         _program()
 
 
@@ -144,7 +146,15 @@ def _program() -> list[str]:
     )
 
 
+def _only_pixels(command: str) -> None:
+    """Refuse options with which ImageMagick would do more than compute on pixels."""
+    reason = refusal(command)
+    if reason is not None:
+        raise ConfigError(f"cmd: {command}: {reason}; for anything else name a Python function, module:function")
+
+
 def _imagemagick(command: str, planes: Planes) -> Planes:
+    _only_pixels(command)
     count, height, width = planes.shape
     kind = {1: "gray", 3: "rgb"}.get(count)
     if kind is None:

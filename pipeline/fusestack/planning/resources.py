@@ -39,6 +39,8 @@ class Resources:
     retries : int
     profile : mapping
         Settings of the job system.
+    block_timeout : float or None
+        Seconds after which a block on a worker of dask will never return; None: many times what others took.
     """
 
     scheduler: str
@@ -47,6 +49,7 @@ class Resources:
     memory: int
     retries: int
     profile: Mapping[str, Any] = field(default_factory=dict)
+    block_timeout: float | None = None
 
     @property
     def block_bytes(self) -> int:
@@ -89,6 +92,7 @@ def resolve_resources(execution: Execution, folder: Path, client: Any = None) ->
         threads_per_worker=execution.threads_per_worker,
         memory=int(memory),
         retries=execution.retries,
+        block_timeout=execution.seconds,
     )
 
 
@@ -117,7 +121,7 @@ def _of_jobs(execution: Execution, profile: Mapping[str, Any]) -> Resources:
             f"execution.memory: {size(int(memory))}, but a worker of the profile has {size(given)}; lower it, or raise "
             "memory in the profile"
         )
-    return Resources(execution.scheduler, workers, threads, int(memory), execution.retries, profile)
+    return Resources(execution.scheduler, workers, threads, int(memory), execution.retries, profile, execution.seconds)
 
 
 def _of_client(client: Any, execution: Execution) -> Resources:
@@ -127,7 +131,7 @@ def _of_client(client: Any, execution: Execution) -> Resources:
     limits = [worker["memory_limit"] for worker in workers if worker["memory_limit"]]
     memory = execution.memory if execution.memory != "auto" else min(limits, default=_CLUSTER_MEMORY)
     count = sum(worker["nthreads"] for worker in workers)
-    return Resources("client", max(1, count), threads, int(memory), execution.retries)
+    return Resources("client", max(1, count), threads, int(memory), execution.retries, block_timeout=execution.seconds)
 
 
 def _machine_bytes() -> int:

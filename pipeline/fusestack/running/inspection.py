@@ -147,6 +147,7 @@ def check_outputs(plan: Plan, *, force: bool = False) -> None:
             differences = differing(record[path]["components"], image.components) or "other versions of the algorithms"
             found.setdefault(f"exists, made with other settings ({differences}); {image.way_out}", []).append(path)
     problems = [f"{_several(paths)}: {reason}" if paths else reason for reason, paths in found.items()]
+    problems += _foreign_links(plan, force=force)
     problems += [] if force else _foreign_projects(plan)
     if problems:
         raise OutputError(*problems)
@@ -185,7 +186,7 @@ def _foreign_projects(plan: Plan) -> Iterator[str]:
         sharing = [image for image in plan.images if image.project == path]
         if sharing[0].overwrite or sharing[0].appended is not None or identity_of(path) is None:
             continue
-        made = [one.target.image.path for one in sharing if one.target.image.path in read_record(one.target.work)]
+        made = [_named_place(one) for one in sharing if one.target.image.path in read_record(one.target.work)]
         named = containers_named(path)
         if (not made or named.isdisjoint(map(same_place, made))) and not project_of(sharing).is_written:
             holds = f"names {min(named)}" if named else "is not one of ours"
@@ -193,6 +194,32 @@ def _foreign_projects(plan: Plan) -> Iterator[str]:
                 f"{path}: exists and {holds}; choose another output.project, or replace it with output.overwrite: true "
                 f"(the old one is kept as {path.rpartition('/')[2]}~1)"
             )
+
+
+def _foreign_links(plan: Plan, *, force: bool) -> Iterator[str]:
+    """Files that stand where links to several HDF5 images go, and are none; what is no BigDataViewer file stays."""
+    linked = {image.container: image for image in plan.images if image.container and image.file_format == "bdv-hdf5"}
+    for path, image in linked.items():
+        if not Path(path).exists():
+            continue
+        from fusestack.storage.hdf5_links import is_bdv, is_main
+
+        if not is_bdv(path):
+            yield f"{path}: is not a BigDataViewer file, and is left alone: choose another output.path"
+        elif not (is_main(path) or force or image.overwrite):
+            yield f"{path}: exists, and is no file of links to images; {image.way_out}"
+
+
+def _has_links(image: PlannedImage) -> bool:
+    """Whether the file of links to an image is there, if it has one."""
+    from fusestack.storage.hdf5_links import is_main
+
+    return not image.container or image.file_format != "bdv-hdf5" or is_main(image.container)
+
+
+def _named_place(image: PlannedImage) -> str:
+    """What a project names for an image: its file, or the N5 that holds it."""
+    return image.container if image.file_format == "bdv-n5" and image.container else image.target.image.path
 
 
 def read_record(work: str) -> dict[str, Any]:
@@ -264,7 +291,7 @@ def is_finished(image: PlannedImage) -> bool:
         if image.appended is not None:
             there = project_of([image]).is_written
         else:
-            there = same_place(image.target.image.path) in containers_named(image.project)
+            there = same_place(_named_place(image)) in containers_named(image.project) and _has_links(image)
         if not there:
             return False
     return is_marked(image.product)

@@ -90,6 +90,9 @@ def run_plan(
         if not force and mend(plan) and workers is None:
             workers = hire()
         run = _Run(plan, force, workers, listener, chunks_of(plan, workers))
+        if isinstance(workers, Cluster):
+            workers.watch.say = run.notice
+            workers.watch.block_timeout = plan.resources.block_timeout
         outcome, message = "failed", ""
         try:
             run.make()
@@ -131,6 +134,10 @@ class _Run:
         self._status(event)
         if self._listener is not None:
             self._listener(event)
+
+    def notice(self, text: str) -> None:
+        """Tell something that whoever waits wants to know."""
+        self._tell(Noticed(text))
 
     def make(self) -> None:
         """Make what is missing; each stage of the cache is waited for, if another run makes it."""

@@ -7,26 +7,26 @@ https://github.com/saalfeldlab/n5.
 
 from __future__ import annotations
 
-import bz2
 import json
 import lzma
+import math
 import struct
-import zlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fusestack.storage import open_folder
+from fusestack.storage import bounded, open_folder
 from fusestack.storage.chunk_keys import ChunkKeys
-from fusestack.storage.zarr_chunks import ChunkReader, decode_blosc
+from fusestack.storage.zarr_chunks import ChunkReader
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
+
+    from fusestack.storage.bounded import Decode
 
 _LZ4_HEADER = struct.Struct("<8sBIII")  # of Java's LZ4 block stream: mark, token, bytes stored, bytes, checksum
 _LZ4_MARK, _LZ4_RAW = b"LZ4Block", 0x10
+_MOST_TIMES_THE_BLOCK = 64
 _GZIP_MARK = b"\x1f\x8b"
 _DAMAGE = (struct.error, EOFError, OSError, SystemError, lzma.LZMAError)  # besides what ChunkReader expects
 
@@ -71,7 +71,7 @@ def n5_reader(container: str, name: str, attributes: dict[str, Any]) -> ChunkRea
     )
 
 
-def _block(data: bytes, decode: Callable[[bytes], Any], shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+def _block(data: bytes, decode: Decode, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
     """Pixels of a block; one that is smaller than the others is filled up with zeros.
 
     Raises
@@ -85,13 +85,15 @@ def _block(data: bytes, decode: Callable[[bytes], Any], shape: tuple[int, ...], 
         raise ValueError(f"the block is cut or damaged: {error}") from error
 
 
-def _pixels(data: bytes, decode: Callable[[bytes], Any], shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+def _pixels(data: bytes, decode: Decode, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
     mode, axes = struct.unpack_from(">HH", data)
     if mode not in (0, 1) or axes != len(shape):
         raise ValueError(f"a block of mode {mode} with {axes} axes")
     size = tuple(reversed(struct.unpack_from(f">{axes}I", data, 4)))
     start = 4 + 4 * axes + (4 if mode == 1 else 0)
-    pixels = np.frombuffer(decode(data[start:]), dtype.newbyteorder(">"))
+    if math.prod(size) > _MOST_TIMES_THE_BLOCK * math.prod(shape):
+        raise ValueError(f"a block of {math.prod(size):,} pixels, where blocks have {math.prod(shape):,}")
+    pixels = np.frombuffer(decode(data[start:], math.prod(size) * dtype.itemsize), dtype.newbyteorder(">"))
     if pixels.size < np.prod(size):
         raise ValueError(f"a block holds {pixels.size} pixels, not {np.prod(size)}")
     whole = np.zeros(shape, dtype)
@@ -100,7 +102,7 @@ def _pixels(data: bytes, decode: Callable[[bytes], Any], shape: tuple[int, ...],
     return whole
 
 
-def _lz4(data: bytes) -> bytes:
+def _lz4(data: bytes, most: int) -> bytes:
     """Java's LZ4 block stream: blocks until one that is empty."""
     import imagecodecs
 
@@ -115,7 +117,7 @@ def _lz4(data: bytes) -> bytes:
         payload = data[place : place + stored]
         if len(payload) < stored:
             raise ValueError("the stream of lz4 blocks is cut")
-        if size > 1 << 10 + (token & 0x0F):  # before memory is asked for
+        if size > 1 << 10 + (token & 0x0F) or (most := most - size) < 0:  # before memory is asked for
             raise ValueError("the stream of lz4 blocks is damaged")
         parts.append(payload if token & 0xF0 == _LZ4_RAW else imagecodecs.lz4_decode(payload, out=size))
         if len(parts[-1]) != size:
@@ -124,25 +126,19 @@ def _lz4(data: bytes) -> bytes:
     return b"".join(parts)
 
 
-def _gzip(data: bytes) -> Any:
+def _gzip(data: bytes, most: int) -> Any:
     """Gzip or, with useZlib, zlib; imagecodecs needs half the time of Python's library for the first."""
     import imagecodecs
 
-    return imagecodecs.gzip_decode(data) if data[:2] == _GZIP_MARK else zlib.decompress(data)
+    return imagecodecs.gzip_decode(data, out=most) if data[:2] == _GZIP_MARK else bounded.deflate(data, most)
 
 
-def _zstd(data: bytes) -> Any:
-    from numcodecs import zstd
-
-    return zstd.decompress(data)
-
-
-_CODECS: dict[str, Callable[[bytes], Any]] = {
-    "raw": lambda data: data,
+_CODECS: dict[str, Decode] = {
+    "raw": lambda data, most: data,
     "gzip": _gzip,
-    "bzip2": bz2.decompress,
-    "xz": lzma.decompress,
+    "bzip2": bounded.bzip2,
+    "xz": bounded.xz,
     "lz4": _lz4,
-    "blosc": decode_blosc,
-    "zstd": _zstd,
+    "blosc": bounded.blosc,
+    "zstd": bounded.zstd,
 }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
-import struct
+import math
 import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fusestack.storage import is_address, open_folder, open_store
+from fusestack.storage import bounded, is_address, open_folder, open_store
 from fusestack.storage.chunk_keys import ChunkKeys, keys_in, stored_cells
 from fusestack.storage.kept import decoded
 
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 _NO_CHUNK = np.iinfo(np.uint64).max
 _INDEX_ENTRY = 16
 _CHECKSUM = 4
-_BLOSC_HEADER = struct.Struct("<4sIII")  # versions and flags, bytes, bytes of a block, bytes stored
-_BLOSC_MOST = 2**31
 
 
 @dataclass(frozen=True)
@@ -259,7 +257,8 @@ def _layout_of_v2(folder: Folder, array: dict[str, Any]) -> ChunkReader | None:
     dtype = np.dtype(array["dtype"])
     fill = _fill(array["fill_value"], dtype)
     compressor = array["compressor"]
-    decode = _decoder(None if compressor is None else compressor["id"])
+    most = math.prod(array["chunks"]) * dtype.itemsize
+    decode = _decoder(None if compressor is None else compressor["id"], most)
     if array["order"] != "C" or array["filters"] or fill is None or decode is None:
         return None
     declared, shape = ChunkKeys(array.get("dimension_separator", ".")), tuple(array["shape"])
@@ -278,7 +277,7 @@ def _layout_of_v3(folder: Folder, array: dict[str, Any]) -> ChunkReader | None:
         index = [codec["name"] for codec in options["index_codecs"]]
         usual = usual and options.get("index_location", "end") == "end" and index == ["bytes", "crc32c"]
         codecs, chunk, shard = options["codecs"], tuple(options["chunk_shape"]), chunk
-    decode = _decoder_of_chain(codecs)
+    decode = _decoder_of_chain(codecs, math.prod(chunk) * dtype.itemsize)
     if array["node_type"] != "array" or not usual or fill is None or decode is None:
         return None
     separator = keys.get("configuration", {}).get("separator", "/")
@@ -296,7 +295,7 @@ def _fill(value: Any, dtype: np.dtype[Any]) -> Any:
     return dtype.type(value) if isinstance(value, int | float) else None
 
 
-def _decoder_of_chain(codecs: Sequence[Any]) -> Callable[[Any], Any] | None:
+def _decoder_of_chain(codecs: Sequence[Any], most: int) -> Callable[[Any], Any] | None:
     """Decoder of ``bytes`` followed by at most one compressor, and that by checksums."""
     checked = bool(codecs) and codecs[-1]["name"] == "crc32c"
     codecs = codecs[:-1] if checked else codecs
@@ -304,7 +303,7 @@ def _decoder_of_chain(codecs: Sequence[Any]) -> Callable[[Any], Any] | None:
         return None
     if codecs[0].get("configuration", {}).get("endian", "little") != "little":
         return None
-    decode = _decoder(codecs[1]["name"] if len(codecs) == 2 else None)
+    decode = _decoder(codecs[1]["name"] if len(codecs) == 2 else None, most)
     return (lambda data: decode(_checked(data))) if checked and decode is not None else decode
 
 
@@ -318,45 +317,12 @@ def _checked(data: bytes) -> Any:
     return content
 
 
-def _decoder(name: str | None) -> Callable[[Any], Any] | None:
+def _decoder(name: str | None, most: int) -> Callable[[Any], Any] | None:
+    """Decoder of a compressor, which never makes more than `most` bytes."""
     if name is None:
         return lambda data: data
-    if name == "gzip":
-        return lambda data: zlib.decompress(data, wbits=31)
-    if name == "blosc":
-        return decode_blosc
-    if name == "zstd":
-        return _decode_zstd
-    return None
-
-
-def _decode_zstd(data: bytes) -> Any:
-    from numcodecs import zstd
-
-    return zstd.decompress(data)
-
-
-def decode_blosc(data: bytes) -> Any:
-    """Bytes of a buffer that blosc compressed.
-
-    Blosc believes the lengths in the header of a buffer: of one that is cut it would decode whatever lies behind it in
-    memory, without a complaint.
-
-    Raises
-    ------
-    ValueError
-        If the buffer is cut.
-    RuntimeError
-        If it is damaged.
-    """
-    from numcodecs import blosc
-
-    if len(data) < _BLOSC_HEADER.size:
-        raise ValueError("the chunk is cut")
-    _, size, _, stored = _BLOSC_HEADER.unpack_from(data)
-    if stored > len(data) or size >= _BLOSC_MOST:
-        raise ValueError("the chunk is cut or damaged")
-    return blosc.decompress(data)
+    decode = {"gzip": bounded.gzip, "blosc": bounded.blosc, "zstd": bounded.zstd}.get(name)
+    return None if decode is None else lambda data: decode(data, most)
 
 
 def _shard_index(file: Any, per_shard: tuple[int, ...]) -> NDArray[np.uint64]:

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from fusestack.model.errors import BlockError, ConfigError, FusestackError
+from fusestack.taskgraph.watch import Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from fusestack.taskgraph.job import Key, TaskGraph
 
@@ -145,7 +146,8 @@ class Cluster:
         self._seen = self._looked = time.monotonic()
         self._futures: list[Any] = []
         self.workers = expected
-        self._count_workers()
+        self.watch = Watch(client, silent)
+        self._count_workers(self.watch.workers() or {})
 
     @property
     def dashboard(self) -> str:
@@ -163,10 +165,13 @@ class Cluster:
         ------
         BlockError
             If the scheduler is lost, or has had no worker for ten minutes.
+        ConfigError
+            If no worker has the package.
         """
         from distributed import as_completed
         from distributed.client import ClosedClientError
 
+        self.watch.check(self.watch.workers() or {})
         keys = [*graph.batches, *graph.ends]
         try:
             self._futures = self.client.get(graph.tasks, keys, sync=False)
@@ -177,18 +182,22 @@ class Cluster:
         left = len(keys)
         while left:
             while not finished.has_ready():
-                self._look_after_cluster()
+                self._look_after_cluster(graph)
                 time.sleep(_POLL_SECONDS)
             results, failed, again = self._fetched(finished.next_batch(block=False), persisted=graph.persisted)
             finished.update(again)
             left -= len(results) + len(failed)
             for future, result in results:
+                if future.key in graph.batches:
+                    self.watch.learn(result)
                 take(names[future.key], result)
             for future, cause in failed:
                 mine = names[future.key]
                 culprit = getattr(cause, "task", mine)
                 if culprit in graph.chunks or not _died(cause):  # what a block reads belongs to it
                     culprit = mine if graph.holds(mine, culprit if _died(cause) else None) else None
+                if culprit in self.watch.stuck:
+                    cause.add_note(self.watch.stuck[culprit])
                 if culprit is not None and (culprit == mine or culprit not in names.values()):
                     lose(culprit, cause)
 
@@ -226,15 +235,20 @@ class Cluster:
                     time.sleep(_DRAIN_SECONDS)
         self._futures = []
 
-    def _look_after_cluster(self) -> None:
+    def _look_after_cluster(self, graph: TaskGraph) -> None:
         """See whether anybody is there: a lost scheduler answers no future, it stays silent."""
         if self.client.status in ("closed", "closing"):
             raise BlockError(_LOST)
         now = time.monotonic()
         if self.client.status != "running" or now - self._looked < _LOOK_SECONDS:
             return
-        self._looked = now
-        self._count_workers()
+        workers = self.watch.workers()
+        self._looked = time.monotonic()
+        if workers is None:
+            return
+        self._count_workers(workers)
+        self.watch.check(workers)
+        self.watch.look(workers, graph)
         if now - self._seen > _LOOK_SECONDS and self._waiting():
             self._seen = now
         if now - self._seen > _LONGEST_WITHOUT_WORKERS:
@@ -248,8 +262,8 @@ class Cluster:
         """Whether somebody knows that workers are still to come."""
         return False
 
-    def _count_workers(self) -> None:
-        threads = sum(self.client.nthreads().values())
+    def _count_workers(self, workers: Mapping[str, Mapping[str, Any]]) -> None:
+        threads = sum(facts["nthreads"] for facts in workers.values())
         if threads:
             self._seen = time.monotonic()
         self.workers = max(self._expected, threads)

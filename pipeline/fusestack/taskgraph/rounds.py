@@ -333,6 +333,9 @@ def _of_lost_chunk(stage: Stage, block: int, cause: BaseException) -> BlockFailu
 
 
 def _of_dead_worker(stage: Stage, block: int, cause: BaseException) -> BlockFailure:
+    known = getattr(cause, "__notes__", ())
+    if known:
+        return BlockFailure(block, stage.place(block), known[0], repr(cause))
     message = (
         f"the worker died while it computed this block ({type(cause).__name__}); often it ran out of memory: "
         f"a block needs about {stage.peak_bytes / 2**20:,.0f} MiB; lower output.shards or execution.workers, "
