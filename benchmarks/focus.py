@@ -1,8 +1,9 @@
 """Focus stacking of seven photographs beside enfuse, whole processes, in one run.
 
-The photographs (``pcb_001.jpg`` and so on) are laid over one another, cut to what all of them show, brought to
-2000 x 1500 pixels and stored as uncompressed 8-bit RGB TIFF. That is not timed, and needs scikit-image. Where OpenCV is
-not installed, they are only shifted, not scaled; where enfuse is not, our own figures are printed alone.
+The photographs (``pcb_001.jpg`` and so on) are laid over one another, cut to what all of them show, brought to a size
+(2000 x 1500 pixels) and stored as uncompressed 8-bit RGB TIFF, or as JPEG. That is not timed, and needs scikit-image.
+More slices than there are photographs go through them forth and back. Where OpenCV is not installed, they are only
+shifted, not scaled; where enfuse is not, our own figures are printed alone.
 
 After a run of each that is not counted, rounds alternate; every run of ours starts in an empty folder, so that nothing
 is taken from an earlier one. Medians and ratios are printed, nothing is asserted. Memory is the sum over the processes
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import itertools
 import json
 import shutil
 import subprocess
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 PHOTOGRAPHS = Path(__file__).parents[2] / "shared" / "data" / "pcb"
-SIZE = (2000, 1500)
+SIZE = "2000x1500"
 ENFUSE = ["enfuse", "--contrast-weight=1", "--exposure-weight=0", "--saturation-weight=0", "--hard-mask"]
 OPTIONS = {
     "set 1": "--fft --darkness=w10 --maskfft --cutwave --cutbg --cutalpha=p-25,P150",
@@ -121,30 +123,38 @@ def placed(photographs: Sequence[Image.Image]) -> list[NDArray[np.float64]]:
     return [affines[k] for k in range(len(grey))]
 
 
-def common_area(affines: Sequence[NDArray[np.float64]], size: tuple[int, int]) -> tuple[float, float, float]:
-    """Left, top and scale of the largest area of `SIZE`'s shape that all photographs show."""
+def common_area(
+    affines: Sequence[NDArray[np.float64]], size: tuple[int, int], wanted: tuple[int, int]
+) -> tuple[float, float, float]:
+    """Left, top and scale of the largest area of the wanted shape that all photographs show."""
     width, height = size
     corners = np.array([[0, width, 0, width], [0, 0, height, height], [1, 1, 1, 1]], dtype=np.float64)
     seen = np.array([(np.linalg.inv(affine) @ corners)[:2] for affine in affines])  # photograph, x y, corner
     left, right = seen[:, 0, ::2].max(), seen[:, 0, 1::2].min()
     top, bottom = seen[:, 1, :2].max(), seen[:, 1, 2:].min()
-    scale = min((right - left) / SIZE[0], (bottom - top) / SIZE[1])
-    return (left + right - scale * SIZE[0]) / 2, (top + bottom - scale * SIZE[1]) / 2, scale
+    scale = min((right - left) / wanted[0], (bottom - top) / wanted[1])
+    return (left + right - scale * wanted[0]) / 2, (top + bottom - scale * wanted[1]) / 2, scale
 
 
-def write_photographs(source: Path, folder: Path) -> None:
-    """Store the photographs, aligned and cut, as TIFF."""
+def write_photographs(
+    source: Path, folder: Path, size: tuple[int, int], count: int | None = None, *, jpeg: bool = False
+) -> None:
+    """Store the photographs, aligned and cut, as TIFF or JPEG; forth and back until there are so many."""
     paths = sorted(source.glob("pcb_*.jpg"))
     if not paths:
         sys.exit(f"{source}: no photographs pcb_*.jpg here; name their folder, or try --toy, which makes some")
     photographs = [Image.open(path).convert("RGB") for path in paths]
     affines = placed(photographs)
-    left, top, scale = common_area(affines, photographs[0].size)
+    left, top, scale = common_area(affines, photographs[0].size, size)
     to_reference = np.array([[scale, 0, left], [0, scale, top], [0, 0, 1]])
-    for number, (photograph, affine) in enumerate(zip(photographs, affines, strict=True)):
-        numbers = tuple((affine @ to_reference)[:2].ravel())
-        aligned = photograph.transform(SIZE, Image.Transform.AFFINE, numbers, Image.Resampling.BICUBIC)
-        tifffile.imwrite(folder / f"slice_{number}.tif", np.asarray(aligned), photometric="rgb")
+    turns = itertools.cycle([*range(len(paths)), *range(len(paths) - 2, 0, -1)])
+    for number, k in enumerate(itertools.islice(turns, count or len(paths))):
+        numbers = tuple((affines[k] @ to_reference)[:2].ravel())
+        aligned = photographs[k].transform(size, Image.Transform.AFFINE, numbers, Image.Resampling.BICUBIC)
+        if jpeg:
+            aligned.save(folder / f"slice_{number:04}.jpg", quality=92)
+        else:
+            tifffile.imwrite(folder / f"slice_{number:04}.tif", np.asarray(aligned), photometric="rgb")
     away = max(np.abs((a - np.eye(3)) @ [*photographs[0].size, 1]).max() for a in affines)
     if not importlib.util.find_spec("cv2"):
         print("OpenCV is not installed: the photographs are shifted over one another, but not scaled")
@@ -170,7 +180,7 @@ def our_command(folder: Path, images: Path, options: str | None) -> list[str]:
     focus = {"output": {"path": "out.tif", "depth": "depth.tif"}} | ({"options": options} if options else {})
     config = {
         "version": 1,
-        "input": {"images": str(images / "*.tif")},
+        "input": {"images": str(images / "slice_*")},
         "focus": focus,
         "execution": {"workers": 2},
     }
@@ -183,7 +193,7 @@ def one_run(name: str, images: Path) -> Measured:
     with tempfile.TemporaryDirectory() as text:
         folder = Path(text)
         if name == "enfuse":
-            return measured([*ENFUSE, "-o", "e.tif", *map(str, sorted(images.glob("*.tif")))], folder)
+            return measured([*ENFUSE, "-o", "e.tif", *map(str, sorted(images.glob("slice_*")))], folder)
         return measured(our_command(folder, images, OPTIONS[name]), folder)
 
 
@@ -192,6 +202,9 @@ def main() -> None:
     parser.add_argument("photographs", nargs="?", type=Path, default=PHOTOGRAPHS, help="folder of pcb_*.jpg")
     parser.add_argument("--toy", action="store_true", help="three small synthetic slices, one round")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--size", default=SIZE, help="columns x rows of the slices")
+    parser.add_argument("--slices", type=int, help="as many as there are photographs, by default")
+    parser.add_argument("--jpeg", action="store_true", help="slices are JPEG; decoding them is timed, too")
     parser.add_argument("--only", nargs="+", choices=["enfuse", *OPTIONS], default=["enfuse", *OPTIONS])
     arguments = parser.parse_args()
     names = list(arguments.only)
@@ -204,22 +217,26 @@ def main() -> None:
         if arguments.toy:
             write_toy(images)
         else:
-            write_photographs(arguments.photographs, images)
-        shapes = [tifffile.imread(path).shape for path in sorted(images.glob("*.tif"))]
-        megapixels = sum(height * width for height, width, _ in shapes) / 1e6
+            columns, rows = map(int, arguments.size.split("x"))
+            write_photographs(arguments.photographs, images, (columns, rows), arguments.slices, jpeg=arguments.jpeg)
+        paths = sorted(images.glob("slice_*"))
+        start = time.perf_counter()
+        sizes = [np.asarray(Image.open(path)).shape[:2] for path in paths]
+        decoding = (time.perf_counter() - start) / len(paths)
         runs: dict[str, list[Measured]] = {name: [] for name in names}
         for number in range(rounds if arguments.toy else 1 + rounds):
             for name in names:
                 run = one_run(name, images)
                 if number or arguments.toy:  # the first round compiles
                     runs[name].append(run)
-    height, width, _ = shapes[0]
-    print(f"{len(shapes)} slices of {width} x {height} RGB, medians of {rounds} whole processes")
+    height, width = sizes[0]
+    print(f"one slice is decoded in {decoding:.3f} s")
+    print(f"{len(sizes)} slices of {width} x {height} RGB, medians of {rounds} whole processes")
     medians = {name: float(np.median([run.seconds for run in found])) for name, found in runs.items()}
     for name, seconds in medians.items():
         peak = np.median([run.memory for run in runs[name]]) / 2**20
         beside = f"  {seconds / medians['enfuse']:6.2f} x enfuse" if "enfuse" in medians else ""
-        print(f"  {name:8} {seconds:7.2f} s  {peak:7.0f} MiB  {megapixels / seconds:7.2f} Mpixel/s of input{beside}")
+        print(f"  {name:8} {seconds:7.2f} s  {peak:7.0f} MiB  {seconds / len(sizes):7.3f} s a slice{beside}")
 
 
 if __name__ == "__main__":

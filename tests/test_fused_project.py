@@ -9,9 +9,11 @@ import h5py
 import npy2bdv
 import numpy as np
 import pytest
+import tensorstore
 import tifffile
 
 import fusestack
+from fusestack.model.errors import OutputError
 from fusestack.project.document import read_tree
 
 TILE = (24, 40, 50)
@@ -98,21 +100,6 @@ def test_another_reader_sees_the_same_pixels_and_place(config: dict[str, Any], t
     np.testing.assert_allclose(expected.coords["z"][:2], [-6.0, -4.5])
 
 
-def test_several_images_have_a_project_each(tmp_path: Path) -> None:
-    views = []
-    for c in range(2):
-        tifffile.imwrite(tmp_path / f"{c}.tif", np.full(TILE, c + 1, np.uint16))
-        views.append({"path": str(tmp_path / f"{c}.tif"), "channel": c, "voxel_size": 1, "unit": "um"})
-    output = {"path": str(tmp_path / "fused.n5"), "project": str(tmp_path / "made.xml")}
-    fusestack.run({"version": 1, "input": {"views": views}, "fusion": {"group_by": "view"}, "output": output})
-    names = sorted(path.name for path in tmp_path.glob("*.xml"))
-    assert len(names) == 2
-    assert all(name.startswith("made_") for name in names)
-    for c, name in enumerate(names):
-        (view,) = fusestack.open_project(tmp_path / name).views
-        assert (fusestack.fuse([view]) == c + 1).all()
-
-
 def test_a_project_that_is_asked_for_later_is_written_without_fusing_again(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "a.tif", np.full(TILE, 5, np.uint16))
     config: dict[str, Any] = {
@@ -134,6 +121,16 @@ def test_several_images_behind_an_address_are_named_there(tmp_path: Path) -> Non
     plan = fusestack.plan({"version": 1, "input": {"views": views}, "fusion": {"group_by": "view"}, "output": output})
     paths = [image.target.image.path for image in plan.images]
     assert paths == [f"memory://bucket/fused_fused_tp_0_vs_{n}.ome.zarr" for n in range(2)]
+
+
+@pytest.mark.parametrize("name", ["fused.n5", "fused.ome.zarr"])
+def test_the_last_image_behind_an_address_writes_the_project(name: str, tmp_path: Path) -> None:
+    output = {"path": f"memory://{tmp_path.name}/{name}", "project": str(tmp_path / "made.xml")}
+    views = _four_views(tmp_path)
+    config = {"version": 1, "input": {"views": views}, "fusion": {"group_by": "view"}, "output": output}
+    fusestack.run(config)
+    _check_four(fusestack.open_project(tmp_path / "made.xml"))
+    assert fusestack.run(config).reused_all
 
 
 def _tile(tmp_path: Path, **output: Any) -> dict[str, Any]:
@@ -182,6 +179,87 @@ def test_a_project_that_was_changed_is_still_ours(tmp_path: Path) -> None:
     (tmp_path / "g.xml").unlink()
     fusestack.run(config)
     assert "mine" not in (tmp_path / "g.xml").read_text()
+
+
+def _four_views(tmp_path: Path) -> list[dict[str, Any]]:
+    """Views of two timepoints and setups, each of a grey of its own; the second setup is missing at the second time."""
+    views = []
+    for t, setup in [(0, 0), (0, 1), (1, 0)]:
+        path = tmp_path / f"{t}{setup}.tif"
+        tifffile.imwrite(path, np.full(TILE, 10 * t + setup + 1, np.uint16))
+        place = {"translation": {"x": 3, "y": 4, "z": 5}, "voxel_size": 1, "unit": "um"}
+        views.append({"path": str(path), "timepoint": t, "channel": 3, "tile": setup * 7, **place})
+    return views
+
+
+def _check_four(project: Any) -> None:
+    found = {(v.id.timepoint, v.id.setup): v for v in project.views}
+    assert {at: (v.channel, v.tile) for at, v in found.items()} == {(0, 0): (3, 0), (0, 1): (3, 7), (1, 0): (3, 0)}
+    for (t, setup), view in found.items():
+        assert (fusestack.fuse([view]) == 10 * t + setup + 1).all()
+        assert view.pixel_to_world.to_xyz()[3::4] == (3, 4, 5)
+
+
+@pytest.mark.parametrize("name", ["fused.h5", "fused.n5"])
+@pytest.mark.parametrize("project", [None, "made.xml"])
+def test_one_project_has_all_images_of_a_run(name: str, project: str | None, tmp_path: Path) -> None:
+    output = {"path": str(tmp_path / name)} | ({} if project is None else {"project": str(tmp_path / project)})
+    config = {"version": 1, "input": {"views": _four_views(tmp_path)}, "fusion": {"group_by": "view"}, "output": output}
+    fusestack.run(config)
+    (xml,) = tmp_path.glob("*.xml")
+    assert xml.name == (project or "fused.xml")
+    _check_four(fusestack.open_project(xml))
+    assert fusestack.run(config).reused_all
+    if name == "fused.h5":
+        with h5py.File(tmp_path / name) as file:  # links, as BigDataViewer follows them
+            assert {(t, s): int(file[f"t{t:05d}/s{s:02d}/0/cells"][0, 0, 0]) for t, s in [(0, 0), (0, 1), (1, 0)]} == {
+                (0, 0): 1,
+                (0, 1): 2,
+                (1, 0): 11,
+            }
+            assert "s01" not in file["t00001"]
+            assert file["s01/resolutions"].shape[1] == 3
+    else:
+        spec = {"driver": "n5", "kvstore": {"driver": "file", "path": f"{tmp_path / name}/setup1/timepoint0/s0"}}
+        assert (tensorstore.open(spec).result().read().result() == 2).all()
+    # a lost project, or file of links, is made again without fusing
+    for lost in [xml, *([tmp_path / name] if name == "fused.h5" else [])]:
+        lost.unlink()
+        report = fusestack.run(config)
+        assert {stage.computed for stage in report.stages} == {0}
+        assert lost.exists()
+        _check_four(fusestack.open_project(xml))
+
+
+@pytest.mark.parametrize("name", ["fused.h5", "fused.n5"])
+def test_another_grouping_replaces_all_of_it_where_that_is_asked_for(name: str, tmp_path: Path) -> None:
+    views = _four_views(tmp_path)
+    each = {"version": 1, "input": {"views": views}, "fusion": {"group_by": "view"}}
+    each["output"] = {"path": str(tmp_path / name)}
+    together = {**each, "fusion": {"group_by": "timepoint_channel"}}
+    first = {}
+    for number, config in enumerate((together, each, together, each)):
+        if number:
+            with pytest.raises(OutputError, match=r"fused\.\w+.* exists.*choose another output"):
+                fusestack.run(config)
+        fusestack.run({**config, "output": {**config["output"], "overwrite": number > 0}})
+        project = fusestack.open_project(tmp_path / "fused.xml")
+        kind = "each" if config is each else "together"
+        pixels = [fusestack.fuse([view]).values.tobytes() for view in project.views]
+        assert first.setdefault(kind, pixels) == pixels
+        assert len(project.views) == (3 if config is each else 2)
+        assert fusestack.run(config).reused_all
+
+
+def test_links_leave_what_somebody_else_made(tmp_path: Path) -> None:
+    output = {"path": str(tmp_path / "fused.h5")}
+    config = {"version": 1, "input": {"views": _four_views(tmp_path)}, "fusion": {"group_by": "view"}, "output": output}
+    (tmp_path / "fused.h5").write_text("mine")
+    for overwrite in (False, True):
+        with pytest.raises(OutputError, match="is not a BigDataViewer file, and is left alone"):
+            fusestack.run({**config, "output": {**output, "overwrite": overwrite}})
+    assert (tmp_path / "fused.h5").read_text() == "mine"
+    assert not list(tmp_path.glob("fused_*")), "nothing is fused before"
 
 
 @pytest.mark.parametrize("version", ["0.4", "0.5"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import tifffile
 import zarr
 
 import fusestack
+from fusestack.cli.main import run
 from fusestack.model.errors import OutputError
 from fusestack.planning.plan import Plan
 from fusestack.running.inspection import inspect
@@ -65,6 +67,29 @@ def test_another_pyramid_reuses_the_levels_that_stay(config: dict[str, object], 
         made, wanted = (zarr.open_array(f"{path}/{level}", mode="r") for path in (report.outputs[0], fresh.outputs[0]))
         assert made.shape == wanted.shape
         assert made[:].tobytes() == wanted[:].tobytes()
+
+
+def test_the_plan_says_what_changed(
+    config: dict[str, object], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of levels that are exchanged, and of stages of the cache."""
+
+    def reasons(*overrides: str) -> list[str]:
+        return [f"{state.action}: {state.reason}" for state in inspect(fusestack.plan(config, overrides))]
+
+    fusestack.run(config)
+    assert reasons("output.pyramid=[1, 2, 6]") == [
+        "reuse: complete, nothing it depends on has changed",
+        "reuse: complete, nothing it depends on has changed",
+        "run: output.pyramid: [[1, 1, 1], [2, 2, 2], [4, 4, 4]] -> [[1, 1, 1], [2, 2, 2], [6, 6, 6]]",
+    ]
+    weighted = "fusion.content_based={sigma1: 3, sigma2: 5}"
+    assert reasons(weighted)[0].startswith("run: not in the cache: fusion.content_based")
+    assert reasons(weighted, "output.path=other.ome.zarr")[0] == "run: not in the cache"
+    path = tmp_path / "fuse.yaml"
+    path.write_text(json.dumps(config))
+    assert run(["run", str(path), "--dry-run", "--set", weighted, "--set", "output.overwrite=true"]) == 0
+    assert "not in the cache: fusion.content_based" in capsys.readouterr().out
 
 
 def test_changed_input_and_options_are_named(config: dict[str, object], tmp_path: Path) -> None:

@@ -97,7 +97,7 @@ def test_a_run_that_stopped_is_continued(client: Any, bucket: str, objects: Obje
     assert objects("fused.ome.zarr/") == whole
 
 
-def test_a_ledger_of_many_tasks_becomes_one_object(bucket: str, objects: Objects, client: Any, tmp_path: Path) -> None:
+def test_a_ledger_of_many_tasks_becomes_two_objects(bucket: str, objects: Objects, client: Any, tmp_path: Path) -> None:
     stage = toy_stage(tmp_path, 100)
     stage = replace(stage, target=replace(stage.target, work=f"s3://{bucket}/work"))
     for block in range(0, 100, 7):
@@ -106,7 +106,7 @@ def test_a_ledger_of_many_tasks_becomes_one_object(bucket: str, objects: Objects
         ticks.flush()
     assert len(objects("work/ledger/")) == 15
     ledger_of(stage).merge()
-    assert len(objects("work/ledger/")) == 1
+    assert len(objects("work/ledger/")) == 2
     assert np.flatnonzero(ledger_of(stage).done).tolist() == list(range(0, 100, 7))
     assert 7 in Ticks(stage, "7")
     assert 8 not in Ticks(stage, "7")

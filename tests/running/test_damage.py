@@ -283,3 +283,104 @@ def test_blank_blocks_are_no_damage(tmp_path: Path) -> None:
     with pytest.warns(FusestackWarning, match="of level 0 changed since"):
         fusestack.run(made)
     assert tree(out) == whole
+
+
+def test_tiles_of_a_deep_zoom_image_are_made_again(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (300, 400), dtype=np.uint8)
+    tifffile.imwrite(tmp_path / "plane.tif", pixels[None], photometric="minisblack")
+    made = {
+        "version": 1,
+        "input": {"views": [{"path": str(tmp_path / "plane.tif"), "translation": {"x": 0, "y": 0, "z": 0}}]},
+        "output": {"path": str(tmp_path / "plane.dzi")},
+    }
+    fusestack.run(made)
+    tiles = tmp_path / "plane_files"
+    whole = tree(tiles)
+    for lost in (tiles / "9" / "0_0.png", tiles):
+        delete(lost) if lost.is_file() else shutil.rmtree(lost)
+        rerun(made, "plane_files: .*; the image is made again")
+        assert tree(tiles) == whole
+
+
+def test_a_png_that_is_cut_is_refused(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (60, 80), dtype=np.uint8)
+    for number in range(3):
+        tifffile.imwrite(tmp_path / f"s{number}.tif", np.roll(pixels, number), photometric="minisblack")
+    made = {
+        "version": 1,
+        "input": {"images": str(tmp_path / "s*.tif")},
+        "focus": {"options": "--blur=s1", "output": {"path": str(tmp_path / "sharp.png")}},
+    }
+    fusestack.run(made)
+    out = tmp_path / "sharp.png"
+    whole = out.read_bytes()
+    cut(out)
+    with pytest.raises(OutputError, match=r"sharp.png: has .* delete it to have it made again"):
+        fusestack.run(made)
+    out.unlink()
+    fusestack.run(made)
+    assert out.read_bytes() == whole
+
+
+def test_what_is_lost_of_the_cache_is_made_again_where_it_is_read(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (600, 700), dtype=np.uint8)
+    for number in range(3):
+        tifffile.imwrite(tmp_path / f"s{number}.tif", np.roll(pixels, number), photometric="minisblack")
+    made = {
+        "version": 1,
+        "input": {"images": str(tmp_path / "s*.tif")},
+        "focus": {"options": "--blur=s1", "output": {"path": str(tmp_path / "sharp.ome.zarr")}},
+        "execution": {"workers": 1},
+    }
+    fusestack.run(made)
+    out = tmp_path / "sharp.ome.zarr"
+    whole, cache = tree(out), {p: p.read_bytes() for p in blocks_of(tmp_path / "cache.fusestack") if p.suffix == ""}
+    stored = [path for path in cache if "data.ome.zarr" in str(path)]
+    for path in stored:
+        delete(path)
+    assert fusestack.run(made).reused_all  # nobody reads it any more
+    shutil.rmtree(tmp_path / "sharp.ome.zarr.fusestack" / "ledger")
+    rerun(made, "data.ome.zarr: .* changed since they were written")
+    assert tree(out) == whole
+
+
+def test_objects_that_are_gone_are_made_again() -> None:
+    import tempfile
+
+    from fusestack.storage import open_store
+
+    with tempfile.TemporaryDirectory() as folder:
+        made = settings(Path(folder), "sharded")
+        made["output"]["path"] = "memory://damage/fused.ome.zarr"
+        fusestack.run(made)
+        store = open_store("memory://damage/fused.ome.zarr")
+        before = {key: store.get(key) for key, _ in store.files()}
+        for key in (next(key for key in before if key.startswith("0/c/")), "1/zarr.json"):
+            store.delete(key)
+        assert computed(rerun(made, "of level 0 changed since")) == 1
+        assert {key: store.get(key) for key, _ in store.files()} == before
+
+
+def test_what_other_machines_wrote_may_be_shown_late(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a network file system a run looks again before it says that something is lost."""
+    from fusestack.running import damage
+    from fusestack.storage.folder import is_on_network
+    from fusestack.writers.ome_zarr import OmeZarrWriter
+
+    mounts = tmp_path / "mounts"
+    mounts.write_text(f"/dev/sda / ext4 rw 0 0\nserver:/x {tmp_path} nfs4 rw 0 0\n")
+    assert is_on_network(f"{tmp_path}/a.ome.zarr", str(mounts))
+    assert not is_on_network("/a.ome.zarr", str(mounts))
+    made = settings(tmp_path, "sharded")
+    stored = OmeZarrWriter.stored
+    late = [np.zeros(1)]
+
+    def stale(self: Any, level: int) -> Any:
+        found = stored(self, level)
+        return found * 0 if late and late.pop() is not None else found
+
+    monkeypatch.setattr(OmeZarrWriter, "stored", stale)
+    monkeypatch.setattr(damage, "is_on_network", lambda _: True)
+    monkeypatch.setattr(damage, "_PAUSES", (0, 0))
+    fusestack.run(made)
+    assert not late

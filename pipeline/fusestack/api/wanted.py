@@ -99,7 +99,7 @@ def as_container(image: LabelledImage, fused: DesignedImage | None, loaded: Load
         output.format,
         output.model_dump(mode="json"),
         output.overwrite,
-        project_path(output, path, path),
+        project_path(output, path),
         {"setup_names": [channel.name for channel in spec.channels]},
         (*image.warnings, *(_lost_in_stack(image, path) if output.is_stacks else ())),
     )

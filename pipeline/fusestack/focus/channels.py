@@ -108,9 +108,10 @@ class SliceChannels:
         planes = np.empty((len(channels), *region.shape), np.float32)
         for plane, channel in zip(planes, channels, strict=True):
             low, high = self.scale.black_white(t, channel)
-            np.subtract(found[channel - first], np.float32(low), out=plane, dtype=np.float32, casting="unsafe")
-            if high - low != 1:
-                plane /= np.float32(high - low)
+            pixels = found[channel - first]
+            if low:
+                pixels = np.subtract(pixels, np.float32(low), out=plane, dtype=np.float32, casting="unsafe")
+            np.divide(pixels, np.float32(high - low), out=plane, dtype=np.float32, casting="unsafe")
         if found.dtype.kind == "f":
             np.nan_to_num(planes, copy=False, nan=np.nan if keeps_nan else 0.0, posinf=1.0, neginf=0.0)
         if isinstance(self.scale, SharedScale) and self.scale.clips:

@@ -18,6 +18,7 @@ from fusestack.focus.exposures import SliceCounts, exposures_of
 from fusestack.focus.region import Region
 from fusestack.focus.scales import reduced, white
 from fusestack.focus.statistics import Bands
+from fusestack.kernels import reaches
 from fusestack.model.stage import Along, Compute
 from fusestack.operators.base import Place
 from fusestack.planning.stored import sharded
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     Planes = NDArray[np.float32]
 
 _FACTOR = 1 << REDUCED
-_HALO = kernels.pyramid.REACH * (_FACTOR - 1)
+_HALO = reaches.PYRAMID * (_FACTOR - 1)
 
 
 def smaller(plane: tuple[int, int], level: int) -> tuple[int, int]:
@@ -213,7 +214,7 @@ def reduced_stages(cached: CachedStages, sets: MaskSets, *, mixes: bool, whites:
     height, width = smaller(looked.plane, REDUCED)
     shape = (sets.times, sets.count * source.planes, looked.slices, height, width)
     side = blocks.BLOCK // 2
-    level = sharded(shape, (1, source.planes, 1, side, side), side)
+    level = sharded(shape, (1, source.planes, 1, side, side), side, source.planes)
     array = cached.add("reduced", f"slices a {_FACTOR**2}th as large", source, level)
     bands = Bands((sets.times, sets.count, looked.slices, height, width), deep=True)
     counts = SliceCounts(array, (len(looked.sets[0]), source.planes), bands)
@@ -243,4 +244,5 @@ def coarse_stage(
     compute = CoarsePicture(size, function, array, planes, small.counts, gains)
     shape = (sets.times, sets.count * compute.colours, 1, *smaller(sets.looked.plane, FINE))
     side = blocks.BLOCK // 4  # so small that many fine blocks do not wait for one
-    return cached.add(name, "coarse scales mixed", compute, sharded(shape, (1, compute.colours, 1, side, side), side))
+    level = sharded(shape, (1, compute.colours, 1, side, side), side, compute.colours)
+    return cached.add(name, "coarse scales mixed", compute, level)

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from fusestack import kernels
 from fusestack.focus.scales import Levels, Scales, put_together
 from fusestack.focus.so_far import Mean
+from fusestack.kernels import reaches
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -33,8 +33,8 @@ REDUCED = 2
 def reach_of(levels: int) -> int:
     """How far a pixel looks: twice a whole pyramid, up and down again, and the windows of the coarsest energies."""
     step = 1 << levels
-    pyramid = kernels.pyramid.REACH * (step - 1)
-    return 2 * pyramid + (kernels.detail.REACH + 2 * kernels.pyramid.REACH) * step // 2
+    pyramid = reaches.PYRAMID * (step - 1)
+    return 2 * pyramid + (reaches.DETAIL + 2 * reaches.PYRAMID) * step // 2
 
 
 class SmallSlice(NamedTuple):

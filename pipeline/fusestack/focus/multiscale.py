@@ -129,6 +129,9 @@ class MixedPicture(BlockWise):
     def peak_bytes(self, block: tuple[int, ...]) -> int:
         """Memory of a block: pyramids of a slice and of the sums, energies and weights, depth, the picture."""
         looked, painted = len(self.looked.sets[0]), len(self.painted.sets[0])
+        if self.coarse is not None:  # row by row, or with what is mixed beside it
+            other = 0 if self.looked == self.painted else 6 * painted + 8
+            return BYTES * self.outer_pixels(block) * (3 * looked + 6 * painted + 26 + other) + 2**23
         pyramids = 3 * looked + 4 * painted + 10
         return BYTES * self.outer_pixels(block) * (4 * pyramids // 3 + 2 * painted + 27) + 2**23
 

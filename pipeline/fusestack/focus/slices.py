@@ -183,5 +183,6 @@ def stored_slices(cached: CachedStages, one: StackInput) -> SliceArray:
             return slices
         level = blocks.in_blocks(one.shape, (1, 1, one.depth_chunk))
     else:
-        level = sharded(one.shape, (1, one.shape[1], 1, slices.rows, one.shape[4]))
+        colours = one.shape[1]
+        level = sharded(one.shape, (1, colours, 1, slices.rows, one.shape[4]), together=colours)
     return cached.add("slices", "slices", slices, level, dtype=one.dtype)

@@ -27,7 +27,7 @@ from fusestack.storage import is_address
 from fusestack.writers import WRITERS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from fusestack.config.load import LoadedConfig
     from fusestack.config.models import Fusion
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from fusestack.model.stage import Stage
     from fusestack.planning.resources import Resources
     from fusestack.project.model import Project
+    from fusestack.project.write import FusedImage
     from fusestack.sources.probe import Sample
 
 
@@ -101,7 +102,7 @@ def plan_fusion(loaded: LoadedConfig, output: Output, resources: Resources, cach
 
         images = appended_to(inputs.project, path, config.fusion.group_by, images, planned)
     elif images[0].project is not None:
-        images = _with_setups(images, config.fusion.group_by)
+        images = _with_setups(images, config.fusion.group_by, path, planned)
     refuse_inputs_as_outputs(images, [*read, inputs.project.path])
     return FusionPlan(path, images, inputs, design, tuple(read), samples_of(design))
 
@@ -113,20 +114,40 @@ def place_of(output: Output, path: str) -> str:
     return f"{path.removesuffix('.xml')}.tif"
 
 
-def _with_setups(images: tuple[PlannedImage, ...], group_by: str) -> tuple[PlannedImage, ...]:
-    """Say what the projects beside images hold: one project of all of them, or one for each."""
+def _with_setups(
+    images: tuple[PlannedImage, ...],
+    group_by: str,
+    path: str,
+    again: Callable[[Sequence[str]], tuple[PlannedImage, ...]],
+) -> tuple[PlannedImage, ...]:
+    """Say what the project beside images holds.
+
+    Parameters
+    ----------
+    images : tuple of PlannedImage
+    group_by : str
+        As in the configuration.
+    path : str
+        ``output.path``: a project names one HDF5 or N5, so several HDF5 files are linked there, and one N5 holds all.
+    again : callable
+        Plans the same images at other paths: those of N5 are named by their setups.
+    """
     from fusestack.fusion.projects import numbers_of, setups_of
 
-    projects = {image.project for image in images}
-    made = []
-    for image in images:
-        if image.project is not None and image.fusion is not None:
-            sharing = images if len(projects) == 1 else (image,)
-            numbers = numbers_of([one.fusion.image for one in sharing if one.fusion is not None], group_by)
-            setups = setups_of(image.fusion.image, image.target.image, group_by, numbers)
-            image = replace(image, setups=setups)
-        made.append(image)
-    return tuple(made)
+    fused = [image.fusion.image for image in images if image.fusion is not None]
+    numbers = numbers_of(fused, group_by)
+
+    def setups(image: PlannedImage, designed: DesignedImage) -> tuple[FusedImage, ...]:
+        return setups_of(designed, image.target.image, group_by, numbers)
+
+    shared = len(images) > 1 and images[0].file_format in ("bdv-hdf5", "bdv-n5")
+    if shared and images[0].file_format == "bdv-n5":
+        first = [setups(*pair)[0] for pair in zip(images, fused, strict=True)]
+        images = again([f"{path}/setup{one.setup.id}/timepoint{one.timepoints[0]}" for one in first])
+    return tuple(
+        replace(image, setups=setups(image, designed), container=path if shared else "")
+        for image, designed in zip(images, fused, strict=True)
+    )
 
 
 def _not_written(design: Design, output: Output) -> list[str]:
@@ -262,8 +283,10 @@ def _plan_image(
     cache: str,
 ) -> PlannedImage:
     spec = image_spec(fused, output, place, design.anisotropy, fused.compute.rule.fill)
-    into = output.append and output.format == "bdv-n5"
-    target = Target(WRITERS["bdv-n5-view" if into else output.format], spec, 0, f"{path}.fusestack")
+    writer: str = output.format
+    if output.format == "bdv-n5" and (output.append or len(design.images) > 1):
+        writer = "bdv-n5-view" if output.append else "bdv-n5-member"
+    target = Target(WRITERS[writer], spec, 0, f"{path}.fusestack")
     if output.format == "dzi":
         target.open()  # refuses what it does not hold
     compute, preparation = prepared(fused.compute, cache, resources)
@@ -285,7 +308,7 @@ def _plan_image(
         components={**components, "output": {**layout, **cut_facts(spec)}},
         fingerprint=digest([stage.fingerprint for stage in stages]),
         fusion=PlannedFusion(fused, compute.statistics(spec.levels[0].block)),
-        project=project_path(output, spec.path, path, None if len(design.images) == 1 else fused.title),
+        project=project_path(output, path),
         file_format=output.format,
         overwrite=output.overwrite,
         notes={"setup_names": [channel.name for channel in spec.channels]},
@@ -313,27 +336,19 @@ def _titled(path: str, title: str) -> str:
     return f"{stem}_{title}{suffix}"
 
 
-_LISTED = ("ome-zarr", "bdv-tiff")
-
-
-def project_path(output: Output, path: str, container: str, title: str | None = None) -> str | None:
-    """Where the project of an image goes, if it has one: those of BigDataViewer have, others where it is asked for.
+def project_path(output: Output, path: str) -> str | None:
+    """Where the project of all images goes: those of BigDataViewer have one, others where it is asked for.
 
     Parameters
     ----------
     output : Output
     path : str
-        Of the image.
-    container : str
         What ``output.path`` names.
-    title : str, optional
-        Of the image, where there are several.
     """
     if output.project:
-        # one loader names several Zarr images or TIFF files, but one HDF5 or N5
-        return output.project if title is None or output.format in _LISTED else _titled(output.project, title)
+        return output.project
     if output.format == "bdv-tiff":
-        return f"{split_suffix(container)[0]}.xml"
+        return f"{split_suffix(path)[0]}.xml"
     return str(Path(path).with_suffix(".xml")) if output.format in ("bdv-hdf5", "bdv-n5") else None
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from fusestack.kernels.jit import njit
 from fusestack.kernels.powers import raise_row
 from fusestack.kernels.pyramid import add_expanded_row, mirrored
+from fusestack.kernels.reaches import DETAIL as REACH
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     Plane = NDArray[np.float32]
     Planes = NDArray[np.float32]
 
-REACH = 4
-"""Pixels on either side whose detail counts for the energy of a pixel."""
 ROWS = 2 * REACH + 1
 """Rows that are looked at for one row of energies."""
 _NOISE = (0.8887, 0.0531, 0.01018, 0.00242)

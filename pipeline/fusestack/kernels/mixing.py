@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fusestack.kernels.detail import (
-    REACH,
     ROWS,
     energies_row,
     faint_noise,
@@ -19,6 +18,7 @@ from fusestack.kernels.detail import (
 from fusestack.kernels.jit import njit
 from fusestack.kernels.multiscale import add_row, choose_row, follow_row
 from fusestack.kernels.pyramid import mirrored, reduce_row
+from fusestack.kernels.reaches import DETAIL as REACH
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

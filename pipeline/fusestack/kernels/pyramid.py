@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     Plane = NDArray[np.float32]
     Planes = NDArray[np.float32]
 
-REACH = 2
-"""Pixels of a level on either side of which a pixel of the next one is made, and which it is expanded to."""
-
 
 def halved(size: int) -> int:
     """Pixels of the next level along an axis."""

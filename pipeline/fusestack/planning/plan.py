@@ -86,6 +86,8 @@ class PlannedImage(Shown):
         Project XML to write beside it.
     setups : tuple of FusedImage
         What the project has of it.
+    container : str
+        Where several images of one project are found together: a main file of links (HDF5), or what holds them (N5).
     appended : (str, str) or None
         Where the project is there and the image is added to it: ``output.path``, and the fingerprint of all images.
     file_format : str
@@ -109,6 +111,7 @@ class PlannedImage(Shown):
     fusion: PlannedFusion | None = None
     project: str | None = None
     setups: tuple[FusedImage, ...] = ()
+    container: str = ""
     appended: tuple[str, str] | None = None
     file_format: str = ""
     overwrite: bool = False

@@ -62,8 +62,8 @@ def project_of(images: Iterable[PlannedImage]) -> FusedProject | AppendedProject
         found[one.setup.id] = one
     if images[0].appended is not None:
         return AppendedProject(path, *images[0].appended, tuple(found.values()))
-    containers = {image.target.image.path for image in images}
-    partitions = images[0].target.image.partitions
+    containers = {image.container or image.target.image.path for image in images}
+    partitions = () if images[0].container else images[0].target.image.partitions
     return FusedProject(path, _common(containers), tuple(found.values()), file_format, partitions)
 
 

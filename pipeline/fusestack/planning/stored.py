@@ -49,7 +49,7 @@ def stored_target(cache: str, name: str, fingerprint: str, title: str, dtype: st
     return Target(WRITERS["ome-zarr"], spec, 0, work)
 
 
-def sharded(shape: tuple[int, ...], block: Sequence[int], most: int | None = None) -> Level:
+def sharded(shape: tuple[int, ...], block: Sequence[int], most: int | None = None, together: int = 1) -> Level:
     """Cut an array into blocks, stored as files of all their planes, 1024 x 1024 pixels, chunks of 256 x 256.
 
     Parameters
@@ -60,13 +60,15 @@ def sharded(shape: tuple[int, ...], block: Sequence[int], most: int | None = Non
         What is computed in one piece, t, c, z, y, x; cut down to the array, in whole files.
     most : int, optional
         Pixels of a file along y and x.
+    together : int
+        Channels of a chunk; more than one where they are read together.
     """
     most = _FILE if most is None else max(_CHUNK, most)
     chunk = tuple(min(_CHUNK, n) for n in shape[3:])
     file = tuple(min(most // c, -(-n // c)) * c for n, c in zip(shape[3:], chunk, strict=True))
     plane = tuple(min(-(-b // f), -(-n // f)) * f for n, b, f in zip(shape[3:], block[3:], file, strict=True))
     lead = tuple(min(n, b) for n, b in zip(shape[:3], block[:3], strict=True))
-    return Level((1, 1, 1), shape, (1, 1, 1, *chunk), (1, *lead[1:], *file), (*lead, *plane))
+    return Level((1, 1, 1), shape, (1, together, 1, *chunk), (1, *lead[1:], *file), (*lead, *plane))
 
 
 def entries(shape: tuple[int, ...]) -> Level:

@@ -14,6 +14,7 @@ from fusestack.model.geometry import flip3
 from fusestack.project.document import bytes_of, write_tree
 from fusestack.project.model import ATTRIBUTES, Setup, check_registration
 from fusestack.storage import is_address
+from fusestack.storage.hdf5_links import LinkedFile, is_main, write_main
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -83,14 +84,23 @@ class FusedProject:
     file_format: str
     partitions: tuple[Partition, ...] = ()
 
+    @property
+    def links(self) -> tuple[LinkedFile, ...]:
+        """Files to which the container, an HDF5, is to have links; none where it holds the pixels itself."""
+        return tuple(LinkedFile(path, numbers) for path, (_, numbers) in _linked(self.container, self.images).items())
+
     def write(self) -> None:
-        """Write it, in one step; see `write_project`."""
+        """Write it, in one step, after the file of links where there is one; see `write_project`."""
+        if self.file_format == "bdv-hdf5" and self.links:
+            write_main(Path(self.container), self.links)
         write_project(self.path, self.container, self.images, self.file_format, self.partitions)
 
     @property
     def is_written(self) -> bool:
-        """Whether the file is there, to the byte."""
+        """Whether the file is there, to the byte, and that of links."""
         place = Path(self.path)
+        if self.file_format == "bdv-hdf5" and self.links and not is_main(self.container):
+            return False
         content = bytes_of(_tree(self.path, self.container, self.images, self.file_format, self.partitions))
         return place.is_file() and place.read_bytes() == content
 
@@ -155,9 +165,13 @@ def _tree(
     _text(root, "BasePath", ".").set("type", "relative")
     timepoints = sorted({timepoint for image in ordered for timepoint in image.timepoints})
     loader = _loader(file_format, container, path, ordered, timepoints)
+    folder = str(Path(path).absolute().parent)
     for part in partitions:
         times, numbers = [timepoints[t] for t in part.times], {c: c for c in part.channels}
-        loader.append(partition(part.path, str(Path(path).absolute().parent), times, numbers))
+        loader.append(partition(part.path, folder, times, numbers))
+    if file_format == "bdv-hdf5" and not partitions:
+        for place, (there, channels) in _linked(str(container), ordered).items():
+            loader.append(partition(place, folder, sorted(there), {setup: c for c, setup in channels.items()}))
     _append_sequence(root, loader, ordered, timepoints)
     _append_registrations(root, ordered, timepoints)
     for block in ("ViewInterestPoints", "BoundingBoxes", "PointSpreadFunctions", "StitchingResults"):
@@ -165,6 +179,18 @@ def _tree(
     SubElement(root, "IntensityAdjustments")
     indent(root)
     return ElementTree(root)
+
+
+def _linked(container: str, images: Sequence[FusedImage]) -> dict[str, tuple[set[int], dict[int, int]]]:
+    """Files besides the container in which images are: their timepoints, and setups by the channels there."""
+    found: dict[str, tuple[set[int], dict[int, int]]] = {}
+    for image in images:
+        for timepoint, at in zip(image.timepoints, image.stored, strict=False):
+            if at.path != container:
+                times, numbers = found.setdefault(at.path, (set(), {}))
+                times.add(timepoint)
+                numbers[at.channel] = image.setup.id
+    return found
 
 
 def _relative(target: str | Path, path: str | Path) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -14,6 +16,7 @@ from fusestack.running.finished import change, finished_mark, is_marked, lost_fi
 from fusestack.running.inspection import levels_there, read_record
 from fusestack.running.stage_cache import cache_entry
 from fusestack.storage import folder_of, identity_of
+from fusestack.storage.folder import is_on_network
 from fusestack.taskgraph.edges import edges
 from fusestack.taskgraph.ledger import forget_ledger, ledger_of, ledger_path
 
@@ -29,6 +32,8 @@ if TYPE_CHECKING:
     _Bools: TypeAlias = NDArray[np.bool_]
 
 _MOST_NAMED = 3
+_PAUSES = (2, 8, 30, 30)
+"""Seconds after which files are looked for again; NFS believes what it knows of a folder for a minute at most."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +86,7 @@ class _Search:
         self._open: set[str] = set()  # stages whose blocks may have been made from what is lost
         self._images: dict[str, str] = {}
         self._said: list[str] = []
+        self._record = functools.cache(read_record)
 
     def found(self) -> Damage:
         needed: set[str] = set()
@@ -90,8 +96,10 @@ class _Search:
         for stage in reversed(self._plan.stages):
             if stage.key in own or stage.key not in needed:
                 continue
-            if not self._compare(stage).is_merged:
+            ledger = self._compare(stage)
+            if not ledger.is_merged:
                 self._open.add(stage.key)
+            if not ledger.is_merged or stage.key in self._lost:
                 needed |= set(stage.needs)
         blocks = self._spread() if self._lost else {}
         return Damage(blocks, self._images, tuple(self._said))
@@ -99,12 +107,10 @@ class _Search:
     def _look_at(self, image: PlannedImage) -> set[str]:
         """Compare an image; gives what is needed of the cache."""
         product = image.product
-        record = read_record(image.target.work)
+        record = self._record(image.target.work)
         kept = levels_there(product, record, force=False)
-        # the mark of what has been replaced since says nothing
-        marked = record.get(image.target.image.path, {}).get("fingerprint") == product.fingerprint and is_marked(
-            product
-        )
+        there = record.get(image.target.image.path, {}).get("fingerprint")
+        marked = there == product.fingerprint and is_marked(product)  # marks of what was replaced since say nothing
         if marked and (gone := lost_files(product)):
             self._images[image.fingerprint] = "restart"
             self._said += [f"{path}: {change(*sizes)}; the image is made again" for path, sizes in gone.items()]
@@ -136,13 +142,13 @@ class _Search:
     def _spread(self) -> dict[str, _Bools]:
         """What is lost, and what may have been made from it while it was."""
         wrong = dict(self._lost)
-        for stage in self._plan.stages:
+        stages = {stage.key: stage for stage in self._plan.stages}
+        for stage in stages.values():
             if stage.key not in self._open or stage.key not in self._ledgers:
                 continue
             found = np.zeros(stage.grid.count, bool)
-            for need in self._plan.stages:
-                if need.key in stage.needs and need.key in wrong:
-                    found |= _readers(stage, need, wrong[need.key])
+            for need in set(stage.needs) & wrong.keys():
+                found |= _readers(stage, stages[need], wrong[need])
             found &= self._ledgers[stage.key].done
             if found.any():
                 wrong[stage.key] = found | wrong.get(stage.key, False)
@@ -169,6 +175,17 @@ def lost_blocks(ledger: Ledger, target: Target) -> _Bools:
     if not found.any() and writer.missing():  # a level that was deleted, recorded without bytes by an earlier version
         lost |= recorded < 0
     return np.logical_and(ledger.done, lost)
+
+
+def lost_for_good(ledger: Ledger, target: Target) -> _Bools:
+    """As `lost_blocks`, where other machines may just have written: a network file system shows their files late."""
+    lost = lost_blocks(ledger, target)
+    for pause in _PAUSES if lost.any() and is_on_network(target.image.path) else ():
+        time.sleep(pause)
+        lost = lost_blocks(ledger, target)
+        if not lost.any():
+            break
+    return lost
 
 
 def describe(ledger: Ledger, target: Target, lost: _Bools) -> str:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _RECORD = "made.json"
 _MOST_NAMED = 2
+_NOT_MADE = "not made yet"
 
 
 @dataclass(frozen=True)
@@ -46,10 +47,13 @@ def inspect(plan: Plan, *, force: bool = False, damage: Damage | None = None) ->
     """What a run would do with every stage, and why; what is damaged counts as missing."""
     states: list[StageState] = []
     needed = _statistics_needed(plan, force=force)
+    causes: dict[str, str] = {}
     for image in plan.images:
         record = read_record(image.target.work)
         kept = levels_there(image.product, record, force=force)
-        reason = "not begun yet" if kept else _reason(image, record, force=force)
+        reason = _reason(image, record, force=force)
+        if image.preparation and record.get(image.target.image.path, {}).get("fingerprint") != image.fingerprint:
+            causes |= dict.fromkeys((stage.key for stage in image.preparation), reason)
         for number, stage in enumerate(image.stages):
             done = ledger_of(stage).finished if number < kept else 0
             lost = min(done, 0 if damage is None else damage.lost(stage))
@@ -65,17 +69,24 @@ def inspect(plan: Plan, *, force: bool = False, damage: Damage | None = None) ->
             if done < stage.grid.count:
                 reason = "after the stage before it"
                 needed |= set(stage.needs)
-    return [*reversed(list(_inspect_preparation(plan, needed, force=force, damage=damage))), *states]
+    return [*reversed(list(_inspect_preparation(plan, needed, causes, force=force, damage=damage))), *states]
 
 
 def _lost(count: int) -> str:
     return f"{counted(count, 'finished block')} changed or missing since"
 
 
+def _absent(cause: str | None) -> str:
+    return "not in the cache" + (f": {cause}" if cause and cause != _NOT_MADE else "")
+
+
 def _inspect_preparation(
-    plan: Plan, needed: set[str], *, force: bool, damage: Damage | None = None
+    plan: Plan, needed: set[str], causes: Mapping[str, str], *, force: bool, damage: Damage | None = None
 ) -> Iterator[StageState]:
-    """Stages of the cache, the last one first: one is needed where an unfinished one reads it."""
+    """Stages of the cache, the last one first: one is needed where an unfinished one reads it.
+
+    Where one is not there, `causes` say what of its image has changed since that was made.
+    """
     own = {stage.key for image in plan.images for stage in image.stages}
     for stage in reversed(plan.stages):
         if stage.key in own:
@@ -87,7 +98,7 @@ def _inspect_preparation(
         lost = min(done, 0 if damage is None else damage.lost(stage))
         done -= lost
         action = "reuse" if done == stage.grid.count else "continue" if done else "run"
-        reason = f"{done:,} of {stage.grid.count:,} blocks are in the cache" if done else "not in the cache"
+        reason = f"{done:,} of {stage.grid.count:,} blocks are in the cache" if done else _absent(causes.get(stage.key))
         reason = _lost(lost) if lost else reason
         yield StageState(stage, action, done, reason)
         if done < stage.grid.count:
@@ -136,6 +147,7 @@ def check_outputs(plan: Plan, *, force: bool = False) -> None:
             differences = differing(record[path]["components"], image.components) or "other versions of the algorithms"
             found.setdefault(f"exists, made with other settings ({differences}); {image.way_out}", []).append(path)
     problems = [f"{_several(paths)}: {reason}" if paths else reason for reason, paths in found.items()]
+    problems += _foreign_links(plan, force=force)
     problems += [] if force else _foreign_projects(plan)
     if problems:
         raise OutputError(*problems)
@@ -174,7 +186,7 @@ def _foreign_projects(plan: Plan) -> Iterator[str]:
         sharing = [image for image in plan.images if image.project == path]
         if sharing[0].overwrite or sharing[0].appended is not None or identity_of(path) is None:
             continue
-        made = [one.target.image.path for one in sharing if one.target.image.path in read_record(one.target.work)]
+        made = [_named_place(one) for one in sharing if one.target.image.path in read_record(one.target.work)]
         named = containers_named(path)
         if (not made or named.isdisjoint(map(same_place, made))) and not project_of(sharing).is_written:
             holds = f"names {min(named)}" if named else "is not one of ours"
@@ -182,6 +194,32 @@ def _foreign_projects(plan: Plan) -> Iterator[str]:
                 f"{path}: exists and {holds}; choose another output.project, or replace it with output.overwrite: true "
                 f"(the old one is kept as {path.rpartition('/')[2]}~1)"
             )
+
+
+def _foreign_links(plan: Plan, *, force: bool) -> Iterator[str]:
+    """Files that stand where links to several HDF5 images go, and are none; what is no BigDataViewer file stays."""
+    linked = {image.container: image for image in plan.images if image.container and image.file_format == "bdv-hdf5"}
+    for path, image in linked.items():
+        if not Path(path).exists():
+            continue
+        from fusestack.storage.hdf5_links import is_bdv, is_main
+
+        if not is_bdv(path):
+            yield f"{path}: is not a BigDataViewer file, and is left alone: choose another output.path"
+        elif not (is_main(path) or force or image.overwrite):
+            yield f"{path}: exists, and is no file of links to images; {image.way_out}"
+
+
+def _has_links(image: PlannedImage) -> bool:
+    """Whether the file of links to an image is there, if it has one."""
+    from fusestack.storage.hdf5_links import is_main
+
+    return not image.container or image.file_format != "bdv-hdf5" or is_main(image.container)
+
+
+def _named_place(image: PlannedImage) -> str:
+    """What a project names for an image: its file, or the N5 that holds it."""
+    return image.container if image.file_format == "bdv-n5" and image.container else image.target.image.path
 
 
 def read_record(work: str) -> dict[str, Any]:
@@ -253,7 +291,7 @@ def is_finished(image: PlannedImage) -> bool:
         if image.appended is not None:
             there = project_of([image]).is_written
         else:
-            there = same_place(image.target.image.path) in containers_named(image.project)
+            there = same_place(_named_place(image)) in containers_named(image.project) and _has_links(image)
         if not there:
             return False
     return is_marked(image.product)
@@ -264,8 +302,10 @@ def _reason(image: PlannedImage, record: Mapping[str, Any], *, force: bool) -> s
         return "--force"
     known = record.get(image.target.image.path)
     if not known:
-        return "not made yet"
-    return differing(known["components"], image.components) or "its output is gone"
+        return _NOT_MADE
+    if known["fingerprint"] == image.fingerprint:
+        return "not begun yet" if image.target.open().exists() else "its output is gone"
+    return differing(known["components"], image.components) or "other versions of the algorithms"
 
 
 def something_at(path: str) -> bool:

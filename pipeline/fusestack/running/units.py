@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from fusestack.model.errors import OutputError
-from fusestack.running.damage import describe, lost_blocks
+from fusestack.running.damage import describe, lost_for_good
 from fusestack.running.finished import finished_mark, mark
 from fusestack.running.inspection import (
     is_finished,
@@ -72,7 +72,7 @@ def units_of(plan: Plan, states: Sequence[StageState], *, force: bool = False, p
                 project = (project_of(sharing), tuple(finished_mark(one.product) for one in sharing))
             ends = EndStages(records_of(image.stages), records_of(_read_by(image.stages, cached, known)))
             there = _done(image.stages, known, pinned=pinned)
-            image_begin = BeginImage(image.product, image.overwrite, there, image.way_out)
+            image_begin = BeginImage(image.product, image.overwrite, there, image.way_out, image.container)
             end = EndImage(image.product, ends, image.notes, project)
             found[image.fingerprint] = Unit(image.stages, image_begin, end)
     return list(found.values())
@@ -162,7 +162,7 @@ class EndStages:
                     f"{path}: {count - ledger.finished:,} of {count:,} blocks are gone: the output or its cache was "
                     "changed or deleted meanwhile; run again, or make the graph again"
                 )
-            lost = lost_blocks(ledger, target)
+            lost = lost_for_good(ledger, target)
             if lost.any():
                 raise OutputError(f"{describe(ledger, target, lost)}; run again")
         for path, count, _ in self.ledgers:
@@ -185,12 +185,15 @@ class BeginImage:
         Ledgers, their blocks, and how many of these have to be there.
     way_out : str
         What to do where something else is there.
+    links : str
+        File that will link to the image, and is no image of its own.
     """
 
     product: Product
     overwrite: bool
     done: _Done = ()
     way_out: str = ""
+    links: str = ""
 
     def __call__(self, *, locked: bool = False, force: bool = False) -> None:
         """Make it; `locked` says that whoever runs the graph holds its lock, `force` that nothing is kept."""
@@ -225,6 +228,10 @@ class BeginImage:
                 writer.keep(kept)
             else:
                 writer.remove()
+            # a container holds the images in it, or one itself: what another replaces is no image any more
+            for other in [one for one in record if one.startswith(f"{path}/") or path.startswith(f"{one}/")]:
+                del record[other]
+            record.pop(self.links, None)
             record[path] = {
                 "fingerprint": product.fingerprint,
                 "stages": list(product.stages),

@@ -14,6 +14,7 @@ import numpy as np
 from fusestack.model.amounts import span_xyz
 from fusestack.model.errors import FusestackError
 from fusestack.model.grid import Grid
+from fusestack.model.image import MESH_SUFFIXES
 from fusestack.running.finished import mark_of
 from fusestack.running.inspection import finished, read_record
 from fusestack.running.lock import output_lock
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
     _Recorded: TypeAlias = tuple[RecordedImage, Target, Ledger]
 
-_LOSSY = (".jpg", ".jpeg")
+_INEXACT = (".jpg", ".jpeg", *MESH_SUFFIXES)
 _AT_ONCE = 1024
 
 
@@ -214,8 +215,8 @@ def _compute_again(
         if one is None or one.fingerprint != image.fingerprint:
             why = "is not made by this configuration" if one is None else _differs(one)
             result.notes.append(f"{path}: {why}; nothing of it was computed again")
-        elif path.lower().endswith(_LOSSY):
-            result.notes.append(f"{path}: JPEG changes pixels; nothing of it was computed again")
+        elif path.lower().endswith(_INEXACT):
+            result.notes.append(f"{path}: a {Path(path).suffix} changes pixels; nothing of it was computed again")
         else:
             for level, (stage, (_, ledger)) in enumerate(zip(one.stages, image.levels(), strict=True)):
                 _sample(image, level, stage, ledger, plan, sample, pool, result)

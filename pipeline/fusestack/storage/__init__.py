@@ -74,14 +74,23 @@ def open_file(path: str) -> BinaryIO:
 
 
 def identity_of(path: str) -> str | None:
-    """Size and time of change or ETag of a file or an object; None if there is none. Remembered for some seconds."""
+    """Size and time of change or ETag of a file or an object; None if there is none.
+
+    Of an object that is there it is remembered for some seconds.
+    """
     if not is_address(path):
         folder, name = os.path.split(path)
         return LocalFolder(Path(folder)).identity(name)
-    return _remote_identity(path, int(time.monotonic() / _IDENTITY_LIVES))
+    try:
+        return _remote_identity(path, int(time.monotonic() / _IDENTITY_LIVES))
+    except FileNotFoundError:  # what is raised is not remembered: it may be there in a moment
+        return None
 
 
 @functools.lru_cache(maxsize=4096)
-def _remote_identity(path: str, period: int) -> str | None:
+def _remote_identity(path: str, period: int) -> str:
     folder, _, name = path.rstrip("/").rpartition("/")
-    return open_store(folder).identity(name)
+    found = open_store(folder).identity(name)
+    if found is None:
+        raise FileNotFoundError(path)
+    return found

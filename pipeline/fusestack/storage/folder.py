@@ -7,11 +7,11 @@ import os
 import shutil
 import uuid
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
 SCRATCH = ".partial"
 """Name of the folder for files that are not complete yet; a kill leaves them there, and nobody reads them."""
@@ -190,3 +190,15 @@ def _forget(path: Path) -> None:
         path.unlink(missing_ok=True)
     except OSError:
         return
+
+
+def is_on_network(path: str, mounts: str = "/proc/mounts") -> bool:
+    """Whether a file system shows late what other machines have written: NFS, SMB and what programs provide."""
+    try:
+        lines = [line.split() for line in Path(mounts).read_text().splitlines()]
+    except OSError:
+        return False
+    place = os.path.realpath(path)
+    above = [(words[1], words[2]) for words in lines if f"{place}/".startswith(f"{words[1].rstrip('/')}/")]
+    _, kind = max(above, key=lambda one: len(one[0]), default=("", ""))
+    return kind.startswith(("nfs", "cifs", "smb", "fuse"))

@@ -7,13 +7,16 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from fusestack.model.errors import OutputError
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from collections.abc import Set as AbstractSet
     from pathlib import Path
 
 _SETUP = re.compile(r"s(\d+)")
 _TIMEPOINT = re.compile(r"t\d+")
+_MAIN = "fusestack_links"
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,51 @@ def write_links(path: Path, files: list[LinkedFile]) -> None:
         for linked in files:
             with h5py.File(linked.path, "r", locking="best-effort") as file:
                 _link(main, file, linked, os.path.relpath(linked.path, path.parent))
+
+
+def write_main(path: Path, files: Sequence[LinkedFile]) -> None:
+    """Write a main file that is marked as one of ours, in one step.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written, or one that is there is no BigDataViewer HDF5.
+    """
+    import h5py
+
+    if path.exists() and not is_bdv(path):
+        raise OutputError(f"{path}: is not a BigDataViewer file, and is left alone: choose another output.path")
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        write_links(partial, list(files))
+        with h5py.File(partial, "r+") as main:
+            main.attrs[_MAIN] = True
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise OutputError(f"{path}: cannot be written: {error}; free some space and run again") from error
+
+
+def is_main(path: str) -> bool:
+    """Whether a file is a main file that `write_main` made."""
+    import h5py
+
+    try:
+        with h5py.File(path, "r", locking="best-effort") as file:
+            return _MAIN in file.attrs
+    except OSError:
+        return False
+
+
+def is_bdv(path: str | Path) -> bool:
+    """Whether a file is a BigDataViewer HDF5."""
+    import h5py
+
+    try:
+        with h5py.File(path, "r", locking="best-effort") as file:
+            return any(_SETUP.fullmatch(name) for name in file)
+    except OSError:
+        return False
 
 
 def _link(main: Any, file: Any, linked: LinkedFile, name: str) -> None:

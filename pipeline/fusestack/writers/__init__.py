@@ -6,7 +6,8 @@ WRITERS: dict[str, str] = {
     "ome-zarr": "fusestack.writers.ome_zarr:OmeZarrWriter",
     "bdv-hdf5": "fusestack.writers.bdv_hdf5:BdvHdf5Writer",
     "bdv-n5": "fusestack.writers.bdv_n5:BdvN5Writer",
-    "bdv-n5-view": "fusestack.writers.bdv_n5:BdvN5ViewWriter",
+    "bdv-n5-view": "fusestack.writers.bdv_n5_views:BdvN5ViewWriter",
+    "bdv-n5-member": "fusestack.writers.bdv_n5_views:BdvN5MemberWriter",
     "tiff": "fusestack.writers.tiff_stack:TiffStackWriter",
     "bdv-tiff": "fusestack.writers.tiff_stack:TiffStackWriter",
     "dzi": "fusestack.writers.deep_zoom:DeepZoomWriter",
@@ -15,5 +16,6 @@ WRITERS: dict[str, str] = {
 }
 """``output.format`` to ``"module:Class"`` of the `fusestack.model.stage.ImageWriter` that writes it.
 
-``bdv-n5-view`` adds to a container of somebody else, ``picture`` is what photographs become, ``mesh`` a surface.
+``bdv-n5-view`` adds to a container of somebody else, ``bdv-n5-member`` shares one with other images of a run,
+``picture`` is what photographs become, ``mesh`` a surface.
 """

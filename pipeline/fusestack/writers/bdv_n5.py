@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     from fusestack.model.image import Codec, ImageSpec
     from fusestack.storage.zarr_chunks import ChunkReader
 
-_ATTRIBUTES = "attributes.json"
-_VERSION = "2.0.0"  # of N5: since then a compression is an object
-_MARK = "fusestack"
-_SETUP = re.compile(r"setup\d+")
+ATTRIBUTES = "attributes.json"
+VERSION = "2.0.0"  # of N5: since then a compression is an object
+MARK = "fusestack"
+SETUP = re.compile(r"setup\d+")
 _KEY = ChunkKeys(turned=True)
 
 
@@ -63,11 +63,11 @@ class BdvN5Writer(BlockFiles, KeepsNoLevels):
 
     def exists(self) -> bool:
         """Whether `create` has made a container that is still there, also where that has lost its own file."""
-        return self._folder.get(_ATTRIBUTES) is not None or self._has_our_setups()
+        return self._folder.get(ATTRIBUTES) is not None or self._has_our_setups()
 
     def _has_our_setups(self) -> bool:
         name, facts = next(self._groups())
-        return self._is_whole(f"{name}/{_ATTRIBUTES}") and bool(self._attributes(name) == json.loads(json.dumps(facts)))
+        return self._is_whole(f"{name}/{ATTRIBUTES}") and bool(self._attributes(name) == json.loads(json.dumps(facts)))
 
     def create(self) -> None:
         """Make the attributes of the container and of all datasets.
@@ -78,18 +78,18 @@ class BdvN5Writer(BlockFiles, KeepsNoLevels):
             If something else is there, or an image with other settings, or the place cannot be written.
         """
         wanted = dict(self._groups())
-        root = self._attributes("") if self._is_whole(_ATTRIBUTES) else None
+        root = self._attributes("") if self._is_whole(ATTRIBUTES) else None
         if root is None:
             if not self._has_our_setups():
                 self._refuse_foreign(unmarked=False)
-            self._put("", {"n5": _VERSION, _MARK: {}})
-        elif _MARK not in root:
+            self._put("", {"n5": VERSION, MARK: {}})
+        elif MARK not in root:
             raise self._foreign("is not an N5 container of ours")
-        setups = {name for name in self._folder.entries() if _SETUP.fullmatch(name)}
+        setups = {name for name in self._folder.entries() if SETUP.fullmatch(name)}
         if setups - wanted.keys():
             raise settings_differ(self.spec.path, "number of channels")
         for name, attributes in wanted.items():
-            there = self._attributes(name) if self._is_whole(f"{name}/{_ATTRIBUTES}") else None
+            there = self._attributes(name) if self._is_whole(f"{name}/{ATTRIBUTES}") else None
             if there is None:
                 self._put(name, attributes)
             elif there != json.loads(json.dumps(attributes)):
@@ -154,12 +154,12 @@ class BdvN5Writer(BlockFiles, KeepsNoLevels):
             yield (t, c), self._name(t, c, level), True
 
     def _metadata(self) -> Iterator[str]:
-        yield _ATTRIBUTES
-        yield from (f"{name}/{_ATTRIBUTES}" for name, _ in self._groups())
+        yield ATTRIBUTES
+        yield from (f"{name}/{ATTRIBUTES}" for name, _ in self._groups())
 
     def _is_whole(self, key: str) -> bool:
         try:
-            return self._attributes(key.removesuffix(_ATTRIBUTES).rstrip("/")) is not None
+            return self._attributes(key.removesuffix(ATTRIBUTES).rstrip("/")) is not None
         except OutputError:
             return False
 
@@ -197,9 +197,9 @@ class BdvN5Writer(BlockFiles, KeepsNoLevels):
             JSON values; stored as the attribute ``fusestack`` of the container.
         """
         made = json.loads(json.dumps(dict(options), default=str))
-        root = self._attributes("") or {"n5": _VERSION}
-        if root.get(_MARK) != made:
-            self._put("", {**root, _MARK: made})
+        root = self._attributes("") or {"n5": VERSION}
+        if root.get(MARK) != made:
+            self._put("", {**root, MARK: made})
         if not is_address(self.spec.path):
             self._folder.delete_tree(SCRATCH)
 
@@ -214,7 +214,7 @@ class BdvN5Writer(BlockFiles, KeepsNoLevels):
         self._readers.clear()
         self.check_removable()
         # The container's own file goes last: after a kill the rest is still recognised and can be removed.
-        for name in sorted(self._folder.entries(), key=lambda name: name == _ATTRIBUTES):
+        for name in sorted(self._folder.entries(), key=lambda name: name == ATTRIBUTES):
             self._folder.delete_tree(name)
         self._folder.delete_tree("")
 
@@ -230,10 +230,10 @@ class BdvN5Writer(BlockFiles, KeepsNoLevels):
     def _refuse_foreign(self, *, unmarked: bool) -> None:
         """Refuse a folder that holds what is no part of a container, or that has not our mark."""
         entries = [name for name in self._folder.entries() if name != SCRATCH]
-        foreign = [name for name in entries if name != _ATTRIBUTES and not _SETUP.fullmatch(name)]
+        foreign = [name for name in entries if name != ATTRIBUTES and not SETUP.fullmatch(name)]
         if foreign:
             raise self._foreign(f"holds {foreign[0]!r}, which is no part of a BigDataViewer container")
-        if entries and (not unmarked or _MARK not in (self._attributes("") or {})):
+        if entries and (not unmarked or MARK not in (self._attributes("") or {})):
             raise self._foreign("is not an N5 container of ours")
 
     def _foreign(self, what: str) -> OutputError:
@@ -256,7 +256,7 @@ class BdvN5Writer(BlockFiles, KeepsNoLevels):
         OutputError
             If they are no JSON.
         """
-        data = self._folder.get(f"{name}/{_ATTRIBUTES}".lstrip("/"))
+        data = self._folder.get(f"{name}/{ATTRIBUTES}".lstrip("/"))
         if data is None:
             return None
         try:
@@ -268,98 +268,7 @@ class BdvN5Writer(BlockFiles, KeepsNoLevels):
         return found
 
     def _put(self, name: str, attributes: Mapping[str, Any]) -> None:
-        self._folder.put(f"{name}/{_ATTRIBUTES}".lstrip("/"), [json.dumps(attributes).encode()])
-
-
-class BdvN5ViewWriter(BdvN5Writer):
-    """One view in an N5 container of somebody else, of which nothing else is touched.
-
-    Parameters
-    ----------
-    spec : ImageSpec
-        One timepoint and channel; `path` is ``<container>/setup<S>/timepoint<T>``.
-    work : str
-        Not used.
-    """
-
-    def __init__(self, spec: ImageSpec, work: str) -> None:
-        super().__init__(spec, work)
-        self._container, self._setup, _ = spec.path.rsplit("/", 2)
-        self._view = self._view_name(0, 0)
-        self._scratch = f"{self._view}/{SCRATCH}"
-        self._folder = OutputFolder(self._container, self._scratch)
-
-    def exists(self) -> bool:
-        """Whether `create` has made the view, and it is still there."""
-        return self._attributes(self._view) is not None
-
-    def create(self) -> None:
-        """Make the attributes of the setup and of the view.
-
-        Raises
-        ------
-        OutputError
-            If there is no container, or another view or setup is there.
-        """
-        if self._attributes("") is None:
-            raise OutputError(f"{self._container}: is no N5 container any more; restore it")
-        self._refuse_other()
-        for name, attributes in self._groups():
-            there = self._attributes(name)
-            if there is None:
-                self._put(name, attributes)
-            elif {**there, _MARK: None} != {**json.loads(json.dumps(attributes)), _MARK: None}:
-                raise settings_differ(f"{self._container}/{name}", "shape, dtype, chunks, pyramid, place or codec")
-
-    def _groups(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """As of a container of ours; setup and view bear the mark."""
-        for name, facts in super()._groups():
-            yield name, {**facts, _MARK: {}} if name in (self._setup, self._view) else facts
-
-    def finish(self, options: Mapping[str, Any]) -> None:
-        """Record how the image was made, as the attribute ``fusestack`` of the view."""
-        made = json.loads(json.dumps(dict(options), default=str))
-        found = self._attributes(self._view) or {}
-        if found.get(_MARK) != made:
-            self._put(self._view, {**found, _MARK: made})
-        self._folder.delete_tree(self._scratch)
-
-    def remove(self) -> None:
-        """Delete the view, and its setup if it was the last one.
-
-        Raises
-        ------
-        OutputError
-            If it is not one that this class made; nothing is deleted then.
-        """
-        self._readers.clear()
-        self.check_removable()
-        # The view's own file goes last: after a kill the rest is still recognised and can be removed.
-        for name in sorted(self._folder.entries(self._view), key=lambda name: name == _ATTRIBUTES):
-            self._folder.delete_tree(f"{self._view}/{name}")
-        self._folder.delete_tree(self._view)
-        if self._folder.entries(self._setup) == [_ATTRIBUTES]:
-            self._folder.delete_tree(self._setup)
-
-    def check_removable(self) -> None:
-        """Refuse a setup or a view that this class did not make.
-
-        Raises
-        ------
-        OutputError
-        """
-        self._refuse_other()
-
-    def _refuse_other(self) -> None:
-        """Refuse a setup or a view without our mark."""
-        for name in (self._setup, self._view):
-            there = self._attributes(name)
-            others = [entry for entry in self._folder.entries(name) if entry not in (SCRATCH, _ATTRIBUTES)]
-            if (there is None and others and name == self._view) or (there is not None and _MARK not in there):
-                raise OutputError(f"{self._container}/{name}: is there already, and is left alone: run on a project")
-
-    def _setup_name(self, c: int) -> str:
-        return self._setup
+        self._folder.put(f"{name}/{ATTRIBUTES}".lstrip("/"), [json.dumps(attributes).encode()])
 
 
 def declared(codec: Codec) -> dict[str, Any]:
