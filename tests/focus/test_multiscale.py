@@ -113,6 +113,13 @@ def test_a_faulty_slice_does_no_harm(factor: float, tmp_path: Path) -> None:
     assert decibel(picture, sharp) > decibel(without, sharp) - 0.3
 
 
+def test_a_slice_that_is_there_twice_does_no_harm(tmp_path: Path) -> None:
+    stack, sharp, _ = noisy()
+    once, *_ = focused(stack, tmp_path / "once")
+    twice, *_ = focused(stack[[0, 1, 2, 2, 3, 4]], tmp_path / "twice")
+    assert decibel(twice, sharp) > decibel(once, sharp) - 0.05
+
+
 def test_flicker_is_undone(tmp_path: Path) -> None:
     stack, sharp, _ = noisy()
     steady, *_ = focused(stack * np.float32(0.9), tmp_path / "steady")
@@ -346,7 +353,7 @@ def test_photographs_that_are_left_out_are_named_after_the_run(
     file = tmp_path / "focus.json"
     file.write_text(json.dumps(config(paths, tmp_path / "one")))
     assert command(["run", str(file)]) == 0
-    assert f"{name}: left out, since much darker or brighter than the others, or blank" in capsys.readouterr().err
+    assert f"{name}: left out, since much darker or brighter than the others, blank, or the same" in capsys.readouterr().err
     assert any(name in one for one in json.loads((tmp_path / "one" / "sharp.tif.run.json").read_text())["warnings"])
     assert f"{name}: left out" in (tmp_path / "one" / "sharp.tif.report.html").read_text()
     with pytest.warns(FusestackWarning, match=f"{name}: left out"):

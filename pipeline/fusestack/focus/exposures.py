@@ -160,11 +160,14 @@ class Exposures:
         Slices that show something, in order.
     noise : float
         Deviation of a pixel.
+    again : tuple of int
+        Slices that are the one before once more.
     """
 
     gains: tuple[float, ...]
     kept: tuple[int, ...]
     noise: float
+    again: tuple[int, ...] = ()
 
     @staticmethod
     def of(counts: NDArray[Any], *, gains: bool) -> Exposures:
@@ -177,20 +180,29 @@ class Exposures:
         ----------
         counts : float64[n]
         gains : bool
-            Whether differences of brightness are undone, and slices left out that show nothing: in photographs. The
-            planes of a volume are what they are.
+            Whether differences of brightness are undone, and slices left out that show nothing or nothing new: in
+            photographs. The planes of a volume are what they are.
         """
         tables = counts.reshape(-1, SliceCounts.BINS)
         ratios, noises = tables[:, : SliceCounts.RATIO_BINS], tables[:, SliceCounts.RATIO_BINS :]
         level = np.log([_quantile(one, _RATIOS, _RATIO_BITS, 0.5) for one in ratios])
-        kept = (np.abs(level) < _LEFT_OUT) & _shows(noises) if gains else np.ones(len(level), bool)
+        again = np.append(False, (tables[1:] == tables[:-1]).all(axis=1)) & gains
+        kept = (np.abs(level) < _LEFT_OUT) & _shows(noises) & ~again if gains else np.ones(len(level), bool)
         if not kept.any():
             kept[:] = True
         deviations = [_quantile(one, _NOISES, _NOISE_BITS, 0.5) for one, used in zip(noises, kept, strict=True) if used]
         found = np.exp(level - _drift(level, kept)) if gains else np.ones(len(level))
         found[~kept] = 1
         noise = float(np.median(deviations)) / _MEAN_OF_NORMAL
-        return Exposures(tuple(map(float, found)), tuple(map(int, np.flatnonzero(kept))), noise)
+        left = (tuple(map(int, np.flatnonzero(which))) for which in (kept, again))
+        return Exposures(tuple(map(float, found)), next(left), noise, next(left))
+
+    def follow_one_another(self, slices: Sequence[int]) -> NDArray[np.bool_]:
+        """Whether slices lie between neighbours, so that no other one was left out there."""
+        places = np.array(slices) - np.searchsorted(self.again, slices, side="right")
+        found = np.zeros(len(slices), bool)
+        found[1:-1] = places[2:] - places[:-2] == 2
+        return found
 
     def mixed(self, slices: tuple[int, int]) -> Sequence[int]:
         """Slices ``first <= k < last`` that show something; all of them where none does."""
@@ -235,8 +247,8 @@ class LeftOut:
         if not missing:
             return []
         return [
-            f"{', '.join(missing)}: left out, since much darker or brighter than the others, or blank; method masks "
-            "uses all photographs"
+            f"{', '.join(missing)}: left out, since much darker or brighter than the others, blank, or the same as the "
+            "one before; method masks uses all photographs"
         ]
 
 

@@ -124,7 +124,7 @@ class Mixing:
         shown = Shown(slices, exposures) if self.mattes else None
         sums: _Sums | None = None
         for one in slices:
-            sums = sums or _Sums(self, one, max(exposures.noise, self.least), base=coarse is None)
+            sums = sums or _Sums(self, one, exposures, base=coarse is None)
             sums.add(one, exposures.gains[one.k], shown)
         if sums is None:
             raise ValueError("there is no slice to mix")
@@ -134,8 +134,9 @@ class Mixing:
 class _Sums:
     """What is known of the slices so far, and room for one more."""
 
-    def __init__(self, options: Mixing, first: SeenSlice, noise: float, *, base: bool) -> None:
-        self._options, self._base = options, base
+    def __init__(self, options: Mixing, first: SeenSlice, exposures: Exposures, *, base: bool) -> None:
+        self._options, self._exposures, self._base = options, exposures, base
+        noise = max(exposures.noise, options.least)
         colours, *plane = first.looked.shape
         self._scales = Scales(options.fine, options.noise, options.highlights, base)
         self._floors = self._scales.floors(noise, colours)
@@ -253,7 +254,7 @@ class _Sums:
         levels = [mean.found() for mean in self._means]
         lost = None
         if options.sharpen:
-            peak, whole = self._finest, _between_neighbours(self._finest.slices)
+            peak, whole = self._finest, self._exposures.follow_one_another(self._finest.slices)
             lost = kernels.multiscale.lost_between(
                 levels[0], peak.values, peak.place, whole, self._floors[0][0], options.sharpness, options.sharpen
             )
@@ -283,10 +284,3 @@ def _hidden(opacity: Planes, levels: int) -> list[Plane]:
         found.append(kernels.detail.not_white(unseen[0], _UNSEEN))
         unseen = kernels.pyramid.reduce(unseen)
     return found
-
-
-def _between_neighbours(slices: Sequence[int]) -> NDArray[np.bool_]:
-    """Whether the slices before and behind each one follow one another, so that none between them was left out."""
-    whole = np.zeros(len(slices), bool)
-    whole[1:-1] = np.array(slices[2:]) - np.array(slices[:-2]) == 2
-    return whole
