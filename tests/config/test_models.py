@@ -129,6 +129,7 @@ DEFAULTS = {
         "memory": "auto",
         "retries": 3,
         "profile": None,
+        "block_timeout": "auto",
     },
     "cache": {"path": None, "limit": "auto"},
 }
@@ -513,6 +514,7 @@ BAD = [
     ("execution.memory", "4Gi", 'use auto or a number of bytes, or a size such as "4GiB" or "500 MB"'),
     ("execution.memory", 4, '4 is not allowed; use auto or a size with its unit, such as "4GiB"'),
     ("execution.retries", -1, "-1 is not allowed; use at least 0"),
+    ("execution.block_timeout", 0, "0 is not allowed; use auto or a number greater than 0"),
     ("execution.profile", {}, "a mapping is not allowed; use text"),
     ("cache.path", 1, "1 is not allowed; use text"),
     ("cache.limit", "much", "'much' is not allowed; use auto or a number of bytes"),
