@@ -128,6 +128,7 @@ DEFAULTS = {
         "threads_per_worker": 1,
         "memory": "auto",
         "retries": 3,
+        "block_timeout": "auto",
         "profile": None,
         "block_timeout": "auto",
     },
