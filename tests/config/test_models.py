@@ -130,7 +130,6 @@ DEFAULTS = {
         "retries": 3,
         "block_timeout": "auto",
         "profile": None,
-        "block_timeout": "auto",
     },
     "cache": {"path": None, "limit": "auto"},
 }
