@@ -353,7 +353,8 @@ def test_photographs_that_are_left_out_are_named_after_the_run(
     file = tmp_path / "focus.json"
     file.write_text(json.dumps(config(paths, tmp_path / "one")))
     assert command(["run", str(file)]) == 0
-    assert f"{name}: left out, since much darker or brighter than the others, blank, or the same" in capsys.readouterr().err
+    said = f"{name}: left out, since much darker or brighter than the others, blank, or the same"
+    assert said in capsys.readouterr().err
     assert any(name in one for one in json.loads((tmp_path / "one" / "sharp.tif.run.json").read_text())["warnings"])
     assert f"{name}: left out" in (tmp_path / "one" / "sharp.tif.report.html").read_text()
     with pytest.warns(FusestackWarning, match=f"{name}: left out"):

@@ -91,6 +91,13 @@ def test_few_corners_are_medians_of_squares(tmp_path: Path, monkeypatch: pytest.
     assert (np.cross(b - a, c - a)[:, 2] > 0).all()
 
 
+def test_a_mesh_is_a_file_beside_arrays(tmp_path: Path) -> None:
+    found = fusestack.focus_stack(volume(tmp_path), output={"mesh": str(tmp_path / "mesh.stl"), "mesh_corners": 400})
+    assert "height" in found
+    assert "mesh" not in found
+    assert len(meshio.read(tmp_path / "mesh.stl").points) > 100
+
+
 def test_a_mesh_is_made_once(tmp_path: Path) -> None:
     source = volume(tmp_path)
     _, _, plan = made(source, tmp_path)

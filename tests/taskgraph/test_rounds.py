@@ -75,9 +75,11 @@ def test_faults_are_retried_and_counted_and_the_result_is_complete(backend: Back
 
 
 def test_a_block_that_kills_its_worker_fails_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, sys.path)]))
+    before = dict(os.environ)
     with local_cluster(2, 1, 2**30) as backend:
         outcomes, _, _ = drive([toy_stage(tmp_path, 8, {3: ("die",) * 9, 5: ("die", "ok")})], backend, retries=2)
+    assert dict(os.environ) == before, "workers start anew meanwhile, and dask sets variables for them"
     assert set(outcomes["toy"].failed) == {3}
     assert "the worker died" in outcomes["toy"].failed[3].error
     assert "execution.memory" in outcomes["toy"].failed[3].error

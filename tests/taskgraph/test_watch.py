@@ -94,13 +94,15 @@ def stranger(tmp_path: Path, cluster: tuple[str, subprocess.Popen[str]]) -> Iter
 def test_workers_without_the_package_are_named_and_sent_away(stranger: str, tmp_path: Path) -> None:
     said: list[str] = []
     with at_address(stranger) as backend:
-        backend.watch.say = said.append
+        backend.watch.say, backend.watch.block_bytes = said.append, 2**60
         backend.client.wait_for_workers(3, timeout=30)
         outcomes, _, _ = drive([toy_stage(tmp_path, 30, seconds=0.02)], backend)
     assert not outcomes["toy"].failed
     assert outcomes["toy"].retries == 0
-    assert "1 of 3 workers cannot take part: tcp://" in said[0]
-    assert "has no fusestack (No module named 'fusestack'); they are sent away: install fusestack" in said[0]
+    assert "3 workers may run out of memory: worker " in said[0]
+    assert "for 1 thread, and a block needs" in said[0]
+    assert "1 of 3 workers cannot take part: tcp://" in said[1]
+    assert "has no fusestack (No module named 'fusestack'); they are sent away: install fusestack" in said[1]
 
 
 def test_where_no_worker_has_the_package_nothing_begins(

@@ -134,7 +134,8 @@ def _of_paths(named: str | list[str], options: dict[str, Any]) -> xarray.Dataset
             made = plan(config)
         tell(made.warnings)
         tell(run(made).found)
-        outputs = {image.title.partition(" ")[0]: _read(image) for image in made.images}
+        read = [image for image in made.images if image.file_format != "mesh"]  # which is a file, not an array
+        outputs = {image.title.partition(" ")[0]: _read(image) for image in read}
     spec, options = made.images[0].target.image, made.images[0].components["focus"]
     attrs = {"options": options["options"]}
     if _of_pictures(made):

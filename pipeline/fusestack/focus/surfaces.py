@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     Plane = NDArray[np.float32]
 
 
+_ROWS = 256
+"""Rows of pixels that become corners together."""
+
+
 def corner_step(plane: tuple[int, int], most: int) -> int:
     """Pixels along y and x that are one corner, so that a plane has no more corners than that."""
     height, width = plane
@@ -63,7 +67,7 @@ class Surface(Compute):
         """Compute a region, some rows at a time."""
         out = np.empty(box.shape, np.float32)
         region = Region.of(box)
-        rows = max(1, blocks.BLOCK // self.step)
+        rows = max(1, _ROWS // self.step)
         for top in range(region.top, region.bottom, rows):
             part = Region(top, min(top + rows, region.bottom), region.left, region.right)
             pixels = Region(*(self.step * edge for edge in (part.top, part.bottom, part.left, part.right)))
@@ -78,5 +82,5 @@ class Surface(Compute):
 
     def peak_bytes(self, block: tuple[int, ...]) -> int:
         """Memory of a block: corners, also stored; for some rows of pixels heights, how they are made and sorted."""
-        rows = min(max(1, blocks.BLOCK // self.step), block[3]) * self.step
+        rows = min(max(1, _ROWS // self.step), block[3]) * self.step
         return blocks.BYTES * (3 * block[3] * block[4] + 18 * rows * block[4] * self.step)

@@ -95,6 +95,7 @@ def run_plan(
         if isinstance(workers, Cluster):
             workers.watch.say = run.notice
             workers.watch.block_timeout = plan.resources.block_timeout
+            workers.watch.block_bytes = max((stage.peak_bytes for stage in plan.stages), default=0)
         outcome, message = "failed", ""
         try:
             run.make()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -319,6 +320,7 @@ def local_cluster(workers: int, threads_per_worker: int, memory: int) -> Cluster
 
     _check_guard()
 
+    environment = _Environment()
     with dask.config.set(dask_settings()):
         cluster = LocalCluster(
             n_workers=workers,
@@ -329,7 +331,22 @@ def local_cluster(workers: int, threads_per_worker: int, memory: int) -> Cluster
             silence_logs=logging.CRITICAL,  # workers that end say so in many lines; those that die are told of by us
         )
         client = Client(cluster, set_as_default=False)
-        return Cluster(client, (client, cluster), workers * threads_per_worker)
+        return Cluster(client, (client, cluster, environment), workers * threads_per_worker)
+
+
+class _Environment:
+    """Variables of this process that dask sets for the processes that it starts, and leaves set."""
+
+    def __init__(self) -> None:
+        self._before = {name: os.environ.get(name) for name in (*NATIVE_THREADS, "PYTHONHASHSEED", "__DASK_PARENT_PID")}
+
+    def close(self) -> None:
+        """Put them back."""
+        for name, value in self._before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def _check_guard() -> None:

@@ -98,6 +98,7 @@ class SharedGraph:
         """
         self._graph: TaskGraph = pickle.loads(zlib.decompress(self._folder.get(_GRAPH) or b""))
         self._names = {_name(key): key for key in self._graph.batches}
+        self._works = {tower.top.target.work for tower, _ in self._graph.batches.values()}
         self._part, self._retries = part, retries
         order = self._order(share)
         over = threading.Event()
@@ -140,10 +141,6 @@ class SharedGraph:
 
     def _stopped(self) -> bool:
         return any(is_stopped(work, self._graph.run) for work in self._works)
-
-    @property
-    def _works(self) -> set[str]:
-        return {tower.top.target.work for tower, _ in self._graph.batches.values()}
 
     def _next(self, order: Iterable[Key]) -> tuple[Key | None, bool]:
         """A task that is ready and was claimed for this process; whether any is left."""

@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from fusestack.model.amounts import duration
+from fusestack.model.amounts import counted, duration, size
 from fusestack.model.errors import BlockError, ConfigError
 from fusestack.storage import open_folder
 from fusestack.taskgraph.job import tick_name
@@ -59,11 +59,14 @@ class Watch:
         Takes what people want to know.
     block_timeout : float or None
         Seconds after which a block will never return; None: many times what others took.
+    block_bytes : int
+        Memory that a block needs.
     """
 
     client: Any
     say: Say
     block_timeout: float | None = None
+    block_bytes: int = 0
     stuck: dict[Any, str] = field(default_factory=dict)
     """Why workers were ended, by the tasks that they were at."""
     _checked: set[str] = field(default_factory=set)
@@ -145,6 +148,7 @@ class Watch:
         except (OSError, TimeoutError):
             return  # whoever is silent is told of
         self._checked.update(new)
+        self._check_memory([workers[address] for address in new])
         wrong: dict[str, str] = {}
         for address, answer in answers.items():
             if not isinstance(answer, tuple):
@@ -164,6 +168,18 @@ class Watch:
         self.say(f"{text}; they are sent away: install fusestack {ours} in their environment")
         for address in wrong:
             self._send_away(address)
+
+    def _check_memory(self, workers: Iterable[Mapping[str, Any]]) -> None:
+        """Tell of workers that have less than their threads will need."""
+        small = [facts for facts in workers if 0 < facts["memory_limit"] < self.block_bytes * facts["nthreads"]]
+        if small:
+            least = min(small, key=lambda facts: facts["memory_limit"] / facts["nthreads"])
+            threads = counted(least["nthreads"], "thread")
+            self.say(
+                f"{counted(len(small), 'worker')} may run out of memory: worker {least['name']} has "
+                f"{size(least['memory_limit'])} for {threads}, and a block needs {size(self.block_bytes)} in each; "
+                "start workers with more, or lower execution.memory to what a thread has"
+            )
 
     def look(self, workers: Mapping[str, Mapping[str, Any]], graph: TaskGraph) -> None:
         """Tell of workers that are silent, and give their batches to others; end those whose block does not return."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from fusestack.model.geometry import Box
     from fusestack.model.image import ImageSpec
     from fusestack.writers.folder import OutputFolder
+
+_AT_ONCE = 2**16
 
 
 class BlockFiles:
@@ -45,17 +48,19 @@ class BlockFiles:
         """Bytes that are there of every block, by listing."""
         target = self.spec.levels[level]
         grid, unit = Grid(target.shape, target.block), target.shards or target.chunks
-        counts = Grid(target.shape, unit).counts
+        counts = np.array(Grid(target.shape, unit).counts)
         found = np.zeros(grid.count, np.int64)
         for first, folder, turned in self._arrays(level):
-            for key, size in self._folder.files(folder):
-                words = key.split("/")
-                if len(first) + len(words) != len(unit) or not all(word.isdecimal() for word in words):
-                    continue
-                index = (*first, *map(int, reversed(words) if turned else words))
-                if all(i < n for i, n in zip(index, counts, strict=True)):
-                    block = [i * u // b for i, u, b in zip(index, unit, target.block, strict=True)]
-                    found[grid.number(block)] += max(size, 1)  # an empty file is no missing one
+            files = self._folder.files(folder)
+            while some := list(islice(files, _AT_ONCE)):
+                indices, sizes = _chunks(some, len(unit) - len(first))
+                indices = indices[:, ::-1] if turned else indices
+                before = np.broadcast_to(np.array(first, np.int64), (len(sizes), len(first)))
+                indices = np.concatenate([before, indices], axis=1)
+                inside = (indices < counts).all(axis=1)
+                blocks = indices[inside] * unit // target.block
+                # an empty file is no missing one
+                np.add.at(found, np.ravel_multi_index(blocks.T, grid.counts), np.maximum(sizes[inside], 1))
         return found
 
     def _keys(self, level: int, box: Box) -> Iterator[str]:
@@ -86,3 +91,11 @@ class BlockFiles:
     def missing(self) -> list[str]:
         """Paths of metadata that are gone or damaged."""
         return [f"{self._folder.path}/{key}" for key in self._metadata() if not self._is_whole(key)]
+
+
+def _chunks(files: list[tuple[str, int]], axes: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Indices and bytes of those of some files that are called as chunks are: ``0/12/3``."""
+    named = [(words, size) for key, size in files if len(words := key.split("/")) == axes]
+    kept = [(words, size) for words, size in named if all(map(str.isdecimal, words))]
+    indices = np.array([words for words, _ in kept], dtype=np.int64).reshape(-1, axes)
+    return indices, np.array([size for _, size in kept], dtype=np.int64)
