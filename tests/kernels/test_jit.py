@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 
-import fusestack.kernels
+import fusestack.kernels.rows
 from fusestack.kernels import jit
 from fusestack.kernels.jit import njit
 
@@ -32,6 +32,33 @@ def test_processes_share_one_cache(tmp_path):
     assert later.returncode == 0
     assert {a[0] for a in answers} == {pixels}
     assert int(hits) > 0
+
+
+TWO_TYPES = """
+import sys
+import numpy as np
+from fusestack.kernels import pyramid
+planes = np.ones((1, 8, 8), np.float32)
+for one in (planes, planes[:, ::2]):
+    pyramid._reduce(one, np.empty((1, (one.shape[1] + 1) // 2, 4), np.float32))
+print(sum(pyramid._reduce.stats.cache_hits.values()))
+"""
+
+
+def test_kernels_of_other_types_under_one_name_are_compiled_again(tmp_path):
+    """Two processes that compile at once may both call their file number 1."""
+
+    def run():
+        environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+        return subprocess.run([sys.executable, "-c", TWO_TYPES], env=environment, capture_output=True, text=True)
+
+    assert run().stdout.split() == ["0"], "all were compiled"
+    assert run().stdout.split() == ["2"], "all were there"
+    one, other = sorted(tmp_path.rglob("pyramid._reduce-*.nbc"))
+    other.write_bytes(one.read_bytes())
+    again = run()
+    assert again.returncode == 0, again.stderr[-500:]
+    assert again.stdout.split() == ["1"]
 
 
 def test_compiles_where_no_cache_can_be_written():

@@ -34,12 +34,15 @@ def _load(cache: Any, signature: Any, context: Any) -> Any:
     """Take a kernel from the cache on disk, None where it is not there.
 
     As numba does it, but without importing all that only its compiler needs (0.5 s): that follows when it compiles.
+    Processes that compile a kernel for different types at once may give their files one name: what is of other types
+    than it was kept for counts as not there.
     """
     from numba.core.runtime import rtsys
 
     rtsys.initialize(context)  # what machine code calls to allocate
     with cache._guard_against_spurious_io_errors():
-        return cache._load_overload(signature, context)
+        found = cache._load_overload(signature, context)
+        return found if found is not None and found.signature.args == signature else None
 
 
 @functools.cache
