@@ -135,3 +135,58 @@ def test_levels_above_a_bad_block_are_made_again_with_it(tmp_path: Path) -> None
     assert [stage.computed for stage in report.stages] == [1, 1]
     assert tree(out) == whole
     assert np.all([stage.blocks > stage.computed for stage in report.stages])
+
+
+@pytest.mark.parametrize("given", ["fused.ome.zarr", "./fused.ome.zarr/", "../{}/fused.ome.zarr"])
+def test_outputs_are_named_from_where_one_is(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, given: str
+) -> None:
+    made(tmp_path, "sharded")
+    monkeypatch.chdir(tmp_path)
+    given = given.format(tmp_path.name)
+    assert run(["verify", given]) == 0
+    assert f"{tmp_path}/fused.ome.zarr: as it was written" in capfd.readouterr().out
+    assert run(["status", given]) == 0
+    assert ": done" in capfd.readouterr().out
+    assert run(["preview", given.rstrip("/"), "-o", "still.png"]) == 0
+    assert Path("still.png").is_file()
+    assert run(["cancel", given]) == 5
+    assert f"{tmp_path}/fused.ome.zarr" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("codec", ["gzip", "blosc", "none"])
+def test_bytes_that_no_codec_reads_are_named(tmp_path: Path, capfd: pytest.CaptureFixture[str], codec: str) -> None:
+    h5py = pytest.importorskip("h5py")
+    content = config(tmp_path)
+    del content["output"]["shards"]
+    out = tmp_path / "fused.h5"
+    content["output"] |= {"path": str(out), "compression": {"codec": codec}}
+    path = tmp_path / "fuse.yaml"
+    path.write_text(json.dumps(content))
+    assert run(["--quiet", "run", str(path)]) == 0
+    with h5py.File(out) as file:
+        chunk = file["t00000/s00/0/cells"].id.get_chunk_info(3)
+    for place in (0, chunk.size // 2):
+        whole = out.read_bytes()
+        flip(out, chunk.byte_offset + place)
+        assert run(["--quiet", "verify", str(out), "--sample", "0"]) == 5
+        error = capfd.readouterr().err
+        assert str(out) in error
+        assert codec != "gzip" or "t00000/s00/0/cells cannot be read back" in error
+        out.write_bytes(whole)
+
+
+def test_what_is_taken_for_missing_is_not_as_it_was_written(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    path, out = made(tmp_path, "sharded")
+    flip(max((p for p in (out / "0" / "c").rglob("*") if p.is_file()), key=lambda p: p.stat().st_size))
+    assert run(["--quiet", "verify", "--mend", str(out), "--sample", "0"]) == 5
+    capfd.readouterr()
+    assert run(["verify", str(out)]) == 5
+    error = capfd.readouterr().err
+    assert "level 0: 1 of 120 blocks not made yet; run again" in error
+    assert "level 1: 1 of" in error
+    assert run(["--quiet", "run", str(path)]) == 0
+    assert run(["verify", str(out)]) == 0
+    next((tmp_path / "fused.ome.zarr.fusestack" / "finished").iterdir()).unlink()
+    assert run(["verify", str(out)]) == 5
+    assert "not finished yet; run again" in capfd.readouterr().err

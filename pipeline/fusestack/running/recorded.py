@@ -11,7 +11,7 @@ from fusestack.model.stage import Target
 from fusestack.running.damage import describe, lost_blocks
 from fusestack.running.finished import change, mark_of, sizes_of
 from fusestack.running.inspection import read_record
-from fusestack.storage import identity_of
+from fusestack.storage import absolute, identity_of
 from fusestack.taskgraph.ledger import Ledger, ledger_path
 
 if TYPE_CHECKING:
@@ -53,6 +53,18 @@ class RecordedImage:
         """Bytes of finished files that hold more than a block."""
         return sizes_of(mark_of(self.target.work, self.fingerprint))
 
+    def left(self) -> Iterator[str]:
+        """What is not made yet, in words."""
+        path = self.target.image.path
+        levels = list(self.levels())
+        for target, ledger in levels:
+            if not ledger.complete:
+                level = f"level {target.level}: " if len(levels) > 1 else ""
+                count = len(ledger.done)
+                yield f"{path}: {level}{count - ledger.finished:,} of {count:,} blocks not made yet; run again"
+        if all(ledger.complete for _, ledger in levels) and not self.is_finished:
+            yield f"{path}: all blocks are made, but it is not finished yet; run again"
+
     def damage(self) -> Iterator[str]:
         """What is not as it was written, by listing, in words."""
         path, writer = self.target.image.path, self.target.open()
@@ -88,6 +100,7 @@ def recorded_images(output: str, before: str | None = None) -> list[RecordedImag
     OutputError
         If the record cannot be read.
     """
+    output = absolute(output)
     work = f"{output}.fusestack"
     here, there = (f"{path.rpartition('/')[0]}/" for path in (output, before or output))
     found = []

@@ -123,7 +123,7 @@ def verify(
     """
     result = Verified(images=len(images))
     tell = listener or (lambda _: None)
-    result.damage = [line for image in images for line in image.damage()]
+    result.damage = [line for image in images for line in (*image.damage(), *image.left())]
     levels = [(image, target, ledger) for image in images for target, ledger in image.levels()]
     total = sum(ledger.finished for _, _, ledger in levels)
     with ThreadPoolExecutor(workers) as pool:
