@@ -9,7 +9,7 @@ from fusestack.model.grid import Grid
 from fusestack.model.image import image_of
 from fusestack.model.stage import Target
 from fusestack.running.damage import describe, lost_blocks
-from fusestack.running.finished import change, mark_of, sizes_of
+from fusestack.running.finished import change, digests_of, mark_of, sizes_of
 from fusestack.running.inspection import read_record
 from fusestack.storage import absolute, identity_of
 from fusestack.taskgraph.ledger import Ledger, ledger_path
@@ -29,11 +29,14 @@ class RecordedImage:
     keys : tuple of str
         Of the stages of its levels.
     fingerprint : str
+    moved : (str, str)
+        Folder where it was made, and where that is now; empty where nobody moved it.
     """
 
     target: Target
     keys: tuple[str, ...]
     fingerprint: str
+    moved: tuple[str, str] = ("", "")
 
     def levels(self) -> Iterator[tuple[Target, Ledger]]:
         """Each level, and what is known of its blocks."""
@@ -51,7 +54,17 @@ class RecordedImage:
     @property
     def sizes(self) -> dict[str, int]:
         """Bytes of finished files that hold more than a block."""
-        return sizes_of(mark_of(self.target.work, self.fingerprint))
+        return self._here(sizes_of(mark_of(self.target.work, self.fingerprint)))
+
+    @property
+    def digests(self) -> dict[str, int]:
+        """Checksums of those files, as `fusestack.running.finished.digest_of` gives them."""
+        return self._here(digests_of(mark_of(self.target.work, self.fingerprint)))
+
+    def _here(self, files: dict[str, int]) -> dict[str, int]:
+        """Files that an earlier version has named by the place where they were."""
+        there, here = self.moved
+        return {f"{here}{file.removeprefix(there)}" if file.startswith(there) else file: n for file, n in files.items()}
 
     def left(self) -> Iterator[str]:
         """What is not made yet, in words."""
@@ -110,9 +123,8 @@ def recorded_images(output: str, before: str | None = None) -> list[RecordedImag
         image = image_of(entry["image"])
         if path.startswith(there):
             image = replace(image, path=f"{here}{path.removeprefix(there)}")
-        found.append(
-            RecordedImage(Target(entry["writer"], image, 0, work), tuple(entry["stages"]), entry["fingerprint"])
-        )
+        target, stages = Target(entry["writer"], image, 0, work), tuple(entry["stages"])
+        found.append(RecordedImage(target, stages, entry["fingerprint"], (there, here)))
     return found
 
 
