@@ -221,6 +221,6 @@ def test_the_same_picture_under_another_name(
     config = write_config(tmp_path, input={"images": images}, focus={"output": {"path": "out/o.png"}})
     for command in ("validate", "plan"):
         text = said(capsys, command, config)
-        assert "hold the same picture; each is a slice; leave copies out" in text
+        assert "hold the same picture; leave copies out" in text
         assert "s0 copy.png" in text
     assert "hold the same picture" in said(capsys, "init", str(tmp_path), "-o", str(tmp_path / "i.yaml"))

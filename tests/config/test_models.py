@@ -128,8 +128,8 @@ DEFAULTS = {
         "threads_per_worker": 1,
         "memory": "auto",
         "retries": 3,
-        "profile": None,
         "block_timeout": "auto",
+        "profile": None,
     },
     "cache": {"path": None, "limit": "auto"},
 }

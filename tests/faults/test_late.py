@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tifffile
 
 import fusestack
-from fusestack.model.errors import OutputError
+from fusestack.model.errors import InputError, OutputError
 from fusestack.taskgraph import turns
 from fusestack.taskgraph.batches import towers
 from fusestack.taskgraph.clusters import Threads
@@ -260,3 +261,30 @@ def test_rounds_without_turns_still_run(tmp_path: Path) -> None:
     _, _, ended = drive([stage], Threads(2))
     assert all(one.complete for one in ended)
     assert not Path(stage.target.work, "runs").exists()
+
+
+@pytest.mark.parametrize("scheduler", ["threads", "graph"])
+def test_inputs_that_are_written_while_a_run_reads_them(tmp_path: Path, scheduler: str) -> None:
+    """What is made is of the old and of the new one: the run fails, and nothing of it counts."""
+    settings = config(tmp_path)
+    tile = tmp_path / "tile1.tif"
+
+    def rewritten(event: Any = None) -> None:
+        tifffile.imwrite(tile, tifffile.imread(tile) + 1, photometric="minisblack")
+
+    def make() -> None:
+        if scheduler == "graph":
+            job = fusestack.graph(settings)
+            rewritten()
+            job.compute(scheduler="threads")
+            return
+        told: list[Any] = []
+        fusestack.run(settings, listener=lambda event: told or (told.append(event), rewritten()))
+
+    with pytest.raises(InputError) as caught:
+        make()
+    assert f"{tile}: has changed since the run began" in str(caught.value)
+    assert "tile0" not in str(caught.value)
+    assert caught.value.exit_code == 3
+    settings["output"]["overwrite"] = True
+    assert [stage.action for stage in fusestack.run(settings).stages] == ["computed", "computed"]

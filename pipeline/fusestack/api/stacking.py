@@ -115,10 +115,10 @@ def focus_stack(
 
 def _of_paths(named: str | list[str], options: dict[str, Any]) -> xarray.Dataset:
     """Run the stages in a temporary folder, and read what they made."""
-    import tempfile
+    from fusestack.running.temporary import temporary_folder
 
     y, x = (name for name in ("z", "y", "x") if name != options.get("axis", "z"))
-    with tempfile.TemporaryDirectory(prefix="fusestack-") as folder:
+    with temporary_folder() as folder:
         paths = {
             key: f"{folder}/{name}.ome.zarr" for key, name in (("path", "image"), ("mask", "mask"), ("depth", "depth"))
         }

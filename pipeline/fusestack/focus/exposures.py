@@ -10,7 +10,7 @@ import numpy as np
 
 from fusestack.focus.blocks import BYTES
 from fusestack.focus.region import Region
-from fusestack.focus.statistics import Bands, BandStatistic
+from fusestack.focus.statistics import Bands, BandStatistic, StoredStatistic
 from fusestack.model.fingerprint import arrays_of
 from fusestack.model.stage import Along
 
@@ -212,12 +212,14 @@ class Exposures:
 
 def exposures_of(counts: Statistic, t: int, m: int, *, gains: bool) -> Exposures:
     """Exposures of a mask set, see `Exposures.of`."""
-    return _understood(np.asarray(counts.of(t, m), np.float64).tobytes(), gains)
+    if isinstance(counts, StoredStatistic):
+        return _stored(counts, t, m, gains, counts.made)
+    return Exposures.of(counts.of(t, m), gains=gains)
 
 
-@functools.lru_cache(maxsize=64)
-def _understood(counts: bytes, gains: bool) -> Exposures:
-    return Exposures.of(np.frombuffer(counts), gains=gains)
+@functools.lru_cache(maxsize=256)
+def _stored(counts: StoredStatistic, t: int, m: int, gains: bool, made: str | None) -> Exposures:
+    return Exposures.of(counts.of(t, m), gains=gains)
 
 
 @dataclass(frozen=True)

@@ -137,9 +137,11 @@ class MixedPicture(BlockWise):
 
     def warm_up(self) -> None:
         """Compile the mixing, on a few pixels."""
-        planes = np.ones((1, 4, 4), np.float32)
-        exposures = Exposures((1.0,), (0,), 0.01)
-        self.function([SeenSlice(0, planes, opacity=planes)], exposures, Place((0, 0), (4, 4)))
+        planes, exposures, place = np.ones((1, 4, 4), np.float32), Exposures((1.0,), (0,), 0.01), Place((0, 0), (4, 4))
+        if self.coarse is None:
+            self.function([SeenSlice(0, planes, opacity=planes)], exposures, place)
+            return
+        self.function([SeenSlice(0, planes)], exposures, place, planes[:, :1, :1].copy())
 
 
 @dataclass(frozen=True)

@@ -177,7 +177,7 @@ def _copied(files: Sequence[str]) -> list[str]:
         return []
     names = " and ".join(Path(path).name for path in twice[0])
     more = f" ({len(twice) - 1} more pictures are there twice, too)" if len(twice) > 1 else ""
-    return [f"{Path(twice[0][0]).parent}: {names} hold the same picture{more}; each is a slice; leave copies out"]
+    return [f"{Path(twice[0][0]).parent}: {names} hold the same picture{more}; leave copies out"]
 
 
 def _doubles(files: Sequence[str], chosen: set[str]) -> list[str]:

@@ -33,6 +33,8 @@ CHUNK = 256
 """Rows of a chunk of what stages store."""
 _DEEP = 8
 _RUN = 5
+_MOST_KEPT = 1024
+"""Numbers of a statistic that is remembered; who needs larger ones remembers what follows from them."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,8 @@ class StoredStatistic:
 
     def of(self, t: int, c: int) -> Numbers:
         """See `Statistic.of`."""
+        if self.array.shape[-1] > _MOST_KEPT:
+            return _read(self, t, c)
         return _united(self, t, c, self.made)
 
     @property
@@ -61,6 +65,10 @@ class StoredStatistic:
 
 @functools.lru_cache(maxsize=4096)
 def _united(statistic: StoredStatistic, t: int, c: int, made: str | None) -> Numbers:
+    return _read(statistic, t, c)
+
+
+def _read(statistic: StoredStatistic, t: int, c: int) -> Numbers:
     _, _, _, entries, n = statistic.array.shape
     found = statistic.array.read(Box((t, c, 0, 0, 0), (t + 1, c + 1, 1, entries, n)))[0, 0, 0]
     return united(found, statistic.unites)

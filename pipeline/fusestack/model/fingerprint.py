@@ -111,6 +111,14 @@ def identities(paths: Iterable[str]) -> dict[str, str]:
     return found
 
 
+def changed_since(read: Mapping[str, str]) -> list[str]:
+    """Paths of files that are not any more what `identities` said; what is no file (an array) is not looked at."""
+    files = {
+        path: said.partition(", at ")[0] for path, said in read.items() if " bytes, " in said or "contents " in said
+    }
+    return [path for path, said in files.items() if _identity(path) != said]
+
+
 def _identity(path: str) -> str:
     if not is_address(path):
         return _identity_here(path)

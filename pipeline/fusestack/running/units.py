@@ -6,7 +6,8 @@ from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from fusestack.model.errors import OutputError
+from fusestack.model.errors import InputError, OutputError
+from fusestack.model.fingerprint import changed_since
 from fusestack.running.damage import describe, lost_for_good
 from fusestack.running.finished import finished_mark, mark
 from fusestack.running.inspection import (
@@ -26,6 +27,8 @@ from fusestack.taskgraph.ledger import Ledger, forget_ledger, ledger_path
 from fusestack.taskgraph.tasks import PARTS
 from fusestack.taskgraph.turns import check_turn, take_turn
 from fusestack.writers.base import output_errors
+
+_MOST_NAMED = 10
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -304,6 +307,7 @@ class EndImage:
     def __call__(self) -> str:
         """Complete it; gives its path."""
         target = self.product.target
+        self._check_inputs()
         self.stages()
         record = read_record(target.work).get(target.image.path, {})
         if record.get("fingerprint") != self.product.fingerprint:
@@ -318,6 +322,23 @@ class EndImage:
                 with _project_lock(project, target.work):
                     project.write()
         return target.image.path
+
+    def _check_inputs(self) -> None:
+        """Refuse what was made of files that were written meanwhile: it may be of the old ones and of the new ones."""
+        changed = changed_since(self.product.components.get("inputs", {}))
+        if not changed:
+            return
+        self.stages.turn()
+        for path, _, _ in (*self.stages.before, *self.stages.ledgers):
+            forget_ledger(path)
+        raise InputError(
+            *(
+                f"{path}: has changed since the run began, what was made of it is undone"
+                for path in changed[:_MOST_NAMED]
+            ),
+            *([f"... and {len(changed) - _MOST_NAMED:,} more inputs"] if len(changed) > _MOST_NAMED else []),
+            f"{self.product.target.image.path}: run again when the inputs are complete, with output.overwrite: true",
+        )
 
 
 def _project_lock(project: FusedProject | AppendedProject, work: str) -> AbstractContextManager[None]:
