@@ -15,6 +15,7 @@ from fusestack.model.amounts import span_xyz
 from fusestack.model.errors import FusestackError
 from fusestack.model.grid import Grid
 from fusestack.model.image import MESH_SUFFIXES
+from fusestack.running.damage import discard_changed, lost_blocks
 from fusestack.running.finished import digest_of, mark_of
 from fusestack.running.inspection import finished, read_record
 from fusestack.running.lock import output_lock
@@ -157,17 +158,16 @@ def _read_back(
     tell: Callable[[Any], None],
 ) -> None:
     """Read the blocks of a level; those that listing has found already are left out."""
-    from fusestack.running.damage import lost_blocks
-
     level = target.image.levels[target.level]
     grid = Grid(level.shape, level.block)
     todo = np.flatnonzero(ledger.done & ~lost_blocks(ledger, target)).tolist()
     if todo and not target.open().exists():
         return
+    readable = not target.open().missing()
 
     def look(block: int) -> tuple[int, str]:
         known = ledger.stored[block]
-        return block, _wrong(target, grid.box(block), int(known["bytes"]), int(known["digest"]))
+        return block, _wrong(target, grid.box(block), int(known["bytes"]), int(known["digest"]), readable)
 
     for block, what in _in_turn(pool, look, todo):
         count = grid.box(block).size * target.image.itemsize
@@ -212,12 +212,13 @@ def _in_turn(pool: ThreadPoolExecutor, function: Callable[[int], Any], items: It
         yield from pool.map(function, some)
 
 
-def _wrong(target: Target, box: Box, size: int, digest: int) -> str:
-    """What is wrong with a block; empty if nothing is."""
+def _wrong(target: Target, box: Box, size: int, digest: int, readable: bool) -> str:
+    """What is wrong with a block; empty if nothing is. With damaged metadata its bytes are compared, not decoded."""
     writer = target.open()
     try:
         found = writer.digest(target.level, box) if size >= 0 else None
-        writer.read(target.level, box)
+        if readable:
+            writer.read(target.level, box)
     except (FusestackError, OSError) as error:
         return str(error).partition("; delete the output and run again")[0]
     if found is not None and (found.bytes, found.digest) != (size, digest):
@@ -334,6 +335,7 @@ def mend_found(problems: Sequence[Problem]) -> list[str]:
                 _untick(target, ledger, mine)
             folder, name = folder_of(mark_of(work, image.fingerprint))
             folder.delete(name)
+            discard_changed(image.target)
     return list(files)
 
 
