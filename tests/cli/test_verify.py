@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 
 import fusestack
 from fusestack.cli.main import run
@@ -135,3 +136,191 @@ def test_levels_above_a_bad_block_are_made_again_with_it(tmp_path: Path) -> None
     assert [stage.computed for stage in report.stages] == [1, 1]
     assert tree(out) == whole
     assert np.all([stage.blocks > stage.computed for stage in report.stages])
+
+
+@pytest.mark.parametrize("given", ["fused.ome.zarr", "./fused.ome.zarr/", "../{}/fused.ome.zarr"])
+def test_outputs_are_named_from_where_one_is(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, given: str
+) -> None:
+    made(tmp_path, "sharded")
+    monkeypatch.chdir(tmp_path)
+    given = given.format(tmp_path.name)
+    assert run(["verify", given]) == 0
+    assert f"{tmp_path}/fused.ome.zarr: as it was written" in capfd.readouterr().out
+    assert run(["status", given]) == 0
+    assert ": done" in capfd.readouterr().out
+    assert run(["preview", given.rstrip("/"), "-o", "still.png"]) == 0
+    assert Path("still.png").is_file()
+    assert run(["cancel", given]) == 5
+    assert f"{tmp_path}/fused.ome.zarr" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("codec", ["gzip", "blosc", "none"])
+def test_bytes_that_no_codec_reads_are_named(tmp_path: Path, capfd: pytest.CaptureFixture[str], codec: str) -> None:
+    h5py = pytest.importorskip("h5py")
+    content = config(tmp_path)
+    del content["output"]["shards"]
+    out = tmp_path / "fused.h5"
+    content["output"] |= {"path": str(out), "compression": {"codec": codec}}
+    path = tmp_path / "fuse.yaml"
+    path.write_text(json.dumps(content))
+    assert run(["--quiet", "run", str(path)]) == 0
+    with h5py.File(out) as file:
+        chunk = file["t00000/s00/0/cells"].id.get_chunk_info(3)
+    for place in (0, chunk.size // 2):
+        whole = out.read_bytes()
+        flip(out, chunk.byte_offset + place)
+        assert run(["--quiet", "verify", str(out), "--sample", "0"]) == 5
+        error = capfd.readouterr().err
+        assert str(out) in error
+        assert codec != "gzip" or "t00000/s00/0/cells cannot be read back" in error
+        out.write_bytes(whole)
+
+
+def test_what_is_taken_for_missing_is_not_as_it_was_written(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    path, out = made(tmp_path, "sharded")
+    flip(max((p for p in (out / "0" / "c").rglob("*") if p.is_file()), key=lambda p: p.stat().st_size))
+    assert run(["--quiet", "verify", "--mend", str(out), "--sample", "0"]) == 5
+    capfd.readouterr()
+    assert run(["verify", str(out)]) == 5
+    error = capfd.readouterr().err
+    assert "level 0: 1 of 120 blocks not made yet; run again" in error
+    assert "level 1: 1 of" in error
+    assert run(["--quiet", "run", str(path)]) == 0
+    assert run(["verify", str(out)]) == 0
+    next((tmp_path / "fused.ome.zarr.fusestack" / "finished").iterdir()).unlink()
+    assert run(["verify", str(out)]) == 5
+    assert "not finished yet; run again" in capfd.readouterr().err
+
+
+SINGLE: dict[str, dict[str, Any]] = {
+    "tif": {"path": "fused.tif"},
+    "ome.tif": {"path": "fused.ome.tif"},
+    "h5": {"path": "fused.h5"},
+    "partitions": {"path": "fused.h5", "partitions": {"timepoints": 1, "setups": 1}},
+    "sharded": {"path": "fused.ome.zarr"},
+}
+
+
+def single(folder: Path, name: str) -> tuple[Path, Path]:
+    """Configuration and output of a run in a folder of its own."""
+    content = config(folder)
+    out = folder / "made" / SINGLE[name]["path"]
+    for view in content["input"]["views"]:
+        view |= {"voxel_size": 0.5, "unit": "micrometer"}
+    content["output"] = {**SINGLE[name], "path": str(out)}
+    path = folder / "fuse.yaml"
+    path.write_text(json.dumps(content))
+    assert run(["--quiet", "run", str(path)]) == 0
+    return path, out
+
+
+@pytest.mark.parametrize("name", SINGLE)
+def test_moved_outputs_are_still_those_that_were_written(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], name: str
+) -> None:
+    _, out = single(tmp_path, name)
+    for file in (out.with_name(f"{out.name}.fusestack") / "finished").iterdir():
+        assert str(tmp_path) not in file.read_text()
+    out.parent.rename(tmp_path / "elsewhere")
+    there = tmp_path / "elsewhere" / out.name
+    assert run(["verify", str(there), "--sample", "0"]) == 0
+    assert f"{there}: as it was written" in capfd.readouterr().out
+    assert run(["--json", "status", str(there)]) == 0
+    assert '"state": "done"' in capfd.readouterr().out
+    if name != "sharded":
+        marks = [*(there.with_name(f"{out.name}.fusestack") / "finished").iterdir()]
+        for file in marks:  # as earlier versions have written it
+            known = json.loads(file.read_text())
+            file.write_text(json.dumps({str(out.parent / one): size for one, (size, _) in known.items()}))
+        assert run(["--quiet", "verify", str(there), "--sample", "0"]) == 0
+        there.write_bytes(there.read_bytes()[:-1])
+        assert run(["--quiet", "verify", str(there), "--sample", "0"]) == 5
+
+
+@pytest.mark.parametrize("name", ["tif", "ome.tif", "h5", "partitions"])
+def test_a_byte_anywhere_in_a_finished_file_is_found(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], name: str
+) -> None:
+    path, out = single(tmp_path, name)
+    files = sorted(out.parent.glob("fused*.*[f5]"))
+    whole = {file: file.read_bytes() for file in files}
+    for file in files:
+        flip(file, len(whole[file]) - 9)
+        assert run(["verify", str(out), "--sample", "0"]) == 5
+        assert str(file) in capfd.readouterr().err
+        file.write_bytes(whole[file])
+    assert run(["verify", str(out), "--sample", "0"]) == 0
+    flip(files[-1], len(whole[files[-1]]) - 9)
+    capfd.readouterr()
+    assert run(["verify", "--mend", str(out), "--sample", "0"]) == 5
+    error = capfd.readouterr().err
+    if "delete " in error:
+        assert f"delete {files[-1]}, then" in error
+        files[-1].unlink()
+    assert run(["--quiet", "run", str(path)]) == 0
+    assert {file: file.read_bytes() for file in files} == whole
+    assert run(["verify", str(out), "--sample", "0"]) == 0
+
+
+def test_a_mark_is_not_made_of_what_changed_since(tmp_path: Path) -> None:
+    """Where only a project is to be written again, its image is taken as it is."""
+    content = config(tmp_path)
+    del content["output"]["shards"]
+    content["output"] |= {"path": str(tmp_path / "fused.h5"), "project": str(tmp_path / "fused.xml")}
+    fusestack.run(content)
+    out = tmp_path / "fused.h5"
+    flip(out, out.read_bytes().index(b"uint16"))
+    (tmp_path / "fused.xml").unlink()
+    fusestack.run(content)
+    assert (tmp_path / "fused.xml").is_file()
+    assert run(["--quiet", "verify", str(out), "--sample", "0"]) == 5
+
+
+def planes(folder: Path) -> dict[str, Any]:
+    """Configuration of a sharp picture and its surface."""
+    pixels = np.random.default_rng(0).integers(0, 255, (60, 80), dtype=np.uint8)
+    for number in range(3):
+        tifffile.imwrite(folder / f"s{number}.tif", np.roll(pixels, number), photometric="minisblack")
+    output = {"path": str(folder / "sharp.png"), "mesh": str(folder / "surface.ply")}
+    stack = {"images": str(folder / "s*.tif")}
+    return {"version": 1, "input": stack, "focus": {"options": "--blur=s1", "output": output}}
+
+
+def test_pictures_and_surfaces_are_compared_wherever_they_are(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("trimesh")
+    (tmp_path / "made").mkdir()
+    with pytest.warns(fusestack.FusestackWarning, match="size of a pixel"):
+        fusestack.run(planes(tmp_path / "made"))
+    there = (tmp_path / "made").rename(tmp_path / "moved")
+    monkeypatch.chdir(there)
+    assert run(["verify", "sharp.png", "--sample", "0"]) == 0
+    assert f"{there}/surface.ply: as it was written" in capfd.readouterr().out
+    for file in (there / "surface.ply", there / "sharp.png"):
+        whole = file.read_bytes()
+        flip(file, whole.index(b"element") if file.suffix == ".ply" else len(whole) - 3)
+        assert run(["verify", "sharp.png", "--sample", "0"]) == 5
+        assert str(file) in capfd.readouterr().err
+        file.write_bytes(whole)
+
+
+def test_tiles_of_every_level_are_compared(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (300, 400), dtype=np.uint8)
+    tifffile.imwrite(tmp_path / "plane.tif", pixels[None], photometric="minisblack")
+    views = [{"path": str(tmp_path / "plane.tif"), "translation": {"x": 0, "y": 0, "z": 0}}]
+    path = tmp_path / "plane.yaml"
+    path.write_text(
+        json.dumps({"version": 1, "input": {"views": views}, "output": {"path": str(tmp_path / "plane.dzi")}})
+    )
+    assert run(["--quiet", "run", str(path)]) == 0
+    tiles = tmp_path / "plane_files"
+    whole = tree(tiles)
+    flip(tiles / "5" / "0_0.png")
+    assert run(["verify", "--mend", str(path)]) == 5
+    assert f"delete {tiles}, then" in capfd.readouterr().err
+    shutil.rmtree(tiles)
+    assert run(["run", str(path)]) == 0
+    assert tree(tiles) == whole
+    assert run(["verify", str(path)]) == 0

@@ -115,6 +115,59 @@ def test_metadata_are_written_again_and_nothing_is_computed(
         assert tree(out) == whole
 
 
+CHANGES: dict[str, tuple[Callable[[dict[str, Any]], None], ...]] = {
+    "sharded": (
+        lambda facts: facts["shape"].__setitem__(-1, facts["shape"][-1] - 9),
+        lambda facts: facts.__setitem__("fill_value", 77),
+        lambda facts: facts["codecs"][0]["configuration"]["codecs"].pop(),
+    ),
+    "0.4": (
+        lambda facts: facts["shape"].__setitem__(-1, facts["shape"][-1] - 9),
+        lambda facts: facts.__setitem__("fill_value", 77),
+        lambda facts: facts.__setitem__("order", "F"),
+    ),
+    "n5": (
+        lambda facts: facts["dimensions"].__setitem__(0, facts["dimensions"][0] - 9),
+        lambda facts: facts.__setitem__("dataType", "int16"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_metadata_that_change_pixels_are_noticed_and_written_again(
+    tmp_path: Path, name: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    made = settings(tmp_path, name)
+    out = Path(made["output"]["path"])
+    fusestack.run(made)
+    whole = tree(out)
+    file = next(
+        p for p in (out / "0/zarr.json", out / "0/.zarray", out / "setup0/timepoint0/s0/attributes.json") if p.exists()
+    )
+    facts = json.loads(file.read_text())
+    for change in CHANGES[name]:
+        other = json.loads(json.dumps(facts))
+        change(other)
+        assert other != facts
+        file.write_text(json.dumps(other))
+        capfd.readouterr()
+        assert run(["--quiet", "verify", str(out), "--sample", "0"]) == 5
+        said = capfd.readouterr().err
+        assert f"{file}: is missing or damaged" in said
+        assert "block" not in said
+        assert computed(rerun(made, "missing or damaged; made again")) == 0
+        assert tree(out) == whole
+    flipped = max(blocks_of(out), key=lambda path: path.stat().st_size)
+    flipped.write_bytes(flipped.read_bytes()[:-9] + bytes(9))
+    file.write_text(json.dumps(other))
+    assert run(["--quiet", "verify", "--mend", str(out), "--sample", "0"]) == 5
+    assert computed(fusestack.run(made)) > 0
+    assert tree(out) == whole
+    file.write_text(json.dumps(facts | {"attributes": {"mine": 1}, "mine": 1}))  # says nothing of pixels
+    assert run(["--quiet", "verify", str(out), "--sample", "0"]) == 0
+    assert fusestack.run(made).reused_all
+
+
 def test_a_block_lost_before_a_run_goes_on_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also what was made from it meanwhile."""
     made = settings(tmp_path, "sharded")

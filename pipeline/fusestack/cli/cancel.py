@@ -16,8 +16,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """End the jobs after the blocks that they are at."""
     from fusestack.running.submission import cancel
+    from fusestack.storage import absolute
 
-    output = arguments.output.rstrip("/")
+    output = absolute(arguments.output)
     found, was_there = cancel(f"{output}.fusestack")
     if not arguments.quiet:
         jobs = ", ".join(f"{what} {number}" for what, number in found.jobs.items())

@@ -24,8 +24,9 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     from fusestack.running.lock import is_locked
     from fusestack.running.recorded import recorded_damage
     from fusestack.running.status import read_status
+    from fusestack.storage import absolute
 
-    output = arguments.output.rstrip("/")
+    output = absolute(arguments.output)
     work = f"{output}.fusestack"
     state = read_status(work)
     submitted = submission_of(work)

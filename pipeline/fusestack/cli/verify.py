@@ -82,8 +82,9 @@ def _what(arguments: argparse.Namespace) -> tuple[list[RecordedImage], Plan | No
     from fusestack.running.recorded import recorded_images
     from fusestack.running.status import read_status
     from fusestack.running.verifying import is_configuration
+    from fusestack.storage import absolute
 
-    output = arguments.output.rstrip("/")
+    output = absolute(arguments.output)
     if is_configuration(output):
         arguments.config = Path(output)
         plan = make_plan(load(arguments))

@@ -175,7 +175,7 @@ class ImageWriter(Protocol):
         ...
 
     def missing(self) -> list[str]:
-        """Paths of metadata that are gone or damaged and that `create` can make again."""
+        """Paths of metadata that are gone, damaged or of other pixels, and that `create` can make again."""
         ...
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -250,6 +251,7 @@ def mend(plan: Plan) -> Damage:
                 if image.overwrite:
                     image.target.open().remove()
             folder.delete(name)
+            discard_changed(image.target)
     own = {stage.key for image in plan.images for stage in image.stages}
     for stage in reversed(plan.stages):  # those that read first: after a kill the others are found again
         if stage.key not in damage.blocks:
@@ -260,6 +262,17 @@ def mend(plan: Plan) -> Damage:
             with cache_entry(stage):
                 _untick(stage, damage.blocks[stage.key])
     return damage
+
+
+def discard_changed(target: Target) -> None:
+    """Delete metadata that say other things of pixels than were written; what is no JSON, `create` replaces anyway."""
+    for path in target.open().missing():
+        folder, name = folder_of(path)
+        try:
+            json.loads(folder.get(name) or b"")
+        except ValueError:
+            continue
+        folder.delete(name)
 
 
 def _untick(stage: Stage, blocks: _Bools) -> None:

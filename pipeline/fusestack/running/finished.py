@@ -1,4 +1,4 @@
-"""Marks of complete images: that they are, and how many bytes the files have that hold them whole."""
+"""Marks of complete images: that they are, and size and checksum of the files that hold them whole."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fusestack.storage import folder_of, identity_of
+from fusestack.model.stage import Written
+from fusestack.storage import LocalFolder, folder_of, identity_of
+from fusestack.writers.folder import written
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from fusestack.planning.plan import Product
+
+_PART = 2**24
 
 
 def finished_mark(product: Product) -> str:
@@ -25,9 +29,26 @@ def mark_of(work: str, fingerprint: str) -> str:
 
 
 def mark(product: Product) -> None:
-    """Note that an image is complete, with the bytes of its files, where its blocks have none of their own."""
-    folder, name = folder_of(finished_mark(product))
-    folder.put(name, [json.dumps(product.target.open().whole()).encode()])
+    """Note that an image is complete, with size and CRC-32C of its files, where its blocks have none of their own.
+
+    Files that lie beside the work folder are named from there: all may be moved. What is known already stays: it may
+    not be as it was written.
+    """
+    path = finished_mark(product)
+    sizes, beside = product.target.open().whole(), _beside(path)
+    if is_marked(product) and sizes_of(path) == sizes and digests_of(path).keys() == sizes.keys():
+        return
+    noted = {}
+    for file, size in sizes.items():
+        named = Path(file).relative_to(beside) if Path(file).is_relative_to(beside) else file
+        noted[str(named)] = [size, digest_of(file)]
+    folder, name = folder_of(path)
+    folder.put(name, [json.dumps(noted).encode()])
+
+
+def _beside(path: str) -> Path:
+    """Where the work folder of a mark lies."""
+    return Path(path).parents[2]
 
 
 def is_marked(product: Product) -> bool:
@@ -54,11 +75,44 @@ def changed_files(product: Product) -> Iterator[str]:
 
 def sizes_of(path: str) -> dict[str, int]:
     """Bytes of finished files by path, as a mark has them; nothing where it has none."""
+    return {file: size for file, (size, _) in _known(path).items()}
+
+
+def digests_of(path: str) -> dict[str, int]:
+    """What `digest_of` gave of finished files, by path; nothing where an earlier version finished them."""
+    return {file: digest for file, (_, digest) in _known(path).items() if digest is not None}
+
+
+def _known(path: str) -> dict[str, tuple[int, int | None]]:
+    """Size and digest of finished files; earlier versions have noted the size only, and where a file was then."""
     folder, name = folder_of(path)
     try:
-        return {str(file): int(size) for file, size in json.loads(folder.get(name) or b"{}").items()}
+        known = json.loads(folder.get(name) or b"{}").items()
+        pairs = [(file, noted if isinstance(noted, list) else (noted, None)) for file, noted in known]
+        return {str(_beside(path) / file): (int(size), digest) for file, (size, digest) in pairs}
     except (ValueError, AttributeError, TypeError):
         return {}
+
+
+def digest_of(path: str) -> int:
+    """CRC-32C of a file; of a folder those of the names and contents of all its files together.
+
+    Raises
+    ------
+    OSError
+        If it cannot be read.
+    """
+    import google_crc32c
+
+    if Path(path).is_dir():
+        folder = LocalFolder(Path(path))
+        names = [name for name, _ in folder.files() if not name.startswith(".")]
+        return sum((written(name, [folder.get(name) or b""]) for name in names), Written()).digest
+    digest = 0
+    with Path(path).open("rb") as file:
+        while part := file.read(_PART):
+            digest = google_crc32c.extend(digest, part)
+    return int(digest)
 
 
 def change(recorded: int, found: int) -> str:

@@ -9,9 +9,9 @@ from fusestack.model.grid import Grid
 from fusestack.model.image import image_of
 from fusestack.model.stage import Target
 from fusestack.running.damage import describe, lost_blocks
-from fusestack.running.finished import change, mark_of, sizes_of
+from fusestack.running.finished import change, digests_of, mark_of, sizes_of
 from fusestack.running.inspection import read_record
-from fusestack.storage import identity_of
+from fusestack.storage import absolute, identity_of
 from fusestack.taskgraph.ledger import Ledger, ledger_path
 
 if TYPE_CHECKING:
@@ -29,11 +29,14 @@ class RecordedImage:
     keys : tuple of str
         Of the stages of its levels.
     fingerprint : str
+    moved : (str, str)
+        Folder where it was made, and where that is now; empty where nobody moved it.
     """
 
     target: Target
     keys: tuple[str, ...]
     fingerprint: str
+    moved: tuple[str, str] = ("", "")
 
     def levels(self) -> Iterator[tuple[Target, Ledger]]:
         """Each level, and what is known of its blocks."""
@@ -51,7 +54,29 @@ class RecordedImage:
     @property
     def sizes(self) -> dict[str, int]:
         """Bytes of finished files that hold more than a block."""
-        return sizes_of(mark_of(self.target.work, self.fingerprint))
+        return self._here(sizes_of(mark_of(self.target.work, self.fingerprint)))
+
+    @property
+    def digests(self) -> dict[str, int]:
+        """Checksums of those files, as `fusestack.running.finished.digest_of` gives them."""
+        return self._here(digests_of(mark_of(self.target.work, self.fingerprint)))
+
+    def _here(self, files: dict[str, int]) -> dict[str, int]:
+        """Files that an earlier version has named by the place where they were."""
+        there, here = self.moved
+        return {f"{here}{file.removeprefix(there)}" if file.startswith(there) else file: n for file, n in files.items()}
+
+    def left(self) -> Iterator[str]:
+        """What is not made yet, in words."""
+        path = self.target.image.path
+        levels = list(self.levels())
+        for target, ledger in levels:
+            if not ledger.complete:
+                level = f"level {target.level}: " if len(levels) > 1 else ""
+                count = len(ledger.done)
+                yield f"{path}: {level}{count - ledger.finished:,} of {count:,} blocks not made yet; run again"
+        if all(ledger.complete for _, ledger in levels) and not self.is_finished:
+            yield f"{path}: all blocks are made, but it is not finished yet; run again"
 
     def damage(self) -> Iterator[str]:
         """What is not as it was written, by listing, in words."""
@@ -88,6 +113,7 @@ def recorded_images(output: str, before: str | None = None) -> list[RecordedImag
     OutputError
         If the record cannot be read.
     """
+    output = absolute(output)
     work = f"{output}.fusestack"
     here, there = (f"{path.rpartition('/')[0]}/" for path in (output, before or output))
     found = []
@@ -97,9 +123,8 @@ def recorded_images(output: str, before: str | None = None) -> list[RecordedImag
         image = image_of(entry["image"])
         if path.startswith(there):
             image = replace(image, path=f"{here}{path.removeprefix(there)}")
-        found.append(
-            RecordedImage(Target(entry["writer"], image, 0, work), tuple(entry["stages"]), entry["fingerprint"])
-        )
+        target, stages = Target(entry["writer"], image, 0, work), tuple(entry["stages"])
+        found.append(RecordedImage(target, stages, entry["fingerprint"], (there, here)))
     return found
 
 

@@ -15,7 +15,8 @@ from fusestack.model.amounts import span_xyz
 from fusestack.model.errors import FusestackError
 from fusestack.model.grid import Grid
 from fusestack.model.image import MESH_SUFFIXES
-from fusestack.running.finished import mark_of
+from fusestack.running.damage import discard_changed, lost_blocks
+from fusestack.running.finished import digest_of, mark_of
 from fusestack.running.inspection import finished, read_record
 from fusestack.running.lock import output_lock
 from fusestack.storage import folder_of
@@ -41,7 +42,7 @@ _AT_ONCE = 1024
 
 @dataclass(frozen=True)
 class Problem:
-    """A block that is not as it was written, or (`computed`) not as it would be computed.
+    """A block or a file that is not as it was written, or (`computed`) not as it would be computed.
 
     Parameters
     ----------
@@ -52,6 +53,8 @@ class Problem:
     own : bool
         Whether the block can be written anew without the others.
     computed : bool
+    file : str
+        Where it is a file that holds more than a block.
     """
 
     image: RecordedImage
@@ -60,8 +63,11 @@ class Problem:
     what: str
     own: bool
     computed: bool = False
+    file: str = ""
 
     def __str__(self) -> str:
+        if self.file:
+            return f"{self.file}: {self.what}"
         spec = self.image.target.image
         level = spec.levels[self.level]
         box = Grid(level.shape, level.block).box(self.block)
@@ -123,7 +129,7 @@ def verify(
     """
     result = Verified(images=len(images))
     tell = listener or (lambda _: None)
-    result.damage = [line for image in images for line in image.damage()]
+    result.damage = [line for image in images for line in (*image.damage(), *image.left())]
     levels = [(image, target, ledger) for image in images for target, ledger in image.levels()]
     total = sum(ledger.finished for _, _, ledger in levels)
     with ThreadPoolExecutor(workers) as pool:
@@ -131,6 +137,7 @@ def verify(
         tell(StageStarted("read", f"{total:,} blocks", total, 0, sum(_bytes(target) for _, target, _ in levels)))
         for image, target, ledger in levels:
             _read_back(image, target, ledger, pool, result, tell)
+        result.problems += [problem for image in images if not _damaged(image, result) for problem in _changed(image)]
         tell(StageEnded("read", 0.0, 0, 0))
         if plan is not None and sample and result.whole:  # from damaged levels other pixels would come
             _compute_again(images, plan, sample, pool, result)
@@ -151,17 +158,16 @@ def _read_back(
     tell: Callable[[Any], None],
 ) -> None:
     """Read the blocks of a level; those that listing has found already are left out."""
-    from fusestack.running.damage import lost_blocks
-
     level = target.image.levels[target.level]
     grid = Grid(level.shape, level.block)
     todo = np.flatnonzero(ledger.done & ~lost_blocks(ledger, target)).tolist()
     if todo and not target.open().exists():
         return
+    readable = not target.open().missing()
 
     def look(block: int) -> tuple[int, str]:
         known = ledger.stored[block]
-        return block, _wrong(target, grid.box(block), int(known["bytes"]), int(known["digest"]))
+        return block, _wrong(target, grid.box(block), int(known["bytes"]), int(known["digest"]), readable)
 
     for block, what in _in_turn(pool, look, todo):
         count = grid.box(block).size * target.image.itemsize
@@ -170,6 +176,25 @@ def _read_back(
         tell(BlocksEnded("read", (range(block, block + 1),), count))
         if what:
             result.problems.append(Problem(image, target.level, block, what, _own(target, grid.box(block))))
+
+
+def _damaged(image: RecordedImage, result: Verified) -> bool:
+    """Whether something of an image is known to be wrong already."""
+    return any(problem.image == image for problem in result.problems)
+
+
+def _changed(image: RecordedImage) -> Iterator[Problem]:
+    """Finished files with as many bytes as were written, but others."""
+    sizes, found = image.sizes, image.target.open().whole()
+    for file, digest in image.digests.items():
+        if found.get(file, 0) != sizes[file]:
+            continue  # listing has found it
+        try:
+            what = "" if digest_of(file) == digest else "other bytes than were written"
+        except OSError as error:
+            what = f"cannot be read: {error.strerror or error}"
+        if what:
+            yield Problem(image, 0, 0, what, own=False, file=file)
 
 
 def _own(target: Target, box: Box) -> bool:
@@ -187,12 +212,13 @@ def _in_turn(pool: ThreadPoolExecutor, function: Callable[[int], Any], items: It
         yield from pool.map(function, some)
 
 
-def _wrong(target: Target, box: Box, size: int, digest: int) -> str:
-    """What is wrong with a block; empty if nothing is."""
+def _wrong(target: Target, box: Box, size: int, digest: int, readable: bool) -> str:
+    """What is wrong with a block; empty if nothing is. With damaged metadata its bytes are compared, not decoded."""
     writer = target.open()
     try:
         found = writer.digest(target.level, box) if size >= 0 else None
-        writer.read(target.level, box)
+        if readable:
+            writer.read(target.level, box)
     except (FusestackError, OSError) as error:
         return str(error).partition("; delete the output and run again")[0]
     if found is not None and (found.bytes, found.digest) != (size, digest):
@@ -301,7 +327,7 @@ def mend_found(problems: Sequence[Problem]) -> list[str]:
             levels = image.target.image.levels
             whole = next(problem for problem in mine if not problem.own)
             box = Grid(levels[whole.level].shape, levels[whole.level].block).box(whole.block)
-            files |= dict.fromkeys(image.target.open().files(whole.level, box))
+            files |= dict.fromkeys([whole.file] if whole.file else image.target.open().files(whole.level, box))
             continue
         work = image.target.work
         with output_lock(f"{work}/lock", work.removesuffix(".fusestack")):
@@ -309,6 +335,7 @@ def mend_found(problems: Sequence[Problem]) -> list[str]:
                 _untick(target, ledger, mine)
             folder, name = folder_of(mark_of(work, image.fingerprint))
             folder.delete(name)
+            discard_changed(image.target)
     return list(files)
 
 

@@ -24,6 +24,7 @@ __all__ = [
     "SCRATCH",
     "Folder",
     "LocalFolder",
+    "absolute",
     "folder_of",
     "identity_of",
     "is_address",
@@ -38,6 +39,11 @@ _IDENTITY_LIVES = 5.0
 def is_address(path: str) -> bool:
     """Whether a path is an address and not a place on this machine."""
     return "://" in path
+
+
+def absolute(path: str) -> str:
+    """A path as it is from the root on, without a slash at its end; an address stays."""
+    return path.rstrip("/") if is_address(path) else os.path.abspath(path)  # noqa: PTH100 - links stay
 
 
 def open_folder(path: str | Path, scratch: str = SCRATCH) -> Folder:

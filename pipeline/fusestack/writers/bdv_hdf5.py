@@ -159,8 +159,11 @@ class BdvHdf5Writer(Hdf5Blocks, KeepsNoLevels):
             for number in _overlapping(grid, box):
                 chunks = _overlapping_chunks(grid.box(number), self._chunk(level), box)
                 for chunk_box, payload in self._payloads(level, number, chunks, product):
-                    if payload:
-                        self._place(out, box, chunk_box, payload)
+                    try:
+                        if payload:
+                            self._place(out, box, chunk_box, payload)
+                    except Exception as error:  # each codec has exceptions of its own
+                        raise self._unreadable(level, grid.box(number), error) from error
         return out
 
     def _place(self, out: NDArray[Any], box: Box, chunk: Box, payload: bytes) -> None:
@@ -190,10 +193,13 @@ class BdvHdf5Writer(Hdf5Blocks, KeepsNoLevels):
         if product is None:
             return b""
         t, c, *start = chunk.start
-        data = product[self._dataset(t, c, level)].id
-        if data.get_chunk_info_by_coord(tuple(start)).byte_offset is None:
-            return b""
-        return bytes(data.read_direct_chunk(tuple(start))[1])
+        try:
+            data = product[self._dataset(t, c, level)].id
+            if data.get_chunk_info_by_coord(tuple(start)).byte_offset is None:
+                return b""
+            return bytes(data.read_direct_chunk(tuple(start))[1])
+        except Exception as error:  # HDF5 has many
+            raise self._unreadable(level, chunk, error) from error
 
     def finish(self, options: Mapping[str, Any], check: Callable[[], None] = unchecked) -> None:
         """Assemble the HDF5 file from the block files and delete them; does nothing where that is done.

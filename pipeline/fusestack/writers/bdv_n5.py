@@ -40,6 +40,7 @@ _FILE = re.compile(
 """Files of a container; those of a setup say which."""
 _OF_DATASETS = frozenset({"dimensions", "blockSize"})
 """What our setups say of themselves, and BigDataViewer does not ask for."""
+_OF_PIXELS = frozenset({"dataType", "dimensions", "blockSize", "compression"})
 _KEY = ChunkKeys(turned=True)
 
 
@@ -160,15 +161,10 @@ class BdvN5Writer(BlockFiles, KeepsNoLevels):
         for t, c in np.ndindex(*self.spec.shape[:2]):
             yield (t, c), self._name(t, c, level), True
 
-    def _metadata(self) -> Iterator[str]:
-        yield ATTRIBUTES
-        yield from (f"{name}/{ATTRIBUTES}" for name, _ in self._groups())
-
-    def _is_whole(self, key: str) -> bool:
-        try:
-            return self._attributes(key.removesuffix(ATTRIBUTES).rstrip("/")) is not None
-        except OutputError:
-            return False
+    def _metadata(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        yield ATTRIBUTES, {}
+        for name, facts in self._groups():
+            yield f"{name}/{ATTRIBUTES}", {key: facts[key] for key in _OF_PIXELS & facts.keys()}
 
     @cached_property
     def _encode(self) -> Callable[[NDArray[Any]], bytes]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fusestack.model.errors import OutputError
 from fusestack.model.grid import Grid
 from fusestack.writers.block_file import block_parts
 from fusestack.writers.folder import written
@@ -43,6 +44,14 @@ class Hdf5Blocks:
 
     def _open_product(self) -> Any:
         raise NotImplementedError
+
+    def _dataset(self, t: int, c: int, level: int) -> str:
+        raise NotImplementedError
+
+    def _unreadable(self, level: int, box: Box, error: Exception) -> OutputError:
+        """What is said of a block that cannot be read back, with its file and its dataset."""
+        what = f"{self.files(level, box)[0]}: {self._dataset(box.start[0], box.start[1], level)}"
+        return OutputError(f"{what} cannot be read back: {error}; delete the output and run again")
 
     def _number(self, level: int, box: Box) -> int:
         target = self.spec.levels[level]

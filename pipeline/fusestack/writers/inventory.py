@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 from itertools import islice
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,7 +14,7 @@ from fusestack.model.grid import Grid
 from fusestack.model.stage import Written
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -37,12 +39,17 @@ class BlockFiles:
         """Folders of a level: first numbers of the index, name, and whether the others are turned round in a key."""
         raise NotImplementedError
 
-    def _metadata(self) -> Iterator[str]:
-        """Files of metadata that are whole where they can be read."""
+    def _metadata(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """Files of metadata, JSON all of them, and what they have to say so that pixels are what they were."""
         raise NotImplementedError
 
-    def _is_whole(self, key: str) -> bool:
-        raise NotImplementedError
+    def _is_whole(self, key: str, facts: Mapping[str, Any] = MappingProxyType({})) -> bool:
+        """Whether a file of metadata can be read, and says some things."""
+        try:
+            found = json.loads(self._folder.get(key) or b"")
+        except ValueError:
+            return False
+        return isinstance(found, dict) and all(name in found and found[name] == facts[name] for name in facts)
 
     def stored(self, level: int) -> NDArray[np.int64]:
         """Bytes that are there of every block, by listing."""
@@ -89,8 +96,8 @@ class BlockFiles:
         return {}
 
     def missing(self) -> list[str]:
-        """Paths of metadata that are gone or damaged."""
-        return [f"{self._folder.path}/{key}" for key in self._metadata() if not self._is_whole(key)]
+        """Paths of metadata that are gone or damaged, or with which pixels would be others."""
+        return [f"{self._folder.path}/{key}" for key, facts in self._metadata() if not self._is_whole(key, facts)]
 
 
 def _chunks(files: list[tuple[str, int]], axes: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 
 VERSIONS = ("0.4", "0.5")
 CHECKSUM = "crc32c"
+_OF_PIXELS = frozenset({
+    *("shape", "fill_value", "zarr_format"),
+    *("chunks", "dtype", "order", "filters", "dimension_separator", "compressor"),
+    *("data_type", "chunk_grid", "chunk_key_encoding", "codecs", "node_type"),
+})  # fmt: skip
 
 
 def arrays(spec: ImageSpec, *, checksums: bool = True) -> dict[str, bytes]:
@@ -36,6 +41,11 @@ def arrays(spec: ImageSpec, *, checksums: bool = True) -> dict[str, bytes]:
     files = {f"{number}/.zarray": _json(_array_of_v2(spec, level)) for number, level in levels}
     # where xarray looks for the names of axes
     return files | {f"{number}/.zattrs": _json({"_ARRAY_DIMENSIONS": AXES}) for number in range(len(spec.levels))}
+
+
+def pixel_facts(data: bytes) -> dict[str, Any]:
+    """What of the metadata of an array, as `arrays` gives them, decides about its pixels."""
+    return {name: fact for name, fact in json.loads(data).items() if name in _OF_PIXELS}
 
 
 def has_checksums(data: bytes) -> bool:

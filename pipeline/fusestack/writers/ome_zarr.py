@@ -27,6 +27,7 @@ from fusestack.writers.ome_metadata import (
     group_files,
     has_checksums,
     image_attributes,
+    pixel_facts,
 )
 from fusestack.writers.zarr_codec import encode_shard, encoder, with_checksum
 
@@ -149,12 +150,9 @@ class OmeZarrWriter(BlockFiles):
     def _arrays(self, level: int) -> Iterator[tuple[tuple[int, ...], str, bool]]:
         yield (), self._chunks_of(level), False
 
-    def _metadata(self) -> Iterator[str]:
-        yield from group_files(self.spec.ome_zarr_version, {})
-        yield from self._array_files()
-
-    def _is_whole(self, key: str) -> bool:
-        return _is_json(self._folder.get(key))
+    def _metadata(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        yield from ((key, {}) for key in group_files(self.spec.ome_zarr_version, {}))
+        yield from ((key, pixel_facts(data)) for key, data in self._array_files().items())
 
     def _encode(self, chunk: NDArray[Any]) -> bytes:
         if self._encoder is None:
@@ -166,10 +164,11 @@ class OmeZarrWriter(BlockFiles):
         """Whether chunks end with a checksum: in Zarr 3, unless the image was begun by a version without them."""
         if self.spec.ome_zarr_version == "0.4":
             return False
+        said = []
         for level in range(len(self.spec.levels)):
             with suppress(ValueError, LookupError, TypeError):
-                return has_checksums(self._folder.get(f"{level}/zarr.json") or b"")
-        return True
+                said.append(has_checksums(self._folder.get(f"{level}/zarr.json") or b""))
+        return any(said) or not said
 
     def _encoded(self, level: int, pixels: NDArray[Any]) -> list[bytes]:
         target = self.spec.levels[level]
