@@ -119,8 +119,10 @@ def test_reads_are_declared(name: str, tmp_path: Path, reads: list[Read], monkey
 
 
 def several_scales(folder: Path) -> Plan:
-    """A plan for photographs that are mixed at more scales than blocks are read for."""
-    return planned(slices(folder / "opaque", (150, 130), alpha=False), folder, "--multiscale=l4")
+    """A plan for photographs that are mixed at more scales than blocks are read for, and whose surface is a mesh."""
+    paths = slices(folder / "opaque", (150, 130), alpha=False)
+    output = {"mesh": str(folder / "surface.ply"), "mesh_corners": 1000}
+    return fusestack.plan(config(paths, folder, options="--multiscale=l4", output=output))
 
 
 def test_reads_of_coarse_scales_are_declared(
