@@ -168,6 +168,34 @@ def test_metadata_that_change_pixels_are_noticed_and_written_again(
     assert fusestack.run(made).reused_all
 
 
+@pytest.mark.parametrize("name", ["sharded", "0.4", "n5"])
+@pytest.mark.parametrize("finished", [True, False])
+def test_corrected_metadata_stay_where_a_run_goes_on(tmp_path: Path, name: str, *, finished: bool) -> None:
+    made = settings(tmp_path, name)
+    out = Path(made["output"]["path"])
+    fusestack.run(made)
+    whole = tree(out)
+    places = (out / ".zattrs", out / "zarr.json", out / "setup0/timepoint0/attributes.json")
+    file = next(path for path in places if path.exists())
+    facts = json.loads(file.read_text())
+    if name == "n5":
+        facts["resolution"] = [7.5, 7.5, 7.5]
+    else:
+        group = facts if name == "0.4" else facts["attributes"]
+        (group if name == "0.4" else group["ome"])["multiscales"][0]["datasets"][0]["coordinateTransformations"][0][
+            "scale"
+        ] = [1, 1, 7.5, 7.5, 7.5]
+        if not finished:
+            del group["fusestack"]
+    file.write_text(json.dumps(facts))
+    lost = blocks_of(out)[0]
+    lost.unlink()
+    assert run(["--quiet", "verify", "--mend", str(out), "--sample", "0"]) == 5
+    rerun(made, "")
+    assert "7.5" in file.read_text()
+    assert {**tree(out), str(file.relative_to(out)): b""} == {**whole, str(file.relative_to(out)): b""}
+
+
 def test_a_block_lost_before_a_run_goes_on_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also what was made from it meanwhile."""
     made = settings(tmp_path, "sharded")

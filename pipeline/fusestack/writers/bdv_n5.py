@@ -40,7 +40,7 @@ _FILE = re.compile(
 """Files of a container; those of a setup say which."""
 _OF_DATASETS = frozenset({"dimensions", "blockSize"})
 """What our setups say of themselves, and BigDataViewer does not ask for."""
-_OF_PIXELS = frozenset({"dataType", "dimensions", "blockSize", "compression"})
+_OF_PIXELS = frozenset({"dataType", "dimensions", "blockSize", "compression", "downsamplingFactors"})
 _KEY = ChunkKeys(turned=True)
 
 
@@ -97,11 +97,10 @@ class BdvN5Writer(BlockFiles, KeepsNoLevels):
         if setups - wanted.keys():
             raise settings_differ(self.spec.path, "number of channels")
         for name, attributes in wanted.items():
-            there = self._attributes(name) if self._is_whole(f"{name}/{ATTRIBUTES}") else None
-            if there is None:
+            if not self._is_whole(f"{name}/{ATTRIBUTES}"):
                 self._put(name, attributes)
-            elif there != json.loads(json.dumps(attributes)):
-                raise settings_differ(f"{self.spec.path}/{name}", "shape, dtype, chunks, pyramid, place or codec")
+            elif not self._is_whole(f"{name}/{ATTRIBUTES}", _of_pixels(attributes)):
+                raise settings_differ(f"{self.spec.path}/{name}", "shape, dtype, chunks, pyramid or codec")
 
     def _groups(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Name and attributes of every group and dataset, x first."""
@@ -164,7 +163,7 @@ class BdvN5Writer(BlockFiles, KeepsNoLevels):
     def _metadata(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
         yield ATTRIBUTES, {}
         for name, facts in self._groups():
-            yield f"{name}/{ATTRIBUTES}", {key: facts[key] for key in _OF_PIXELS & facts.keys()}
+            yield f"{name}/{ATTRIBUTES}", _of_pixels(facts)
 
     @cached_property
     def _encode(self) -> Callable[[NDArray[Any]], bytes]:
@@ -296,6 +295,11 @@ class BdvN5Writer(BlockFiles, KeepsNoLevels):
 
     def _put(self, name: str, attributes: Mapping[str, Any]) -> None:
         self._folder.put(f"{name}/{ATTRIBUTES}".lstrip("/"), [json.dumps(attributes).encode()])
+
+
+def _of_pixels(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """What of attributes decides about pixels."""
+    return {key: attributes[key] for key in _OF_PIXELS & attributes.keys()}
 
 
 def is_part(name: str) -> bool:

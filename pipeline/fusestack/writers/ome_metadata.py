@@ -142,6 +142,20 @@ def group_attributes(version: str, files: dict[str, bytes]) -> dict[str, Any]:
     return document
 
 
+def multiscales(attributes: dict[str, Any]) -> Any:
+    """Places of an image in the attributes of its group, of any version; None where there are none."""
+    found = attributes.get("ome", attributes)
+    return found.get("multiscales") if isinstance(found, dict) else None
+
+
+def level_paths(attributes: dict[str, Any]) -> list[str] | None:
+    """Names of the levels; None where attributes say none."""
+    try:
+        return [str(one["path"]) for one in (multiscales(attributes) or [])[0]["datasets"]]
+    except (LookupError, TypeError):
+        return None
+
+
 def image_attributes(spec: ImageSpec, windows: Sequence[dict[str, float]]) -> dict[str, Any]:
     """Attributes that make a group an image: multiscales and omero.
 
@@ -151,7 +165,7 @@ def image_attributes(spec: ImageSpec, windows: Sequence[dict[str, float]]) -> di
     windows : sequence of dict
         Contrast of every channel: min, max, start, end.
     """
-    multiscales = {"name": spec.name, "axes": _axes(spec), "datasets": _datasets(spec)}
+    places = {"name": spec.name, "axes": _axes(spec), "datasets": _datasets(spec)}
     omero = {
         "channels": [
             {"label": channel.name, "color": channel.color, "active": True, "window": dict(window)}
@@ -160,8 +174,8 @@ def image_attributes(spec: ImageSpec, windows: Sequence[dict[str, float]]) -> di
         "rdefs": {"model": "color", "defaultT": 0, "defaultZ": spec.shape[2] // 2},
     }
     if spec.ome_zarr_version == "0.4":
-        return {"multiscales": [{"version": "0.4", **multiscales}], "omero": {"version": "0.4", **omero}}
-    return {"ome": {"version": "0.5", "multiscales": [multiscales], "omero": omero}}
+        return {"multiscales": [{"version": "0.4", **places}], "omero": {"version": "0.4", **omero}}
+    return {"ome": {"version": "0.5", "multiscales": [places], "omero": omero}}
 
 
 def _axes(spec: ImageSpec) -> list[dict[str, str]]:

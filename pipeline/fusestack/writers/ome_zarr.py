@@ -27,6 +27,8 @@ from fusestack.writers.ome_metadata import (
     group_files,
     has_checksums,
     image_attributes,
+    level_paths,
+    multiscales,
     pixel_facts,
 )
 from fusestack.writers.zarr_codec import encode_shard, encoder, with_checksum
@@ -102,13 +104,13 @@ class OmeZarrWriter(BlockFiles):
                 self._refuse_foreign()
             for key, data in group_files(self.spec.ome_zarr_version, attributes).items():
                 self._folder.put(key, [data])
-        elif _multiscales(found) != _multiscales(attributes):
-            raise settings_differ(self.spec.path, "name, place or number of levels")
+        elif level_paths(found) != level_paths(attributes):  # places and names may be corrected
+            raise settings_differ(self.spec.path, "number of levels")
         for key, data in files.items():
             there = self._folder.get(key)
             if there is None or not _is_json(there):
                 self._folder.put(key, [data])
-            elif not _same_json(there, data):
+            elif not self._is_whole(key, pixel_facts(data)):
                 raise settings_differ(f"{self.spec.path}/{key}", "shape, dtype, chunks, shards or codec")
 
     def write(self, level: int, box: Box, pixels: NDArray[Any]) -> Written:
@@ -216,7 +218,10 @@ class OmeZarrWriter(BlockFiles):
         if not made or found.get("fusestack") != made:
             windows = [self._window(channel) for channel in range(self.spec.shape[1])]
             check()
-            attributes = found | image_attributes(self.spec, windows) | ({"fusestack": made} if made else {})
+            own = image_attributes(self.spec, windows)
+            if level_paths(found) == level_paths(own):
+                own.get("ome", own)["multiscales"] = multiscales(found)
+            attributes = found | own | ({"fusestack": made} if made else {})
             for key, data in group_files(self.spec.ome_zarr_version, attributes).items():
                 if self._folder.get(key) != data:
                     self._folder.put(key, [data])
@@ -316,10 +321,8 @@ class OmeZarrWriter(BlockFiles):
     def _levels(self) -> set[str]:
         """Names of the levels of the image that is there, those of `spec` where its attributes are gone."""
         for attributes in self._any_group():
-            try:
-                return {str(one["path"]) for one in (_multiscales(attributes) or [])[0]["datasets"]}
-            except (LookupError, TypeError):
-                continue
+            if (paths := level_paths(attributes)) is not None:
+                return set(paths)
         return set(map(str, range(len(self.spec.levels))))
 
     def _any_group(self) -> Iterator[dict[str, Any]]:
@@ -360,11 +363,6 @@ class OmeZarrWriter(BlockFiles):
             raise OutputError(
                 f"{self.spec.path}: {error}; change output.chunks, output.shards or compression"
             ) from error
-
-
-def _multiscales(attributes: dict[str, Any]) -> Any:
-    found = attributes.get("ome", attributes)
-    return found.get("multiscales") if isinstance(found, dict) else None
 
 
 def _level(key: str) -> int:
