@@ -166,7 +166,8 @@ def main() -> None:
             stage.compute.warm_up()
             fuse(stage)
             shards = shards_of(Path(stage.target.image.path) / "0")
-            whole = fusestack.plan(config, [f"execution.workers={THREADS}", f"output.path={folder}/{placed}.ome.zarr"])
+            path = folder / f"{placed}_levels.ome.zarr"
+            whole = fusestack.plan(config, [f"execution.workers={THREADS}", f"output.path={path}"])
             graph(whole)
             took = np.array([(codec_work(encoded, shards, folder), fuse(stage), graph(whole)) for _ in range(rounds)])
             voxels, blocks = np.prod(stage.target.image.shape) / 1e6, stage.grid.count

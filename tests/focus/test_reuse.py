@@ -18,7 +18,7 @@ import zarr
 
 import fusestack
 from fusestack.cli.main import run as command
-from fusestack.model.errors import BlockError, ConfigError, InputError, OutputError
+from fusestack.model.errors import BlockError, ConfigError, FusestackWarning, InputError, OutputError
 from fusestack.running.inspection import inspect
 from fusestack.running.stage_cache import cache_entries, cache_in_use, trim_cache
 from tests.focus.stacks import computed, config, run, scene, write
@@ -159,8 +159,14 @@ def test_a_damaged_entry_is_made_again(paths: list[str], tmp_path: Path) -> None
     again(paths, tmp_path, OPTIONS)
     cache = tmp_path / "cache.fusestack"
     merge = next(Path(entry.folder) for entry in cache_entries(str(cache)) if entry.stage == "merge")
-    (merge / "data.ome.zarr" / "zarr.json").unlink()
-    assert "merge" in again(paths, tmp_path, f"{OPTIONS} --cutwave")
+    lost = merge / "data.ome.zarr" / "zarr.json"
+    before = lost.read_bytes()
+    lost.unlink()
+    again(paths, tmp_path, f"{OPTIONS} --cutwave")
+    assert lost.read_bytes() == before, "what lies in chunks is not computed again"
+    shutil.rmtree(merge / "data.ome.zarr")
+    with pytest.warns(FusestackWarning, match="made again"):
+        assert "merge" in again(paths, tmp_path, f"{OPTIONS} --cutless=p20")
 
 
 def test_frozen_statistics_make_a_crop_equal(tmp_path: Path) -> None:

@@ -212,6 +212,7 @@ def test_what_a_system_refuses_is_said_in_its_words(tmp_path: Path, monkeypatch:
 
 
 def test_ctrl_c_stays_what_it_is(tmp_path: Path) -> None:
-    script = "import signal; from fusestack.taskgraph.job_systems import dask_jobqueue; dask_jobqueue('slurm')\n"
+    script = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # ignored in the background
+    script += "from fusestack.taskgraph.job_systems import dask_jobqueue; dask_jobqueue('slurm')\n"
     script += "assert signal.getsignal(signal.SIGINT) is signal.default_int_handler"
     subprocess.run([sys.executable, "-c", script], check=True)

@@ -16,7 +16,7 @@ from fusestack.model.errors import OutputError
 from fusestack.model.geometry import Box
 from fusestack.model.grid import Grid
 from fusestack.storage import is_address
-from fusestack.storage.hdf5_links import LinkedFile, write_links
+from fusestack.storage.hdf5_links import LinkedFile, is_main, write_links
 from fusestack.writers.base import (
     KeepsNoLevels,
     appear,
@@ -322,10 +322,10 @@ class BdvHdf5Writer(Hdf5Blocks, KeepsNoLevels):
         raise OutputError(f"{self.path}: is not a BigDataViewer file, and is left alone: choose another output.path")
 
     def is_marked(self) -> bool:
-        """Whether an attribute of the file says that fusestack made it."""
+        """Whether an attribute of the file says that fusestack made it, or that it is a file of links of ours."""
         try:
             with self._open_product() as file:
-                return "fusestack" in file.attrs
+                return "fusestack" in file.attrs or is_main(str(self.path))
         except OutputError:
             return False
 

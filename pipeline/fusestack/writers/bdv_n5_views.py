@@ -166,6 +166,10 @@ class BdvN5MemberWriter(BdvN5ViewWriter):
         else:
             self._alone().remove()
 
+    def is_marked(self) -> bool:
+        """Whether the view bears our mark, or the container, where it holds one image."""
+        return super().is_marked() or MARK in (self._attributes("") or {})
+
     def check_removable(self) -> None:
         """Refuse what `remove` would refuse.
 
