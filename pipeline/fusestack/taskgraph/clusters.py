@@ -231,8 +231,8 @@ class Cluster:
             self.client.cancel(pending)
             until = time.monotonic() + (_LONGEST_BLOCK if pending else 0)
             words = tuple({str(future.key[0]) for future in self._futures})
-            with suppress(OSError, TimeoutError):  # workers that end meanwhile run nothing any more
-                while time.monotonic() < until and any(self.client.run(_under_way, words, on_error="ignore").values()):
+            with suppress(OSError, TimeoutError):  # workers that end meanwhile run nothing any more; silence is told
+                while time.monotonic() < until and any(self.watch.ask(_under_way, words).values()):
                     time.sleep(_DRAIN_SECONDS)
         self._futures = []
 

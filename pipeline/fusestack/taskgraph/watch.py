@@ -18,7 +18,7 @@ from fusestack.taskgraph.job import tick_name
 from fusestack.taskgraph.ledger import ledger_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from fusestack.taskgraph.clusters import Say
     from fusestack.taskgraph.job import Key, TaskGraph
@@ -92,6 +92,19 @@ class Watch:
         if not self._block_seconds:
             return _NOTHING_KNOWN
         return max(_SHORTEST_TIMEOUT, _TIMES_THE_MEDIAN * statistics.median(self._block_seconds))
+
+    def ask(self, function: Callable[..., Any], *arguments: Any) -> dict[str, Any]:
+        """What a function gives on each worker that answers, by address.
+
+        Raises
+        ------
+        TimeoutError
+            If some, or the scheduler, do not answer at all.
+        """
+        found: dict[str, Any] = self.client.sync(
+            self.client._run, function, *arguments, on_error="ignore", callback_timeout=ANSWER_SECONDS
+        )
+        return found
 
     def workers(self) -> dict[str, Mapping[str, Any]] | None:
         """What the scheduler knows of its workers, by address; None where it does not answer.
