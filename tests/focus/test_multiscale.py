@@ -160,7 +160,7 @@ def test_any_block_has_the_same_bytes(data: st.DataObject) -> None:
             SeenSlice(k, one[:, *region.parts], one[:1, *region.parts], opacity[k, :, *region.parts])
             for k, one in enumerate(stack)
         ]
-        return mixing(slices, exposures, Place(region.origin, (height, width)))
+        return mixing(slices, exposures, None, Place(region.origin, (height, width)))
 
     whole = mixed(Region(0, height, 0, width))
     assert np.isfinite(whole).all()
@@ -177,9 +177,9 @@ def test_the_halo_is_no_larger_than_it_must_be() -> None:
     stack = np.random.default_rng(0).random((2, 1, 8, 200), np.float32)
     exposures = Exposures((1.0, 1.0), (0, 1), 0.02)
     place = Place((0, 0), (8, 200))
-    before = mixing([SeenSlice(k, one.copy()) for k, one in enumerate(stack)], exposures, place)
+    before = mixing([SeenSlice(k, one.copy()) for k, one in enumerate(stack)], exposures, None, place)
     stack[0, :, :, 100] += 50
-    changed = mixing([SeenSlice(k, one.copy()) for k, one in enumerate(stack)], exposures, place) != before
+    changed = mixing([SeenSlice(k, one.copy()) for k, one in enumerate(stack)], exposures, None, place) != before
     reach = np.abs(np.flatnonzero(changed.any(axis=(0, 1))) - 100).max()
     assert mixing.depth // 2 < reach <= mixing.depth
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from fusestack import kernels
 from fusestack.focus import blocks
-from fusestack.focus.blocks import BYTES, BlockWise
+from fusestack.focus.blocks import BYTES
 from fusestack.focus.coarse_mixing import FINE, REDUCED, CoarseMixing, SmallSlice
 from fusestack.focus.exposures import SliceCounts, exposures_of
 from fusestack.focus.region import Region
@@ -20,7 +20,6 @@ from fusestack.focus.scales import reduced, white
 from fusestack.focus.statistics import Bands
 from fusestack.kernels import reaches
 from fusestack.model.stage import Along, Compute
-from fusestack.operators.base import Place
 from fusestack.planning.stored import sharded
 
 if TYPE_CHECKING:
@@ -112,13 +111,11 @@ class ReducedSlices(Compute):
 
 
 @dataclass(frozen=True)
-class CoarsePicture(BlockWise):
+class CoarsePicture(Compute):
     """The coarse levels of a picture, mixed: planes [t, m * colours + colour, 0, y, x] of level `FINE`.
 
     Parameters
     ----------
-    size : (int, int, int)
-        Slices, and rows and columns of the reduced slices.
     function : CoarseMixing
     reduced : StoredArray
         See `ReducedSlices`.
@@ -137,6 +134,11 @@ class CoarsePicture(BlockWise):
     gains: bool
 
     @property
+    def plane(self) -> tuple[int, int]:
+        """Rows and columns of the reduced slices."""
+        return self.reduced.shape[3], self.reduced.shape[4]
+
+    @property
     def colours(self) -> int:
         """Planes of the picture."""
         return self.planes[1] or self.planes[0]
@@ -150,12 +152,11 @@ class CoarsePicture(BlockWise):
         small = Region(small.top, min(small.bottom, height), small.left, min(small.right, width))
         outer = small.grown(self.function.depth, self.plane, self.function.step)
         rows, columns = inner.within(Region(outer.top // 2, 0, outer.left // 2, 0))
-        place = Place(outer.origin, self.plane, 0, self.size[0])
         for t in range(box.start[0], box.stop[0]):
             for m in range(box.start[1] // self.colours, box.stop[1] // self.colours):
                 exposures = exposures_of(self.counts, t, m, gains=self.gains)
                 first = m * self.colours - box.start[1]
-                made = self.function(self._slices(t, m, exposures, outer), exposures, place)
+                made = self.function(self._slices(t, m, exposures, outer), exposures)
                 out[t - box.start[0], first : first + self.colours, 0] = made[:, rows, columns]
         return out
 
@@ -237,11 +238,10 @@ def coarse_stage(
     gains : bool
         Whether slices are made equally bright.
     """
-    source, array = small.source, small.array
+    source = small.source
     painted = 0 if source.painted is None else sets.colours
-    size = (sets.looked.slices, array.shape[3], array.shape[4])
     planes = (len(sets.looked.sets[0]), painted, int(source.whites))
-    compute = CoarsePicture(size, function, array, planes, small.counts, gains)
+    compute = CoarsePicture(function, small.array, planes, small.counts, gains)
     shape = (sets.times, sets.count * compute.colours, 1, *smaller(sets.looked.plane, FINE))
     side = blocks.BLOCK // 4  # so small that many fine blocks do not wait for one
     level = sharded(shape, (1, compute.colours, 1, side, side), side, compute.colours)

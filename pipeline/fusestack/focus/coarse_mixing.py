@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fusestack.focus.exposures import Exposures
-    from fusestack.operators.base import Place
 
     Planes = NDArray[np.float32]
 
@@ -78,7 +77,7 @@ class CoarseMixing:
         """Pixels around a pixel that decide about it."""
         return reach_of(self.levels - REDUCED)
 
-    def __call__(self, slices: Iterable[SmallSlice], exposures: Exposures, place: Place) -> Planes:
+    def __call__(self, slices: Iterable[SmallSlice], exposures: Exposures) -> Planes:
         """Mix a region: the picture without levels that are finer than `FINE`, float32[c, y, x] of that level.
 
         Parameters
@@ -86,7 +85,6 @@ class CoarseMixing:
         slices : iterable of SmallSlice
             In order.
         exposures : Exposures
-        place : Place
         """
         scales = Scales(self.levels - REDUCED, self.noise, self.highlights, base=True, first=REDUCED)
         means: list[Mean] = []

@@ -108,7 +108,7 @@ class Mixing:
         return max(_DEPTH_REACH, reach_of(max(2, self.fine)))
 
     def __call__(
-        self, slices: Iterable[SeenSlice], exposures: Exposures, place: Place, coarse: Planes | None = None
+        self, slices: Iterable[SeenSlice], exposures: Exposures, coarse: Planes | None, place: Place
     ) -> Planes:
         """Mix a region: colours, then the planes of `Picture`.
 
@@ -117,9 +117,9 @@ class Mixing:
         slices : iterable of SeenSlice
             Those that are mixed and show something, in order; gone through twice for mattes.
         exposures : Exposures
-        place : Place
         coarse : float32[c, y, x] or None
             The coarse levels, mixed; None where there are none, see `coarse`.
+        place : Place
         """
         shown = Shown(slices, exposures) if self.mattes else None
         sums: _Sums | None = None
@@ -135,7 +135,7 @@ class _Sums:
     """What is known of the slices so far, and room for one more."""
 
     def __init__(self, options: Mixing, first: SeenSlice, exposures: Exposures, *, base: bool) -> None:
-        self._options, self._exposures, self._base = options, exposures, base
+        self._options, self._exposures = options, exposures
         noise = max(exposures.noise, options.least)
         colours, *plane = first.looked.shape
         self._scales = Scales(options.fine, options.noise, options.highlights, base)
@@ -168,7 +168,7 @@ class _Sums:
         if whites is not None:
             energies = self._scales.energies(room, self._floors, 2)
             factors = self._scales.not_highlights(energies, whites)
-        if self._base or painted is not looked or opacity is not None:
+        if self._scales.base or painted is not looked or opacity is not None:
             energies = energies or self._scales.energies(room, self._floors, 2)
             self._add_any(one, painted, energies, factors, opacity)
         else:

@@ -34,14 +34,13 @@ from fusestack.model.stage import Along
 from fusestack.operators.base import Place
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from fusestack.config.focus import Multiscale
     from fusestack.focus.channels import SliceChannels
     from fusestack.focus.recipe import StackRecipe
-    from fusestack.model.geometry import Box
     from fusestack.model.stage import Reach, StoredArray
     from fusestack.planning.plan import Statistic
 
@@ -86,20 +85,11 @@ class MixedPicture(BlockWise):
         """As of all blocks, from a pixel of the coarsest level on."""
         return region.grown(self.function.depth, self.plane, self.function.step)
 
-    def __call__(self, box: Box) -> Planes:
-        """Compute a region t, m, k, y, x, which holds all planes."""
-        out = np.empty(box.shape, np.float32)
-        region = Region.of(box)
-        outer = self.around(region)
-        rows, columns = region.within(outer)
-        place = Place(outer.origin, self.plane, 0, self.size[0])
-        for t in range(box.start[0], box.stop[0]):
-            for m in range(box.start[1], box.stop[1]):
-                exposures = exposures_of(self.counts, t, m, gains=self.gains)
-                slices = _Slices(self, (t, m), exposures.mixed(self.function.slices), outer)
-                made = self.function(slices, exposures, place, self._coarse(t, m, outer))
-                out[t - box.start[0], m - box.start[1]] = made[:, rows, columns]
-        return out
+    def read(self, t: int, m: int, k: int, region: Region) -> tuple[Iterable[SeenSlice], Exposures, Planes | None]:
+        """Slices one by one, how bright and noisy they are, and the coarse levels."""
+        exposures = exposures_of(self.counts, t, m, gains=self.gains)
+        slices = _Slices(self, (t, m), exposures.mixed(self.function.slices), region)
+        return slices, exposures, self._coarse(t, m, region)
 
     def _coarse(self, t: int, m: int, region: Region) -> Planes | None:
         """The coarse levels of a region."""
@@ -139,9 +129,9 @@ class MixedPicture(BlockWise):
         """Compile the mixing, on a few pixels."""
         planes, exposures, place = np.ones((1, 4, 4), np.float32), Exposures((1.0,), (0,), 0.01), Place((0, 0), (4, 4))
         if self.coarse is None:
-            self.function([SeenSlice(0, planes, opacity=planes)], exposures, place)
+            self.function([SeenSlice(0, planes, opacity=planes)], exposures, None, place)
             return
-        self.function([SeenSlice(0, planes)], exposures, place, planes[:, :1, :1].copy())
+        self.function([SeenSlice(0, planes)], exposures, planes[:, :1, :1].copy(), place)
 
 
 @dataclass(frozen=True)
