@@ -31,6 +31,10 @@ STALE = 30.0
 _LOOK = 0.5
 
 
+class HeldError(OutputError):
+    """Another run is writing an output."""
+
+
 @contextmanager
 def output_lock(path: str | Path, output: str, *, wait: bool = False) -> Iterator[None]:
     """Hold the lock of an output.
@@ -49,7 +53,7 @@ def output_lock(path: str | Path, output: str, *, wait: bool = False) -> Iterato
 
     Raises
     ------
-    OutputError
+    HeldError
         If another run holds it; names the machine and the process.
     """
     if is_address(str(path)):
@@ -68,8 +72,8 @@ def shared_lock(path: Path, output: str) -> Iterator[None]:
         yield
 
 
-def _held(output: str, holder: str) -> OutputError:
-    return OutputError(
+def _held(output: str, holder: str) -> HeldError:
+    return HeldError(
         f"{output}: another run is writing it ({holder}); wait for it to end or stop it, "
         "'fusestack status' shows how far it is"
     )

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from fusestack.model.errors import ConfigError, OutputError
 from fusestack.planning.cluster_profiles import load_profile
 from fusestack.running.inspection import check_outputs, inspect, write_json
-from fusestack.running.lock import shared_lock
+from fusestack.running.lock import HeldError, shared_lock
 from fusestack.running.places import SUBMITTED
 from fusestack.running.runner import run_plan
 from fusestack.running.stage_cache import cache_in_use
@@ -345,8 +345,8 @@ def _run_when_free(plan: Plan, listener: Listener | None) -> RunReport:
     while True:
         try:
             return run_plan(plan, listener=listener)
-        except OutputError as error:
-            if "another run is writing it" not in str(error) or time.monotonic() > until:
+        except HeldError:
+            if time.monotonic() > until:
                 raise
         time.sleep(_LOOK_SECONDS)
 
