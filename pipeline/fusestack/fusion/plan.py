@@ -13,7 +13,6 @@ from fusestack.fusion.inputs import read_inputs
 from fusestack.fusion.samples import samples_of
 from fusestack.model.errors import ConfigError, InputError
 from fusestack.model.fingerprint import digest, identities
-from fusestack.model.grid import Grid
 from fusestack.model.image import is_ome_tiff
 from fusestack.model.stage import Target
 from fusestack.planning.image_spec import image_spec
@@ -318,7 +317,7 @@ def _plan_image(
 def fitted(compute: FuseBlocks, target: Target, resources: Resources) -> FuseBlocks:
     """Give the input of a block the memory that the output leaves, and refuse what cannot fit."""
     level = target.image.levels[0]
-    held = compute.held_bytes(Grid(level.shape, level.block))
+    held = compute.held_bytes(level.grid)
     found = compute.fitted(level.block, resources.block_bytes - held)
     if found is None:
         need, have = compute.least_bytes(level.block) + held + WORKER_BYTES, resources.memory

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fusestack.model.grid import Grid
 from fusestack.model.units import TimeStep
 
 if TYPE_CHECKING:
@@ -71,6 +72,11 @@ class Level:
     chunks: tuple[int, ...]
     shards: tuple[int, ...] | None
     block: tuple[int, ...]
+
+    @property
+    def grid(self) -> Grid:
+        """Its blocks."""
+        return Grid(self.shape, self.block)
 
 
 @dataclass(frozen=True)

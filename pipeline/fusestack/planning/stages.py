@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from fusestack.model.errors import ConfigError
 from fusestack.model.fingerprint import arrays_of, digest, facts_of
-from fusestack.model.grid import Grid
 from fusestack.model.stage import Stage
 from fusestack.planning.stored import stored_target
 
@@ -80,7 +79,7 @@ def _fingerprint(name: str, compute: Compute, level: Level, layout: Any) -> str:
 
 def _stage(name: str, compute: Compute, target: Target, fingerprint: str, resources: Resources, lower: str) -> Stage:
     level = target.image.levels[target.level]
-    grid = Grid(level.shape, level.block)
+    grid = level.grid
     held = compute.held_bytes(grid)
     peak = compute.peak_bytes(level.block) + held
     if peak > resources.block_bytes:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from fusestack.model.amounts import counted
-from fusestack.model.grid import Grid
 from fusestack.running.finished import change, finished_mark, is_marked, lost_files, sizes_of
 from fusestack.running.inspection import levels_there, read_record
 from fusestack.running.stage_cache import cache_entry
@@ -193,7 +192,7 @@ def describe(ledger: Ledger, target: Target, lost: _Bools) -> str:
     """Blocks of a level that are lost, and some of their files."""
     numbers = np.flatnonzero(lost)
     image, level = target.image, target.level
-    grid = _grid(target)
+    grid = image.levels[level].grid
     said = []
     for number in numbers[:_MOST_NAMED].tolist():
         paths = target.open().files(level, grid.box(number))
@@ -225,11 +224,6 @@ def _below(image: str, path: str) -> str:
 def _size(path: str) -> int:
     identity = identity_of(path)
     return 0 if identity is None else int(identity.split()[0])
-
-
-def _grid(target: Target) -> Grid:
-    level = target.image.levels[target.level]
-    return Grid(level.shape, level.block)
 
 
 def mend(plan: Plan) -> Damage:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from fusestack.model.grid import Grid
 from fusestack.model.image import image_of
 from fusestack.model.stage import Target
 from fusestack.running.damage import describe, lost_blocks
@@ -42,8 +41,7 @@ class RecordedImage:
         """Each level, and what is known of its blocks."""
         for number, key in enumerate(self.keys):
             target = replace(self.target, level=number)
-            level = target.image.levels[number]
-            count = Grid(level.shape, level.block).count
+            count = target.image.levels[number].grid.count
             yield target, Ledger(ledger_path(target.work, key), count)
 
     @property

@@ -13,7 +13,6 @@ import numpy as np
 
 from fusestack.model.amounts import span_xyz
 from fusestack.model.errors import FusestackError
-from fusestack.model.grid import Grid
 from fusestack.model.image import MESH_SUFFIXES
 from fusestack.running.damage import discard_changed, lost_blocks
 from fusestack.running.finished import digest_of, mark_of
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fusestack.model.geometry import Box
+    from fusestack.model.grid import Grid
     from fusestack.model.stage import Stage, Target
     from fusestack.planning.plan import Plan, PlannedImage
     from fusestack.running.recorded import RecordedImage
@@ -69,8 +69,7 @@ class Problem:
         if self.file:
             return f"{self.file}: {self.what}"
         spec = self.image.target.image
-        level = spec.levels[self.level]
-        box = Grid(level.shape, level.block).box(self.block)
+        box = spec.levels[self.level].grid.box(self.block)
         return f"{spec.path}: level {self.level}, block {self.block} ({span_xyz(box)}): {self.what}"
 
 
@@ -158,8 +157,7 @@ def _read_back(
     tell: Callable[[Any], None],
 ) -> None:
     """Read the blocks of a level; those that listing has found already are left out."""
-    level = target.image.levels[target.level]
-    grid = Grid(level.shape, level.block)
+    grid = target.image.levels[target.level].grid
     todo = np.flatnonzero(ledger.done & ~lost_blocks(ledger, target)).tolist()
     if todo and not target.open().exists():
         return
@@ -326,7 +324,7 @@ def mend_found(problems: Sequence[Problem]) -> list[str]:
         if not all(problem.own for problem in mine):
             levels = image.target.image.levels
             whole = next(problem for problem in mine if not problem.own)
-            box = Grid(levels[whole.level].shape, levels[whole.level].block).box(whole.block)
+            box = levels[whole.level].grid.box(whole.block)
             files |= dict.fromkeys([whole.file] if whole.file else image.target.open().files(whole.level, box))
             continue
         work = image.target.work
@@ -343,12 +341,12 @@ def _untick(target: Target, ledger: Ledger, problems: Sequence[Problem]) -> None
     """Take blocks of a level for missing: those with problems, and those above them."""
     levels = target.image.levels
     own = levels[target.level]
-    grid = Grid(own.shape, own.block)
+    grid = own.grid
     blocks = np.zeros_like(ledger.done)
     for problem in problems:
         if problem.level <= target.level:
             below = levels[problem.level]
-            box = Grid(below.shape, below.block).box(problem.block)
+            box = below.grid.box(problem.block)
             blocks |= _touched(grid, box, (1, 1, *(a / b for a, b in zip(own.factors, below.factors, strict=True))))
     blocks &= ledger.done
     for number in np.flatnonzero(blocks).tolist():

@@ -72,23 +72,7 @@ def remembered(source: SourceRef, limit: int) -> SourceRef:
 
 
 class RememberedSource(WrappedSource):
-    """Pixels of another source, decoded once.
-
-    Parameters
-    ----------
-    path : str
-        Of the source that is wrapped, for messages.
-    source : SourceRef
-        The source that is wrapped.
-
-    Raises
-    ------
-    InputError
-        If it cannot be opened.
-    """
-
-    def __init__(self, path: str, *, source: SourceRef) -> None:
-        super().__init__(path, source)
+    """Pixels of another source, decoded once; see `WrappedSource`."""
 
     def read(self, level: int, box: Box) -> NDArray[Any]:
         """Read a region (z, y, x) of a level.

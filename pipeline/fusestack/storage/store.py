@@ -135,10 +135,8 @@ class StoreFolder:
 
     def tree(self, key: str = "") -> Iterator[tuple[str, bool]]:
         """Keys of all objects below a prefix; each is a plain file."""
-        with self._asking(key) as obstore:
-            for batch in obstore.list(self.store, self._path(key)):
-                for entry in batch:
-                    yield str(entry["path"]).removeprefix(self.prefix).lstrip("/"), True
+        for name, _ in self.files(key):
+            yield f"{key}/{name}".lstrip("/"), True
 
     def delete_files(self, keys: Iterable[str], key: str = "") -> None:
         """Delete objects below a prefix; everything else stays."""

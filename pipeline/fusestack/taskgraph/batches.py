@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from fusestack.model.grid import Grid
 from fusestack.model.stage import Reduction
 from fusestack.taskgraph.ledger import runs_of
 
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from fusestack.model.grid import Grid
     from fusestack.model.stage import Stage
 
     _Bools: TypeAlias = NDArray[np.bool_]
@@ -78,7 +78,7 @@ def nesting(upper: Stage) -> Nesting | None:
     if not isinstance(compute, Reduction):
         return None
     level = compute.below.target.image.levels[compute.below.target.level]
-    lower, grid = Grid(level.shape, level.block), upper.grid
+    lower, grid = level.grid, upper.grid
     factors = (1, 1, *compute.factors)
     ratio = []
     axes = zip(lower.block, lower.counts, grid.block, grid.counts, factors, strict=True)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fusestack.model.errors import OutputError
-from fusestack.model.grid import Grid
 from fusestack.writers.block_file import block_parts
 from fusestack.writers.folder import written
 
@@ -54,13 +53,12 @@ class Hdf5Blocks:
         return OutputError(f"{what} cannot be read back: {error}; delete the output and run again")
 
     def _number(self, level: int, box: Box) -> int:
-        target = self.spec.levels[level]
-        return Grid(target.shape, target.block).number([a // b for a, b in zip(box.start, target.block, strict=True)])
+        grid = self.spec.levels[level].grid
+        return grid.number([a // b for a, b in zip(box.start, grid.block, strict=True)])
 
     def stored(self, level: int) -> NDArray[np.int64]:
         """Bytes of every block file; -1 where blocks are in the HDF5 file."""
-        target = self.spec.levels[level]
-        count = Grid(target.shape, target.block).count
+        count = self.spec.levels[level].grid.count
         found = np.full(count, -1 if self.path.exists() else 0, np.int64)
         for key, size in self._blocks.files(str(level)):
             name = key.rpartition("/")[2]

@@ -54,7 +54,7 @@ class BlockFiles:
     def stored(self, level: int) -> NDArray[np.int64]:
         """Bytes that are there of every block, by listing."""
         target = self.spec.levels[level]
-        grid, unit = Grid(target.shape, target.block), target.shards or target.chunks
+        grid, unit = target.grid, target.shards or target.chunks
         counts = np.array(Grid(target.shape, unit).counts)
         found = np.zeros(grid.count, np.int64)
         for first, folder, turned in self._arrays(level):

@@ -171,7 +171,7 @@ class StagedWriter(KeepsNoLevels):
         store = self._store_at(path)
         store.create()
         for number, level in enumerate(self.spec.levels):
-            grid = Grid(level.shape, level.block)
+            grid = level.grid
             whole = None if self._decodes_parts else self._finished(number, Box.of_shape(level.shape))
             for box in map(grid.box, range(grid.count)):
                 store.write(number, box, self._finished(number, box) if whole is None else whole[box.slices])
