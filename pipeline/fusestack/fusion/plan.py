@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from fusestack.config.functions import OwnFunction
 from fusestack.fusion.design import Design, DesignedImage, design_images
+from fusestack.fusion.ground import Ground, lay_out
 from fusestack.fusion.inputs import read_inputs
 from fusestack.fusion.samples import samples_of
 from fusestack.model.errors import ConfigError, InputError
@@ -217,6 +218,13 @@ def design_of(loaded: LoadedConfig, inputs: Inputs, read: Mapping[str, str] | No
     apart = output is not None and (output.is_stacks or (output.append and output.format == "bdv-n5"))
     found = design_images(inputs.views, project.views, boxes, options, project.intensity, read or {}, apart=apart)
     return replace(found, warnings=(*inputs.warnings, *found.warnings))
+
+
+def ground_of(loaded: LoadedConfig, inputs: Inputs, **changes: Any) -> Ground:
+    """Lay the frame that `design_of` would have, which is quick."""
+    project = inputs.project
+    options = loaded.config.fusion.model_copy(update=changes)
+    return lay_out(inputs.views, project.views, project.bounding_boxes, options)
 
 
 def _refuse_flawed(project: Project, options: Fusion, inputs: Inputs) -> None:
