@@ -15,7 +15,7 @@ from fusestack.fusion.blocks import FuseBlocks, PixelRule
 from fusestack.fusion.data_borders import impossible_values
 from fusestack.fusion.extent import refuse_absurd
 from fusestack.fusion.ground import lay_out
-from fusestack.fusion.groups import Group, channels_of, group_views
+from fusestack.fusion.groups import Group, channel_of, channels_of, group_views
 from fusestack.fusion.intensity import adjustments_of
 from fusestack.fusion.opened import members_read
 from fusestack.fusion.placement import Edges, OpenedView, PlacedView, ViewTable
@@ -206,7 +206,7 @@ def design_images(
         times = tuple(sorted({v.id.timepoint for v in views}))
         images = [image("fused", groups, times, channels_of(views))]
     else:
-        images = [image(group.title, (group,), (group.timepoint,), channels_of(group.views)[:1]) for group in groups]
+        images = [image(group.title, (group,), (group.timepoint,), (channel_of(group, views),)) for group in groups]
     return Design(tuple(images), frame, anisotropy, input_dtype, opened, tuple(warnings), read)
 
 
