@@ -21,6 +21,7 @@ from fusestack.running.inspection import (
 )
 from fusestack.running.lock import output_lock
 from fusestack.running.lost import describe, lost_for_good
+from fusestack.running.settings import keep_colors
 from fusestack.running.stage_cache import make_entry
 from fusestack.storage import folder_of, identity_of, open_folder
 from fusestack.taskgraph.job import Unit
@@ -82,7 +83,7 @@ def units_of(
                 from fusestack.planning.projects import project_of
 
                 sharing = [one for one in plan.images if one.project == image.project]
-                project = (project_of(sharing), tuple(finished_mark(one.product) for one in sharing))
+                project = (project_of(sharing), tuple(one.product for one in sharing))
             turn = Turn(image.target.work, image.target.image.path, token)
             stages = tuple(known[stage.key].stage for stage in image.stages)  # copied ones where pixels are there
             serves = None if force else earlier_of(image, read_record(image.target.work))
@@ -336,14 +337,14 @@ class EndImage:
     stages : EndStages
     notes : mapping
         What the writer is told.
-    project : (FusedProject, tuple of str) or None
-        Project to write, and the marks of the images that it holds: the last of them to be complete writes it.
+    project : (FusedProject, tuple of Product) or None
+        Project to write, and the images that it holds: the last of them to be complete writes it.
     """
 
     product: Product
     stages: EndStages
     notes: Any
-    project: tuple[FusedProject | AppendedProject, tuple[str, ...]] | None
+    project: tuple[FusedProject | AppendedProject, tuple[Product, ...]] | None
 
     def __call__(self) -> str:
         """Complete it; gives its path."""
@@ -359,9 +360,10 @@ class EndImage:
             open_folder(target.work).delete_tree(f"{PARTS}/{key}")
         mark(self.product)
         if self.project is not None:
-            project, marks = self.project
-            if all(identity_of(mark) is not None for mark in marks):
+            project, products = self.project
+            if all(identity_of(finished_mark(product)) is not None for product in products):
                 with _project_lock(project, target.work):
+                    keep_colors(project, [product.target for product in products])
                     project.write()
         return target.image.path
 
