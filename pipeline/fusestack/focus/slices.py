@@ -37,6 +37,11 @@ class PictureSlices(Compute):
 
     pictures: tuple[PicturePage, ...]
 
+    @property
+    def paths(self) -> list[str]:
+        """See `Compute.paths`."""
+        return [picture.path for picture in self.pictures]
+
     def __call__(self, box: Box) -> NDArray[Any]:
         """Decode the slices of a box, which holds whole rows."""
         from fusestack.sources.pictures import read_picture
@@ -126,6 +131,12 @@ class VolumeSlices(Compute):
     reverse: bool = False
     identities: tuple[str, ...] = ()
     plane_chunk: tuple[int, int] = (1, 1)
+
+    @property
+    def paths(self) -> list[str]:
+        """See `Compute.paths`."""
+        volumes = self.volumes if isinstance(self.volumes, tuple) else ()
+        return [path for channels in volumes for volume in channels for path in volume.paths]
 
     @property
     def _order(self) -> list[int]:

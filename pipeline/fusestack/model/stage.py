@@ -46,6 +46,11 @@ class Compute:
         """Memory that a block of this shape needs at most, beside what is held for it: inputs, work, encoded output."""
         raise NotImplementedError
 
+    @property
+    def paths(self) -> Sequence[str]:
+        """Files and containers that it reads, beside stored arrays; blocks wait for those behind addresses."""
+        return ()
+
     def reaches(self) -> Mapping[StoredArray, Reach]:
         """What a block reads of the arrays among its fields; one that is not named is read whole."""
         return {}

@@ -26,7 +26,7 @@ from fusestack.running.stage_cache import make_entry
 from fusestack.storage import folder_of, identity_of, open_folder
 from fusestack.taskgraph.job import Unit
 from fusestack.taskgraph.ledger import Ledger, forget_ledger, ledger_path
-from fusestack.taskgraph.tasks import PARTS
+from fusestack.taskgraph.parts import PARTS
 from fusestack.taskgraph.turns import check_turn, take_turn
 from fusestack.writers.base import output_errors
 

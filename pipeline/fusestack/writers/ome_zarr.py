@@ -12,7 +12,6 @@ import numpy as np
 from fusestack.model.errors import OutputError
 from fusestack.model.geometry import Box
 from fusestack.model.grid import Grid
-from fusestack.model.stage import Written
 from fusestack.storage import SCRATCH, is_address
 from fusestack.storage.zarr_chunks import chunk_reader
 from fusestack.writers.base import check_block, padded_chunks, parts_of, settings_differ, unchecked
@@ -42,6 +41,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fusestack.model.image import ImageSpec
+    from fusestack.model.stage import Written
     from fusestack.storage.zarr_chunks import ChunkReader
 
 _SCRATCH_KEY = re.compile(r"(?:0/)?\.partial/\w+")
@@ -136,15 +136,10 @@ class OmeZarrWriter(BlockFiles):
         check_block(self.spec, level, box, pixels)
         target = self.spec.levels[level]
         unit = target.shards or target.chunks
-        written = Written()
-        for place, part in parts_of(box, unit, pixels):
-            key = self._key(level, place)
-            data = self._encoded(level, part)
-            if data:
-                written += self._folder.store(key, data)
-            else:
-                self._folder.delete(key)
-        return written
+        self._encoder = self._encoder or self._new_encoder()
+        return self._folder.store_each(
+            parts_of(box, unit, pixels), lambda part: (self._key(level, part[0]), self._encoded(level, part[1]))
+        )
 
     def _key(self, level: int, index: tuple[int, ...]) -> str:
         return f"{self._chunks_of(level)}/{'/'.join(map(str, index))}"
@@ -160,10 +155,12 @@ class OmeZarrWriter(BlockFiles):
         yield from ((key, pixel_facts(data)) for key, data in self._array_files().items())
 
     def _encode(self, chunk: NDArray[Any]) -> bytes:
-        if self._encoder is None:
-            encode = encoder(self.spec.codec)
-            self._encoder = with_checksum(encode) if self._has_checksums() else encode
-        return self._encoder(chunk)
+        encode = self._encoder or self._new_encoder()
+        return encode(chunk)
+
+    def _new_encoder(self) -> Callable[[NDArray[Any]], bytes]:
+        encode = encoder(self.spec.codec)
+        return with_checksum(encode) if self._has_checksums() else encode
 
     def _has_checksums(self) -> bool:
         """Whether chunks end with a checksum: in Zarr 3, unless the image was begun by a version without them."""
