@@ -3,7 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
-WORKERS ?= 2
+# more than two cores: tests of clusters and of kills wait for more than half of their time
+WORKERS ?= 3
+# hundreds of processes are started by the tests: each would compile the program again where Python may keep no bytecode
+PYTEST = env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 .PHONY: help setup demo test lint unit explore bench clean
 
@@ -47,10 +50,10 @@ lint: $(VENV)/.test-ready
 	$(BIN)/mypy
 
 unit: $(VENV)/.test-ready
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --hypothesis-profile=landing
+	$(PYTEST) --hypothesis-profile=landing
 
 explore: $(VENV)/.test-ready
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+	$(PYTEST)
 
 bench: $(VENV)/.test-ready
 	$(BIN)/python benchmarks/kernels.py
