@@ -5,8 +5,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 # more than two cores: tests of clusters and of kills wait for more than half of their time
 WORKERS ?= 3
-# hundreds of processes are started by the tests: each would compile the program again where Python may keep no bytecode
-PYTEST = env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+# as pip compiles what it copies: where nothing may write bytecode, every start took half a second longer
+COMPILE := @$(BIN)/python -m compileall -q pipeline
 
 .PHONY: help setup demo test lint unit explore bench clean
 
@@ -30,6 +30,7 @@ $(VENV)/.python:
 $(VENV)/.installed: $(VENV)/.python pyproject.toml
 	@echo "installing fusestack into $(VENV) ..."
 	$(PIP) install -e .
+	$(COMPILE)
 	@touch $@
 
 $(VENV)/.test-ready: $(VENV)/.python pyproject.toml
@@ -50,10 +51,11 @@ lint: $(VENV)/.test-ready
 	$(BIN)/mypy
 
 unit: $(VENV)/.test-ready
-	$(PYTEST) --hypothesis-profile=landing
+	$(COMPILE)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --hypothesis-profile=landing
 
 explore: $(VENV)/.test-ready
-	$(PYTEST)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 bench: $(VENV)/.test-ready
 	$(BIN)/python benchmarks/kernels.py

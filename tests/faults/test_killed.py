@@ -25,9 +25,11 @@ from fusestack.model.errors import BlockError, FusestackWarning, OutputError
 from fusestack.running.lock import output_lock
 from tests.small import config, tree
 
-# Every read of a source waits a little, so that there is time to interfere.
+# Every read of a source waits a little, so that there is time to interfere; a task has one block under way.
 SLOW = """
 import sys, time
+import fusestack.taskgraph.batches as batches
+batches._MOST_AHEAD = 1
 import fusestack.sources.tiff as tiff
 read = tiff.TiffSource.read
 def slow(self, level, box):

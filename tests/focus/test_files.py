@@ -367,6 +367,20 @@ def test_volumes_channel_by_channel(tmp_path: Path) -> None:
     assert np.array_equal(read(alone, "path")[0, 0], sharp[1, 1])
 
 
+def test_volumes_named_as_images(tmp_path: Path) -> None:
+    source, _ = volume(tmp_path)
+    output = {"path": str(tmp_path / "out.ome.zarr")}
+    by_input = fusestack.plan({"version": 1, "focus": {"input": str(source), "output": output}})
+    by_images = fusestack.plan({"version": 1, "input": {"images": str(source)}, "focus": {"output": output}})
+    assert by_images.source == by_input.source
+    for images, message in (
+        ([str(source), str(tmp_path)], "is a volume, which is a stack of its own: name it alone"),
+        (["dataset.xml"], "is a project, which has to be fused first: name it in input.project"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            fusestack.plan({"version": 1, "input": {"images": images}, "focus": {}})
+
+
 def test_masks_of_one_channel_for_all(tmp_path: Path) -> None:
     source, pixels = volume(tmp_path)
     options = {"options": "--blur=s1 --maskblur=s2"}

@@ -23,8 +23,9 @@ from fusestack.taskgraph import batches
 from fusestack.taskgraph.clusters import Threads
 from fusestack.taskgraph.job import Todo, build_graph
 from fusestack.taskgraph.ledger import ledger_of
+from fusestack.taskgraph.parts import PARTS
 from fusestack.taskgraph.rounds import run_units
-from fusestack.taskgraph.tasks import PARTS, run_batch
+from fusestack.taskgraph.tasks import run_batch
 from fusestack.writers.ome_zarr import OmeZarrWriter
 from tests.small import config, tree
 
@@ -39,7 +40,7 @@ def made(settings_of_run: dict[str, Any], *, memory: int | None, workers: int = 
         unit.begin()
     with pytest.MonkeyPatch.context() as patch, Threads(workers) as backend:
         if memory is None:
-            patch.setattr("fusestack.taskgraph.tasks.Parts.leave", lambda *_: None)
+            patch.setattr("fusestack.taskgraph.parts.Parts.leave", lambda *_: None)
             memory = -1
         ended, _ = run_units(units, backend, memory=memory, retries=0, listener=lambda event: None)
     assert all(one.complete for one in ended)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import dataclass, field, replace
+from contextlib import nullcontext
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
@@ -13,12 +14,16 @@ import numpy as np
 from fusestack import kernels
 from fusestack.fusion.data_borders import data_weights, surroundings, work_bytes
 from fusestack.fusion.statistics import BlockStatistics, block_statistics
+from fusestack.model.clock import reading
+from fusestack.model.fingerprint import facts_of
 from fusestack.model.geometry import Box
 from fusestack.model.graph_array import unite
 from fusestack.model.stage import Compute
 from fusestack.planning.levels import int3
 from fusestack.sources.graph import graph_array
+from fusestack.storage import is_address
 from fusestack.storage.kept import keeping
+from fusestack.storage.together import AHEAD_BYTES, MOST, each
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,6 +37,7 @@ if TYPE_CHECKING:
     from fusestack.model.graph_array import GraphArray
 
 _CHUNKS_IN_FLIGHT = 8
+_VIEWS_AT_ONCE = 4
 SMALLEST_SIDE = 32
 """No part of a block is longer than this where it is cut for its memory."""
 # Output, its encoded copy, and what the codec needs beside them.
@@ -40,6 +46,7 @@ SMALLEST_PART = 16 * 2**20
 """Bytes for the input of a part of a block, at least."""
 _LARGEST_PART = 512 * 2**20
 _MOST_KEPT = 128 * 2**20
+_BY_PLACE = ("tables", "content")
 
 
 @dataclass(frozen=True)
@@ -158,6 +165,14 @@ class FuseBlocks(Compute):
         views = (view for table in self.tables.values() for view in table.placed)
         return any(graph_array(view.pixels.source, 0) is not None for view in views)
 
+    def facts_at(self, t: int, c: int) -> Any:
+        """See `Compute.facts_at`: views and weights of that place, and all that every place has in common."""
+        common = [one for one in fields(self) if one.metadata.get("fingerprint", True)]
+        rules = {one.name: facts_of(getattr(self, one.name)) for one in common if one.name not in _BY_PLACE}
+        table = self.tables.get((t, c))
+        content = None if self.content is None or table is None else self.content.facts_at((t, c))
+        return [type(self).__name__, self.VERSION, rules, None if table is None else facts_of(table), content]
+
     def region(self, box: Box) -> Box:
         """The region z, y, x of the image that decides about a box."""
         return box
@@ -217,26 +232,35 @@ class FuseBlocks(Compute):
 
     def _pixels(self, table: ViewTable, rows: NDArray[np.int64], placed: NDArray[np.void], length: int) -> NDArray[Any]:
         """Read the source boxes of placed views one behind another; a single one is not copied again."""
-        pixels = np.empty(0 if len(placed) == 1 else length, dtype=self.input_dtype)
-        for row, view in zip(rows.tolist(), placed, strict=True):
+
+        def read(row: int, view: Any) -> NDArray[Any]:
             start, shape = view["start"].tolist(), view["shape"].tolist()
-            region = Box(tuple(start), tuple(a + n for a, n in zip(start, shape, strict=True)))
             with keeping(self.kept_bytes):
-                found = table.placed[row].read(region)
-            if len(placed) == 1:
-                pixels = found.astype(self.input_dtype, copy=False).reshape(-1)
-            else:
-                kernels.views.source_part(pixels, view)[...] = found
+                return table.placed[row].read(
+                    Box(tuple(start), tuple(a + n for a, n in zip(start, shape, strict=True)))
+                )
+
+        if len(placed) == 1:
+            return read(int(rows[0]), placed[0]).astype(self.input_dtype, copy=False).reshape(-1)
+        pixels = np.empty(length, dtype=self.input_dtype)
+
+        def put(one: tuple[int, Any]) -> None:
+            kernels.views.source_part(pixels, one[1])[...] = read(*one)
+
+        views = zip(rows.tolist(), placed, strict=True)
+        with reading() if self._views_at_once > 1 else nullcontext():
+            each(put, views, far=self._views_at_once > 1, most=self._views_at_once)
         return pixels
 
     def _input_bytes(self, table: ViewTable, rows: NDArray[np.int64], boxes: NDArray[np.int64]) -> int:
         """Memory for the input of a region: all source boxes, and the one that is being read a second time."""
         sizes = (boxes[:, 1] - boxes[:, 0]).prod(axis=1) * self.input_itemsize
-        decoding = sizes * (1 + self._content_share()) + _CHUNKS_IN_FLIGHT * np.array(
-            [table.placed[row].pixels.chunk_bytes for row in rows]
+        decoding = sizes * (1 + self._content_share()) + np.array(
+            [self._in_flight(table.placed[row].pixels.chunk_bytes) for row in rows]
         )
         weights = work_bytes(table, rows, boxes) if table.edges.to_data else 0
-        return int(sizes.sum() * (1 + self._content_share()) + decoding.max()) + self._content_chunk() + weights
+        most = np.sort(decoding)[-self._views_at_once :].sum()
+        return int(sizes.sum() * (1 + self._content_share()) + most) + self._content_chunk() + weights
 
     def _content_share(self) -> float:
         """Bytes of content-based weights for every byte of input, at most."""
@@ -298,7 +322,17 @@ class FuseBlocks(Compute):
         """Memory for input of that size: decoded, while it is put together, and chunks that are being read."""
         chunks = [view.pixels.chunk_bytes for table in self.tables.values() for view in table.placed]
         whole = 2 * (1 + self._content_share()) * most_input
-        return int(whole) + _CHUNKS_IN_FLIGHT * max(chunks, default=0) + self._content_chunk()
+        return int(whole) + self._views_at_once * self._in_flight(max(chunks, default=0)) + self._content_chunk()
+
+    @cached_property
+    def _views_at_once(self) -> int:
+        """Views of a block that are read at the same time: some, where they are waited for."""
+        return _VIEWS_AT_ONCE if any(map(is_address, self.paths)) else 1
+
+    def _in_flight(self, chunk_bytes: int) -> int:
+        """Memory for chunks of a view that are being read."""
+        ahead = AHEAD_BYTES if self._views_at_once > 1 else 0
+        return max(_CHUNKS_IN_FLIGHT * chunk_bytes, min(ahead, MOST * chunk_bytes))
 
     def warm_up(self) -> None:
         """Compile the kernel for the pixel types of input and output."""

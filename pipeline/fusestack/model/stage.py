@@ -46,6 +46,11 @@ class Compute:
         """Memory that a block of this shape needs at most, beside what is held for it: inputs, work, encoded output."""
         raise NotImplementedError
 
+    @property
+    def paths(self) -> Sequence[str]:
+        """Files and containers that it reads, beside stored arrays; blocks wait for those behind addresses."""
+        return ()
+
     def reaches(self) -> Mapping[StoredArray, Reach]:
         """What a block reads of the arrays among its fields; one that is not named is read whole."""
         return {}
@@ -68,6 +73,10 @@ class Compute:
             held = (sum(array.held_bytes(box) for array, box in read.items()) for read in self.inputs_of_boxes(boxes))
             most = max(most, *held)
         return most
+
+    def facts_at(self, t: int, c: int) -> Any:
+        """What the pixels of one place along t and c depend on, whatever else there is; None where nobody can say."""
+        return None
 
     def warm_up(self) -> None:
         """Compile what the calls need, before the clock runs."""
@@ -148,6 +157,14 @@ class ImageWriter(Protocol):
 
     def levels_kept(self, levels: int) -> int:
         """How many of the first levels of an earlier image could be kept."""
+        ...
+
+    def adapts(self) -> bool:
+        """Whether `adapt` can make an image of an earlier one."""
+        ...
+
+    def adapt(self, before: ImageSpec) -> None:
+        """Make metadata anew of an image whose blocks stay: it has more timepoints or channels, or other names."""
         ...
 
     def exists(self) -> bool:

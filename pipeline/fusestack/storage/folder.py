@@ -6,15 +6,28 @@ import errno
 import os
 import shutil
 import uuid
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from contextlib import AbstractContextManager
 
 SCRATCH = ".partial"
 """Name of the folder for files that are not complete yet; a kill leaves them there, and nobody reads them."""
+
+
+class Parts(Protocol):
+    """Places of a file that is open."""
+
+    def tail(self, count: int) -> bytes:
+        """The last bytes; fewer where the file is shorter."""
+        ...
+
+    def spans(self, spans: Sequence[tuple[int, int]], most: int) -> Iterator[bytes]:
+        """What is at some places, each given by its first byte and its bytes; of a store, `most` at a time."""
+        ...
 
 
 class Folder(Protocol):
@@ -34,6 +47,10 @@ class Folder(Protocol):
 
     def open(self, key: str) -> BinaryIO:
         """Open a file to read parts of it; FileNotFoundError if it does not exist."""
+        ...
+
+    def parts(self, key: str) -> AbstractContextManager[Parts]:
+        """Open a file of which some places are read; FileNotFoundError if it does not exist, at the latest then."""
         ...
 
     def put(self, key: str, parts: Sequence[bytes]) -> int:
@@ -102,6 +119,12 @@ class LocalFolder:
     def open(self, key: str) -> BinaryIO:
         """Open a file to read parts of it; FileNotFoundError if it does not exist."""
         return (self.root / key).open("rb")
+
+    @contextmanager
+    def parts(self, key: str) -> Iterator[Parts]:
+        """Open a file of which some places are read; FileNotFoundError if it does not exist."""
+        with (self.root / key).open("rb") as file:
+            yield _FileParts(file)
 
     def _own(self, key: str) -> Path:
         """Path of what is to be written or deleted.
@@ -235,6 +258,20 @@ class LocalFolder:
         except OSError:
             return None
         return f"{found.st_size} bytes, changed {found.st_mtime_ns}"
+
+
+class _FileParts:
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def tail(self, count: int) -> bytes:
+        self._file.seek(max(0, self._file.seek(0, 2) - count))
+        return self._file.read()
+
+    def spans(self, spans: Sequence[tuple[int, int]], most: int) -> Iterator[bytes]:
+        for start, count in spans:
+            self._file.seek(start)
+            yield self._file.read(count)
 
 
 def _forget(path: Path) -> None:

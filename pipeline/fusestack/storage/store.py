@@ -7,7 +7,7 @@ import functools
 import io
 import os
 import re
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from itertools import islice
 from pathlib import Path
@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from fusestack.storage.folder import Parts
+
 
 _TIMEOUT = "60s"
 _CONNECT_TIMEOUT = "5s"
@@ -23,6 +25,7 @@ _RETRIES = 4
 _RETRY_FOR = timedelta(seconds=30)
 _READ_AHEAD = 2**18
 _DELETED_AT_ONCE = 1000
+_KNOW_TAILS = ("s3://", "gs://", "memory://")
 
 
 class StorageError(OSError):
@@ -63,6 +66,26 @@ class StoreFolder:
     def open(self, key: str) -> BinaryIO:
         """Open an object to read parts of it; FileNotFoundError if it does not exist."""
         return cast("BinaryIO", io.BufferedReader(_ObjectFile(self, key), _READ_AHEAD))
+
+    @contextmanager
+    def parts(self, key: str) -> Iterator[Parts]:
+        """Open an object of which some places are read; FileNotFoundError if it does not exist, when it is read."""
+        yield _ObjectParts(self, key)
+
+    def tail(self, key: str, count: int) -> bytes:
+        """The last bytes of an object, fewer where it is shorter; FileNotFoundError if it does not exist."""
+        if self.where.startswith(_KNOW_TAILS):
+            with suppress(StorageError), self._asking(key) as obstore:  # an empty object has none
+                return bytes(obstore.get(self.store, self._path(key), options={"range": {"suffix": count}}).bytes())
+        size = self.size(key)
+        return self.get_range(key, max(0, size - count), size) if size else b""
+
+    def get_ranges(self, key: str, spans: Sequence[tuple[int, int]]) -> list[bytes]:
+        """Bytes at places given by their first byte and their bytes, together; FileNotFoundError as `get_range`."""
+        starts, lengths = zip(*spans, strict=True)
+        with self._asking(key) as obstore:
+            found = obstore.get_ranges(self.store, self._path(key), starts=starts, lengths=lengths)
+            return [bytes(one) for one in found]
 
     def size(self, key: str) -> int:
         """Bytes of an object; FileNotFoundError if it does not exist."""
@@ -168,6 +191,20 @@ class StoreFolder:
             except FileNotFoundError:
                 return None
             return f"{found['size']} bytes, {found['e_tag'] or found['last_modified']}"
+
+
+class _ObjectParts:
+    """Some places of an object: neighbours are asked for together, others at the same time."""
+
+    def __init__(self, folder: StoreFolder, key: str) -> None:
+        self._folder, self._key = folder, key
+
+    def tail(self, count: int) -> bytes:
+        return self._folder.tail(self._key, count)
+
+    def spans(self, spans: Sequence[tuple[int, int]], most: int) -> Iterator[bytes]:
+        for first in range(0, len(spans), most):
+            yield from self._folder.get_ranges(self._key, spans[first : first + most])
 
 
 class _ObjectFile(io.RawIOBase):

@@ -10,7 +10,7 @@ import itertools
 import json
 import math
 import zlib
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ import numpy as np
 from fusestack.storage import bounded, is_address, open_folder, open_store
 from fusestack.storage.chunk_keys import ChunkKeys, keys_in, stored_cells
 from fusestack.storage.kept import decoded
+from fusestack.storage.together import chunks_ahead, in_turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fusestack.storage import Folder
+
+    _Cell = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
 
 _NO_CHUNK = np.iinfo(np.uint64).max
 _INDEX_ENTRY = 16
@@ -83,10 +86,18 @@ class ChunkReader:
             If a file cannot be read or is damaged; names it.
         """
         out = np.empty([b - a for a, b in zip(start, stop, strict=True)], dtype=self.dtype)
-        for index, low, high in _cells(start, stop, self.shard or self.chunk):
+        cells = _cells(start, stop, self.shard or self.chunk)
+        ahead = chunks_ahead(self._chunk_bytes)
+
+        def asked(cell: _Cell) -> tuple[_Cell, bytes | None]:
+            with self._of_file(self.key(cell[0])):
+                return cell, self._first(self.key(cell[0]))
+
+        # decoded here, in one thread; of a store, some answers are waited for at a time
+        for (index, low, high), found in in_turn(asked, cells, far=self._is_far, most=ahead):
             key = self.key(index)
-            try:
-                for first, last, chunk_start, data in self._stored(key, index, low, high):
+            with self._of_file(key):
+                for first, last, chunk_start, data in self._stored(key, index, low, high, found):
                     place = tuple(slice(a - s, b - s) for a, b, s in zip(first, last, start, strict=True))
                     if data is None:
                         out[place] = self.fill
@@ -97,9 +108,19 @@ class ChunkReader:
                     with self._named(chunk_start):
                         chunk = decoded((self.folder.where, key, chunk_start), data, self._pixels, again=again)
                     out[place] = chunk[inside]
-            except (ValueError, RuntimeError, zlib.error) as error:
-                raise ValueError(f"{self.folder.where}/{key}: {error}") from error
         return out
+
+    @property
+    def _is_far(self) -> bool:
+        return is_address(self.folder.where)
+
+    @contextmanager
+    def _of_file(self, key: str) -> Iterator[None]:
+        """Errors say of which file they are."""
+        try:
+            yield
+        except (ValueError, RuntimeError, zlib.error) as error:
+            raise ValueError(f"{self.folder.where}/{key}: {error}") from error
 
     def stored_chunk(self, start: Sequence[int], stop: Sequence[int]) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
         """Part of the region ``start <= i < stop`` that a stored chunk holds: first and last (exclusive) pixel.
@@ -128,45 +149,75 @@ class ChunkReader:
     ) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
         assert self.shard is not None
         key = self.key(index)
-        per_shard = tuple(s // c for s, c in zip(self.shard, self.chunk, strict=True))
-        with self.folder.open(key) as file:
-            try:
-                table = _shard_index(file, per_shard)
-            except ValueError as error:
-                raise ValueError(f"{self.folder.where}/{key}: {error}") from error
+        with self._of_file(key):
+            table = self._table(self._first(key) or b"")
+        per_shard = table.shape[:-1]
         for cell, low, high in _cells(first, last, self.chunk):
             if table[tuple(i % n for i, n in zip(cell, per_shard, strict=True))][0] != _NO_CHUNK:
                 return low, high
         return None
 
-    def _stored(
-        self, key: str, index: tuple[int, ...], low: tuple[int, ...], high: tuple[int, ...]
-    ) -> Iterator[tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], bytes | None]]:
-        """Yield wanted part (first, last), start and bytes of every chunk, None for one that is not stored."""
+    def _first(self, key: str) -> bytes | None:
+        """What is read of a file first: of a shard its index, else all of it; None where there is no such file."""
         if self.shard is None:
             # in one piece: a store that is read like a file is asked for every few kilobytes
             data = self.folder.get(key)
             if data == b"":
                 raise ValueError("the file is empty")
-            yield low, high, tuple(i * c for i, c in zip(index, self.chunk, strict=True)), data
+            return data
+        with suppress(FileNotFoundError), self.folder.parts(key) as file:
+            return file.tail(_INDEX_ENTRY * (math.prod(self.shard) // math.prod(self.chunk)) + _CHECKSUM)
+        return None
+
+    def _stored(
+        self, key: str, index: tuple[int, ...], low: tuple[int, ...], high: tuple[int, ...], found: bytes | None
+    ) -> Iterator[tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], bytes | None]]:
+        """Yield wanted part (first, last), start and bytes of every chunk, None for one that is not stored.
+
+        `found` is what `_first` gave of the file.
+        """
+        if self.shard is None:
+            yield low, high, tuple(i * c for i, c in zip(index, self.chunk, strict=True)), found
             return
-        try:
-            file = self.folder.open(key)
-        except FileNotFoundError:
+        if found is None:
             yield low, high, low, None
             return
-        with file:
-            per_shard = tuple(s // c for s, c in zip(self.shard, self.chunk, strict=True))
-            table = _shard_index(file, per_shard)
-            for cell, first, last in _cells(low, high, self.chunk):
-                offset, length = table[tuple(i % n for i, n in zip(cell, per_shard, strict=True))]
-                data = None
-                if offset != _NO_CHUNK:
-                    file.seek(int(offset))
-                    data = file.read(int(length))
-                    if len(data) < length or not data:
-                        raise ValueError("the file is cut")
-                yield first, last, tuple(i * c for i, c in zip(cell, self.chunk, strict=True)), data
+        table, there = self._table(found), []
+        for cell, first, last in _cells(low, high, self.chunk):
+            offset, length = table[tuple(i % n for i, n in zip(cell, table.shape, strict=False))].tolist()
+            start = tuple(i * c for i, c in zip(cell, self.chunk, strict=True))
+            if offset == _NO_CHUNK:
+                yield first, last, start, None
+            elif length == 0:
+                raise ValueError("the file is cut")
+            else:
+                there.append((first, last, start, (offset, length)))
+        if not there:
+            return
+        with self.folder.parts(key) as file:
+            pieces = file.spans([span for *_, span in there], chunks_ahead(self._chunk_bytes))
+            for (first, last, start, (_, length)), data in zip(there, pieces, strict=True):
+                if len(data) < length:
+                    raise ValueError("the file is cut")
+                yield first, last, start, data
+
+    @property
+    def _chunk_bytes(self) -> int:
+        return math.prod(self.chunk) * self.dtype.itemsize
+
+    def _table(self, tail: bytes) -> NDArray[np.uint64]:
+        """Offsets and lengths of the chunks of a shard, from the end of its file."""
+        import google_crc32c
+
+        assert self.shard is not None
+        per_shard = tuple(s // c for s, c in zip(self.shard, self.chunk, strict=True))
+        length = _INDEX_ENTRY * math.prod(per_shard)
+        if len(tail) < length + _CHECKSUM:
+            raise ValueError("the shard is smaller than its index: the file is cut or empty")
+        data = tail[:length]
+        if google_crc32c.value(data) != int.from_bytes(tail[length:], "little"):
+            raise ValueError("the checksum of the shard's index is wrong: the file is damaged")
+        return np.frombuffer(data, dtype="<u8").reshape(*per_shard, 2)
 
     @contextmanager
     def _named(self, start: tuple[int, ...]) -> Iterator[None]:
@@ -323,21 +374,6 @@ def _decoder(name: str | None, most: int) -> Callable[[Any], Any] | None:
         return lambda data: data
     decode = {"gzip": bounded.gzip, "blosc": bounded.blosc, "zstd": bounded.zstd}.get(name)
     return None if decode is None else lambda data: decode(data, most)
-
-
-def _shard_index(file: Any, per_shard: tuple[int, ...]) -> NDArray[np.uint64]:
-    """Offsets and lengths of the chunks of a shard."""
-    import google_crc32c
-
-    length = _INDEX_ENTRY * int(np.prod(per_shard))
-    size = file.seek(0, 2)
-    if size < length + _CHECKSUM:
-        raise ValueError("the shard is smaller than its index: the file is cut or empty")
-    file.seek(size - length - _CHECKSUM)
-    data = file.read(length)
-    if google_crc32c.value(data) != int.from_bytes(file.read(_CHECKSUM), "little"):
-        raise ValueError("the checksum of the shard's index is wrong: the file is damaged")
-    return np.frombuffer(data, dtype="<u8").reshape(*per_shard, 2)
 
 
 def _cells(

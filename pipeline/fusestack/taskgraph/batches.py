@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from fusestack.model.fingerprint import arrays_of
 from fusestack.model.stage import Reduction
+from fusestack.storage import is_address
 from fusestack.taskgraph.ledger import runs_of
 
 if TYPE_CHECKING:
@@ -33,6 +35,8 @@ MOST_BATCHES = 2048
 BATCHES_A_WORKER = 8
 TOPS_A_WORKER = 32
 """Top blocks that a tower leaves for every worker: more levels would spare little, and end unevenly."""
+_MOST_AHEAD = 8
+_BATCHES_A_WORKER_AHEAD = 2
 _BATCH_PIXELS = 2**22
 _TOWER_PIXELS = 2**30
 
@@ -101,10 +105,13 @@ class Tower:
         The lowest one first; each but that one is reduced from the one before it.
     above : Stage or None
         The level that other tasks reduce from the highest one, from what is left for them.
+    ahead : int
+        Blocks of the lowest stage that a task has under way at a time.
     """
 
     stages: tuple[Stage, ...]
     above: Stage | None = None
+    ahead: int = 1
 
     @property
     def top(self) -> Stage:
@@ -180,7 +187,21 @@ def towers(stages: Sequence[Stage], *, workers: int, memory: int | None) -> list
             found.append([stage])
         else:
             place.append(stage)
-    return [Tower(tuple(one), _above(one[-1], stages)) for one in found]
+    return [Tower(tuple(one), _above(one[-1], stages), _ahead(one, memory)) for one in found]
+
+
+def _ahead(stages: Sequence[Stage], memory: int | None) -> int:
+    """How many blocks a task has under way: several where they wait for a store, as many as its memory holds."""
+    lowest = stages[0]
+    if memory is None or lowest.held_bytes or not any(map(_is_far, stages)):
+        return 1
+    return max(1, min(_MOST_AHEAD, 1 + (memory - tower_bytes(stages)) // max(1, lowest.peak_bytes)))
+
+
+def _is_far(stage: Stage) -> bool:
+    """Whether a stage reads or writes behind an address."""
+    read = [array.target.image.path for array in arrays_of(stage.compute)]
+    return any(map(is_address, [stage.target.image.path, *read, *stage.compute.paths]))
 
 
 def _above(top: Stage, stages: Sequence[Stage]) -> Stage | None:
@@ -233,7 +254,8 @@ def cut(tower: Tower, missing: Sequence[_Bools], *, workers: int, failed: Collec
     numbers = np.flatnonzero(tops)
     most = max(MOST_BATCHES, BATCHES_A_WORKER * workers)
     pixels = math.prod(tower.stages[0].grid.block) * tower.stages[0].grid.count // tower.top.grid.count
-    enough = max(BATCHES_A_WORKER * workers, numbers.size * pixels // _BATCH_PIXELS)
+    fewest = BATCHES_A_WORKER if tower.ahead == 1 else _BATCHES_A_WORKER_AHEAD
+    enough = max(fewest * workers, numbers.size * pixels // (_BATCH_PIXELS * tower.ahead))
     size = 1 if tower.stages[0].held_bytes else max(1, -(-numbers.size // min(most, enough)))
     batches = [_compact(numbers[i : i + size]) for i in range(0, numbers.size, size)]
     return Layer(tower, (*((block,) for block in alone), *batches), tuple(missing))

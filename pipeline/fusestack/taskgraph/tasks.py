@@ -8,31 +8,27 @@ import traceback
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from fusestack.model.clock import seconds_read
 from fusestack.model.errors import OutputError
-from fusestack.model.geometry import Box
 from fusestack.model.stage import BlockFailure, Reduction, Written, forget_writers
-from fusestack.storage import open_folder
 from fusestack.storage.kept import forget_kept
+from fusestack.taskgraph.ahead import Ahead
 from fusestack.taskgraph.ledger import Ticks, runs_of
+from fusestack.taskgraph.parts import Parts, inside, placed
 from fusestack.taskgraph.stop import is_stopped, stop
 from fusestack.taskgraph.turns import check_turn, token_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
-    from fusestack.model.image import ImageSpec
+    from fusestack.model.geometry import Box
     from fusestack.model.stage import Stage
-    from fusestack.taskgraph.batches import Nesting, Tower
+    from fusestack.taskgraph.batches import Tower
 
     Pixels = NDArray[Any]
 
-PARTS = "parts"
-"""Folder in the work folder of an output for what tasks leave for one another."""
 _MOST_READY = 256
 _TRACEBACKS_KEPT = 20
 
@@ -109,7 +105,7 @@ def run_batch(tower: Tower, blocks: Sequence[int], run: str, name: str, needs: i
     except Exception as error:  # of ledgers that cannot be read, of kernels: as if every block had failed
         failed = tuple(_failure(tower.top, block, error) for block in blocks)
         return BatchResult((StageResult(tower.top.key, (), 0.0, 0, 0, failed),))
-    there = [batch.make_top(block) for block in blocks]
+    there = batch.make_tops(blocks)
     batch.flush()
     results = batch.results()
     return BatchResult(results, all(there) and not any(one.failed for one in results))
@@ -185,10 +181,28 @@ class _Batch:
             _get_ready(stage)
         self._ticks = [Ticks(stage, name) for stage in tower.stages]
         self._tallies = [_Tally() for _ in tower.stages]
+        self._mine = threading.Lock()
+        self._leaves = Ahead(self._make_leaf, tower.ahead)
         self._below = Parts(tower.nestings[0], tower.stages[0])
         self._above = Parts(tower.nesting_above, tower.above)
 
-    def make_top(self, block: int) -> bool:
+    def make_tops(self, blocks: Sequence[int]) -> list[bool]:
+        """Make blocks of the highest stage; whether each is there."""
+        level = len(self._tower.stages) - 1
+        with self._leaves.of(leaf for block in blocks for leaf in self._below_block(level, block)):
+            return [self._make_top(block) for block in blocks]
+
+    def _below_block(self, level: int, block: int) -> Iterator[int]:
+        """Blocks of the lowest stage that are missing below a block, as `make` comes to them."""
+        nesting = self._tower.nestings[level]
+        if level == 0:
+            if block not in self._ticks[0]:
+                yield block
+        elif nesting is not None:
+            for child in nesting.children(block):
+                yield from self._below_block(level - 1, child)
+
+    def _make_top(self, block: int) -> bool:
         """Make a block of the highest stage; whether it is there."""
         level = len(self._tower.stages) - 1
         try:
@@ -203,7 +217,7 @@ class _Batch:
             return _FAILED
         ticked = block in self._ticks[level]
         if level == 0:
-            return _STORED if ticked else self._store(level, block, lambda box: self._computed(box, block))
+            return _STORED if ticked else self._leaves.result(block)
         nesting, reduction = self._tower.nestings[level], self._tower.stages[level].compute
         if nesting is None or not isinstance(reduction, Reduction):
             raise ValueError("the stages of a tower are nested")
@@ -215,14 +229,14 @@ class _Batch:
         for child in nesting.children(block):
             made = self.make(level - 1, child)
             there &= made.there
-            part = _inside(nesting.part(child), box)
+            part = inside(nesting.part(child), box)
             if ticked or not there or part is None:
                 continue
             if not made.in_memory:
                 later.append(part)
             else:
                 start = time.perf_counter()
-                out = _placed(out, box, part, reduction.part(made.pixels, part.shape), image)
+                out = placed(out, box, part, reduction.part(made.pixels, part.shape), image)
                 seconds += time.perf_counter() - start
         if ticked or not there:
             return _Made(there)
@@ -231,10 +245,15 @@ class _Batch:
             """With the parts whose blocks an earlier run has made."""
             found = out
             for part in later:
-                found = _placed(found, box, part, reduction(part), image)
+                found = placed(found, box, part, reduction(part), image)
             return found
 
         return self._store(level, block, whole, seconds)
+
+    def _make_leaf(self, block: int) -> _Made:
+        if is_stopped(self._tower.top.target.work, self._run):
+            return _FAILED
+        return self._store(0, block, lambda box: self._computed(box, block))
 
     def _computed(self, box: Box, block: int) -> Pixels | None:
         """Pixels of a block of the lowest stage; of what other tasks left of the level below, if they did."""
@@ -254,11 +273,11 @@ class _Batch:
             self._check_turn()
             if pixels is not None:
                 stored = stage.target.open().write(stage.target.level, box, pixels)
-                tally.bytes_written += stored.bytes
             if level == len(self._tower.stages) - 1:
                 self._above.leave(block, pixels)
             self._check_turn()
-            self._ticks[level].add(block, stored)
+            with self._mine:
+                self._ticks[level].add(block, stored)
             if level == 0:
                 self._below.forget(block)
         except Exception as error:  # a worker must survive any block; whoever runs the graph decides what to do
@@ -266,11 +285,14 @@ class _Batch:
             return _FAILED
         finally:
             end = time.perf_counter()
-            tally.seconds += seconds + end - start
-            tally.reading += seconds_read() - read
-            tally.writing += end - computed if computed > start else 0.0
-        tally.done.append(block)
-        tally.bytes += box.size * stage.target.image.itemsize
+            with self._mine:
+                tally.seconds += seconds + end - start
+                tally.reading += seconds_read() - read
+                tally.writing += end - computed if computed > start else 0.0
+        with self._mine:
+            tally.done.append(block)
+            tally.bytes += box.size * stage.target.image.itemsize
+            tally.bytes_written += stored.bytes
         return _Made(there=True, in_memory=True, pixels=pixels)
 
     def _check_turn(self) -> None:
@@ -311,82 +333,3 @@ class _Batch:
             )
             for stage, t in zip(self._tower.stages, self._tallies, strict=True)
         )
-
-
-def _inside(part: tuple[slice, ...], box: Box) -> Box | None:
-    """Part of a level as a box; None where it is empty."""
-    found = Box(tuple(s.start for s in part), tuple(s.stop for s in part)).intersect(box)
-    return None if found.is_empty else found
-
-
-def _placed(out: Pixels | None, box: Box, part: Box, pixels: Pixels | None, image: ImageSpec) -> Pixels | None:
-    """Pixels of a box with those of a part of it; None while everything is blank."""
-    if pixels is None:
-        return out
-    out = np.full(box.shape, image.fill, image.dtype) if out is None else out
-    out[part.shift([-v for v in box.start]).slices] = pixels.reshape(part.shape)
-    return out
-
-
-class Parts:
-    """What becomes of blocks one level higher, kept in the work folder for the task that makes that level.
-
-    Nothing depends on it: what is not there is read back from the blocks themselves.
-
-    Parameters
-    ----------
-    nesting : Nesting or None
-        None where nothing is kept.
-    stage : Stage or None
-        The higher level.
-    """
-
-    def __init__(self, nesting: Nesting | None, stage: Stage | None) -> None:
-        self._nesting = nesting if stage is not None else None
-        self._stage = stage
-        if stage is not None and self._nesting is not None:
-            self._folder = open_folder(parts_folder(stage), scratch="")
-
-    def leave(self, block: int, pixels: Pixels | None) -> None:
-        """Keep what a block becomes; an empty file is a blank one."""
-        if self._nesting is None or self._stage is None:
-            return
-        reduction = self._stage.compute
-        part = self._nesting.part(block)
-        shape = tuple(max(0, s.stop - s.start) for s in part)
-        if not isinstance(reduction, Reduction) or 0 in shape:
-            return
-        reduced = reduction.part(pixels, shape)
-        self._folder.put(str(block), [] if reduced is None else [reduced.tobytes()])
-
-    def gather(self, box: Box, block: int, reduction: Reduction) -> Pixels | None:
-        """Pixels of a block of the higher level."""
-        if self._nesting is None:
-            return reduction(box)
-        image = reduction.below.target.image
-        kept: list[tuple[Box, bytes | None]] = []
-        for child in self._nesting.children(block):
-            part = _inside(self._nesting.part(child), box)
-            if part is not None:
-                kept.append((part, self._folder.get(str(child))))
-        if all(data is None for _, data in kept):
-            return reduction(box)
-        out: Pixels | None = None
-        for part, data in kept:
-            if data == b"":
-                continue
-            size = part.size * image.itemsize
-            found = reduction(part) if data is None or len(data) != size else np.frombuffer(data, image.dtype)
-            out = _placed(out, box, part, found, image)
-        return out
-
-    def forget(self, block: int) -> None:
-        """Delete what was kept for a block of the higher level."""
-        if self._nesting is not None:
-            for child in self._nesting.children(block):
-                self._folder.delete(str(child))
-
-
-def parts_folder(stage: Stage) -> str:
-    """Where other tasks leave what a level is made of."""
-    return f"{stage.target.work}/{PARTS}/{stage.key}"

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fusestack.model.errors import OutputError
-from fusestack.model.stage import Written
 from fusestack.storage import SCRATCH, is_address
 from fusestack.storage.chunk_keys import ChunkKeys
 from fusestack.storage.n5_chunks import n5_reader
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
 
     from fusestack.model.geometry import Box
     from fusestack.model.image import Codec, ImageSpec
+    from fusestack.model.stage import Written
     from fusestack.storage.zarr_chunks import ChunkReader
 
 ATTRIBUTES = "attributes.json"
@@ -102,6 +102,19 @@ class BdvN5Writer(BlockFiles, KeepsNoLevels):
             elif not self._is_whole(f"{name}/{ATTRIBUTES}", _of_pixels(attributes)):
                 raise settings_differ(f"{self.spec.path}/{name}", "shape, dtype, chunks, pyramid or codec")
 
+    def adapts(self) -> bool:
+        """Whether an earlier image can become another one: timepoints and channels are groups of their own."""
+        return True
+
+    def adapt(self, before: ImageSpec) -> None:
+        """Make metadata anew of an image whose blocks stay; what others have added to them stays, too."""
+        self._readers.clear()
+        for name, attributes in self._groups():
+            there = self._attributes(name) or {}
+            if (wanted := there | json.loads(json.dumps(attributes))) != there:
+                self._put(name, wanted)
+        self._put("", {"n5": VERSION, **(self._attributes("") or {}), MARK: {}})
+
     def _groups(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Name and attributes of every group and dataset, x first."""
         spec = self.spec
@@ -142,15 +155,12 @@ class BdvN5Writer(BlockFiles, KeepsNoLevels):
             If `box` cuts a chunk, or `pixels` do not fit it.
         """
         check_block(self.spec, level, box, pixels)
-        written = Written()
-        for index, part in parts_of(box, self.spec.levels[level].chunks, pixels):
-            key = self._key(level, index)
-            block = part[0, 0]
-            if _is_blank(block):
-                self._folder.delete(key)
-            else:
-                written += self._folder.store(key, [_header(block), self._encode(_big_endian(block))])
-        return written
+
+        def encoded(part: tuple[tuple[int, ...], NDArray[Any]]) -> tuple[str, list[bytes]]:
+            key, block = self._key(level, part[0]), part[1][0, 0]
+            return key, [] if _is_blank(block) else [_header(block), self._encode(_big_endian(block))]
+
+        return self._folder.store_each(parts_of(box, self.spec.levels[level].chunks, pixels), encoded)
 
     def _key(self, level: int, index: tuple[int, ...]) -> str:
         t, c, *place = index

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from fusestack.model.stage import Written
-from fusestack.storage import SCRATCH, open_folder
+from fusestack.storage import SCRATCH, is_address, open_folder
+from fusestack.storage.together import each
 from fusestack.writers.base import output_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+Part = TypeVar("Part")
 
 
 class OutputFolder:
@@ -34,6 +37,30 @@ class OutputFolder:
         """Write a file of a block in one atomic step; returns what was written."""
         self.put(key, parts)
         return written(key, parts)
+
+    def store_each(self, parts: Iterable[Part], encode: Callable[[Part], tuple[str, Sequence[bytes]]]) -> Written:
+        """Write the files of a block, some at a time where they go to a store; returns what was written.
+
+        Parameters
+        ----------
+        parts : iterable
+        encode : callable
+            Gives the key of a part's file and what it holds; there is to be none where it holds nothing.
+        """
+
+        def store(part: Part) -> Written:
+            key, content = encode(part)
+            if content:
+                return self.store(key, content)
+            self.delete(key)
+            return Written()
+
+        return sum(each(store, parts, far=self.is_far), Written())
+
+    @property
+    def is_far(self) -> bool:
+        """Whether it is behind an address, where everything is waited for."""
+        return is_address(self.path)
 
     def stored(self, key: str) -> Written:
         """Read a file of a block: what `store` gave, nothing if it does not exist."""

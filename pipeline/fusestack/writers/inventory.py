@@ -12,6 +12,7 @@ import numpy as np
 
 from fusestack.model.grid import Grid
 from fusestack.model.stage import Written
+from fusestack.storage.together import each
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -84,12 +85,11 @@ class BlockFiles:
 
     def digest(self, level: int, box: Box) -> Written | None:
         """What is there of a block, read: as `write` gave it."""
-        return sum((self._folder.stored(key) for key in self._keys(level, box)), Written())
+        return sum(each(self._folder.stored, self._keys(level, box), far=self._folder.is_far), Written())
 
     def erase(self, level: int, box: Box) -> None:
         """Delete the files of a block."""
-        for key in self._keys(level, box):
-            self._folder.delete(key)
+        each(self._folder.delete, self._keys(level, box), far=self._folder.is_far)
 
     def whole(self) -> dict[str, int]:
         """Blocks have files of their own: nothing."""

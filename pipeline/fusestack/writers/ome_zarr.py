@@ -12,7 +12,6 @@ import numpy as np
 from fusestack.model.errors import OutputError
 from fusestack.model.geometry import Box
 from fusestack.model.grid import Grid
-from fusestack.model.stage import Written
 from fusestack.storage import SCRATCH, is_address
 from fusestack.storage.zarr_chunks import chunk_reader
 from fusestack.writers.base import check_block, padded_chunks, parts_of, settings_differ, unchecked
@@ -20,6 +19,7 @@ from fusestack.writers.folder import OutputFolder
 from fusestack.writers.inventory import BlockFiles
 from fusestack.writers.ome_metadata import (
     VERSIONS,
+    adapted_attributes,
     arrays,
     data_window,
     full_window,
@@ -27,9 +27,11 @@ from fusestack.writers.ome_metadata import (
     group_files,
     has_checksums,
     image_attributes,
+    is_json,
     level_paths,
     multiscales,
     pixel_facts,
+    same_json,
 )
 from fusestack.writers.zarr_codec import encode_shard, encoder, with_checksum
 
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fusestack.model.image import ImageSpec
+    from fusestack.model.stage import Written
     from fusestack.storage.zarr_chunks import ChunkReader
 
 _SCRATCH_KEY = re.compile(r"(?:0/)?\.partial/\w+")
@@ -83,7 +86,7 @@ class OmeZarrWriter(BlockFiles):
     def _has_our_arrays(self) -> bool:
         """Whether arrays of this image are there, and no others."""
         found = [(self._folder.get(key), data) for key, data in self._array_files().items()]
-        there = [_same_json(data, wanted) for data, wanted in found if data is not None]
+        there = [same_json(data, wanted) for data, wanted in found if data is not None]
         return any(there) and all(there)
 
     def create(self) -> None:
@@ -108,7 +111,7 @@ class OmeZarrWriter(BlockFiles):
             raise settings_differ(self.spec.path, "number of levels")
         for key, data in files.items():
             there = self._folder.get(key)
-            if there is None or not _is_json(there):
+            if there is None or not is_json(there):
                 self._folder.put(key, [data])
             elif not self._is_whole(key, pixel_facts(data)):
                 raise settings_differ(f"{self.spec.path}/{key}", "shape, dtype, chunks, shards or codec")
@@ -133,15 +136,10 @@ class OmeZarrWriter(BlockFiles):
         check_block(self.spec, level, box, pixels)
         target = self.spec.levels[level]
         unit = target.shards or target.chunks
-        written = Written()
-        for place, part in parts_of(box, unit, pixels):
-            key = self._key(level, place)
-            data = self._encoded(level, part)
-            if data:
-                written += self._folder.store(key, data)
-            else:
-                self._folder.delete(key)
-        return written
+        self._encoder = self._encoder or self._new_encoder()
+        return self._folder.store_each(
+            parts_of(box, unit, pixels), lambda part: (self._key(level, part[0]), self._encoded(level, part[1]))
+        )
 
     def _key(self, level: int, index: tuple[int, ...]) -> str:
         return f"{self._chunks_of(level)}/{'/'.join(map(str, index))}"
@@ -157,10 +155,12 @@ class OmeZarrWriter(BlockFiles):
         yield from ((key, pixel_facts(data)) for key, data in self._array_files().items())
 
     def _encode(self, chunk: NDArray[Any]) -> bytes:
-        if self._encoder is None:
-            encode = encoder(self.spec.codec)
-            self._encoder = with_checksum(encode) if self._has_checksums() else encode
-        return self._encoder(chunk)
+        encode = self._encoder or self._new_encoder()
+        return encode(chunk)
+
+    def _new_encoder(self) -> Callable[[NDArray[Any]], bytes]:
+        encode = encoder(self.spec.codec)
+        return with_checksum(encode) if self._has_checksums() else encode
 
     def _has_checksums(self) -> bool:
         """Whether chunks end with a checksum: in Zarr 3, unless the image was begun by a version without them."""
@@ -267,6 +267,24 @@ class OmeZarrWriter(BlockFiles):
         for key, data in group_files(self.spec.ome_zarr_version, image_attributes(self.spec, windows)).items():
             self._folder.put(key, [data])
 
+    def adapts(self) -> bool:
+        """Whether an earlier image can become another one: chunks stay where they are when t and c grow."""
+        return True
+
+    def adapt(self, before: ImageSpec) -> None:
+        """Make metadata anew of an image whose blocks stay; what others have added or corrected stays, too.
+
+        Raises
+        ------
+        OutputError
+            If it cannot be written.
+        """
+        self._open.clear()
+        attributes = adapted_attributes(self._group() or {}, before, self.spec)
+        for key, data in (*group_files(self.spec.ome_zarr_version, attributes).items(), *self._array_files().items()):
+            if self._folder.get(key) != data:
+                self._folder.put(key, [data])
+
     def remove(self) -> None:
         """Delete the image, also where so much is missing that it is none any more.
 
@@ -339,7 +357,7 @@ class OmeZarrWriter(BlockFiles):
         version = self.spec.ome_zarr_version
         files = {key: self._folder.get(key) for key in group_files(version, {})}
         there = {key: data for key, data in files.items() if data is not None}
-        damaged = [key for key, data in there.items() if not _is_json(data)]
+        damaged = [key for key, data in there.items() if not is_json(data)]
         if damaged and self._has_our_arrays():
             return None
         other = [v for v in VERSIONS if v != version and any(self._folder.get(key) for key in group_files(v, {}))]
@@ -374,18 +392,3 @@ def _level(key: str) -> int:
 def _rank(key: str) -> int:
     """Chunks go first, then what says of them whose they are, the group's own files last."""
     return 2 if key in _GROUP_FILES else 1 if key.rpartition("/")[2] in ("zarr.json", ".zarray", ".zattrs") else 0
-
-
-def _is_json(data: bytes | None) -> bool:
-    try:
-        json.loads(data or b"")
-    except ValueError:
-        return False
-    return True
-
-
-def _same_json(one: bytes, other: bytes) -> bool:
-    try:
-        return bool(json.loads(one) == json.loads(other))
-    except ValueError:
-        return False
