@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _MOST_NEIGHBOURS = 4096
 _MOST_EDGES = 64
 _TASK_BITS = 32
+_AT_ONCE = 2**18
+"""Blocks that are looked at together, which bounds the memory."""
 
 
 def edges(
@@ -54,19 +56,21 @@ def edges(
     widths = [int((last - first).max()) for first, last in spans]
     if math.prod(widths) > _MOST_NEIGHBOURS:
         return None
-    places = np.unravel_index(todo, reader.counts)
-    firsts = [first[at] for (first, _), at in zip(spans, places, strict=True)]
-    lasts = [last[at] for (_, last), at in zip(spans, places, strict=True)]
-    tasks = reader_batches[todo] << _TASK_BITS
     found: list[_Ints] = []
-    for offset in itertools.product(*map(range, widths)):
-        at = [first + step for first, step in zip(firsts, offset, strict=True)]
-        inside = np.logical_and.reduce([a < last for a, last in zip(at, lasts, strict=True)])
-        blocks = np.ravel_multi_index([a[inside] for a in at], written.counts)
-        before = written_batches[blocks]
-        found.append(np.unique((tasks[inside] | before)[before >= 0]))
+    for start in range(0, todo.size, _AT_ONCE):
+        some = todo[start : start + _AT_ONCE]
+        places = np.unravel_index(some, reader.counts)
+        firsts = [first[at] for (first, _), at in zip(spans, places, strict=True)]
+        lasts = [last[at] for (_, last), at in zip(spans, places, strict=True)]
+        tasks = reader_batches[some] << _TASK_BITS
+        for offset in itertools.product(*map(range, widths)):
+            at = [first + step for first, step in zip(firsts, offset, strict=True)]
+            inside = np.logical_and.reduce([a < last for a, last in zip(at, lasts, strict=True)])
+            blocks = np.ravel_multi_index([a[inside] for a in at], written.counts)
+            before = written_batches[blocks]
+            found.append(np.unique((tasks[inside] | before)[before >= 0]))
     pairs = np.unique(np.concatenate(found))
-    if pairs.size > _MOST_EDGES * (len(np.unique(tasks)) + len(np.unique(written_batches))):
+    if pairs.size > _MOST_EDGES * (len(np.unique(reader_batches[todo])) + len(np.unique(written_batches))):
         return None
     mask = (1 << _TASK_BITS) - 1
     return list(zip((pairs >> _TASK_BITS).tolist(), (pairs & mask).tolist(), strict=True))

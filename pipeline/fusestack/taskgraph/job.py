@@ -259,6 +259,7 @@ class _Builder:
         load: Key = (name, "stage")
         payload = zlib.compress(pickle.dumps(tower), 1)
         tasks: dict[Key, Any] = {load: Task(load, load_tower, payload)}
+        refs: dict[Key, TaskRef] = {}
         waits = self._waits(tower, layer)
         reads = self._reads(layer)
         self._layers[name], self._towers[name] = tasks, tower
@@ -266,7 +267,7 @@ class _Builder:
             key = _key(name, number, len(layer.batches))
             needs = [begin, *waits.get(number, ())]
             after = [self._last] if self._todo.one_by_one and self._last else []
-            before = [LEFT_OUT if one is None else TaskRef(one) for one in (*needs, *after)]
+            before = [LEFT_OUT if one is None else refs.setdefault(one, TaskRef(one)) for one in (*needs, *after)]
             arguments = (TaskRef(load), blocks, self._run, tick_name(self._run, key), len(needs))
             if self._chunks is not None and number in reads:
                 parts = parts_read(tower.stages[0], reads[number])
@@ -286,6 +287,7 @@ class _Builder:
         reaches = {array.key: reach for array, reach in lowest.compute.reaches().items()}
         batches = layer.batch_of(0)
         waits: dict[int, set[Key | None]] = {}
+        known: dict[int, Key] = {}
 
         def wait(key: Key | None, numbers: Iterable[int]) -> None:
             for number in numbers:
@@ -301,8 +303,11 @@ class _Builder:
                 pairs = None if reach is None else edges(lowest.grid, batches, written, producer.batch_of(level), reach)
                 if pairs is None:
                     wait(self._barrier(name), every)
+                known.clear()  # one key for all that wait for it: there are ten times as many edges as tasks
                 for number, before in pairs or ():
-                    wait(_key(name, before, len(producer.batches)), [number])
+                    if before not in known:
+                        known[before] = _key(name, before, len(producer.batches))
+                    waits.setdefault(number, set()).add(known[before])
             absent = self._absent(self._stages[need])
             if absent.any():
                 there = np.where(absent, 0, -1)

@@ -304,7 +304,8 @@ class _Rounds:
             mine = np.isin(tower.homes(level), np.asarray(tops)) & todo.included[stage.key]
             lost = np.flatnonzero(mine & ~self._ledgers[stage.key].done).tolist()
             died = type(cause).__name__ == "KilledWorker"
-            failures = tuple((_of_dead_worker if died else _of_lost_chunk)(stage, block, cause) for block in lost)
+            of = _of_lost_chunk if not died else _of_dead_worker if todo.one_by_one else _of_worker_that_left
+            failures = tuple(of(stage, block, cause) for block in lost)
             for failure in failures:
                 if died:
                     self._suspect(stage.key, failure, single=len(tops) == 1, alone=todo.one_by_one)
@@ -337,6 +338,15 @@ class _Rounds:
 
 def _of_lost_chunk(stage: Stage, block: int, cause: BaseException) -> BlockFailure:
     message = f"a persisted chunk that it reads has failed ({cause!r}); persist the array again"
+    return BlockFailure(block, stage.place(block), message, repr(cause))
+
+
+def _of_worker_that_left(stage: Stage, block: int, cause: BaseException) -> BlockFailure:
+    """Nobody knows yet whether a block was the reason: workers come and go."""
+    known = getattr(cause, "__notes__", ())
+    message = (
+        known[0] if known else "the worker left, or died, while it was at this block or one beside it; tried again"
+    )
     return BlockFailure(block, stage.place(block), message, repr(cause))
 
 
