@@ -24,22 +24,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Plan, run, and say what was made."""
-    from fusestack import api
+    from fusestack.api.configured import run_planned
     from fusestack.cli.plan import print_plan, summary_of_plan, warn
+    from fusestack.display.progress import progress_listener
     from fusestack.model.amounts import duration, size
     from fusestack.planner import make_plan
-    from fusestack.running.damage import find_damage
-    from fusestack.running.inspection import check_outputs, inspect
+    from fusestack.running.damage import look
     from fusestack.running.places import check_places, scarce_space
     from fusestack.running.probing import probe_plan
 
     plan = make_plan(load(arguments))
     warn(plan.warnings)
-    check_outputs(plan, force=arguments.force)
+    known = look(plan, force=arguments.force)
     check_places(plan)
-    damage = find_damage(plan, force=arguments.force)
-    states = inspect(plan, force=arguments.force, damage=damage)
-    warn([*damage.said, *scarce_space(plan, states)])
+    states = known.states
+    warn([*known.damage.said, *scarce_space(plan, states)])
     probed = None if arguments.no_probe else probe_plan(plan, states)
     if probed is not None:
         warn(probed.warnings)
@@ -47,7 +46,8 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         if not arguments.quiet:
             print_plan(plan, states, probed)
         return summary_of_plan(plan, states, probed)
-    report = api.run(plan, force=arguments.force, progress=not arguments.quiet, probe=False)
+    listener = None if arguments.quiet else progress_listener(True)
+    report = run_planned(plan, known, force=arguments.force, listener=listener)
     warn(report.found)
     if not arguments.quiet:
         if report.reused_all:

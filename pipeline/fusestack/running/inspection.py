@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from fusestack.planning.plan import Plan, PlannedImage, Product
     from fusestack.running.damage import Damage
 
-_RECORD = "made.json"
+RECORD = "made.json"
 _MOST_NAMED = 2
 _NOT_MADE = "not made yet"
 
@@ -253,18 +253,18 @@ def read_record(work: str) -> dict[str, Any]:
         If the record cannot be read.
     """
     try:
-        found = open_folder(work).get(_RECORD)
+        found = open_folder(work).get(RECORD)
         record: dict[str, Any] = {} if found is None else json.loads(found)
     except (OSError, ValueError) as error:
         usual = "give permission" if isinstance(error, PermissionError) else "remove the folder to start over"
         way_out = getattr(error, "way_out", usual)
-        raise OutputError(f"{work}/{_RECORD}: cannot be read ({error}); {way_out}") from error
+        raise OutputError(f"{work}/{RECORD}: cannot be read ({error}); {way_out}") from error
     return record
 
 
 def write_record(work: str, record: Mapping[str, Any]) -> None:
     """Write what `read_record` reads."""
-    write_json(f"{work}/{_RECORD}", record)
+    write_json(f"{work}/{RECORD}", record)
 
 
 def write_json(path: str, content: Any) -> None:

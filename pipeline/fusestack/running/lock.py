@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from fusestack.model.errors import OutputError
 from fusestack.storage import is_address, open_store
+from fusestack.storage.look import looking
 from fusestack.writers.base import link_refused
 
 if TYPE_CHECKING:
@@ -117,7 +118,8 @@ def _object_lock(address: str, output: str, *, wait: bool) -> Iterator[None]:
     place, _, name = address.rpartition("/")
     lock = _ObjectLock(open_store(place), name, output)
     try:
-        lock.take(wait=wait)
+        with looking(None):
+            lock.take(wait=wait)
     except OutputError:
         raise
     except OSError as error:

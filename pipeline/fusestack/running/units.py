@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from fusestack.model.errors import InputError, OutputError
 from fusestack.model.fingerprint import changed_since
-from fusestack.running.damage import describe, lost_for_good
+from fusestack.running.damage import describe, foresee, lost_for_good
 from fusestack.running.finished import finished_mark, mark
 from fusestack.running.inspection import (
     check_ours,
@@ -21,7 +21,9 @@ from fusestack.running.inspection import (
 )
 from fusestack.running.lock import output_lock
 from fusestack.running.stage_cache import make_entry
-from fusestack.storage import folder_of, identity_of, open_folder
+from fusestack.storage import folder_of, identity_of, is_address, open_folder
+from fusestack.storage.look import looking
+from fusestack.storage.together import each
 from fusestack.taskgraph.job import Unit
 from fusestack.taskgraph.ledger import Ledger, forget_ledger, ledger_path
 from fusestack.taskgraph.parts import PARTS
@@ -31,7 +33,7 @@ from fusestack.writers.base import output_errors
 _MOST_NAMED = 10
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from fusestack.model.stage import Stage, Target
@@ -185,8 +187,18 @@ class EndStages:
             finds them, and what was made from them. If another run has begun.
         """
         self.turn()
+        with looking({}):  # what was there when it began has to be there
+            foresee((*self.before, *self.ledgers))
+            ledgers = self._complete()
+        each(Ledger.merge, ledgers, far=is_address(self.turn.work))
+
+    def _complete(self) -> list[Ledger]:
+        """Ledgers of the stages, all of whose blocks are there."""
+        found = []
         for path, count, target in (*self.before, *self.ledgers):
             ledger = Ledger(path, count)
+            if (path, count, target) in self.ledgers:
+                found.append(ledger)
             if not ledger.complete:
                 for own, _, _ in self.ledgers:
                     forget_ledger(own)
@@ -197,8 +209,7 @@ class EndStages:
             lost = lost_for_good(ledger, target)
             if lost.any():
                 raise OutputError(f"{describe(ledger, target, lost)}; run again")
-        for path, count, _ in self.ledgers:
-            Ledger(path, count).merge()
+        return found
 
 
 @dataclass(frozen=True)
@@ -261,9 +272,9 @@ class BeginImage:
         if anew:
             kept = 0 if force else stages_kept(product, record)
             old = record.get(path, {}).get("stages", [])
-            for key in {*old, *product.stages} - set(old[:kept]):
-                forget_ledger(ledger_path(work, key))
-                open_folder(work).delete_tree(f"{PARTS}/{key}")
+            gone = {*old, *product.stages} - set(old[:kept])
+            each(forget_ledger, [ledger_path(work, key) for key in gone], far=is_address(work))
+            _forget_parts(work, gone)
             folder, name = folder_of(finished_mark(product))
             folder.delete(name)
             if kept:
@@ -313,8 +324,7 @@ class EndImage:
         if record.get("fingerprint") != self.product.fingerprint:
             raise OutputError(f"{target.image.path}: another run has replaced it meanwhile; run again")
         target.open().finish(self.notes, self.stages.turn)
-        for key in self.product.stages:
-            open_folder(target.work).delete_tree(f"{PARTS}/{key}")
+        _forget_parts(target.work, self.product.stages)
         mark(self.product)
         if self.project is not None:
             project, marks = self.project
@@ -339,6 +349,12 @@ class EndImage:
             *([f"... and {len(changed) - _MOST_NAMED:,} more inputs"] if len(changed) > _MOST_NAMED else []),
             f"{self.product.target.image.path}: run again when the inputs are complete, with output.overwrite: true",
         )
+
+
+def _forget_parts(work: str, stages: Iterable[str]) -> None:
+    """Delete what tasks have left for those of higher levels."""
+    folder = open_folder(work)
+    each(folder.delete_tree, [f"{PARTS}/{key}" for key in stages], far=is_address(work))
 
 
 def _project_lock(project: FusedProject | AppendedProject, work: str) -> AbstractContextManager[None]:

@@ -13,8 +13,10 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
+from fusestack.storage.look import changed, is_looking, seen
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from fusestack.storage.folder import Parts
 
@@ -48,6 +50,12 @@ class StoreFolder:
     def _path(self, key: str) -> str:
         return "/".join(part for part in (self.prefix, key.strip("/")) if part)
 
+    def _seen(self, what: str, key: str, ask: Callable[[], Any]) -> Any:
+        return seen(what, f"{self.where}/{key}".rstrip("/"), ask)
+
+    def _changed(self, key: str) -> None:
+        changed(f"{self.where}/{key}".rstrip("/"))
+
     @contextmanager
     def _asking(self, key: str) -> Iterator[Any]:
         import obstore
@@ -57,6 +65,10 @@ class StoreFolder:
 
     def get(self, key: str) -> bytes | None:
         """Content of an object; None if it does not exist."""
+        found: bytes | None = self._seen("content", key, lambda: self._get(key))
+        return found
+
+    def _get(self, key: str) -> bytes | None:
         with self._asking(key) as obstore:
             try:
                 return bytes(obstore.get(self.store, self._path(key)).bytes())
@@ -100,12 +112,14 @@ class StoreFolder:
     def put(self, key: str, parts: Sequence[bytes]) -> int:
         """Write an object in one atomic step; returns its bytes."""
         data = b"".join(parts)
+        self._changed(key)
         with self._asking(key) as obstore:
             obstore.put(self.store, self._path(key), data)
         return len(data)
 
     def create(self, key: str, data: bytes) -> bool:
         """Write an object only if there is none; returns whether it did."""
+        self._changed(key)
         with self._asking(key) as obstore:
             try:
                 obstore.put(self.store, self._path(key), data, mode="create")
@@ -129,6 +143,7 @@ class StoreFolder:
         OSError
             Also where a store knows no conditions.
         """
+        self._changed(key)
         with self._asking(key) as obstore:
             wanted = "create" if version is None else {"e_tag": version}
             try:
@@ -140,6 +155,7 @@ class StoreFolder:
 
     def delete(self, key: str) -> None:
         """Delete an object; does nothing if it does not exist."""
+        self._changed(key)
         with self._asking(key) as obstore:
             try:
                 obstore.delete(self.store, self._path(key))
@@ -148,6 +164,10 @@ class StoreFolder:
 
     def entries(self, key: str = "") -> list[str]:
         """Names directly below a prefix, sorted; empty if there are none."""
+        found: list[str] = self._seen("entries", key, lambda: self._entries(key))
+        return list(found)
+
+    def _entries(self, key: str) -> list[str]:
         with self._asking(key) as obstore:
             try:
                 found = obstore.list_with_delimiter(self.store, self._path(key))
@@ -164,12 +184,16 @@ class StoreFolder:
     def delete_files(self, keys: Iterable[str], key: str = "") -> None:
         """Delete objects below a prefix; everything else stays."""
         left = iter(keys)
+        self._changed(key)
         with self._asking(key) as obstore:
             while batch := [self._path(name) for name in islice(left, _DELETED_AT_ONCE)]:
                 obstore.delete(self.store, batch)
 
     def files(self, key: str = "") -> Iterator[tuple[str, int]]:
         """Every object below a prefix: its key from there on, and its bytes; none if there are none."""
+        yield from self._seen("files", key, lambda: list(self._files(key))) if is_looking() else self._files(key)
+
+    def _files(self, key: str) -> Iterator[tuple[str, int]]:
         prefix = self._path(key)
         with self._asking(key) as obstore:
             for batch in obstore.list(self.store, prefix or None):
@@ -185,6 +209,10 @@ class StoreFolder:
 
     def identity(self, key: str) -> str | None:
         """Size and ETag (or time of change) of an object; None if it does not exist."""
+        found: str | None = self._seen("identity", key, lambda: self._identity(key))
+        return found
+
+    def _identity(self, key: str) -> str | None:
         with self._asking(key) as obstore:
             try:
                 found = obstore.head(self.store, self._path(key))
