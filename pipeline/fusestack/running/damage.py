@@ -215,8 +215,9 @@ def foresee_plan(plan: Plan) -> None:
     """Ask for all that will be looked at of a plan together, where it lies in a store."""
     if not is_looking() or not is_address(plan.work):
         return
-    stages = [stage for stage in plan.stages if is_address(stage.target.work)]
-    each(lambda image: image.target.open().exists(), plan.images, far=True, most=_AT_ONCE)
+    there = each(lambda image: image.target.open().exists(), plan.images, far=True, most=_AT_ONCE)
+    found = [image for image, is_there in zip(plan.images, there, strict=True) if is_there]
+    stages = [stage for image in found for stage in (*image.preparation, *image.stages)]
     foresee([(ledger_path(stage.target.work, stage.key), stage.grid.count, stage.target) for stage in stages])
 
 
