@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 
 _TIMEOUT = "60s"
 _CONNECT_TIMEOUT = "5s"
-_RETRIES = 4
-_RETRY_FOR = timedelta(seconds=30)
+_RETRIES, _RETRY_FOR = 4, timedelta(seconds=30)
+_PATIENT_RETRIES, _PATIENT_FOR = 12, timedelta(seconds=90)
+"""Of stores that have answered before: a server that dies is given time to come back."""
 _READ_AHEAD = 2**18
 _DELETED_AT_ONCE = 1000
 _KNOW_TAILS = ("s3://", "gs://", "memory://")
@@ -36,13 +37,23 @@ class StorageError(OSError):
     way_out = "check the address, the bucket and the credentials"
 
 
+_answered: set[str] = set()
+
+
 class StoreFolder:
     """Objects below an address; object stores put whole objects."""
 
     def __init__(self, url: str) -> None:
         self.where = url.rstrip("/")
+        self._bucket = "/".join(self.where.split("/")[:3])
         with _store_errors(self.where):
-            self.store, self.prefix = _open_store(self.where)
+            _, self.prefix = _open_store(self.where)
+
+    @property
+    def store(self) -> Any:
+        """The store of obstore: one that soon gives up, until it has answered."""
+        store, _ = _open_store(self.where, patient=self._bucket in _answered)
+        return store
 
     def __reduce__(self) -> tuple[Any, ...]:
         return StoreFolder, (self.where,)
@@ -62,6 +73,7 @@ class StoreFolder:
 
         with _store_errors(f"{self.where}/{key}".rstrip("/")):
             yield obstore
+            _answered.add(self._bucket)
 
     def get(self, key: str) -> bytes | None:
         """Content of an object; None if it does not exist."""
@@ -270,7 +282,7 @@ class _ObjectFile(io.RawIOBase):
 
 
 @functools.lru_cache(maxsize=64)
-def _open_store(url: str) -> tuple[Any, str]:
+def _open_store(url: str, *, patient: bool = False) -> tuple[Any, str]:
     """Store of an address and the prefix inside it."""
     from obstore import store
 
@@ -279,7 +291,10 @@ def _open_store(url: str) -> tuple[Any, str]:
         return _memory(), rest.strip("/")
     options: dict[str, Any] = {
         "client_options": {"timeout": _TIMEOUT, "connect_timeout": _CONNECT_TIMEOUT},
-        "retry_config": {"max_retries": _RETRIES, "retry_timeout": _RETRY_FOR},
+        "retry_config": {
+            "max_retries": _PATIENT_RETRIES if patient else _RETRIES,
+            "retry_timeout": _PATIENT_FOR if patient else _RETRY_FOR,
+        },
     }
     if scheme in ("http", "https"):
         options["client_options"]["allow_http"] = scheme == "http"
