@@ -306,17 +306,21 @@ def levels_there(product: Product, record: Mapping[str, Any], *, force: bool) ->
 
 def is_finished(image: PlannedImage) -> bool:
     """Whether an image is complete, and its project there."""
-    if image.project is not None:
-        from fusestack.planning.projects import project_of
-        from fusestack.project.named import containers_named, same_place
+    return not missing_beside(image) and is_marked(image.product)
 
-        if image.appended is not None:
-            there = project_of([image]).is_written
-        else:
-            there = same_place(_named_place(image)) in containers_named(image.project) and _has_links(image)
-        if not there:
-            return False
-    return is_marked(image.product)
+
+def missing_beside(image: PlannedImage) -> str:
+    """What should name an image, its project or a file of links, and does not, or is not there; empty if all does."""
+    if image.project is None:
+        return ""
+    from fusestack.planning.projects import project_of
+    from fusestack.project.named import containers_named, same_place
+
+    if image.appended is not None:
+        return "" if project_of([image]).is_written else image.project
+    if same_place(_named_place(image)) not in containers_named(image.project):
+        return image.project
+    return "" if _has_links(image) else str(image.container)
 
 
 def _reason(image: PlannedImage, record: Mapping[str, Any], *, force: bool) -> str:
