@@ -64,7 +64,12 @@ def test_registration_and_voxel_size(config: dict[str, Any], tmp_path: Path) -> 
 
 
 def test_fusing_the_fused_project_again_changes_nothing(config: dict[str, Any], tmp_path: Path) -> None:
+    """Nor the colours of its channels, which BigDataViewer finds beside it."""
+    for view in config["input"]["views"]:
+        view["channel"] += 3
     fusestack.run(config)
+    recolored = (tmp_path / "fused.settings.xml").read_text().replace("-16711936", "-32768")  # green to orange
+    (tmp_path / "fused.settings.xml").write_text(recolored)
     again = {
         "version": 1,
         "input": {"project": str(tmp_path / "fused.xml")},
@@ -72,6 +77,8 @@ def test_fusing_the_fused_project_again_changes_nothing(config: dict[str, Any], 
         "output": {"path": str(tmp_path / "again.h5"), "project": str(tmp_path / "second.xml")},
     }
     fusestack.run(again)
+    colors = [view.channel_color for view in fusestack.open_project(tmp_path / "second.xml").views]
+    assert colors == ["FF8000", "FF00FF"]
     expected = fusestack.fuse(fusestack.plan(config).inputs.views, preserve_anisotropy=True)
     with h5py.File(tmp_path / "again.h5") as second:
         for c in range(2):

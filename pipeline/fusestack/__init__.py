@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from fusestack.api.configured import graph, open_project, plan, run
     from fusestack.api.fusing import fuse
     from fusestack.api.stacking import focus_stack
+    from fusestack.api.submitting import cancel, submit
     from fusestack.api.writing import write
     from fusestack.model.errors import (
         BlockError,
@@ -41,12 +42,14 @@ __all__ = [
     "RunReport",
     "View",
     "__version__",
+    "cancel",
     "focus_stack",
     "fuse",
     "graph",
     "open_project",
     "plan",
     "run",
+    "submit",
     "write",
 ]
 
@@ -54,6 +57,7 @@ _PLACES = {
     "fusestack.api.configured": ("graph", "open_project", "plan", "run"),
     "fusestack.api.fusing": ("fuse",),
     "fusestack.api.stacking": ("focus_stack",),
+    "fusestack.api.submitting": ("cancel", "submit"),
     "fusestack.api.writing": ("write",),
     "fusestack.model.errors": (
         "BlockError",

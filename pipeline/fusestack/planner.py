@@ -74,7 +74,7 @@ def make_plan(loaded: LoadedConfig, client: Any = None) -> Plan:
         output=path,
         work=f"{path}.fusestack",
         cache=cache,
-        cache_limit=None if config.cache.limit == "auto" else config.cache.limit,
+        cache_limit=config.cache.limit,
         images=images,
         resources=resources,
         config=config.model_dump(mode="json"),

@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -102,3 +103,127 @@ def test_readme_shows_valid_configurations() -> None:
             shown |= {"version": 1, "input": {"images": "*.jpg"}}
         config = from_mapping(shown).config
         assert config.output is not None or config.focus is not None
+
+
+def documents(name: str) -> list[Any]:
+    return list(YAML(typ="safe").load_all(ROOT / "deploy" / "kubernetes" / name))
+
+
+def options_of(*command: str) -> set[str]:
+    """Options that a command has."""
+    said = subprocess.run([sys.executable, "-m", *command, "--help"], capture_output=True, text=True, check=True).stdout
+    return set(re.findall(r"--[a-z][\w-]*", said))
+
+
+def test_a_dask_cluster_of_the_operator() -> None:
+    """Fields of `kubernetes.dask.org/v1`, and commands that there are."""
+    (cluster,) = documents("cluster.yaml")
+    assert (cluster["apiVersion"], cluster["kind"]) == ("kubernetes.dask.org/v1", "DaskCluster")
+    assert set(cluster["spec"]) == {"worker", "scheduler"}
+    worker, scheduler = cluster["spec"]["worker"], cluster["spec"]["scheduler"]
+    assert set(worker) == {"replicas", "spec"}
+    assert set(scheduler) == {"spec", "service"}
+    (works,), (schedules,) = worker["spec"]["containers"], scheduler["spec"]["containers"]
+    assert (works["name"], schedules["name"]) == ("worker", "scheduler")
+    for container, what in ((works, "worker"), (schedules, "scheduler")):
+        assert container["command"] == ["dask"]
+        assert container["args"][0] == what
+        given = {word for word in container["args"] if word.startswith("--")}
+        assert given <= options_of("dask", what)
+        assert all(isinstance(word, str) for word in container["args"])
+    ports = {port["name"]: port["containerPort"] for port in schedules["ports"]}
+    service = scheduler["service"]
+    assert {port["targetPort"]: port["port"] for port in service["ports"]} == ports
+    assert service["selector"] == {
+        "dask.org/cluster-name": cluster["metadata"]["name"],
+        "dask.org/component": "scheduler",
+    }
+    assert schedules["readinessProbe"]["httpGet"]["port"] in ports
+
+
+def test_a_job_of_kubernetes() -> None:
+    from fusestack.cli.main import build_parser
+    from fusestack.config.load import from_mapping
+    from fusestack.model.errors import ConfigError, InputError, OutputError
+
+    (cluster,) = documents("cluster.yaml")
+    by_kind = {one["kind"]: one for one in documents("job.yaml")}
+    claim, config, job = (by_kind[kind] for kind in ("PersistentVolumeClaim", "ConfigMap", "Job"))
+    spec = job["spec"]["template"]["spec"]
+    (container,) = spec["containers"]
+    (name,) = config["data"]
+    settings = from_mapping(YAML(typ="safe").load(config["data"][name])).config
+    parsed = build_parser(container["args"]).parse_args(container["args"])
+    mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+    assert str(parsed.config) == f"{mounts['config']}/{name}"
+    port = {one["name"]: one["port"] for one in cluster["spec"]["scheduler"]["service"]["ports"]}["tcp-comm"]
+    assert parsed.overrides == [f"execution.scheduler=tcp://{cluster['metadata']['name']}-scheduler:{port}"]
+    worker = cluster["spec"]["worker"]["spec"]
+    images = {
+        one["image"] for one in (container, *worker["containers"], *cluster["spec"]["scheduler"]["spec"]["containers"])
+    }
+    assert images == {f"fusestack:{fusestack.__version__}"}
+    assert worker["volumes"][0] in spec["volumes"]
+    assert worker["volumes"][0]["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
+    assert worker["containers"][0]["volumeMounts"][0]["mountPath"] == mounts["data"]
+    arguments = worker["containers"][0]["args"]
+    assert settings.execution.memory == 5 * 2**30
+    assert arguments[arguments.index("--memory-limit") + 1] == "5GiB"
+    assert settings.output is not None
+    assert settings.output.path.startswith(f"{mounts['data']}/")
+    (rule,) = job["spec"]["podFailurePolicy"]["rules"]
+    assert rule["onExitCodes"]["containerName"] == container["name"]
+    assert rule["onExitCodes"]["values"] == [error.exit_code for error in (ConfigError, InputError, OutputError)]
+
+
+def test_containers_install_what_is_there() -> None:
+    docker, apptainer = ((ROOT / "deploy" / name).read_text() for name in ("Dockerfile", "fusestack.def"))
+    base = re.search(r"(?m)^FROM (\S+)$", docker)
+    assert base is not None
+    assert f"From: {base[1]}\n" in apptainer
+    copied = re.findall(r"(?m)^COPY (.*) \S+$", docker)
+    there = {source for line in copied for source in line.split()}
+    assert there == set(re.findall(r"(?m)^    (\S+) /src/\S+$", apptainer))
+    assert all((ROOT / source).exists() for source in there)
+    install = 'pip install --no-cache-dir -c /src/constraints.txt "/src[cluster]"'
+    assert install in docker
+    assert install in apptainer
+    for text in (docker, apptainer, *(path.read_text() for path in (ROOT / "deploy").glob("*.md"))):
+        for version in re.findall(r"fusestack:(\d\S*?)[ `\"]|Version (\S+)", text):
+            assert fusestack.__version__ in version
+
+
+def test_constraints_pin_all_that_is_needed() -> None:
+    """Every requirement of the package has one version, which it allows; and so on."""
+    import tomllib
+    from importlib.metadata import PackageNotFoundError, requires
+
+    from packaging.requirements import Requirement
+
+    lines = (ROOT / "deploy" / "constraints.txt").read_text().splitlines()
+    pinned = dict(line.split("==") for line in lines if not line.startswith("#"))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    left = [Requirement(one) for one in (*project["dependencies"], *project["optional-dependencies"]["cluster"])]
+    seen: set[str] = set()
+    while left:
+        one = left.pop()
+        name = re.sub(r"[-_.]+", "-", one.name).lower()
+        extras = [{"extra": extra} for extra in one.extras] or [{"extra": ""}]
+        assert one.specifier.contains(pinned[name], prereleases=True), f"{one}: {name} is pinned to {pinned[name]}"
+        if f"{name}{sorted(one.extras)}" in seen:
+            continue
+        seen.add(f"{name}{sorted(one.extras)}")
+        try:
+            further = [Requirement(text) for text in requires(name) or ()]
+        except PackageNotFoundError:  # not in this environment
+            continue
+        here = {"python_version": "3.11", "python_full_version": "3.11.13"}  # of the images
+        left += [two for two in further if two.marker is None or any(two.marker.evaluate(here | e) for e in extras)]
+    assert {name.partition("[")[0] for name in seen} == pinned.keys()
+
+
+def test_pages_name_files_that_there_are() -> None:
+    for page in (ROOT / "deploy").glob("*.md"):
+        for found in re.finditer(r"(deploy/[\w./-]*\w)|\]\((\w[\w./-]*)\)", page.read_text()):
+            path = ROOT / found[1] if found[1] else ROOT / "deploy" / found[2]
+            assert path.exists(), f"{page.name}: {found[0]}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import itertools
 import json
 import socket
 import threading
@@ -21,12 +22,14 @@ from PIL import Image
 import fusestack
 from fusestack.cli.main import run
 from fusestack.display import neuroglancer
+from fusestack.display.outlines import outline_layers
 from fusestack.display.served import MODES, Blocks, Mode
 from fusestack.display.server import ViewServer
 from fusestack.display.shown import show
+from fusestack.display.stored import Outline
 from fusestack.focus import lowpass
 from fusestack.model.errors import ConfigError, InputError
-from fusestack.model.geometry import Box
+from fusestack.model.geometry import Affine, Box
 from fusestack.planning.pyramid import block_means
 from tests.conftest import UNTESTED
 from tests.display.chromium import chromium, tab
@@ -176,13 +179,77 @@ def test_what_is_turned_is_told_to_the_page(job: Path) -> None:
     path.write_text(json.dumps(config))
     with serving(path) as server:
         layers = {layer["name"]: layer for layer in server.state["layers"]}
-        outlines = layers["outlines of the inputs"]["annotations"]
-        assert sorted({one["type"] for one in outlines}) == ["axis_aligned_bounding_box", "line"]
-        assert len(outlines) == 1 + 12
-        (matrix,) = (s["source"]["transform"]["matrix"] for s in layers.values() if "matrix" in str(s["source"]))
+        images = [s["source"] for s in layers.values() if s["type"] == "image"]
+        (matrix,) = (source["transform"]["matrix"] for source in images if "matrix" in str(source))
         to_world = np.array(matrix)[1:, 1:]  # z, y, x; in micrometers from pixels, which count half of one
         x, y, z = np.array(turned).reshape(3, 4) * 0.5
         np.testing.assert_allclose(to_world, [z[[2, 1, 0, 3]], y[[2, 1, 0, 3]], x[[2, 1, 0, 3]]])
+
+
+def _drawn(layers: list[dict[str, Any]]) -> dict[str, NDArray[np.float64]]:
+    """Corners of the boxes of layers, x, y, z, by their names."""
+    found = {}
+    for layer in layers:
+        matrix = np.array(layer["source"]["transform"].get("matrix", np.eye(3, 4)))
+        for box in layer["annotations"]:
+            assert box["type"] == "axis_aligned_bounding_box"
+            ends = np.array([box["pointA"], box["pointB"]])
+            corners = np.array(list(itertools.product(*ends.T)))
+            found[box["description"]] = corners @ matrix[:, :3].T + matrix[:, 3]
+    return found
+
+
+def test_outlines_lie_where_the_inputs_lie() -> None:
+    """In layers by how they are turned: neuroglancer shows sections only of boxes along the axes of their layer."""
+    shape = (20, 100, 70)
+    about_z = [0.8, -0.6, 0, 50, 0.6, 0.8, 0, 7, 0, 0, 2, 3]
+    about_y = [0.8, 0, 0.6, 0, 0, 1, 0, 60, -0.6, 0, 0.8, 40]
+    sheared = [1, 1e-4, 0, 9, 0, 1, 0, 8, 0, 0, 2, 7]
+    mirrored = [-1, 0, 0, 99, 0, 1, 0, 0, 0, 0, 1, 0]
+    affines = [about_z, [1, 0, 0, 5, 0, 1, 0, 6, 0, 0, 1, 7], about_y, sheared, mirrored]
+    affines.append([*about_z[:3], 400, *about_z[4:7], 500, *about_z[8:11], 600])
+    outlines = [Outline(f"{n}", shape, Affine.from_xyz(affine)) for n, affine in enumerate(affines)]
+    layers = outline_layers(outlines, {axis: [0.5, "m"] for axis in "xyz"}, 0.5)
+    names = ["outlines of the inputs", *(f"outlines of the inputs, turned {n}" for n in (1, 2))]
+    assert [(layer["name"], len(layer["annotations"])) for layer in layers] == list(zip(names, (3, 2, 1), strict=True))
+    drawn = _drawn(layers)
+    pixels = np.array(list(itertools.product(*((-0.5, n - 0.5) for n in shape))))
+    for name, outline in zip("012345", outlines, strict=True):
+        wanted = outline.pixel_to_place.apply(pixels)[:, ::-1] / 0.5
+        gaps = np.linalg.norm(wanted[:, None] - drawn[name][None], axis=-1).min(axis=1)
+        assert gaps.max() < 0.1, (name, gaps)
+    many = [Outline(f"{n}", shape, Affine.from_xyz([1, 0.01 * n, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0])) for n in range(30)]
+    layers = outline_layers(many, {axis: [1, ""] for axis in "xyz"}, 1.0)
+    kinds = [one["type"] for layer in layers for one in layer["annotations"]]
+    assert kinds.count("line") == 12 * (30 - kinds.count("axis_aligned_bounding_box")) > 0
+    assert outline_layers([], {}, 1.0) == []
+
+
+def test_inputs_that_are_layers_can_be_chosen(
+    job: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def inputs(**options: Any) -> list[str]:
+        shown = show(str(job), **options)
+        assert len(shown.scene.outlines) == 4, "the outlines of all are there"
+        said.append(shown.warnings)
+        return [image.name.split()[1] for image in shown.scene.images if image.kind == "input"]
+
+    said: list[tuple[str, ...]] = []
+    assert inputs() == ["0", "1", "2", "3"]
+    assert inputs(layers=[3, 1]) == ["1", "3"]
+    monkeypatch.setattr("fusestack.display.shown._MOST_INPUTS", 2)
+    assert inputs() == ["0", "1"]
+    assert inputs(layers=[1, 2, 3]) == ["1", "2"]
+    assert inputs(layers=[2, 3]) == ["2", "3"]
+    assert [text for texts in said for text in texts] == [
+        "2 of 4 inputs are no layers, at most 2 are; choose others with --views, such as --views 100-199",
+        "1 of 3 inputs of --views are no layers, at most 2 are; choose others with --views, such as --views 100-199",
+    ]
+    for text, message in (("1-9", "4 is no setup that is fused; there are 0 to 3"), ("x", "names no setups")):
+        assert run(["view", str(job), "--views", text]) == 2
+        assert message in capsys.readouterr().err
+    assert run(["view", str(job.parent / "fused.ome.zarr"), "--views", "0"]) == 2
+    assert "--views chooses views of a configuration" in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")
@@ -431,6 +498,13 @@ def _colours(picture: NDArray[np.uint8], channel: int) -> NDArray[np.bool_]:
     return found
 
 
+def _lines(picture: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Outlines, below the names of the layers."""
+    found: NDArray[np.bool_] = np.abs(picture[..., :3].astype(int) - [255, 176, 0]).max(axis=-1) < 40
+    found[:150] = False
+    return found
+
+
 @pytest.mark.slow
 def test_a_browser_draws_the_specimen_at_its_place(job: Path, tmp_path: Path) -> None:
     if chromium() is None:
@@ -439,10 +513,23 @@ def test_a_browser_draws_the_specimen_at_its_place(job: Path, tmp_path: Path) ->
         with serving(source) as server:
             server.state |= {"layout": "xy", "showScaleBar": False}
             server.state["layers"] = [layer for layer in server.state["layers"] if layer.get("visible")]
+            # a box of 30 x 30 pixels that is turned by 45 degrees
+            half = np.sqrt(0.5)
+            turned = Affine.from_xyz([half, -half, 0, 59.5, half, half, 0, 49.5, 0, 0, 1, 0])
+            box = Outline("a", (200, 30, 30), turned @ Affine.translation((0, -14.5, -14.5)))
+            server.state["layers"] += outline_layers([box], server.state["dimensions"], 1.0)
             # the plane in the middle between the two blobs, 50 units of the page to each side
             server.state |= {"position": [59.5, 49.5, 32], "crossSectionScale": 0.2}
             with tab(server.address, tmp_path / source.name) as page:
-                seen = page.wait(lambda picture: all(_colours(picture, c).sum() > 500 for c in PLACES))
+                seen = page.wait(
+                    lambda picture: (
+                        all(_colours(picture, c).sum() > 500 for c in PLACES) and _lines(picture).sum() > 400
+                    )
+                )
+            lines = np.argwhere(_lines(seen))
+            side = 30 * np.sqrt(2) / 0.2
+            assert np.abs(np.ptp(lines, axis=0) - side).max() < 8, "its section is a square on its tip"
+            assert np.abs(np.abs(lines - lines.mean(axis=0)).sum(axis=1) - side / 2).max() < 12
             places = {c: np.argwhere(_colours(seen, c)).mean(axis=0) for c in PLACES}
             # in pixels of the page, which are a fifth of a pixel of the image: differences need no frame of the page
             found = (places[0] - places[1]) * 0.2

@@ -52,7 +52,7 @@ def scene(
 
 
 def write(folder: Path, stack: NDArray[Any], dtype: str = "uint8", suffix: str = ".tif") -> list[str]:
-    """Store slices as pictures; returns their paths."""
+    """Store slices as pictures, compressed: such are decoded once, and stored; returns their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     full = 1.0 if dtype == "float32" else float(np.iinfo(dtype).max)
     paths = []
@@ -60,7 +60,8 @@ def write(folder: Path, stack: NDArray[Any], dtype: str = "uint8", suffix: str =
         path = folder / f"slice_{k + 1}{suffix}"
         pixels = plane.astype(np.float32) if dtype == "float32" else np.floor(plane * full + 0.5).astype(dtype)
         kind = "minisblack" if pixels.shape[-1] == 1 else "rgb"
-        tifffile.imwrite(path, pixels[..., 0] if pixels.shape[-1] == 1 else pixels, photometric=kind)
+        plain = pixels[..., 0] if pixels.shape[-1] == 1 else pixels
+        tifffile.imwrite(path, plain, photometric=kind, compression="zlib", rowsperstrip=16)
         paths.append(str(path))
     return paths
 

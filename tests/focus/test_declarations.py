@@ -201,8 +201,8 @@ def test_every_kind_of_stage_is_watched(tmp_path: Path, monkeypatch: pytest.Monk
     plans += [planned(paths, tmp_path, OPAQUE["tiled"]), wide(tmp_path, SHAPE), several_scales(tmp_path)]
     seen = {type(stage.compute).__name__ for plan in plans for stage in plan.stages} | {VolumeSlices.__name__}
     ours = {kind.__name__ for kind in kinds(Compute) if kind.__module__.startswith("fusestack.focus")}
-    # slices that are arrays already are stored by nobody
-    assert ours - {"BlockWise", "BandStatistic", "ArraySlices"} == seen & ours
+    # slices that are arrays already, or lie in their files as they are, are stored by nobody
+    assert ours - {"BlockWise", "BandStatistic", "ArraySlices", "RawPictures"} == seen & ours
 
 
 def kinds(base: type) -> Iterator[type]:
@@ -263,3 +263,19 @@ def test_memory_is_enough(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_memory_of_volumes_is_enough(tmp_path: Path) -> None:
     check_memory(volume(tmp_path, (1, 1, 4, 1500, 1300)))
+
+
+def test_blocks_of_volumes_with_large_chunks(tmp_path: Path) -> None:
+    """Larger ones decode less twice; where they do not fit the memory, smaller ones do."""
+    group = zarr.open_group(tmp_path / "in.ome.zarr", mode="w")
+    group.create_array("0", shape=(3, 4000, 4000), chunks=(1, 1024, 1024), dtype="uint16")
+    axes = [{"name": name} for name in "zyx"]
+    group.attrs["ome"] = {"version": "0.5", "multiscales": [{"axes": axes, "datasets": [{"path": "0"}]}]}
+    output = {"path": str(tmp_path / "out.ome.zarr")}
+    data = {"version": 1, "focus": {"input": str(tmp_path / "in.ome.zarr"), "output": output}}
+    sides = {}
+    for memory in ("4 GiB", "450 MiB"):
+        plan = fusestack.plan(data | {"execution": {"workers": 2, "memory": memory}})
+        sides[memory] = {stage.name: stage.grid.block[-1] for stage in plan.stages}
+    assert [sides[memory]["mixed"] for memory in sides] == [1792, 1024]
+    assert [sides[memory]["reduced"] for memory in sides] == [896, 512]

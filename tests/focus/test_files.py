@@ -367,6 +367,20 @@ def test_volumes_channel_by_channel(tmp_path: Path) -> None:
     assert np.array_equal(read(alone, "path")[0, 0], sharp[1, 1])
 
 
+def test_volumes_named_as_images(tmp_path: Path) -> None:
+    source, _ = volume(tmp_path)
+    output = {"path": str(tmp_path / "out.ome.zarr")}
+    by_input = fusestack.plan({"version": 1, "focus": {"input": str(source), "output": output}})
+    by_images = fusestack.plan({"version": 1, "input": {"images": str(source)}, "focus": {"output": output}})
+    assert by_images.source == by_input.source
+    for images, message in (
+        ([str(source), str(tmp_path)], "is a volume, which is a stack of its own: name it alone"),
+        (["dataset.xml"], "is a project, which has to be fused first: name it in input.project"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            fusestack.plan({"version": 1, "input": {"images": images}, "focus": {}})
+
+
 def test_masks_of_one_channel_for_all(tmp_path: Path) -> None:
     source, pixels = volume(tmp_path)
     options = {"options": "--blur=s1 --maskblur=s2"}
@@ -522,15 +536,19 @@ def test_the_defaults_are_what_they_say() -> None:
 @pytest.mark.parametrize("suffix", [".ome.tif", ".OME.TIFF"])
 def test_ome_tiff_of_photographs(suffix: str, tmp_path: Path) -> None:
     paths = write(tmp_path / "in", scene()[0], "uint16")
-    plan, _ = run(
-        paths, tmp_path, output={"path": str(tmp_path / f"sharp{suffix}"), "depth": str(tmp_path / "d.ome.tif")}
-    )
+    output = {"path": str(tmp_path / f"sharp{suffix}"), "depth": str(tmp_path / "d.ome.tif")}
+    plan, _ = run(paths, tmp_path, output=output | {"pyramid": [1, {"x": 2, "y": 2, "z": 1}]})
     run(paths, tmp_path / "plain")
     with tifffile.TiffFile(tmp_path / f"sharp{suffix}") as file:
         assert file.is_ome
         assert file.series[0].axes == "YXS"
         assert "--multiscale" in file.ome_metadata
-        assert np.array_equal(file.asarray(), tifffile.imread(tmp_path / "plain" / "sharp.tif"))
+        whole = tifffile.imread(tmp_path / "plain" / "sharp.tif")
+        assert np.array_equal(file.asarray(), whole)
+        (half,) = file.series[0].levels[1:]
+        height, width = (n // 2 for n in whole.shape[:2])
+        means = whole[: 2 * height, : 2 * width].reshape(height, 2, width, 2, 3).mean(axis=(1, 3))
+        assert np.array_equal(half.asarray(), np.floor(means + 0.5))
     with tifffile.TiffFile(tmp_path / "d.ome.tif") as file:
         assert file.series[0].axes == "YX"
         assert np.array_equal(file.asarray(), tifffile.imread(tmp_path / "plain" / "depth.tif"), equal_nan=True)

@@ -72,6 +72,20 @@ def test_blocks_and_chunks(name: str, paths: list[str], tmp_path: Path, monkeypa
         assert small == whole, (name, block)
 
 
+@pytest.mark.parametrize("chain", ["", SET_2])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+def test_slices_that_lie_in_their_files_as_they_are(chain: str, dtype: str, tmp_path: Path) -> None:
+    """They are read where they lie, and not stored once more."""
+    stored = write(tmp_path / "stored", scene()[0], dtype)
+    raw = [str(tmp_path / "raw" / Path(path).name) for path in stored]
+    (tmp_path / "raw").mkdir()
+    for source, path in zip(stored, raw, strict=True):
+        tifffile.imwrite(path, tifffile.imread(source), photometric="rgb")
+    names = {stage.name for stage in fusestack.plan(config(raw, tmp_path / "a", **section(chain))).stages}
+    assert "slices" not in names
+    assert results(raw, tmp_path / "a", chain) == results(stored, tmp_path / "b", chain)
+
+
 @pytest.mark.parametrize("scheduler", ["processes", "distributed"])
 def test_schedulers(scheduler: str, paths: list[str], tmp_path: Path) -> None:
     here = results(paths, tmp_path / "threads", SET_2)

@@ -144,6 +144,19 @@ def test_a_limit_frees_what_was_used_longest_ago(tmp_path: Path) -> None:
     assert report.cache_freed == sum(entry.size for entry in unused[:-1]) > 0
 
 
+@pytest.mark.parametrize("limit", ["auto", None])
+def test_by_itself_a_cache_keeps_a_tenth_of_its_disk(
+    limit: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = str(tmp_path / "cache.fusestack")
+    again(write(tmp_path / "slices", scene((60, 80), 4)[0]), tmp_path, OPTIONS)
+    sizes = [entry.size for entry in cache_entries(cache)]
+    usage = shutil.disk_usage(tmp_path)._replace(total=10 * (sum(sizes) - 1))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    kept, freed = trim_cache(cache, limit)  # type: ignore[arg-type]
+    assert (kept, freed) == ((sum(sizes) - sizes[0], sizes[0]) if limit == "auto" else (sum(sizes), 0))
+
+
 def test_another_place_for_the_cache(paths: list[str], tmp_path: Path) -> None:
     place = tmp_path / "elsewhere"
     settings = {"cache": {"path": str(place)}}

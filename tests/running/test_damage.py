@@ -444,7 +444,7 @@ def test_objects_that_are_gone_are_made_again() -> None:
 
 def test_what_other_machines_wrote_may_be_shown_late(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a network file system a run looks again before it says that something is lost."""
-    from fusestack.running import damage
+    from fusestack.running import lost
     from fusestack.storage.folder import is_on_network
     from fusestack.writers.ome_zarr import OmeZarrWriter
 
@@ -461,7 +461,7 @@ def test_what_other_machines_wrote_may_be_shown_late(tmp_path: Path, monkeypatch
         return found * 0 if late and late.pop() is not None else found
 
     monkeypatch.setattr(OmeZarrWriter, "stored", stale)
-    monkeypatch.setattr(damage, "is_on_network", lambda _: True)
-    monkeypatch.setattr(damage, "_PAUSES", (0, 0))
+    monkeypatch.setattr(lost, "is_on_network", lambda _: True)
+    monkeypatch.setattr(lost, "_PAUSES", (0, 0))
     fusestack.run(made)
     assert not late

@@ -16,6 +16,7 @@ from PIL import Image, ImageCms, ImageOps
 from fusestack.model.errors import InputError
 from fusestack.sources.picture_notes import CameraFacts, Metadata, camera_facts, read_metadata
 from fusestack.sources.pictures import PicturePage, describe_picture, read_picture
+from fusestack.sources.raw_pixels import read_raw
 from fusestack.storage import open_store
 from tests.conftest import SHARED
 
@@ -43,6 +44,49 @@ def check(path, expected, colours=None, dtype=None):
     found = read_picture(picture)
     assert found.flags.c_contiguous
     np.testing.assert_array_equal(found, np.moveaxis(expected, -1, 0), strict=True)
+    if picture.raw is not None:
+        for rows, columns in ((slice(0, shape[0]), slice(0, shape[1])), (slice(3, 8), slice(2, shape[1] - 1))):
+            region = read_raw(picture, rows, columns)
+            np.testing.assert_array_equal(region, np.moveaxis(expected[rows, columns], -1, 0), strict=True)
+
+
+@pytest.mark.parametrize("colours", [1, 3, 4])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+@pytest.mark.parametrize("apart", [False, True])
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_pixels_that_lie_in_a_tiff_as_they_are(tmp_path, colours, dtype, apart, order):
+    pixels = noise((13, 17, colours), dtype)
+    stored = np.moveaxis(pixels, -1, 0) if apart and colours > 1 else pixels.squeeze()
+    layout = {"planarconfig": "separate" if apart else "contig"} if colours > 1 else {}
+    kind = "rgb" if colours > 1 else "minisblack"
+    tifffile.imwrite(tmp_path / "a.tif", stored, byteorder=order, photometric=kind, rowsperstrip=5, **layout)
+    (picture,) = describe_picture(str(tmp_path / "a.tif"))
+    assert picture.raw is not None
+    check(tmp_path / "a.tif", pixels)
+
+
+@pytest.mark.parametrize(
+    ("options", "dtype"),
+    [
+        ({"compression": "zlib"}, "uint8"),
+        ({"tile": (16, 16)}, "uint8"),
+        ({"photometric": "miniswhite"}, "uint8"),
+        ({"photometric": "palette", "colormap": np.zeros((3, 256), "u2")}, "uint8"),
+        ({}, "float64"),
+    ],
+)
+def test_what_must_be_decoded_is_not_raw(tmp_path, options, dtype):
+    tifffile.imwrite(tmp_path / "a.tif", noise((13, 17), dtype), **options)
+    (picture,) = describe_picture(str(tmp_path / "a.tif"))
+    assert picture.raw is None
+
+
+def test_a_file_that_is_cut_after_it_was_described(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", noise((13, 17)))
+    (picture,) = describe_picture(str(tmp_path / "a.tif"))
+    (tmp_path / "a.tif").write_bytes((tmp_path / "a.tif").read_bytes()[:-30])
+    with pytest.raises(InputError, match="the file is cut"):
+        read_raw(picture, slice(0, 13), slice(0, 17))
 
 
 @pytest.mark.parametrize("colours", [1, 2, 3, 4])

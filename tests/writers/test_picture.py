@@ -83,6 +83,15 @@ class TestPages(TestTiff):
         return super().spec(path, shape=shape, chunk=chunk, **changes)
 
 
+class TestLevels(TestTiff):
+    """Smaller versions of each page."""
+
+    suffix = ".ome.tif"
+
+    def spec(self, path, *, shape=(1, 3, 2, 41, 50), factors=((1, 1, 1), (1, 2, 2), (1, 4, 4)), **changes):
+        return super().spec(path, shape=shape, factors=factors, **changes)
+
+
 def picture_spec(path, pixels, *, chunk=(512, 512), codec=None):
     """Spec of an array [page, y, x, colour]."""
     pages, height, width, colours = pixels.shape
@@ -399,13 +408,15 @@ def test_a_picture_that_was_damaged_since(tmp_path, suffix):
         ("a.png", {"shape": (1, 5, 1, 9, 9)}, r"PNG does not hold 5 colours .*; choose OME-Zarr"),
         ("a.png", {"shape": (1, 3, 2, 9, 9)}, r"PNG holds one picture, not 2; choose the suffix \.tif"),
         ("a.jpg", {"shape": (1, 3, 1, 9, 65501)}, r"no more than 65500 pixels per side.*choose the suffix \.tif"),
-        ("a.tif", {"shape": (2, 3, 1, 9, 9)}, r"one timepoint and one level"),
+        ("a.tif", {"shape": (2, 3, 1, 9, 9)}, r"holds one timepoint, not 2"),
+        ("a.tif", {"factors": ((1, 1, 1), (1, 2, 2))}, r"holds one level, not 2; choose \.ome\.tif"),
+        ("a.ome.tif", {"shape": (1, 3, 4, 9, 9), "factors": ((1, 1, 1), (2, 2, 2))}, r"keep all planes; set z to 1"),
     ],
 )
 def test_what_a_format_cannot_hold_is_refused(tmp_path, name, changes, message):
     shape = changes.pop("shape", (1, 3, 1, 9, 9))
     path = name if "://" in name else tmp_path / name
-    spec = image_spec(path, shape=shape, factors=((1, 1, 1),), **({"dtype": "uint8"} | changes))
+    spec = image_spec(path, shape=shape, **({"dtype": "uint8", "factors": ((1, 1, 1),)} | changes))
     with pytest.raises(OutputError, match=message):
         PictureWriter(spec, str(tmp_path / "work"))
 

@@ -82,7 +82,7 @@ def plan(config: str | Path | Mapping[str, Any] | Plan, overrides: Sequence[str]
     from fusestack.planner import make_plan
     from fusestack.planning.plan import Plan
 
-    return config if isinstance(config, Plan) else make_plan(_loaded(config, overrides))
+    return config if isinstance(config, Plan) else make_plan(loaded_from(config, overrides))
 
 
 def run(
@@ -146,7 +146,7 @@ def run(
     if isinstance(config, Plan):
         planned = config
     else:
-        loaded = _loaded(config, overrides)
+        loaded = loaded_from(config, overrides)
         client = checked_client(client) or client_of(loaded)
         planned = make_plan(loaded, client)
         tell(planned.warnings)
@@ -220,7 +220,7 @@ def graph(config: str | Path | Mapping[str, Any] | Plan, overrides: Sequence[str
 
     if isinstance(config, Plan):
         return job_of_plan(config)
-    loaded = _loaded(config, overrides)
+    loaded = loaded_from(config, overrides)
     planned = make_plan(loaded, client_of(loaded))
     tell(planned.warnings)
     return job_of_plan(planned)
@@ -275,7 +275,14 @@ def client_of(loaded: LoadedConfig) -> Client | None:
         return None
 
 
-def _loaded(config: Any, overrides: Any) -> LoadedConfig:
+def loaded_from(config: Any, overrides: Any) -> LoadedConfig:
+    """A configuration as people give it, with overrides.
+
+    Raises
+    ------
+    ConfigError
+        If it is none, or wrong.
+    """
     from fusestack.config.load import from_mapping, load_config
 
     if isinstance(overrides, str):

@@ -150,9 +150,9 @@ def _of_paths(named: str | list[str], options: dict[str, Any]) -> xarray.Dataset
 
 
 def _of_pictures(made: Plan) -> bool:
-    from fusestack.focus.slices import PictureSlices
+    from fusestack.sources.pictures import PicturePage
 
-    return any(isinstance(stage.compute, PictureSlices) for stage in made.images[0].preparation)
+    return any(isinstance(sample.reads, PicturePage) for sample in made.samples)
 
 
 def _has_places(made: Plan) -> bool:

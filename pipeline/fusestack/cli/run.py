@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 from fusestack.cli.arguments import add_configuration, add_no_probe, load
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterable
+
+    from fusestack.config.load import LoadedConfig
+
+_SETTLED = 10.0
+"""Seconds."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,12 +27,61 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_no_probe(parser)
     parser.add_argument("--dry-run", action="store_true", help="show the plan and stop")
+    parser.add_argument(
+        "--follow",
+        action="store_true",
+        help="of an acquisition that goes on: fuse every timepoint when it is complete, until Ctrl-C",
+    )
+    parser.add_argument(
+        "--settle",
+        metavar="SECONDS",
+        type=_seconds,
+        help=f"with --follow: a file is complete when it has not changed for so long ({_SETTLED:.0f})",
+    )
+    parser.add_argument(
+        "--idle",
+        metavar="SECONDS",
+        type=_seconds,
+        help="with --follow: end when nothing new was complete for so long",
+    )
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise ValueError
+    return value
 
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Plan, run, and say what was made."""
+    from fusestack.model.errors import ConfigError
+
+    if not arguments.follow:
+        for name in ("settle", "idle"):
+            if getattr(arguments, name) is not None:
+                raise ConfigError(f"--{name}: belongs to --follow, which is not given")
+        return _once(arguments, load(arguments), set())
+    if arguments.force or arguments.dry_run:
+        raise ConfigError(f"--follow: not with {'--force' if arguments.force else '--dry-run'}; use them alone before")
+    from fusestack.running.following import follow
+
+    said: set[str] = set()
+    summary, made = follow(
+        lambda: load(arguments),
+        lambda loaded: _once(arguments, loaded, said),
+        seconds=arguments.settle or _SETTLED,
+        idle=arguments.idle,
+        say=lambda text: None if arguments.quiet else print(text, file=sys.stderr),
+    )
+    return (summary or {}) | {"timepoints": list(made)}
+
+
+def _once(arguments: argparse.Namespace, loaded: LoadedConfig, said: set[str]) -> dict[str, Any]:
+    """Plan and run a configuration; warnings that were `said` are not repeated."""
     from fusestack.api.configured import run_planned
-    from fusestack.cli.plan import print_plan, summary_of_plan, warn
+    from fusestack.cli.plan import print_plan, summary_of_plan
+    from fusestack.cli.plan import warn as warn_of
     from fusestack.display.progress import progress_listener
     from fusestack.model.amounts import duration, size
     from fusestack.planner import make_plan
@@ -33,7 +89,12 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     from fusestack.running.places import check_places, scarce_space
     from fusestack.running.probing import probe_plan
 
-    plan = make_plan(load(arguments))
+    def warn(warnings: Iterable[str]) -> None:
+        new = [one for one in warnings if one not in said]
+        said.update(new)
+        warn_of(new)
+
+    plan = make_plan(loaded)
     warn(plan.warnings)
     known = look(plan, force=arguments.force)
     check_places(plan)

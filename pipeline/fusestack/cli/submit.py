@@ -9,6 +9,9 @@ from fusestack.cli.arguments import add_configuration, add_no_probe, load
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
+
+    from fusestack.config.load import LoadedConfig
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,19 +33,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Plan, submit, and say how to follow it."""
+    from fusestack.api.submitting import plan_of_jobs
     from fusestack.cli.plan import warn
-    from fusestack.planner import make_plan
     from fusestack.running.inspection import inspect
     from fusestack.running.places import check_places, scarce_space
     from fusestack.running.probing import probe_plan
-    from fusestack.running.submission import scripts_of, submit_plan, system_of
+    from fusestack.running.submission import scripts_of, submit_plan
 
-    if arguments.profile is not None:
-        arguments.overrides = [*arguments.overrides, f"execution.profile={arguments.profile}"]
-    loaded = load(arguments)
-    system = system_of(loaded.config.execution, loaded.folder)
-    arguments.overrides = [*arguments.overrides, f"execution.scheduler={system}"]
-    plan = make_plan(load(arguments))
+    def loaded(overrides: Sequence[str]) -> LoadedConfig:
+        arguments.overrides = overrides
+        return load(arguments)
+
+    plan = plan_of_jobs(loaded, arguments.overrides, arguments.profile)
     warn(plan.warnings)
     check_places(plan)
     states = inspect(plan)

@@ -36,6 +36,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="as fusion.bounding_box: all_views, selected_views, a name in the project, or "
         "'{min: {x: 0, y: 0, z: 0}, max: {x: 99, y: 99, z: 49}}'",
     )
+    parser.add_argument(
+        "--views",
+        metavar="SETUPS",
+        help="setups whose views are layers that can be switched on, as input.select.setups: 7, 0-99, ...; "
+        "default: the first 100. What is fused stays the same",
+    )
     parser.add_argument("--browser", action="store_true", help="open the page in the browser")
     add_set(parser)
 
@@ -49,7 +55,8 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     from fusestack.display.server import ViewServer
     from fusestack.display.shown import show
 
-    shown = show(arguments.source, _overrides(arguments), remember=arguments.mode != "virtual")
+    remember = arguments.mode != "virtual"
+    shown = show(arguments.source, _overrides(arguments), remember=remember, layers=_setups(arguments.views))
     warn(shown.warnings)
     blocks = Blocks(shown.scene.images, arguments.mode, shown.memory)
     server = ViewServer(shown.scene, blocks)
@@ -85,6 +92,18 @@ class _Lines:
         if time.monotonic() > self._said + _EVERY or done == total:
             self._said = time.monotonic()
             print(f"{done:,} of {total:,} blocks are computed", file=sys.stderr, flush=True)
+
+
+def _setups(text: str | None) -> tuple[int, ...] | None:
+    from fusestack.model.errors import ConfigError
+    from fusestack.project.pattern import parse_integer_pattern
+
+    if text is None or text.strip() == "all":
+        return None
+    try:
+        return parse_integer_pattern(text)
+    except ValueError as error:
+        raise ConfigError(f"--views: '{text}' names no setups, such as 7 or 0-99 ({error})") from error
 
 
 def _overrides(arguments: argparse.Namespace) -> list[str]:

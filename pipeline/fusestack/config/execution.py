@@ -52,5 +52,5 @@ class Cache(Model):
 
     path: Text | None = Field(default=None, description="folder; default: beside the output")
     limit: Literal["auto"] | Bytes | None = Field(
-        default="auto", description='most bytes, or a size such as "500GB"; auto and null: no limit'
+        default="auto", description='most bytes, or a size such as "500GB"; auto: a tenth of its disk; null: no limit'
     )

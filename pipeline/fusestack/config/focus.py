@@ -169,7 +169,7 @@ class FocusOutput(Model):
     )
     dtype: Literal["input", "uint8", "uint16", "float32"] = Field(default="input", description="type of its pixels")
     pyramid: Literal["auto", "none"] | tuple[CountPerAxis, ...] = Field(
-        default="auto", description="levels of OME-Zarr"
+        default="auto", description="levels of OME-Zarr and OME-TIFF"
     )
     folder: Text = Field(default=".", description="where a default name goes")
     basename: Annotated[str, Strict()] = Field(default="", description="beginning of a default name")

@@ -3,30 +3,52 @@
 from __future__ import annotations
 
 import math
+import threading
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fusestack.display.served import ServedImage, ServedLevel
-from fusestack.fusion.plan import design_of
+from fusestack.fusion.placement import choose_level
+from fusestack.fusion.plan import design_of, ground_of
 from fusestack.model.geometry import Box
 from fusestack.planning.levels import int3
 from fusestack.planning.pyramid import propose_factors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable
 
     from numpy.typing import NDArray
 
     from fusestack.config.load import LoadedConfig
     from fusestack.config.models import Fusion
     from fusestack.fusion.design import Design, DesignedImage
+    from fusestack.fusion.ground import Ground
     from fusestack.fusion.inputs import Inputs
-    from fusestack.fusion.placement import PlacedView, ViewTable
     from fusestack.model.geometry import Int3
-    from fusestack.model.view import View
 
 _MOST_READ = 2**27
 """Pixels of the views for a whole level that is no less to read than the one before it."""
+
+
+class _Design:
+    """A design that is made when it is first asked for: most resolutions are never looked at.
+
+    Parameters
+    ----------
+    make : callable
+    """
+
+    def __init__(self, make: Callable[[], Design]) -> None:
+        self._make = make
+        self._made: Design | None = None
+        self._lock = threading.Lock()
+
+    def __call__(self) -> Design:
+        with self._lock:
+            if self._made is None:
+                self._made = self._make()
+            return self._made
 
 
 @dataclass(frozen=True)
@@ -35,15 +57,18 @@ class FusedPixels:
 
     Parameters
     ----------
-    levels : tuple of DesignedImage
-        The same image at several resolutions, finest first.
+    number : int
+        Of the image in designs.
+    designs : tuple of _Design
+        Of the same images at several resolutions, finest first.
     """
 
-    levels: tuple[DesignedImage, ...]
+    number: int
+    designs: tuple[_Design, ...]
 
     def read(self, level: int, t: int, c: int, box: Box) -> NDArray[Any] | None:
         """Fuse a region z, y, x of a level; None where no view reaches it."""
-        found = self.levels[level].compute(Box((t, c, *box.start), (t + 1, c + 1, *box.stop)))
+        found = self.designs[level]().images[self.number].compute(Box((t, c, *box.start), (t + 1, c + 1, *box.stop)))
         return None if found is None else found[0, 0]
 
 
@@ -63,38 +88,37 @@ def fused_images(loaded: LoadedConfig, inputs: Inputs) -> tuple[Design, list[Ser
     ------
     ConfigError, InputError
     """
+    options = loaded.config.fusion
     design = design_of(loaded, inputs)
     first = design.images[0]
-    designs = [design]
+    designs, grounds = [_Design(lambda: design)], [ground_of(loaded, inputs)]
     for factors in propose_factors(int3(first.shape[2:]), first.anisotropy)[1:]:
-        if _at_the_end(designs[-1]) and _read(designs[-1]) > _MOST_READ:
+        if options.plain_method != "mask" and _reads_as_much(grounds[-1]):
             break  # nothing that is read became smaller: such a level would cost seconds
-        designs.append(design_of(loaded, inputs, **coarser(loaded.config.fusion, first.anisotropy, factors)))
-    return design, [_served([one.images[number] for one in designs]) for number in range(len(design.images))]
+        changes = coarser(options, first.anisotropy, factors)
+        designs.append(_Design(partial(design_of, loaded, inputs, **changes)))
+        grounds.append(ground_of(loaded, inputs, **changes))
+    levels = tuple(_level(ground) for ground in grounds)
+    return design, [_served(image, levels, FusedPixels(n, tuple(designs))) for n, image in enumerate(design.images)]
 
 
-def _at_the_end(design: Design) -> bool:
-    """Whether a still coarser image reads the same levels of the views: the coarsest ones, or the only one."""
-    for image in design.images:
-        tables = image.compute.tables.values()
-        for view, placed in zip(_views(image), _placed(tables), strict=True):
-            if placed.pixels.level < len(design.opened[view.id].levels) - 1 and view.no_data is None:
+def _reads_as_much(ground: Ground) -> bool:
+    """Whether a still coarser image reads the same levels of the views, the coarsest ones or the only one, and much."""
+    read = 0
+    for view in ground.views:
+        levels = ground.opened[view.id].levels
+        number = 0
+        if view.no_data is None:
+            number = choose_level(ground.frame.world_to_output @ ground.registrations[view.id], levels)
+            if number < len(levels) - 1:
                 return False
-    return True
+        read += math.prod(levels[number].shape)
+    return read > _MOST_READ
 
 
-def _views(image: DesignedImage) -> Iterator[View]:
-    return (view for group in image.groups for view in group.views)
-
-
-def _placed(tables: Iterable[ViewTable]) -> Iterator[PlacedView]:
-    return (placed for table in tables for placed in table.placed)
-
-
-def _read(design: Design) -> int:
-    """Pixels of the views that are read for whole images."""
-    tables = (table for image in design.images for table in image.compute.tables.values())
-    return sum(math.prod(placed.pixels.shape) for placed in _placed(tables))
+def _level(ground: Ground) -> ServedLevel:
+    size, origin, _ = ground.calibrated([])
+    return ServedLevel(ground.frame.shape, size, origin)
 
 
 def coarser(options: Fusion, anisotropy: float, factors: Int3) -> dict[str, Any]:
@@ -110,15 +134,14 @@ def coarser(options: Fusion, anisotropy: float, factors: Int3) -> dict[str, Any]
     return changes
 
 
-def _served(levels: Sequence[DesignedImage]) -> ServedImage:
-    image = levels[0]
+def _served(image: DesignedImage, levels: tuple[ServedLevel, ...], pixels: FusedPixels) -> ServedImage:
     return ServedImage(
         name=image.title,
         dtype=image.dtype,
-        levels=tuple(ServedLevel(int3(level.shape[2:]), level.pixel_size, level.origin) for level in levels),
+        levels=levels,
         channels=image.channels,
         times=len(image.timepoints),
         unit=image.unit,
-        pixels=FusedPixels(tuple(levels)),
+        pixels=pixels,
         fill=image.compute.rule.fill,
     )

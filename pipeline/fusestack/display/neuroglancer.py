@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
-import itertools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fusestack.display.outlines import outline_layers
 from fusestack.model.errors import ConfigError
 from fusestack.model.units import length_factor
 
@@ -26,10 +26,8 @@ _PANEL = 500
 """Pixels of a panel, about: the image is as large as that at first."""
 _MOST_SEEN = 1200
 """Pixels along an axis of the coarsest level, where all of it is seen at first."""
-_MOST_OUTLINES = 3000
 _SHOWN_AT_ONCE = 12
 """More layers than that are listed at the side only."""
-_OUTLINES = "outlines of the inputs"
 _SHADER = """#uicontrol invlerp contrast
 #uicontrol vec3 color color
 void main() { emitRGB(color * contrast()); }
@@ -94,8 +92,7 @@ def page_state(scene: Scene, source: Callable[[int], str]) -> dict[str, Any]:
         for c, channel in enumerate(image.channels):
             window = of_channel.get((image.dtype, channel.id)) if image.kind == "input" else windows[number][c]
             layers.append(_layer(image, c, window, source(number), crowded=crowded))
-    if scene.outlines:
-        layers.append(_outline_layer(scene.outlines, dimensions, first))
+    layers += outline_layers(scene.outlines, {axis: dimensions[axis] for axis in "xyz"}, step / _meters(first))
     low, high = _bounds(first)
     world = step / _meters(first)
     zoom = max(high[1:] - low[1:]) / _PANEL
@@ -207,34 +204,3 @@ def _transform(image: ServedImage) -> dict[str, Any]:
     matrix[more:, more:-1] = image.to_world.linear
     matrix[more:, -1] = image.to_world.offset
     return {"matrix": matrix.tolist(), "inputDimensions": dimensions, "outputDimensions": dimensions}
-
-
-def _outline_layer(outlines: Sequence[Outline], dimensions: dict[str, Any], image: ServedImage) -> dict[str, Any]:
-    """Boxes of inputs; of those that are turned, their twelve edges."""
-    world = dimensions["x"][0] / _meters(image)
-    found: list[dict[str, Any]] = []
-    for number, outline in enumerate(outlines[:_MOST_OUTLINES]):
-        ends = np.array([-0.5] * 3), np.array(outline.shape) - 0.5
-        linear = outline.pixel_to_place.linear
-        if np.count_nonzero(linear) == 3 and np.count_nonzero(np.diagonal(linear)) == 3:
-            found.append(_shape("axis_aligned_bounding_box", f"{number}", outline, ends, world))
-            continue
-        corners = [np.where(which, ends[1], ends[0]) for which in itertools.product((False, True), repeat=3)]
-        edges = [(a, b) for a, b in itertools.combinations(corners, 2) if np.count_nonzero(a != b) == 1]
-        found += [_shape("line", f"{number}.{i}", outline, edge, world) for i, edge in enumerate(edges)]
-    return {
-        "type": "annotation",
-        "name": _OUTLINES,
-        "source": {
-            "url": "local://annotations",
-            "transform": {"outputDimensions": {axis: dimensions[axis] for axis in "xyz"}},
-        },
-        "annotations": found,
-        "annotationColor": "#ffb000",
-        "shader": "void main() { setColor(defaultColor()); setBoundingBoxFillColor(vec4(0, 0, 0, 0)); }",
-    }
-
-
-def _shape(kind: str, name: str, outline: Outline, ends: Sequence[Any], world: float) -> dict[str, Any]:
-    a, b = (list(reversed((outline.pixel_to_place.apply(end) / world).tolist())) for end in ends)
-    return {"type": kind, "id": name, "pointA": a, "pointB": b, "description": outline.name}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import os
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass, field, replace
@@ -20,6 +21,7 @@ from fusestack.planning.pyramid import block_means, level_shape, source_box
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from concurrent.futures import ThreadPoolExecutor
 
     from numpy.typing import NDArray
 
@@ -31,8 +33,8 @@ MODES: tuple[Mode, ...] = ("virtual", "cached", "precomputed")
 """As BigStitcher's display has them: nothing is kept, what was seen is kept, everything is computed first."""
 
 # A panel shows one plane: blocks are thin, so that a plane does not cost its neighbours, and not too thin for the
-# panels that look from the side.
-BLOCK = (8, 128, 128)
+# panels that look from the side. Smaller ones cost more to ask for than to fuse.
+BLOCK = (8, 256, 256)
 FLAT_BLOCK = (1, 256, 256)
 _SAMPLE = (8, 64, 64)
 _PERCENTILES = (0.1, 99.9)
@@ -195,16 +197,22 @@ class ServedImage:
         if self.kind == "mask" or {one.name for one in self.channels} >= {"R", "G", "B"}:
             return whole
         number = len(self.levels) - 1
-        found = []
-        for box in _spread(self.levels[number].shape):
-            pixels = self.pixels.read(number, self.times // 2, channel, box)
-            if pixels is not None:
-                found.append(pixels[np.isfinite(pixels) & (pixels != self.fill)])
+        boxes = _spread(self.levels[number].shape)
+        with _processors() as pool:
+            read = list(pool.map(lambda box: self.pixels.read(number, self.times // 2, channel, box), boxes))
+        found = [pixels[np.isfinite(pixels) & (pixels != self.fill)] for pixels in read if pixels is not None]
         values = np.concatenate(found) if found else np.empty(0)
         if not values.size:
             return whole
         low, high = (float(v) for v in np.percentile(values, _PERCENTILES))
         return (low, high) if high > low else (min(0.0, low - 1), low)
+
+
+def _processors() -> ThreadPoolExecutor:
+    """A thread for each processor."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    return ThreadPoolExecutor(len(os.sched_getaffinity(0)))
 
 
 def settled(image: ServedImage) -> ServedImage:
@@ -318,9 +326,6 @@ class Blocks:
         ConfigError
             If they do not fit the memory.
         """
-        import os
-        from concurrent.futures import ThreadPoolExecutor
-
         wanted = [number for number, image in enumerate(self.images) if image.kind != "input"]
         if (needed := sum(self.images[number].nbytes for number in wanted)) > self.limit:
             raise ConfigError(
@@ -328,7 +333,7 @@ class Blocks:
                 "use --mode cached, a smaller --box, a larger --downsampling, or raise execution.memory"
             )
         places = [(number, *place) for number in wanted for place in self.images[number].places()]
-        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        with _processors() as pool:
             for done, _ in enumerate(pool.map(lambda place: self.get(*place), places), 1):
                 told(done, len(places))
 

@@ -33,7 +33,9 @@ class Shown:
     memory: int
 
 
-def show(source: str, overrides: Sequence[str] = (), *, remember: bool = False) -> Shown:
+def show(
+    source: str, overrides: Sequence[str] = (), *, remember: bool = False, layers: Sequence[int] | None = None
+) -> Shown:
     """Make a scene of the path of an image, a project or a configuration; reads metadata only.
 
     Parameters
@@ -44,6 +46,8 @@ def show(source: str, overrides: Sequence[str] = (), *, remember: bool = False) 
         ``key.path=value``, for what is fused.
     remember : bool
         Whether decoded chunks of the views of a fusion are kept in memory, in as much of it as blocks may take.
+    layers : sequence of int, optional
+        Setups of a fusion whose views become layers; without it the first ones.
 
     Raises
     ------
@@ -51,7 +55,11 @@ def show(source: str, overrides: Sequence[str] = (), *, remember: bool = False) 
     """
     loaded = configured(source, overrides)
     if loaded is not None:
-        return _of_config(loaded, remember=remember)
+        return _of_config(loaded, layers, remember=remember)
+    if layers is not None:
+        raise ConfigError(
+            f"{source}: is an image; --views chooses views of a configuration (.yaml) or a project (.xml)"
+        )
     from fusestack.display.focused import picture_image
     from fusestack.display.stored import stored_image
 
@@ -102,12 +110,14 @@ def configured(source: str, overrides: Sequence[str] = ()) -> LoadedConfig | Non
     return None
 
 
-def _of_config(loaded: LoadedConfig, *, remember: bool) -> Shown:
+def _of_config(loaded: LoadedConfig, layers: Sequence[int] | None, *, remember: bool) -> Shown:
     if problems := unsupported(loaded):
         raise ConfigError(*problems)
     config, memory = loaded.config, _memory(loaded)
     fuses = config.input is not None and config.input.images is None
-    shown, outlines, warnings = _fused(loaded, memory if remember else 0) if fuses else ([], [], [])
+    if layers is not None and not fuses:
+        raise ConfigError(f"{loaded.name}: fuses nothing; --views chooses views of a fusion")
+    shown, outlines, warnings = _fused(loaded, memory if remember else 0, layers) if fuses else ([], [], [])
     if config.focus is not None or not fuses:
         from fusestack.display.focused import focus_images
 
@@ -117,9 +127,12 @@ def _of_config(loaded: LoadedConfig, *, remember: bool) -> Shown:
     return Shown(scene, tuple(warnings), memory)
 
 
-def _fused(loaded: LoadedConfig, memory: int) -> tuple[list[ServedImage], list[Outline], list[str]]:
+def _fused(
+    loaded: LoadedConfig, memory: int, wanted: Sequence[int] | None
+) -> tuple[list[ServedImage], list[Outline], list[str]]:
     """What is fused, then its inputs, where they lie, and what should be said."""
     from fusestack.display.fused import fused_images
+    from fusestack.display.outlines import MOST_OUTLINES
     from fusestack.display.stored import inputs_of
     from fusestack.fusion.inputs import read_inputs
     from fusestack.sources.remembered import remembered
@@ -130,10 +143,19 @@ def _fused(loaded: LoadedConfig, memory: int) -> tuple[list[ServedImage], list[O
         inputs = replace(inputs, views=tuple(views))
     design, images = fused_images(loaded, inputs)
     images = [replace(image, shown=number < _MOST_SHOWN) for number, image in enumerate(images)]
-    layers, outlines = inputs_of(inputs.views, _MOST_INPUTS)
+    setups = {view.id.setup for view in inputs.views}
+    if unknown := sorted(set(wanted or ()) - setups):
+        raise ConfigError(f"--views: {unknown[0]} is no setup that is fused; there are {min(setups)} to {max(setups)}")
+    layers, outlines = inputs_of(inputs.views, _MOST_INPUTS, wanted)
     warnings = list(design.warnings)
-    if (more := len(outlines) - len(layers)) > 0:
-        warnings.append(f"{more:,} of {len(outlines):,} inputs are no layers; choose some with input.select")
+    if (more := len(setups if wanted is None else set(wanted)) - len(layers)) > 0:
+        listed = "inputs" if wanted is None else "inputs of --views"
+        warnings.append(
+            f"{more:,} of {more + len(layers):,} {listed} are no layers, at most {_MOST_INPUTS} are; "
+            "choose others with --views, such as --views 100-199"
+        )
+    if len(outlines) > MOST_OUTLINES:
+        warnings.append(f"the first {MOST_OUTLINES:,} of {len(outlines):,} inputs have outlines")
     return [*images, *layers], outlines, warnings
 
 

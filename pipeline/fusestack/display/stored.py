@@ -15,7 +15,7 @@ from fusestack.model.geometry import Affine, float3
 from fusestack.sources.base import open_source
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -91,7 +91,9 @@ class Outline:
     pixel_to_place: Affine
 
 
-def inputs_of(views: Sequence[View], most: int) -> tuple[list[ServedImage], list[Outline]]:
+def inputs_of(
+    views: Sequence[View], most: int, wanted: Collection[int] | None = None
+) -> tuple[list[ServedImage], list[Outline]]:
     """The inputs of a fusion, and where they lie: one for each setup, where it is first registered.
 
     Parameters
@@ -99,7 +101,9 @@ def inputs_of(views: Sequence[View], most: int) -> tuple[list[ServedImage], list
     views : sequence of View
         Those that are fused.
     most : int
-        Images that are wanted; there may be more outlines.
+        Images that are made; there may be more outlines.
+    wanted : collection of int, optional
+        Setups that become images; without it the first ones.
     """
     views = in_one_unit(views)
     times = sorted({view.id.timepoint for view in views})
@@ -113,7 +117,7 @@ def inputs_of(views: Sequence[View], most: int) -> tuple[list[ServedImage], list
         first, name = members[0], " ".join(["input", str(setup), members[0].name]).strip()
         shape = first.shape or _levels(first)[0].shape  # twenty thousand files are not opened for it
         outlines.append(Outline(name, shape, world.to_place @ first.pixel_to_world))
-        if len(images) < most:
+        if len(images) < most and (wanted is None or setup in wanted):
             sources = {(times.index(view.id.timepoint), 0): view.source for view in members}
             images.append(_served(name, first, sources, channels_of(members), len(times), world, kind="input"))
     return images, outlines

@@ -34,9 +34,10 @@ BYTES = 4
 """Of a number in a plane."""
 
 
-def in_blocks(shape: tuple[int, ...], lead: tuple[int, int, int]) -> Level:
-    """Cut an array [t, m, k, y, x] into blocks of so many timepoints, mask sets and slices or planes."""
-    return sharded(shape, (*lead, BLOCK, BLOCK))
+def in_blocks(shape: tuple[int, ...], lead: tuple[int, int, int], side: int | None = None) -> Level:
+    """Cut an array [t, m, k, y, x] into blocks of so many timepoints, mask sets and slices or planes, and pixels."""
+    side = side or BLOCK
+    return sharded(shape, (*lead, side, side), side)
 
 
 def in_planes(shape: tuple[int, ...], lead: tuple[int, int, int]) -> Level:

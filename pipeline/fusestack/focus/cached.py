@@ -11,7 +11,7 @@ from fusestack.planning.stages import make_cached_stage
 from fusestack.planning.stored import entries
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from fusestack.focus.statistics import BandStatistic
     from fusestack.model.image import Level
@@ -40,6 +40,11 @@ class CachedStages:
     stages: dict[str, Stage] = field(default_factory=dict)
     statistics: dict[str, StoredStatistic] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
+
+    def fitting(self, compute: Compute, levels: Iterable[Level]) -> Level:
+        """The first of some ways to cut a stage whose blocks fit the memory of a worker; else the last."""
+        levels = list(levels)
+        return next((one for one in levels if compute.peak_bytes(one.block) <= self.resources.block_bytes), levels[-1])
 
     def add(self, name: str, title: str, compute: Compute, level: Level, dtype: str = "float32") -> StoredArray:
         """Add a stage; `title` is for people."""

@@ -17,6 +17,7 @@ from fusestack.focus.coarse_mixing import FINE, REDUCED, CoarseMixing, SmallSlic
 from fusestack.focus.exposures import SliceCounts, exposures_of
 from fusestack.focus.region import Region
 from fusestack.focus.scales import reduced, white
+from fusestack.focus.slices import sides_of
 from fusestack.focus.statistics import Bands
 from fusestack.kernels import reaches
 from fusestack.model.stage import Along, Compute
@@ -214,9 +215,9 @@ def reduced_stages(cached: CachedStages, sets: MaskSets, *, mixes: bool, whites:
     source = ReducedSlices(looked, sets.painted if mixes and sets.painted != looked else None, whites=mixes and whites)
     height, width = smaller(looked.plane, REDUCED)
     shape = (sets.times, sets.count * source.planes, looked.slices, height, width)
-    side = blocks.BLOCK // 2
-    level = sharded(shape, (1, source.planes, 1, side, side), side, source.planes)
-    array = cached.add("reduced", f"slices a {_FACTOR**2}th as large", source, level)
+    sides = (side // 2 for side in sides_of(looked.array))
+    levels = [sharded(shape, (1, source.planes, 1, n, n), n, source.planes, n // 4) for n in sides]
+    array = cached.add("reduced", f"slices a {_FACTOR**2}th as large", source, cached.fitting(source, levels))
     bands = Bands((sets.times, sets.count, looked.slices, height, width), deep=True)
     counts = SliceCounts(array, (len(looked.sets[0]), source.planes), bands)
     return Reduced(source, array, cached.statistic("slices brightness", "brightness/slices", counts))

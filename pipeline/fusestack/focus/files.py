@@ -261,11 +261,12 @@ class FocusFiles:
         one = self.input
         t, _, _, height, width = one.shape
         zarr = not is_picture(path)
+        levelled = zarr or is_ome_tiff(path)
         shape = (t, count, pages, height, width)
         factors = [(1, 1, 1)]
-        if zarr and self.focus.output.pyramid == "auto":
+        if levelled and self.focus.output.pyramid == "auto":
             factors = list(pyramid.propose_factors((1, height, width)))
-        elif zarr and not isinstance(self.focus.output.pyramid, str):
+        elif levelled and not isinstance(self.focus.output.pyramid, str):
             factors = [int3((1, int(level.y), int(level.x))) for level in self.focus.output.pyramid]
         levels = plane_levels(shape, factors, stored=zarr)
         return ImageSpec(

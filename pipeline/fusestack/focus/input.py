@@ -52,24 +52,31 @@ def stack_inputs(loaded: LoadedConfig, focus: Focus, fused: Sequence[PlannedImag
     """
     images = loaded.config.input.images if loaded.config.input is not None else None
     if focus.input != "fused":
-        path = loaded.resolve_path(focus.input)
-        if is_zarr(path):
-            return [_zarr(path, focus, reverse=focus.reverse)]
-        if path.lower().endswith(_PROJECTS):
-            raise ConfigError(
-                f"{loaded.cite('focus.input')}: {path} is a project, which has to be fused first: name it in "
-                "input.project, give output.path, and leave focus.input out"
-            )
-        return [_of_files(loaded, focus, *slice_files(loaded, [focus.input], "focus.input"))]
+        return [_named(loaded, focus, [focus.input], "focus.input")]
     if images is not None:
-        patterns = [images] if isinstance(images, str) else list(images)
-        return [_of_files(loaded, focus, *slice_files(loaded, patterns, "input.images"))]
+        return [_named(loaded, focus, [images] if isinstance(images, str) else list(images), "input.images")]
     if not fused:
         raise ConfigError(
             f"{loaded.cite('focus.input')}: there is no fused image; give input.images, input.project or input.views, "
             "or name a stack with focus.input"
         )
     return [_fused(image, focus, reverse=focus.reverse) for image in fused]
+
+
+def _named(loaded: LoadedConfig, focus: Focus, names: Sequence[str], key: str) -> StackInput:
+    """The volume or the files that a key names."""
+    paths = [loaded.resolve_path(name) for name in names]
+    for path in paths:
+        if path.lower().endswith(_PROJECTS):
+            raise ConfigError(
+                f"{loaded.cite(key)}: {path} is a project, which has to be fused first: name it in input.project, "
+                f"give output.path, and leave {key} out"
+            )
+        if is_zarr(path) and len(paths) > 1:
+            raise ConfigError(f"{loaded.cite(key)}: {path} is a volume, which is a stack of its own: name it alone")
+    if is_zarr(paths[0]):
+        return _zarr(paths[0], focus, reverse=focus.reverse)
+    return _of_files(loaded, focus, *slice_files(loaded, names, key))
 
 
 def _of_files(loaded: LoadedConfig, focus: Focus, files: Sequence[str], notices: Sequence[str]) -> StackInput:
@@ -210,6 +217,7 @@ def _volume(
     axis = AXES[focus.axis]
     plane = [i for i in range(3) if i != axis]
     count = shape[2 + axis]
+    pieces = (chunks[2 + plane[0]], chunks[2 + plane[1]])
     height, width = (shape[2 + i] for i in plane)
     stack = (shape[0], shape[1], count, height, width)
     warnings = () if count > 1 else (f"{source}: has a single slice along {focus.axis}; choose another focus.axis",)
@@ -223,7 +231,9 @@ def _volume(
         source=f"{source}: {', '.join(told)}, {dtype}",
         shape=stack,
         dtype=dtype,
-        slices=VolumeSlices(volumes, stack, dtype, axis, reverse, () if fused else tuple(sorted(read.values()))),
+        slices=VolumeSlices(
+            volumes, stack, dtype, axis, reverse, () if fused else tuple(sorted(read.values())), pieces
+        ),
         read=read,
         photographs=False,
         channels=channels,

@@ -30,6 +30,7 @@ from fusestack.focus.mixing import Mixing
 from fusestack.focus.montage import planes_of
 from fusestack.focus.region import Region
 from fusestack.focus.seen import SeenSlice
+from fusestack.focus.slices import sides_of
 from fusestack.model.stage import Along
 from fusestack.operators.base import Place
 
@@ -225,7 +226,8 @@ def mixing_stages(
     )
     if gains:
         on.cached.findings.append(LeftOut(small.counts, names))
-    level = in_blocks((sets.times, sets.count, planes_of(sets.colours), *sets.looked.plane), (1, 1, 10**3))
+    shape = (sets.times, sets.count, planes_of(sets.colours), *sets.looked.plane)
+    levels = [in_blocks(shape, (1, 1, 10**3), side) for side in sides_of(sets.looked.array)]
     found = []
     for number, part in enumerate(parts):
         name = f"/{number + 1}" if len(parts) > 1 else ""
@@ -237,5 +239,5 @@ def mixing_stages(
             sets.size, fine, sets.looked, sets.painted, sets.opacity, no_data, small.counts, gains=gains, coarse=under
         )
         title = f"slices {part[0] + 1} to {part[1]} mixed at {options.levels} scales"
-        found.append(on.cached.add(f"{on.prefix}mixed{name}", title, compute, level))
+        found.append(on.cached.add(f"{on.prefix}mixed{name}", title, compute, on.cached.fitting(compute, levels)))
     return found

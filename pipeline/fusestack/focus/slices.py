@@ -72,6 +72,38 @@ class PictureSlices(Compute):
 
 
 @dataclass(frozen=True)
+class RawPictures(Compute):
+    """Slices that are pictures of their own, whose pixels are read where they lie in their files."""
+
+    pictures: tuple[PicturePage, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """t, c, k, y, x."""
+        first = self.pictures[0]
+        return (1, len(first.colours), len(self.pictures), *first.shape)
+
+    @property
+    def dtype(self) -> str:
+        """Of the pixels."""
+        return self.pictures[0].dtype
+
+    def __call__(self, box: Box) -> NDArray[Any]:
+        """Read a region t, c, k, y, x."""
+        from fusestack.sources.raw_pixels import read_raw
+
+        rows, columns = box.slices[3:]
+        with reading():
+            found = [read_raw(self.pictures[k], rows, columns) for k in range(box.start[2], box.stop[2])]
+        pixels = found[0][:, None] if len(found) == 1 else np.stack(found, axis=1)
+        return pixels[None, box.slices[1]]
+
+    def read(self, box: Box) -> NDArray[Any]:
+        """Read a region."""
+        return self(box)
+
+
+@dataclass(frozen=True)
 class VolumeSlices(Compute):
     """Slices along an axis of volumes.
 
@@ -88,6 +120,8 @@ class VolumeSlices(Compute):
         The last one is in front.
     identities : tuple of str
         Of the files of the volumes.
+    plane_chunk : (int, int)
+        Rows and columns of what is decoded in one piece.
     """
 
     volumes: tuple[tuple[SourceRef, ...], ...] | StoredArray
@@ -96,6 +130,7 @@ class VolumeSlices(Compute):
     axis: int
     reverse: bool = False
     identities: tuple[str, ...] = ()
+    plane_chunk: tuple[int, int] = (1, 1)
 
     @property
     def paths(self) -> list[str]:
@@ -175,20 +210,34 @@ class ArraySlices(Compute):
         return int((math.prod(chunks) + 2.5 * math.prod(block)) * np.dtype(self.array.dtype).itemsize)
 
 
-SliceArray: TypeAlias = "StoredArray | VolumeSlices"
-"""Slices that a stage has stored, or a volume that is as good as that."""
+SliceArray: TypeAlias = "StoredArray | VolumeSlices | RawPictures"
+"""Slices that a stage has stored, or files that are as good as that."""
+
+
+def sides_of(array: SliceArray) -> tuple[int, ...]:
+    """Pixels of a block of slices along y and x, the better ones first.
+
+    Large chunks of a volume are decoded for each block that needs them: a block of 1,024, with what is around it, needs
+    9 of that size for one; a block of 1,792 hardly more than 8 for three.
+    """
+    large = isinstance(array, VolumeSlices) and max(array.plane_chunk) > blocks.BLOCK // 2
+    return (blocks.BLOCK * 7 // 4, blocks.BLOCK) if large else (blocks.BLOCK,)
 
 
 def reaches_of(array: SliceArray, reach: Reach) -> dict[StoredArray, Reach]:
     """What is read of stored arrays where `reach` is read of slices."""
     if isinstance(array, StoredArray):
         return {array: reach}
-    return {array.volumes: array.through(reach)} if isinstance(array.volumes, StoredArray) else {}
+    if isinstance(array, VolumeSlices) and isinstance(array.volumes, StoredArray):
+        return {array.volumes: array.through(reach)}
+    return {}
 
 
 def stored_slices(cached: CachedStages, one: StackInput) -> SliceArray:
-    """Slices of a stack for other stages: stored, unless a volume is read as quickly."""
+    """Slices of a stack for other stages: stored, unless files are read as quickly."""
     slices = one.slices
+    if isinstance(slices, PictureSlices) and one.direct:
+        return RawPictures(slices.pictures)
     if isinstance(slices, VolumeSlices):
         if one.direct:
             return slices

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
@@ -15,6 +15,7 @@ from fusestack import kernels
 from fusestack.fusion.data_borders import data_weights, surroundings, work_bytes
 from fusestack.fusion.statistics import BlockStatistics, block_statistics
 from fusestack.model.clock import reading
+from fusestack.model.fingerprint import facts_of
 from fusestack.model.geometry import Box
 from fusestack.model.graph_array import unite
 from fusestack.model.stage import Compute
@@ -45,6 +46,7 @@ SMALLEST_PART = 16 * 2**20
 """Bytes for the input of a part of a block, at least."""
 _LARGEST_PART = 512 * 2**20
 _MOST_KEPT = 128 * 2**20
+_BY_PLACE = ("tables", "content")
 
 
 @dataclass(frozen=True)
@@ -162,6 +164,14 @@ class FuseBlocks(Compute):
     def _from_graph(self) -> bool:
         views = (view for table in self.tables.values() for view in table.placed)
         return any(graph_array(view.pixels.source, 0) is not None for view in views)
+
+    def facts_at(self, t: int, c: int) -> Any:
+        """See `Compute.facts_at`: views and weights of that place, and all that every place has in common."""
+        common = [one for one in fields(self) if one.metadata.get("fingerprint", True)]
+        rules = {one.name: facts_of(getattr(self, one.name)) for one in common if one.name not in _BY_PLACE}
+        table = self.tables.get((t, c))
+        content = None if self.content is None or table is None else self.content.facts_at((t, c))
+        return [type(self).__name__, self.VERSION, rules, None if table is None else facts_of(table), content]
 
     def region(self, box: Box) -> Box:
         """The region z, y, x of the image that decides about a box."""

@@ -72,6 +72,12 @@ class ContentWeights:
         """What a result depends on: the weights; where their nodes lie follows from them and the views."""
         return facts_of(self.weights)
 
+    def facts_at(self, place: tuple[int, int]) -> Any:
+        """What the weights of one place depend on: its views, and how they are filtered."""
+        first = self.first[place]
+        versions = [step.VERSION for step in (LocalMean, LocalContrast, Weights)]
+        return [versions, facts_of(self.rows[first : first + len(self.tables[place])])]
+
     @cached_property
     def density(self) -> float:
         """Nodes for every pixel of the view that has most."""

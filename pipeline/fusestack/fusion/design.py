@@ -13,34 +13,23 @@ from fusestack.config.functions import OwnFunction
 from fusestack.config.models import Blending
 from fusestack.fusion.blocks import FuseBlocks, PixelRule
 from fusestack.fusion.data_borders import impossible_values
-from fusestack.fusion.extent import far_views, refuse_absurd
-from fusestack.fusion.frame import (
-    Frame,
-    average_anisotropy,
-    box_of_views,
-    couples_z,
-    flattened,
-    frame_of_box,
-    frame_of_views,
-    whole_pixels,
-)
-from fusestack.fusion.groups import Group, channels_of, group_views
+from fusestack.fusion.extent import refuse_absurd
+from fusestack.fusion.ground import lay_out
+from fusestack.fusion.groups import Group, channel_of, channels_of, group_views
 from fusestack.fusion.intensity import adjustments_of
-from fusestack.fusion.opened import members_read, open_views
+from fusestack.fusion.opened import members_read
 from fusestack.fusion.placement import Edges, OpenedView, PlacedView, ViewTable
-from fusestack.fusion.planes import shows_one_plane
-from fusestack.fusion.sampling import calibration, compare_sampling, in_one_unit
+from fusestack.fusion.sampling import compare_sampling
 from fusestack.fusion.times import time_of
 from fusestack.kernels.convert import value_dtype
 from fusestack.model.errors import ConfigError
-from fusestack.model.geometry import Box, float3
-from fusestack.sources.base import open_source
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from fusestack.config.models import Fusion
-    from fusestack.model.geometry import Affine, Float3, Int3
+    from fusestack.fusion.frame import Frame
+    from fusestack.model.geometry import Box, Float3
     from fusestack.model.image import Channel
     from fusestack.model.units import TimeStep
     from fusestack.model.view import View, ViewId
@@ -138,16 +127,11 @@ def design_images(
     ------
     InputError, ConfigError
     """
-    views = in_one_unit(views)
-    opened = open_views(views)
-    warnings: list[str] = []
-    flat = shows_one_plane([(v.pixel_to_world, opened[v.id].shape) for v in views], options.numerics, warnings)
-    registrations = _registrations(views, flat=flat, warnings=warnings)
-    anisotropy = _anisotropy(views, options, flat=flat, warnings=warnings)
-    stray: list[str] = []
-    frame = _frame(opened, registrations, all_views, boxes, options, stray, anisotropy=anisotropy, flat=flat)
+    ground = lay_out(views, all_views, boxes, options)
+    views, opened, registrations = ground.views, ground.opened, ground.registrations
+    frame, anisotropy, warnings = ground.frame, ground.anisotropy, [*ground.warnings]
     said = compare_sampling(views, registrations, frame, options.downsampling, options.preserve_anisotropy)
-    said += stray
+    said += ground.stray
     refuse_absurd(frame, said)
     warnings += said
     input_dtype = _input_dtype(opened)
@@ -158,7 +142,7 @@ def design_images(
         input_dtype = value_dtype(input_dtype).name  # NaN is no data
     if adjustments:
         input_dtype = "float32"
-    world_pixel, unit = calibration(views, warnings)
+    pixel_size, origin, unit = ground.calibrated(warnings)
     groups = group_views(views, options.group_by)
     edges = _edges(options)
     read = {**identities, **members_read(opened.values(), identities)}
@@ -184,8 +168,6 @@ def design_images(
             f"fusion.bounding_box: no selected view reaches it (pixels of the fused image {low} to {high}, xyz); "
             "check the box, or use all_views"
         )
-    pixel_size = float3(s * c for s, c in zip(frame.spacing, world_pixel, strict=True))
-    origin = float3(w + p * o for w, p, o in zip(views[0].world_origin, pixel_size, frame.box.start, strict=True))
 
     def image(
         title: str, members: Sequence[Group], times: tuple[int, ...], channels: tuple[Channel, ...]
@@ -224,7 +206,7 @@ def design_images(
         times = tuple(sorted({v.id.timepoint for v in views}))
         images = [image("fused", groups, times, channels_of(views))]
     else:
-        images = [image(group.title, (group,), (group.timepoint,), channels_of(group.views)[:1]) for group in groups]
+        images = [image(group.title, (group,), (group.timepoint,), (channel_of(group, views),)) for group in groups]
     return Design(tuple(images), frame, anisotropy, input_dtype, opened, tuple(warnings), read)
 
 
@@ -241,73 +223,6 @@ def _edges(options: Fusion) -> Edges:
     if not blending or options.plain_method != "average":
         return Edges(0.0, border)
     return Edges(blending.range, border, to_data=blending.source == "data")
-
-
-def _registrations(views: Sequence[View], *, flat: bool, warnings: list[str]) -> dict[ViewId, Affine]:
-    if not flat:
-        return {view.id: view.pixel_to_world for view in views}
-    coupled = [view.id for view in views if couples_z(view.pixel_to_world)]
-    if coupled:
-        warnings.append(
-            f"the views have one plane, but the registrations of {len(coupled)} of them (first: {coupled[0]}) "
-            "tilt it; only their x, y part is used"
-        )
-    return {view.id: flattened(view.pixel_to_world) for view in views}
-
-
-def _anisotropy(views: Sequence[View], options: Fusion, *, flat: bool, warnings: list[str]) -> float:
-    wanted = options.preserve_anisotropy
-    if wanted is False or flat:
-        return 1.0
-    factor = average_anisotropy(views) if wanted is True else float(wanted)
-    if wanted is True and not any(v.voxel_size for v in views):
-        warnings.append("fusion.preserve_anisotropy: the views have no voxel size, factor 1 is used; give a number")
-    if factor != 1.0 and len({v.angle for v in views}) > 1:
-        warnings.append(
-            "fusion.preserve_anisotropy: the views have several angles; "
-            "one anisotropic grid does not follow each of them, an isotropic one is usual"
-        )
-    return factor
-
-
-def _frame(
-    opened: Mapping[ViewId, OpenedView],
-    registrations: Mapping[ViewId, Affine],
-    all_views: Sequence[View],
-    boxes: Mapping[str, Box],
-    options: Fusion,
-    warnings: list[str],
-    *,
-    anisotropy: float,
-    flat: bool,
-) -> Frame:
-    wanted = options.bounding_box
-    grid: dict[str, Any] = {"anisotropy": anisotropy, "downsampling": options.downsampling, "flat": flat}
-    if not isinstance(wanted, str):
-        return frame_of_box(Box.from_inclusive(wanted.min.xyz, wanted.max.xyz), **grid)
-    if wanted in boxes:
-        return frame_of_box(boxes[wanted], **grid)
-    if wanted == "all_views":
-        placed = [(view, *_placed(view, opened, registrations)) for view in all_views]
-    elif wanted == "selected_views":
-        placed = [(o.view, registrations[i], o.shape) for i, o in opened.items()]
-    else:
-        names = ", ".join([*boxes, "all_views", "selected_views"])
-        raise ConfigError(f"fusion.bounding_box: the project has no box '{wanted}'; there are: {names}")
-    if stray := far_views(placed):
-        warnings.append(stray)
-    at = [(affine, shape) for _, affine, shape in placed]
-    if options.numerics == "bigstitcher":
-        return frame_of_box(whole_pixels(*box_of_views(at)), **grid)
-    return frame_of_views(at, **grid)
-
-
-def _placed(
-    view: View, opened: Mapping[ViewId, OpenedView], registrations: Mapping[ViewId, Affine]
-) -> tuple[Affine, Int3]:
-    if view.id in opened:
-        return registrations[view.id], opened[view.id].shape
-    return view.pixel_to_world, view.shape or open_source(view.source).levels[0].shape
 
 
 def _input_dtype(opened: Mapping[ViewId, OpenedView]) -> str:

@@ -66,3 +66,10 @@ def channels_of(views: Sequence[View]) -> tuple[Channel, ...]:
     if len(names) == 1:
         return tuple(Channel(i, name, colors.get(i, "FFFFFF")) for i, name in names.items())
     return tuple(Channel(i, names[i], colors.get(i) or channel_color(n)) for n, i in enumerate(sorted(names)))
+
+
+def channel_of(group: Group, views: Sequence[View]) -> Channel:
+    """The one channel of an image of a group, in the colour that it has among all views; of several the first."""
+    mixed = len({view.channel for view in group.views}) > 1
+    found = channels_of(group.views if mixed else views)
+    return next(channel for channel in found if mixed or channel.id == group.views[0].channel)

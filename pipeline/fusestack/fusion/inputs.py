@@ -71,6 +71,7 @@ def read_inputs(loaded: LoadedConfig) -> Inputs:
         from fusestack.project.xml import read_project
 
         project = read_project(loaded.resolve_path(source.project))
+        said = project.said
     elif source.views is not None:
         found = [unused_coordinates(f"input.views.{n}", view) for n, view in enumerate(source.views)]
         files, told = files_of_views(loaded, source.views)

@@ -85,14 +85,10 @@ def choose_level(model: Affine, levels: Sequence[SourceLevel]) -> int:
     levels : sequence of SourceLevel
     """
     steps = model.column_lengths
-    best, best_product = 0, 0.0
-    for i, level in enumerate(levels):
-        factors = np.array(level.factors)
-        sizes = steps * factors
-        valid = bool(np.all((sizes < _NEAR_ONE) | (np.abs(sizes - steps) < _SAME_STEP)))
-        if valid and factors.prod() > best_product:
-            best, best_product = i, float(factors.prod())
-    return best
+    factors = np.array([level.factors for level in levels])
+    sizes = steps * factors
+    valid = ((sizes < _NEAR_ONE) | (np.abs(sizes - steps) < _SAME_STEP)).all(axis=1)
+    return int(np.argmax(np.where(valid, factors.prod(axis=1), 0.0)))  # of equal ones the first
 
 
 def level_to_pixel(factors: Float3) -> Affine:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fusestack.config.functions import OwnFunction
 from fusestack.fusion.design import Design, DesignedImage, design_images
+from fusestack.fusion.ground import Ground, lay_out
 from fusestack.fusion.inputs import read_inputs
 from fusestack.fusion.samples import samples_of
 from fusestack.model.errors import ConfigError, InputError
@@ -38,6 +40,9 @@ if TYPE_CHECKING:
     from fusestack.project.model import Project
     from fusestack.project.write import FusedImage
     from fusestack.sources.probe import Sample
+
+
+_COLOURS = 3
 
 
 @dataclass(frozen=True)
@@ -170,6 +175,12 @@ def _not_written(design: Design, output: Output) -> list[str]:
                 f"output.ome_zarr_version: {output.ome_zarr_version} is added to a project of {there}, and "
                 "BigDataViewer may not read both in one project; leave it out to write the same"
             )
+    if output.format == "tiff" and len(image.channels) > 1:
+        listed = ", ".join(channel.name for channel in image.channels)
+        said.append(
+            f"the channels {listed} become red, green and blue of one OME-TIFF, as in BigStitcher's large 2-D TIFF, "
+            "without their names and colours; write .tif for a file of each, or .ome.zarr to keep them"
+        )
     if output.is_stacks and image.unit is None and is_ome_tiff(output.path):
         said.append(
             "the size of a pixel and the place of the image are not written: OME-TIFF takes numbers without a unit for "
@@ -215,8 +226,19 @@ def design_of(loaded: LoadedConfig, inputs: Inputs, read: Mapping[str, str] | No
     output = loaded.config.output
     # one file for each group, as BigStitcher saves them; and views of a container are there one by one
     apart = output is not None and (output.is_stacks or (output.append and output.format == "bdv-n5"))
-    found = design_images(inputs.views, project.views, boxes, options, project.intensity, read or {}, apart=apart)
+    design = partial(design_images, inputs.views, project.views, boxes, options, project.intensity, read or {})
+    coloured = output is not None and output.format == "tiff" and is_ome_tiff(output.path)
+    found = design(apart=apart and not coloured)
+    if coloured and not is_coloured(found.images[0]):
+        found = design(apart=True)
     return replace(found, warnings=(*inputs.warnings, *found.warnings))
+
+
+def ground_of(loaded: LoadedConfig, inputs: Inputs, **changes: Any) -> Ground:
+    """Lay the frame that `design_of` would have, which is quick."""
+    project = inputs.project
+    options = loaded.config.fusion.model_copy(update=changes)
+    return lay_out(inputs.views, project.views, project.bounding_boxes, options)
 
 
 def _refuse_flawed(project: Project, options: Fusion, inputs: Inputs) -> None:
@@ -228,6 +250,11 @@ def _refuse_flawed(project: Project, options: Fusion, inputs: Inputs) -> None:
         problems += [text for view in inputs.views if (text := project.flawed_intensity.get(view.id))]
     if problems:
         raise InputError(*problems)
+
+
+def is_coloured(image: DesignedImage) -> bool:
+    """Whether an image can be one picture in colour: one plane of three channels of 8 bits."""
+    return image.shape[:3] == (1, _COLOURS, 1) and image.dtype == "uint8"
 
 
 def _option_facts(options: Fusion) -> dict[str, Any]:
@@ -283,6 +310,9 @@ def _plan_image(
 ) -> PlannedImage:
     spec = image_spec(fused, output, place, design.anisotropy, fused.compute.rule.fill)
     writer: str = output.format
+    notes: dict[str, Any] = {"setup_names": [channel.name for channel in spec.channels]}
+    if output.format == "tiff" and len(spec.channels) > 1:
+        writer, notes = "picture", {"placed": True}
     if output.format == "bdv-n5" and (output.append or len(design.images) > 1):
         writer = "bdv-n5-view" if output.append else "bdv-n5-member"
     target = Target(WRITERS[writer], spec, 0, f"{path}.fusestack")
@@ -310,7 +340,7 @@ def _plan_image(
         project=project_path(output, path),
         file_format=output.format,
         overwrite=output.overwrite,
-        notes={"setup_names": [channel.name for channel in spec.channels]},
+        notes=notes,
     )
 
 

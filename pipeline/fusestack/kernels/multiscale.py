@@ -19,6 +19,9 @@ _SURELY = 4.0
 """Energy in units of the noise from which on the blur between slices is undone more than not."""
 _MOST = 1.6
 """Detail is not multiplied by more."""
+_UNLIKE = 2.5
+"""How many times as blurred as the slice on the other side one may count: it may be blurred by a shaken camera, or far
+away where steps are uneven, which says nothing of what lies between the two others."""
 
 
 def choose(detail: Planes, energies: Plane, total: Planes, weight: Plane, greatest: Plane, power: int) -> None:
@@ -205,7 +208,7 @@ def lost_between(
 def _lost_between(detail: Any, peak: Any, place: Any, whole: Any, noise: Any, power: Any, part: Any, out: Any) -> None:
     one, half, quarter, few = np.float32(1), np.float32(0.5), np.float32(0.25), np.float32(0.05)
     zero, surely, most, least = np.float32(0), np.float32(_SURELY), np.float32(_MOST), np.float32(0.05) * noise
-    width = place.shape[1]
+    unlike, width = np.float32(_UNLIKE), place.shape[1]
     known, gain, sure = np.empty(width, np.float32), np.empty(width, np.float32), np.empty(width, np.float32)
     before, behind, base = np.empty(width, np.float32), np.empty(width, np.float32), np.empty(width, np.float32)
     first, last = np.empty(width, np.float32), np.empty(width, np.float32)
@@ -217,7 +220,9 @@ def _lost_between(detail: Any, peak: Any, place: Any, whole: Any, noise: Any, po
             top = max(b[x] - noise, least)
             before[x], behind[x] = max(a[x] - noise, least) / top, max(c[x] - noise, least) / top
             first[x], last[x] = np.sqrt(before[x]), np.sqrt(behind[x])
-            bend, lean = one / first[x] + one / last[x] - one - one, one / first[x] - one / last[x]
+            a_blur, c_blur = one / first[x], one / last[x]
+            a_blur, c_blur = min(a_blur, unlike * c_blur), min(c_blur, unlike * a_blur)
+            bend, lean = a_blur + c_blur - one - one, a_blur - c_blur
             place_of_top = min(max(half * lean / max(bend, few), -half), half)
             has_peak = known[x] > zero and bend > few
             gain[x] = one / max(few, one - quarter * lean * place_of_top) if has_peak else one

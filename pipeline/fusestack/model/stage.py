@@ -74,6 +74,10 @@ class Compute:
             most = max(most, *held)
         return most
 
+    def facts_at(self, t: int, c: int) -> Any:
+        """What the pixels of one place along t and c depend on, whatever else there is; None where nobody can say."""
+        return None
+
     def warm_up(self) -> None:
         """Compile what the calls need, before the clock runs."""
         return
@@ -153,6 +157,14 @@ class ImageWriter(Protocol):
 
     def levels_kept(self, levels: int) -> int:
         """How many of the first levels of an earlier image could be kept."""
+        ...
+
+    def adapts(self) -> bool:
+        """Whether `adapt` can make an image of an earlier one."""
+        ...
+
+    def adapt(self, before: ImageSpec) -> None:
+        """Make metadata anew of an image whose blocks stay: it has more timepoints or channels, or other names."""
         ...
 
     def exists(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from fusestack.model.amounts import counted, size
 from fusestack.model.errors import ConfigError
@@ -182,8 +182,8 @@ class Plan(Shown):
         Folder beside it for records and unfinished parts.
     cache : str
         Folder of the stages that outputs are made of.
-    cache_limit : int or None
-        Most bytes that the cache may keep.
+    cache_limit : int, "auto" or None
+        Most bytes that the cache may keep; see `fusestack.config.execution.Cache`.
     images : tuple of PlannedImage
     resources : Resources
     config : mapping
@@ -211,7 +211,7 @@ class Plan(Shown):
     output: str
     work: str
     cache: str
-    cache_limit: int | None
+    cache_limit: int | Literal["auto"] | None
     images: tuple[PlannedImage, ...]
     resources: Resources
     config: Mapping[str, Any]

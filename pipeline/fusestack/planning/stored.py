@@ -49,7 +49,9 @@ def stored_target(cache: str, name: str, fingerprint: str, title: str, dtype: st
     return Target(WRITERS["ome-zarr"], spec, 0, work)
 
 
-def sharded(shape: tuple[int, ...], block: Sequence[int], most: int | None = None, together: int = 1) -> Level:
+def sharded(
+    shape: tuple[int, ...], block: Sequence[int], most: int | None = None, together: int = 1, side: int | None = None
+) -> Level:
     """Cut an array into blocks, stored as files of all their planes, 1024 x 1024 pixels, chunks of 256 x 256.
 
     Parameters
@@ -62,9 +64,12 @@ def sharded(shape: tuple[int, ...], block: Sequence[int], most: int | None = Non
         Pixels of a file along y and x.
     together : int
         Channels of a chunk; more than one where they are read together.
+    side : int, optional
+        Pixels of a chunk along y and x.
     """
-    most = _FILE if most is None else max(_CHUNK, most)
-    chunk = tuple(min(_CHUNK, n) for n in shape[3:])
+    side = side or _CHUNK
+    most = _FILE if most is None else max(side, most)
+    chunk = tuple(min(side, n) for n in shape[3:])
     file = tuple(min(most // c, -(-n // c)) * c for n, c in zip(shape[3:], chunk, strict=True))
     plane = tuple(min(-(-b // f), -(-n // f)) * f for n, b, f in zip(shape[3:], block[3:], file, strict=True))
     lead = tuple(min(n, b) for n, b in zip(shape[:3], block[:3], strict=True))

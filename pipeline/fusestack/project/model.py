@@ -111,6 +111,8 @@ class Project(Shown):
         Views whose model cannot be used, and why.
     appended : mapping of int to str
         Setups that a fusion has added, and the output that they are.
+    said : tuple of str
+        What is beside it and cannot be used.
     """
 
     path: str
@@ -126,6 +128,7 @@ class Project(Shown):
     flawed_boxes: Mapping[str, str] = field(default_factory=dict)
     flawed_intensity: Mapping[ViewId, str] = field(default_factory=dict)
     appended: Mapping[int, str] = field(default_factory=dict)
+    said: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "views", Views(self.views))

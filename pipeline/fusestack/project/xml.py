@@ -15,6 +15,7 @@ from fusestack.project.document import read_tree
 from fusestack.project.loaders import sources_of
 from fusestack.project.loaders.base import Description, base_folder
 from fusestack.project.model import Project, Setup
+from fusestack.project.settings import colors_in, colors_of_channels
 from fusestack.storage import is_address
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def read_project(path: str | Path) -> Project:
         )
     found = _Problems(str(path))
     names = _names(root, found)
-    setups = _setups(root, names, found)
+    setups, said = _colored(file, _setups(root, names, found))
     timepoints = _timepoints(root, found)
     source_of = _source_of(root, Description(file.rpartition("/")[0], timepoints, setups, names), found)
     bounding_boxes = _bounding_boxes(root, found)
@@ -101,7 +102,19 @@ def read_project(path: str | Path) -> Project:
         flawed_boxes=found.boxes,
         flawed_intensity=found.intensity,
         appended={number: entry.path for entry in appended_in(root, folder) for number in entry.setups},
+        said=said,
     )
+
+
+def _colored(file: str, setups: dict[int, Setup]) -> tuple[dict[int, Setup], tuple[str, ...]]:
+    """Setups with the colours of BigDataViewer's settings, and what should be said about these."""
+    try:
+        channels = {number: setup.channel for number, setup in setups.items()}
+        colors = colors_of_channels(colors_in(file), channels.items())
+    except InputError as error:
+        return setups, tuple(f"colours of channels are not known: {problem}" for problem in error.problems)
+    colored = {n: replace(one, channel_color=colors.get(one.channel, "")) for n, one in setups.items()}
+    return colored, ()
 
 
 class _Problems:

@@ -4,29 +4,25 @@ from __future__ import annotations
 
 import functools
 import json
-import time
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from fusestack.model.amounts import counted
-from fusestack.model.errors import OutputError
 from fusestack.running.finished import change, finished_mark, is_marked, lost_files, sizes_of
 from fusestack.running.inspection import RECORD, check_outputs, inspect, levels_there, read_record
+from fusestack.running.lost import describe, foresee, lost_blocks, named
 from fusestack.running.stage_cache import cache_entry
 from fusestack.running.status import FILE_NAME
-from fusestack.storage import folder_of, identity_of, is_address
-from fusestack.storage.folder import is_on_network
+from fusestack.storage import folder_of, is_address
 from fusestack.storage.look import is_looking, looking
 from fusestack.storage.together import each
 from fusestack.taskgraph.edges import edges
 from fusestack.taskgraph.ledger import Ledger, forget_ledger, ledger_of, ledger_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
@@ -36,10 +32,7 @@ if TYPE_CHECKING:
 
     _Bools: TypeAlias = NDArray[np.bool_]
 
-_MOST_NAMED = 3
 _AT_ONCE = 8
-_PAUSES = (2, 8, 30, 30)
-"""Seconds after which files are looked for again; NFS believes what it knows of a folder for a minute at most."""
 
 
 @dataclass(frozen=True)
@@ -171,7 +164,7 @@ class _Search:
         needed |= {need for stage in image.stages[kept:] for need in stage.needs}
         if kept and marked and (missing := image.target.open().missing()):
             self._images[image.fingerprint] = "finish"
-            self._said.append(f"{_named(missing)}: missing or damaged; made again")
+            self._said.append(f"{named(missing)}: missing or damaged; made again")
         elif any(stage.key in self._lost for stage in image.stages):
             self._images[image.fingerprint] = "finish"
         return needed
@@ -219,81 +212,6 @@ def foresee_plan(plan: Plan) -> None:
     found = [image for image, is_there in zip(plan.images, there, strict=True) if is_there]
     stages = [stage for image in found for stage in (*image.preparation, *image.stages)]
     foresee([(ledger_path(stage.target.work, stage.key), stage.grid.count, stage.target) for stage in stages])
-
-
-def foresee(records: Iterable[tuple[str, int, Target]]) -> None:
-    """Ask for ledgers and listings together, where they lie in a store and whoever calls is looking."""
-    far = [one for one in records if is_address(one[2].image.path)]
-
-    def ask(one: tuple[str, int, Target]) -> None:
-        path, count, target = one
-        with suppress(OSError, OutputError):  # who needs it will say
-            Ledger(path, count)
-            target.open().stored(target.level)
-
-    if is_looking():
-        each(ask, far, far=True, most=_AT_ONCE)
-
-
-def lost_blocks(ledger: Ledger, target: Target) -> _Bools:
-    """Finished blocks whose files have not as many bytes as were written."""
-    if not ledger.finished:
-        return np.zeros_like(ledger.done)
-    writer = target.open()
-    found, recorded = writer.stored(target.level), ledger.stored["bytes"]
-    lost: _Bools = (recorded >= 0) & (found >= 0) & (recorded != found)
-    if not found.any() and writer.missing():  # a level that was deleted, recorded without bytes by an earlier version
-        lost |= recorded < 0
-    return np.logical_and(ledger.done, lost)
-
-
-def lost_for_good(ledger: Ledger, target: Target) -> _Bools:
-    """As `lost_blocks`, where other machines may just have written: a network file system shows their files late."""
-    lost = lost_blocks(ledger, target)
-    for pause in _PAUSES if lost.any() and is_on_network(target.image.path) else ():
-        time.sleep(pause)
-        lost = lost_blocks(ledger, target)
-        if not lost.any():
-            break
-    return lost
-
-
-def describe(ledger: Ledger, target: Target, lost: _Bools) -> str:
-    """Blocks of a level that are lost, and some of their files."""
-    numbers = np.flatnonzero(lost)
-    image, level = target.image, target.level
-    grid = image.levels[level].grid
-    said = []
-    for number in numbers[:_MOST_NAMED].tolist():
-        paths = target.open().files(level, grid.box(number))
-        recorded = int(ledger.stored["bytes"][number])
-        sizes = {path: _size(path) for path in paths}
-        if len(paths) == 1:
-            said.append(f"{_below(image.path, paths[0])} {change(recorded, sizes[paths[0]])}")
-            continue
-        empty = [_below(image.path, path) for path in paths if identity_of(path) and not sizes[path]]
-        some = f"{_named(empty)} {'is' if len(empty) == 1 else 'are'} empty, " if empty else ""
-        among = f"{_below(image.path, paths[0])} to {_below(image.path, paths[-1])}"
-        said.append(
-            f"{some}{sum(sizes.values()):,} of {recorded:,} bytes of the {len(paths):,} files {among} are there"
-        )
-    more = f" and {len(numbers) - len(said):,} more" if len(numbers) > len(said) else ""
-    which = f"{counted(len(numbers), 'block')} of {grid.count:,} of level {level}"
-    return f"{image.path}: {which} changed since they were written ({'; '.join(said)}{more})"
-
-
-def _named(paths: list[str]) -> str:
-    more = f" and {len(paths) - _MOST_NAMED:,} more" if len(paths) > _MOST_NAMED else ""
-    return f"{', '.join(paths[:_MOST_NAMED])}{more}"
-
-
-def _below(image: str, path: str) -> str:
-    return path.removeprefix(f"{image}/")
-
-
-def _size(path: str) -> int:
-    identity = identity_of(path)
-    return 0 if identity is None else int(identity.split()[0])
 
 
 def mend(plan: Plan, known: Damage | None = None) -> Damage:

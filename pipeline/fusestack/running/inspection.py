@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from fusestack.model.amounts import counted
 from fusestack.model.errors import OutputError
 from fusestack.model.fingerprint import differing
+from fusestack.planning.copied import copied
+from fusestack.running.earlier import BEFORE, earlier_of, stages_kept
 from fusestack.running.finished import changed_files, is_marked
 from fusestack.running.places import links_in_the_way
 from fusestack.storage import folder_of, identity_of, is_address, open_folder
@@ -23,6 +28,7 @@ if TYPE_CHECKING:
     from fusestack.model.stage import Stage, Target
     from fusestack.planning.plan import Plan, PlannedImage, Product
     from fusestack.running.damage import Damage
+    from fusestack.running.earlier import Earlier
 
 RECORD = "made.json"
 _MOST_NAMED = 2
@@ -54,9 +60,20 @@ def inspect(plan: Plan, *, force: bool = False, damage: Damage | None = None) ->
         record = read_record(image.target.work)
         kept = levels_there(image.product, record, force=force)
         reason = _reason(image, record, force=force)
+        found = None if force else earlier_of(image, record)
+        if found is None and BEFORE in record.get(image.target.image.path, {}):
+            kept = 0  # what was copied from is gone
+        if found is not None and found.in_place:
+            adopted = list(_inspect_adopted(image, found, reason))
+            states += adopted
+            needed |= {need for state in adopted if state.action != "reuse" for need in state.stage.needs}
+            continue
         if image.preparation and record.get(image.target.image.path, {}).get("fingerprint") != image.fingerprint:
             causes |= dict.fromkeys((stage.key for stage in image.preparation), reason)
         for number, stage in enumerate(image.stages):
+            if number == 0 and found is not None:
+                stage = copied(stage, found.target, found.places)
+                reason = f"{reason}; {_copied_words(image, found)}"
             done = ledger_of(stage).finished if number < kept else 0
             lost = min(done, 0 if damage is None else damage.lost(stage))
             done -= lost
@@ -67,11 +84,34 @@ def inspect(plan: Plan, *, force: bool = False, damage: Damage | None = None) ->
             elif done:
                 states.append(StageState(stage, "continue", done, f"{done:,} of {stage.grid.count:,} blocks are done"))
             else:
-                states.append(StageState(stage, "run", 0, reason))
+                action = "rewrite" if number == 0 and found is not None else "run"
+                states.append(StageState(stage, action, 0, reason))
             if done < stage.grid.count:
                 reason = "after the stage before it"
                 needed |= set(stage.needs)
     return [*reversed(list(_inspect_preparation(plan, needed, causes, force=force, damage=damage))), *states]
+
+
+def _inspect_adopted(image: PlannedImage, found: Earlier, reason: str) -> Iterator[StageState]:
+    """Stages of an image whose blocks are there already, but for some timepoints and channels."""
+    spec, old = image.target.image, found.target.image
+    new = [
+        counted(count, f"{'new' if found.grows else 'new or changed'} {what}")
+        for count, what in ((spec.shape[0] - old.shape[0], "timepoint"), (spec.shape[1] - old.shape[1], "channel"))
+        if count
+    ]
+    why = " and ".join(new) if found.grows and new else reason
+    for stage in image.stages:
+        done, count = int(np.count_nonzero(found.done(spec, stage.target.level)[0])), stage.grid.count
+        action = "reuse" if done == count else "continue" if done else "run"
+        there = "all blocks stay" if done == count else f"{done:,} of {count:,} blocks stay"
+        yield StageState(stage, action, done, f"{there}: {why}")
+
+
+def _copied_words(image: PlannedImage, found: Earlier) -> str:
+    places, count = len(found.places), math.prod(image.target.image.shape[:2])
+    some = "" if places == count else f"{places:,} of {count:,} timepoints and channels are "
+    return f"{some}copied from the level 0 that is stored, not fused again"
 
 
 def _lost(count: int) -> str:
@@ -138,6 +178,9 @@ def check_outputs(plan: Plan, *, force: bool = False) -> None:
         path = image.target.image.path
         started = is_started(image.product, record)
         free = not something_at(path) and not started
+        serves = None if force or started or free else earlier_of(image, record)
+        if serves is not None and (serves.grows or (serves.in_place and image.overwrite)):
+            continue
         if force or image.overwrite or free:
             for problem in _left_alone(image, record) if force or not started else []:
                 named = problem.startswith(f"{path}: ")
@@ -150,7 +193,10 @@ def check_outputs(plan: Plan, *, force: bool = False) -> None:
             found.setdefault(reason, []).append(path)
         elif record[path]["fingerprint"] != image.fingerprint:
             differences = differing(record[path]["components"], image.components) or "other versions of the algorithms"
-            found.setdefault(f"exists, made with other settings ({differences}); {image.way_out}", []).append(path)
+            kept = "" if serves is None else "; its pixels are used, not fused again, where they are the same"
+            found.setdefault(f"exists, made with other settings ({differences}); {image.way_out}{kept}", []).append(
+                path
+            )
     problems += [f"{_several(paths)}: {reason}" if paths else reason for reason, paths in found.items()]
     problems += _foreign_links(plan, force=force)
     problems += [] if force else _foreign_projects(plan)
@@ -280,15 +326,6 @@ def write_json(path: str, content: Any) -> None:
         folder.put(name, [json.dumps(content, indent=1, default=str).encode()])
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
-
-
-def stages_kept(product: Product, record: Mapping[str, Any]) -> int:
-    """How many stages at the beginning are those of the image that is there; stage n makes level n."""
-    old = record.get(product.target.image.path, {}).get("stages", [])
-    same = 0
-    while same < min(len(old), len(product.stages)) and old[same] == product.stages[same]:
-        same += 1
-    return product.target.open().levels_kept(same) if same else 0
 
 
 def is_started(product: Product, record: Mapping[str, Any]) -> bool:

@@ -20,7 +20,10 @@ from fusestack.writers.base import link_refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
+    from fusestack.project.append import AppendedProject
+    from fusestack.project.write import FusedProject
     from fusestack.storage.store import StoreFolder
 
 HEARTBEAT = 5.0
@@ -71,6 +74,16 @@ def shared_lock(path: Path, output: str) -> Iterator[None]:
     with _descriptor(path, output) as descriptor:
         fcntl.flock(descriptor, fcntl.LOCK_SH)
         yield
+
+
+def project_lock(project: FusedProject | AppendedProject, work: str) -> AbstractContextManager[None]:
+    """Two images may be complete at once; and to a project that is there, others may add something, too."""
+    from fusestack.project.write import FusedProject
+
+    if isinstance(project, FusedProject):
+        return output_lock(f"{work}/project.lock", project.path, wait=True)
+    folder, _, name = project.path.rpartition("/")
+    return output_lock(f"{folder}/.{name}.lock", project.path, wait=True)
 
 
 def _held(output: str, holder: str) -> HeldError:

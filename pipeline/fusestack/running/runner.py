@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from fusestack.model.amounts import counted
 from fusestack.model.errors import ConfigError, OutputError
+from fusestack.planning.copied import Copied
 from fusestack.running.damage import foresee_plan, look, mend
 from fusestack.running.inspection import check_outputs, inspect, write_json
 from fusestack.running.lock import output_lock
@@ -272,7 +273,7 @@ class _Run:
         return StageReport(
             stage.target.image.path,
             stage.name,
-            "reused" if done == count else "continued" if done else "computed",
+            "reused" if done == count else "continued" if done else _made_by(stage),
             count,
             outcome.computed,
             outcome.seconds,
@@ -298,6 +299,11 @@ class _Run:
         if event.outcome == "done":
             for work, path in self._places:
                 end_turn(work, path, self._token)
+
+
+def _made_by(stage: Stage) -> str:
+    """What becomes of a stage of which nothing is there."""
+    return "rewritten" if isinstance(stage.compute, Copied) else "computed"
 
 
 def _works(plan: Plan) -> list[str]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from fusestack.model.errors import OutputError
 from fusestack.running.lock import output_lock, shared_lock
@@ -29,6 +30,8 @@ _FILE = re.compile(
     r"|data\.ome\.zarr/(?:zarr\.json|0/(?:zarr\.json|c(?:/\d+){5}|\.partial/\w+))"
 )
 """What is in the folder of a stage."""
+_DISK_SHARE = 10
+"""A cache keeps a tenth of its disk where nobody says how much."""
 LOCK = "lock"
 """In the folder of a cache: shared by the runs that use it, alone with whoever deletes from it."""
 
@@ -142,8 +145,8 @@ def remove_entries(cache: str, entries: Sequence[CacheEntry]) -> int:
     return freed
 
 
-def trim_cache(cache: str, limit: int | None) -> tuple[int, int]:
-    """Delete the least recently used stages until a cache is no larger than `limit`.
+def trim_cache(cache: str, limit: int | Literal["auto"] | None) -> tuple[int, int]:
+    """Delete the least recently used stages until a cache is no larger than `limit`; auto is a tenth of its disk.
 
     Returns
     -------
@@ -155,6 +158,8 @@ def trim_cache(cache: str, limit: int | None) -> tuple[int, int]:
         return 0, 0
     entries = cache_entries(cache)
     size = sum(entry.size for entry in entries)
+    if limit == "auto":
+        limit = shutil.disk_usage(cache).total // _DISK_SHARE if entries else None
     entries = [entry for entry in entries if limit is not None and size > limit and left_alone(entry) is None]
     chosen: list[CacheEntry] = []
     freed = 0

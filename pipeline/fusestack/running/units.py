@@ -3,43 +3,45 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from fusestack.model.errors import InputError, OutputError
 from fusestack.model.fingerprint import changed_since
-from fusestack.running.damage import describe, foresee, lost_for_good
-from fusestack.running.finished import finished_mark, mark
+from fusestack.running.adopting import adapt, drop_aside, entry_of, put_aside, take_over
+from fusestack.running.earlier import BEFORE, earlier_of, recorded_pixels, serving, stages_kept
+from fusestack.running.finished import finished_mark, is_marked, mark
 from fusestack.running.inspection import (
     check_ours,
     is_finished,
     is_started,
     read_record,
     something_at,
-    stages_kept,
     write_record,
 )
-from fusestack.running.lock import output_lock
+from fusestack.running.lock import output_lock, project_lock
+from fusestack.running.lost import describe, foresee, lost_for_good
+from fusestack.running.settings import keep_colors
 from fusestack.running.stage_cache import make_entry
-from fusestack.storage import folder_of, identity_of, is_address, open_folder
+from fusestack.storage import folder_of, identity_of, is_address
 from fusestack.storage.look import looking
 from fusestack.storage.together import each
 from fusestack.taskgraph.job import Unit
 from fusestack.taskgraph.ledger import Ledger, forget_ledger, ledger_path
-from fusestack.taskgraph.parts import PARTS
+from fusestack.taskgraph.parts import forget_parts
 from fusestack.taskgraph.turns import check_turn, take_turn
 from fusestack.writers.base import output_errors
 
 _MOST_NAMED = 10
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-    from contextlib import AbstractContextManager
+    from collections.abc import Mapping, Sequence
 
     from fusestack.model.stage import Stage, Target
     from fusestack.planning.plan import Plan, Product
     from fusestack.project.append import AppendedProject
     from fusestack.project.write import FusedProject
+    from fusestack.running.earlier import Earlier, Pixels
     from fusestack.running.inspection import StageState
 
     _Records: TypeAlias = tuple[tuple[str, int, Target], ...]
@@ -82,13 +84,24 @@ def units_of(
                 from fusestack.planning.projects import project_of
 
                 sharing = [one for one in plan.images if one.project == image.project]
-                project = (project_of(sharing), tuple(finished_mark(one.product) for one in sharing))
+                project = (project_of(sharing), tuple(one.product for one in sharing))
             turn = Turn(image.target.work, image.target.image.path, token)
-            ends = EndStages(turn, records_of(image.stages), records_of(_read_by(image.stages, cached, known)))
-            there = _done(image.stages, known, pinned=pinned)
-            image_begin = BeginImage(image.product, image.overwrite, there, image.way_out, image.container, token)
+            stages = tuple(known[stage.key].stage for stage in image.stages)  # copied ones where pixels are there
+            serves = None if force else earlier_of(image, read_record(image.target.work))
+            read = (*records_of(_read_by(stages, cached, known)), *(() if serves is None else serves.read))
+            ends = EndStages(turn, records_of(stages), read)
+            image_begin = BeginImage(
+                image.product,
+                image.overwrite,
+                _done(stages, known, pinned=pinned),
+                image.way_out,
+                image.container,
+                token,
+                recorded_pixels(image),
+                serves,
+            )
             end = EndImage(image.product, ends, image.notes, project)
-            found[image.fingerprint] = Unit(image.stages, image_begin, end)
+            found[image.fingerprint] = Unit(stages, image_begin, end)
     return list(found.values())
 
 
@@ -232,6 +245,10 @@ class BeginImage:
         File that will link to the image, and is no image of its own.
     token : str
         Of the run.
+    pixels : Pixels or None
+        What its pixels depend on, for the record.
+    earlier : Earlier or None
+        What of the image that is there serves it.
     """
 
     product: Product
@@ -240,6 +257,8 @@ class BeginImage:
     way_out: str = ""
     links: str = ""
     token: str = ""
+    pixels: Pixels | None = None
+    earlier: Earlier | None = None
 
     def __call__(self, *, locked: bool = False, force: bool = False) -> None:
         """Make it; `locked` says that whoever runs the graph holds its lock, `force` that nothing is kept.
@@ -255,6 +274,7 @@ class BeginImage:
         """Refuse what came there since the plan was made."""
         path = self.product.target.image.path
         mine = path in record and record[path]["fingerprint"] == self.product.fingerprint
+        mine = mine or (self.earlier is not None and self.earlier.grows)
         if not mine and (path in record or something_at(path)):
             raise OutputError(f"{path}: exists, and is not what this graph makes; {self.way_out}")
 
@@ -265,16 +285,26 @@ class BeginImage:
         writer = product.target.open()
         if not force and not self.overwrite:
             self._refuse(record)
-        anew = force or not is_started(product, record)
-        if anew:
+        serves = self._serving(record, force=force)
+        copies_lost = serves is None and BEFORE in record.get(path, {})
+        anew = force or not is_started(product, record) or copies_lost
+        if anew and (serves is None or not serves.in_place):
             check_ours(product.target, record)
         take_turn(work, path, self.token, alone=locked or anew)
+        if serves is None:
+            drop_aside(work, path, record)
+        elif serves.in_place:
+            drop_aside(work, path, record)
+            take_over(product, self.pixels, serves, record)
+            anew = False
+        else:
+            put_aside(product, serves, record)
         if anew:
             kept = 0 if force else stages_kept(product, record)
             old = record.get(path, {}).get("stages", [])
             gone = {*old, *product.stages} - set(old[:kept])
             each(forget_ledger, [ledger_path(work, key) for key in gone], far=is_address(work))
-            _forget_parts(work, gone)
+            forget_parts(work, gone)
             folder, name = folder_of(finished_mark(product))
             folder.delete(name)
             if kept:
@@ -285,15 +315,26 @@ class BeginImage:
             for other in [one for one in record if one.startswith(f"{path}/") or path.startswith(f"{one}/")]:
                 del record[other]
             record.pop(self.links, None)
-            record[path] = {
-                "fingerprint": product.fingerprint,
-                "stages": list(product.stages),
-                "components": product.components,
-            }
-        if "image" not in record[path]:  # what those compare that have no configuration
-            record[path] |= {"writer": product.target.writer, "image": asdict(product.target.image)}
+            aside = record.get(path, {}).get(BEFORE)
+            record[path] = entry_of(product, self.pixels) | ({} if aside is None else {BEFORE: aside})
             write_record(work, record)
+        elif "image" not in record[path]:  # of an earlier version
+            record[path] |= entry_of(product, self.pixels)
+            write_record(work, record)
+        adapt(product, record)
         writer.create()
+
+    def _serving(self, record: Mapping[str, Any], *, force: bool) -> Earlier | None:
+        """What of the image that is there serves, as it was when the stages were made."""
+        path = self.product.target.image.path
+        found, planned = None if force else serving(self.product, self.pixels, record), self.earlier
+        if planned is None or force:
+            return None
+        if found is None and record.get(path, {}).get("fingerprint") == self.product.fingerprint:
+            return None  # an earlier call has made use of it
+        if found is None or found.name != planned.name:
+            raise OutputError(f"{path}: was changed meanwhile; run again, or make the graph again")
+        return found
 
 
 @dataclass(frozen=True)
@@ -306,30 +347,32 @@ class EndImage:
     stages : EndStages
     notes : mapping
         What the writer is told.
-    project : (FusedProject, tuple of str) or None
-        Project to write, and the marks of the images that it holds: the last of them to be complete writes it.
+    project : (FusedProject, tuple of Product) or None
+        Project to write, and the images that it holds: the last of them to be complete writes it.
     """
 
     product: Product
     stages: EndStages
     notes: Any
-    project: tuple[FusedProject | AppendedProject, tuple[str, ...]] | None
+    project: tuple[FusedProject | AppendedProject, tuple[Product, ...]] | None
 
     def __call__(self) -> str:
         """Complete it; gives its path."""
         target = self.product.target
         self._check_inputs()
-        self.stages()
+        (replace(self.stages, before=()) if is_marked(self.product) else self.stages)()
         record = read_record(target.work).get(target.image.path, {})
         if record.get("fingerprint") != self.product.fingerprint:
             raise OutputError(f"{target.image.path}: another run has replaced it meanwhile; run again")
         target.open().finish(self.notes, self.stages.turn)
-        _forget_parts(target.work, self.product.stages)
+        drop_aside(target.work, target.image.path, read_record(target.work))
+        forget_parts(target.work, self.product.stages)
         mark(self.product)
         if self.project is not None:
-            project, marks = self.project
-            if all(identity_of(mark) is not None for mark in marks):
-                with _project_lock(project, target.work):
+            project, products = self.project
+            if all(identity_of(finished_mark(product)) is not None for product in products):
+                with project_lock(project, target.work):
+                    keep_colors(project, [product.target for product in products])
                     project.write()
         return target.image.path
 
@@ -349,19 +392,3 @@ class EndImage:
             *([f"... and {len(changed) - _MOST_NAMED:,} more inputs"] if len(changed) > _MOST_NAMED else []),
             f"{self.product.target.image.path}: run again when the inputs are complete, with output.overwrite: true",
         )
-
-
-def _forget_parts(work: str, stages: Iterable[str]) -> None:
-    """Delete what tasks have left for those of higher levels."""
-    folder = open_folder(work)
-    each(folder.delete_tree, [f"{PARTS}/{key}" for key in stages], far=is_address(work))
-
-
-def _project_lock(project: FusedProject | AppendedProject, work: str) -> AbstractContextManager[None]:
-    """Two images may be complete at once; and to a project that is there, others may add something, too."""
-    from fusestack.project.write import FusedProject
-
-    if isinstance(project, FusedProject):
-        return output_lock(f"{work}/project.lock", project.path, wait=True)
-    folder, _, name = project.path.rpartition("/")
-    return output_lock(f"{folder}/.{name}.lock", project.path, wait=True)

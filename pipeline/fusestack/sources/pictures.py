@@ -17,6 +17,7 @@ import numpy as np
 from fusestack.model.errors import InputError
 from fusestack.sources.base import input_errors, opened_file
 from fusestack.sources.picture_headers import JPEG, JPEG_END, PNG, Header, jpeg_header, jpeg_is_whole, png_header
+from fusestack.sources.raw_pixels import RawPixels, raw_pixels
 from fusestack.sources.tiff_log import quiet_tifffile
 from fusestack.sources.tiff_structure import check_structure
 from fusestack.storage import is_address
@@ -63,6 +64,8 @@ class PicturePage:
         How its pixels are turned when they are read: an orientation of EXIF, 1 as they are stored.
     beside : int
         Smaller pages of the file that are taken for thumbnails, labels or other resolutions of it.
+    raw : RawPixels or None
+        Where its pixels lie in a local file, if they need not be decoded.
     """
 
     path: str
@@ -74,6 +77,7 @@ class PicturePage:
     identity: str = field(default="", compare=False)
     turned: int = 1
     beside: int = field(default=0, compare=False)
+    raw: RawPixels | None = field(default=None, compare=False)
 
     def facts(self) -> list[Any]:
         """What a fingerprint takes of it; not the folder, which may be another one."""
@@ -84,7 +88,7 @@ class PicturePage:
         if orientation == 1:
             return self
         shape = (self.shape[1], self.shape[0]) if orientation > 4 else self.shape
-        return replace(self, shape=shape, turned=orientation, piece=0)
+        return replace(self, shape=shape, turned=orientation, piece=0, raw=None)
 
 
 def describe_picture(path: str) -> tuple[PicturePage, ...]:
@@ -270,7 +274,8 @@ def _page_picture(path: str, number: int, page: Any) -> PicturePage:
     if photometric == _PALETTE:
         colours, dtype = "RGB" + colours[1:], "uint8"
     piece = 1 if page.is_contiguous else int(page.tilelength if page.is_tiled else page.rowsperstrip)
-    return PicturePage(path, number, (int(page.imagelength), int(page.imagewidth)), colours, dtype, piece)
+    shape = int(page.imagelength), int(page.imagewidth)
+    return PicturePage(path, number, shape, colours, dtype, piece, raw=raw_pixels(path, page, dtype))
 
 
 def _page_pixels(page: Any, rows: slice | None = None) -> NDArray[Any]:

@@ -195,6 +195,7 @@ class _Builder:
         self._run = run_name(token)
         self._layers: dict[str, dict[Key, Any]] = {}
         self._batches: dict[Key, tuple[Tower, Sequence[int]]] = {}
+        self._towers: dict[str, Tower] = {}
         self._made: dict[str, tuple[str, Layer, int]] = {}
         self._last: Key | None = None
         self._chunks: ChunkLayer | None = None
@@ -235,9 +236,9 @@ class _Builder:
         """The end of a unit: after its tasks, and after those of others that read what it may put elsewhere."""
         from dask._task_spec import Task, TaskRef
 
-        own = {stage.key for stage in unit.stages}
-        readers = [key for key, (tower, _) in self._batches.items() if own & set(tower.stages[0].needs)]
-        after = [key for key in readers if key not in set(keys)]
+        own, mine = {stage.key for stage in unit.stages}, set(keys)
+        reads = {name: bool(own & set(tower.stages[0].needs)) for name, tower in self._towers.items()}
+        after = [key for key in self._batches if reads[key[0]] and key not in mine]
         whole = not any(self._absent(stage).any() for stage in unit.stages)
         end: Key = (self._name("end"), "0")
         before = [TaskRef(key) for key in (*keys, *after)]
@@ -260,7 +261,7 @@ class _Builder:
         tasks: dict[Key, Any] = {load: Task(load, load_tower, payload)}
         waits = self._waits(tower, layer)
         reads = self._reads(layer)
-        self._layers[name] = tasks
+        self._layers[name], self._towers[name] = tasks, tower
         for number, blocks in enumerate(layer.batches):
             key = _key(name, number, len(layer.batches))
             needs = [begin, *waits.get(number, ())]

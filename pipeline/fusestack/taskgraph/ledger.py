@@ -47,6 +47,11 @@ def ledger_of(stage: Stage) -> Ledger:
     return Ledger(ledger_path(stage.target.work, stage.key), stage.grid.count)
 
 
+def unknown(count: int) -> NDArray[Any]:
+    """What was stored of blocks of which nothing is known: bytes and digest."""
+    return np.full(count, _UNKNOWN)
+
+
 class Ledger:
     """Finished blocks of one stage.
 
@@ -79,7 +84,7 @@ class Ledger:
             raise OutputError(
                 f"{path}: cannot read the record of finished blocks: {error.strerror or error}"
             ) from error
-        self.stored = np.full(count, _UNKNOWN)
+        self.stored = unknown(count)
         found = dict(zip(self._files, texts, strict=True))
         self._know(found.pop(_STORED, b""))
         for run, stored in (line for text in found.values() for line in _lines(text)):
@@ -150,6 +155,17 @@ class Ledger:
         self.done &= ~blocks
         self.stored[blocks] = _UNKNOWN
         self._write([_MERGED, _STORED])
+
+    def take_over(self, done: NDArray[np.bool_], stored: NDArray[Any]) -> None:
+        """Begin with blocks that are there already, and what was stored of them.
+
+        Raises
+        ------
+        OutputError
+            If it cannot be written.
+        """
+        self.done, self.stored = done, stored
+        self._write([_STORED, _MERGED])
 
     def _write(self, order: list[str]) -> None:
         """Write what is known in two files, which are never apart in a way that says too much."""

@@ -164,9 +164,17 @@ def parts_of(box: Box, unit: Sequence[int], pixels: NDArray[Any]) -> Iterator[tu
 
 
 class KeepsNoLevels:
-    """A writer whose levels cannot be kept where others are exchanged."""
+    """A writer whose levels cannot be kept where others are exchanged, and whose images do not grow."""
 
     spec: ImageSpec
+
+    def adapts(self) -> bool:
+        """Whether an earlier image can become another one: no."""
+        return False
+
+    def adapt(self, before: ImageSpec) -> None:
+        """Refuse: see `adapts`."""
+        raise ValueError(f"{self.spec.path}: images of this format are not made of {before.path}")
 
     def levels_kept(self, levels: int) -> int:
         """Levels that could be kept: none."""

@@ -102,6 +102,19 @@ class BdvN5Writer(BlockFiles, KeepsNoLevels):
             elif not self._is_whole(f"{name}/{ATTRIBUTES}", _of_pixels(attributes)):
                 raise settings_differ(f"{self.spec.path}/{name}", "shape, dtype, chunks, pyramid or codec")
 
+    def adapts(self) -> bool:
+        """Whether an earlier image can become another one: timepoints and channels are groups of their own."""
+        return True
+
+    def adapt(self, before: ImageSpec) -> None:
+        """Make metadata anew of an image whose blocks stay; what others have added to them stays, too."""
+        self._readers.clear()
+        for name, attributes in self._groups():
+            there = self._attributes(name) or {}
+            if (wanted := there | json.loads(json.dumps(attributes))) != there:
+                self._put(name, wanted)
+        self._put("", {"n5": VERSION, **(self._attributes("") or {}), MARK: {}})
+
     def _groups(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Name and attributes of every group and dataset, x first."""
         spec = self.spec

@@ -39,6 +39,10 @@ class BdvN5ViewWriter(BdvN5Writer):
         self._scratch = f"{self._view}/{SCRATCH}"
         self._folder = OutputFolder(self._container, self._scratch)
 
+    def adapts(self) -> bool:
+        """Whether an earlier image can become another one: it is one view."""
+        return False
+
     def exists(self) -> bool:
         """Whether `create` has made the view, and it is still there."""
         return self._attributes(self._view) is not None

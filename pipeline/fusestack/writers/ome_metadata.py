@@ -198,6 +198,17 @@ def _datasets(spec: ImageSpec) -> list[dict[str, Any]]:
     ]
 
 
+def adapted_attributes(found: dict[str, Any], before: ImageSpec, spec: ImageSpec) -> dict[str, Any]:
+    """Attributes of an image that was another one before; what others have added or corrected stays.
+
+    Without what is written last: whoever finishes it looks at the pixels again.
+    """
+    there, made = (image_attributes(one, [full_window(one.dtype)] * one.shape[1]) for one in (before, spec))
+    if multiscales(found) not in (None, json.loads(json.dumps(multiscales(there)))):
+        made.get("ome", made)["multiscales"] = multiscales(found)
+    return {key: value for key, value in found.items() if key != "fusestack"} | made
+
+
 def full_window(dtype: str) -> dict[str, float]:
     """Contrast of a channel whose pixels are not known yet: the range of the type, 0..1 for floating point."""
     kind = np.dtype(dtype)
@@ -230,3 +241,20 @@ def data_window(dtype: str, low: float, high: float, start: float, end: float) -
 
 def _json(document: dict[str, Any]) -> bytes:
     return json.dumps(document, indent=2, default=str).encode()
+
+
+def is_json(data: bytes | None) -> bool:
+    """Whether a file is JSON."""
+    try:
+        json.loads(data or b"")
+    except ValueError:
+        return False
+    return True
+
+
+def same_json(one: bytes, other: bytes) -> bool:
+    """Whether two files of JSON say the same."""
+    try:
+        return bool(json.loads(one) == json.loads(other))
+    except ValueError:
+        return False

@@ -38,18 +38,21 @@ def ome_xml(spec: ImageSpec, colours: int, description: str, options: Mapping[st
     description : str
         What was done.
     options : mapping
-        ``page_axis`` says that pages are channels (``C``) or planes (``Z``), ``page_names`` how channels are called.
+        ``page_axis`` says that pages are channels (``C``) or planes (``Z``), ``page_names`` how channels are called;
+        ``placed`` that the place of the planes is that of the specimen.
     """
     import tifffile
 
     _, _, pages, height, width = spec.shape
     axis = str(options.get("page_axis") or "Z")
     stored = (pages, 1, 1, height, width, colours)
-    facts: dict[str, Any] = {"Name": spec.name, "Description": description}
+    facts: dict[str, Any] = {"Name": spec.name} | ({"Description": description} if description else {})
     names = [str(name) for name in options.get("page_names") or ()]
     if axis == "C" and len(names) == pages:
         facts["Channel"] = {"Name": names}
     facts |= _sizes(spec, "ZYX" if axis == "Z" else "YX")
+    if options.get("placed"):
+        facts |= _places(spec)
     made = tifffile.OmeXml(Creator="fusestack", UUID=_uuid(spec))
     made.addimage(
         np.dtype(spec.dtype),
@@ -78,12 +81,7 @@ def volume_xml(spec: ImageSpec) -> str:
         channels["Color"] = colors.view(np.int32).tolist()
     facts: dict[str, Any] = {"Name": spec.name, "Channel": channels}
     facts |= _sizes(spec, "ZYX")
-    if spec.unit in SYMBOLS:
-        unit = SYMBOLS[spec.unit]
-        (z, y, x), step = spec.origin, spec.pixel_size[0]
-        places = {"X": [x] * planes, "Y": [y] * planes, "Z": [z + step * number for number in range(planes)]}
-        plane = {f"Position{letter}": values for letter, values in places.items()}
-        facts["Plane"] = plane | {f"Position{letter}Unit": [unit] * planes for letter in places}
+    facts |= _places(spec)
     made = tifffile.OmeXml(Creator="fusestack", UUID=_uuid(spec))
     made.addimage(np.dtype(spec.dtype), (planes, height, width), (planes, 1, 1, height, width, 1), axes="ZYX", **facts)
     return str(made.tostring(declaration=True))
@@ -98,6 +96,17 @@ def _sizes(spec: ImageSpec, letters: str) -> dict[str, Any]:
         if size > 0 and letter in letters:
             found |= {f"PhysicalSize{letter}": size, f"PhysicalSize{letter}Unit": SYMBOLS[spec.unit]}
     return found
+
+
+def _places(spec: ImageSpec) -> dict[str, Any]:
+    """Places of the planes, in a unit that OME has; nothing without one."""
+    if spec.unit not in SYMBOLS:
+        return {}
+    unit, planes = SYMBOLS[spec.unit], spec.shape[2]
+    (z, y, x), step = spec.origin, spec.pixel_size[0]
+    places = {"X": [x] * planes, "Y": [y] * planes, "Z": [z + step * number for number in range(planes)]}
+    plane = {f"Position{letter}": values for letter, values in places.items()}
+    return {"Plane": plane | {f"Position{letter}Unit": [unit] * planes for letter in places}}
 
 
 def _uuid(spec: ImageSpec) -> str:

@@ -20,6 +20,7 @@ from fusestack.writers.folder import OutputFolder
 from fusestack.writers.inventory import BlockFiles
 from fusestack.writers.ome_metadata import (
     VERSIONS,
+    adapted_attributes,
     arrays,
     data_window,
     full_window,
@@ -27,9 +28,11 @@ from fusestack.writers.ome_metadata import (
     group_files,
     has_checksums,
     image_attributes,
+    is_json,
     level_paths,
     multiscales,
     pixel_facts,
+    same_json,
 )
 from fusestack.writers.zarr_codec import encode_shard, encoder, with_checksum
 
@@ -50,7 +53,6 @@ _KEY = re.compile(
 """Files of an image; those of a level say which."""
 _GROUP_FILES = frozenset({"zarr.json", ".zgroup", ".zattrs", ".zmetadata"})
 _SAMPLE_PIXELS = 16 * 1024**2
-_SAMPLES_AT_ONCE = 8
 
 
 class OmeZarrWriter(BlockFiles):
@@ -90,7 +92,7 @@ class OmeZarrWriter(BlockFiles):
     def _has_our_arrays(self) -> bool:
         """Whether arrays of this image are there, and no others."""
         found = [(self._folder.get(key), data) for key, data in self._array_files().items()]
-        there = [_same_json(data, wanted) for data, wanted in found if data is not None]
+        there = [same_json(data, wanted) for data, wanted in found if data is not None]
         return any(there) and all(there)
 
     def create(self) -> None:
@@ -116,7 +118,7 @@ class OmeZarrWriter(BlockFiles):
             raise settings_differ(self.spec.path, "number of levels")
         for key, data in files.items():
             there = self._folder.get(key)
-            if there is None or not _is_json(there):
+            if there is None or not is_json(there):
                 self._folder.put(key, [data])
             elif not self._is_whole(key, pixel_facts(data)):
                 raise settings_differ(f"{self.spec.path}/{key}", "shape, dtype, chunks, shards or codec")
@@ -140,11 +142,9 @@ class OmeZarrWriter(BlockFiles):
         """
         check_block(self.spec, level, box, pixels)
         target = self.spec.levels[level]
-        unit = target.shards or target.chunks
+        parts = parts_of(box, target.shards or target.chunks, pixels)
         self._encoder = self._encoder or self._new_encoder()
-        return self._folder.store_each(
-            parts_of(box, unit, pixels), lambda part: (self._key(level, part[0]), self._encoded(level, part[1]))
-        )
+        return self._folder.store_each(parts, lambda one: (self._key(level, one[0]), self._encoded(level, one[1])))
 
     def _key(self, level: int, index: tuple[int, ...]) -> str:
         return f"{self._chunks_of(level)}/{'/'.join(map(str, index))}"
@@ -160,8 +160,7 @@ class OmeZarrWriter(BlockFiles):
         yield from ((key, pixel_facts(data)) for key, data in self._array_files().items())
 
     def _encode(self, chunk: NDArray[Any]) -> bytes:
-        encode = self._encoder or self._new_encoder()
-        return encode(chunk)
+        return (self._encoder or self._new_encoder())(chunk)
 
     def _new_encoder(self) -> Callable[[NDArray[Any]], bytes]:
         encode = encoder(self.spec.codec)
@@ -247,8 +246,7 @@ class OmeZarrWriter(BlockFiles):
             return np.asarray(pixels[np.isfinite(pixels) & (pixels != self.spec.fill)])
 
         numbers = np.unique(np.linspace(0, grid.count - 1, count).astype(np.int64)).tolist()
-        samples = each(sample, numbers, far=self._folder.is_far, most=_SAMPLES_AT_ONCE)
-        values = np.concatenate(samples)
+        values = np.concatenate(each(sample, numbers, far=self._folder.is_far, most=8))
         if not values.size:
             return full_window(self.spec.dtype)
         start_end = np.percentile(values, (0.1, 99.9), method="nearest")
@@ -273,6 +271,24 @@ class OmeZarrWriter(BlockFiles):
         windows = [full_window(self.spec.dtype)] * len(self.spec.channels)
         for key, data in group_files(self.spec.ome_zarr_version, image_attributes(self.spec, windows)).items():
             self._folder.put(key, [data])
+
+    def adapts(self) -> bool:
+        """Whether an earlier image can become another one: chunks stay where they are when t and c grow."""
+        return True
+
+    def adapt(self, before: ImageSpec) -> None:
+        """Make metadata anew of an image whose blocks stay; what others have added or corrected stays, too.
+
+        Raises
+        ------
+        OutputError
+            If it cannot be written.
+        """
+        self._open.clear()
+        attributes = adapted_attributes(self._group() or {}, before, self.spec)
+        for key, data in (*group_files(self.spec.ome_zarr_version, attributes).items(), *self._array_files().items()):
+            if self._folder.get(key) != data:
+                self._folder.put(key, [data])
 
     def remove(self) -> None:
         """Delete the image, also where so much is missing that it is none any more.
@@ -346,7 +362,7 @@ class OmeZarrWriter(BlockFiles):
         version = self.spec.ome_zarr_version
         files = {key: self._folder.get(key) for key in group_files(version, {})}
         there = {key: data for key, data in files.items() if data is not None}
-        damaged = [key for key, data in there.items() if not _is_json(data)]
+        damaged = [key for key, data in there.items() if not is_json(data)]
         if damaged and self._has_our_arrays():
             return None
         other = [v for v in VERSIONS if v != version and any(self._folder.get(key) for key in group_files(v, {}))]
@@ -381,18 +397,3 @@ def _level(key: str) -> int:
 def _rank(key: str) -> int:
     """Chunks go first, then what says of them whose they are, the group's own files last."""
     return 2 if key in _GROUP_FILES else 1 if key.rpartition("/")[2] in ("zarr.json", ".zarray", ".zattrs") else 0
-
-
-def _is_json(data: bytes | None) -> bool:
-    try:
-        json.loads(data or b"")
-    except ValueError:
-        return False
-    return True
-
-
-def _same_json(one: bytes, other: bytes) -> bool:
-    try:
-        return bool(json.loads(one) == json.loads(other))
-    except ValueError:
-        return False

@@ -81,7 +81,7 @@ class PictureWriter(StagedWriter):
         _, colours, pages, rows, columns = box.slices
         out = np.empty(box.shape, self.spec.dtype)
         for place, page in enumerate(range(pages.start, pages.stop)):
-            pixels = self._format.read(self.path, page, rows, columns)
+            pixels = self._format.read(self.path, page, level, rows, columns)
             if pixels.shape[2] < self.spec.shape[1]:  # its opacity was full everywhere
                 full = np.iinfo(pixels.dtype).max if pixels.dtype.kind != "f" else 1
                 pixels = np.concatenate([pixels, np.full_like(pixels[..., :1], full)], axis=-1)
@@ -99,17 +99,20 @@ class PictureWriter(StagedWriter):
         self._format.write(path, pages, notes, self.spec.codec)
 
     def _pages(self) -> list[Page]:
-        _, colours, pages, height, width = self.spec.shape
-        dtype = np.dtype(self.spec.dtype)
-        return [
-            Page((height, width, colours), dtype, functools.partial(self._stored, number)) for number in range(pages)
-        ]
+        return [self._page(number, 0) for number in range(self.spec.shape[2])]
 
-    def _stored(self, page: int, rows: slice, columns: slice) -> NDArray[Any]:
+    def _page(self, number: int, level: int) -> Page:
+        _, colours, _, height, width = self.spec.levels[level].shape
+        others = range(1, len(self.spec.levels)) if level == 0 else ()
+        smaller = tuple(self._page(number, other) for other in others)
+        read = functools.partial(self._stored, number, level)
+        return Page((height, width, colours), np.dtype(self.spec.dtype), read, smaller)
+
+    def _stored(self, page: int, level: int, rows: slice, columns: slice) -> NDArray[Any]:
         """Pixels [y, x, colour] of a region of the store."""
         start, stop = (rows.start, columns.start), (rows.stop, columns.stop)
         box = Box((0, 0, page, *start), (1, self.spec.shape[1], page + 1, *stop))
-        return np.moveaxis(self._store.read(0, box)[0, :, 0], 0, -1)
+        return np.moveaxis(self._store.read(level, box)[0, :, 0], 0, -1)
 
     def _is_ours(self) -> bool:
         try:
@@ -129,7 +132,8 @@ class PictureWriter(StagedWriter):
         """What a finished picture may be: its opacity is left out where it says nothing."""
         _, colours, pages, height, width = self.spec.shape
         kept = [colours] if colours % 2 else [colours, colours - 1]
-        return [Layout(pages, count, (height, width), self.spec.dtype) for count in kept]
+        smaller = tuple((level.shape[3], level.shape[4]) for level in self.spec.levels[1:])
+        return [Layout(pages, count, (height, width), self.spec.dtype, smaller) for count in kept]
 
 
 def _is_opaque(page: Page) -> bool:
@@ -143,15 +147,21 @@ def _is_opaque(page: Page) -> bool:
 
 def _without_alpha(page: Page) -> Page:
     height, width, colours = page.shape
-    return Page((height, width, colours - 1), page.dtype, lambda rows, columns: page.read(rows, columns)[..., :-1])
+    smaller = tuple(map(_without_alpha, page.smaller))
+    read = lambda rows, columns: page.read(rows, columns)[..., :-1]  # noqa: E731
+    return Page((height, width, colours - 1), page.dtype, read, smaller)
 
 
 def _unfit(spec: ImageSpec, form: PictureFormat) -> list[str]:
     """What a format does not know of an image."""
     times, colours, pages, height, width = spec.shape
     kind, problems = form.name, []
-    if len(spec.levels) != 1 or times != 1:
-        problems.append(f"a {kind} holds one timepoint and one level, not {times} and {len(spec.levels)}; use OME-Zarr")
+    if times != 1:
+        problems.append(f"a {kind} holds one timepoint, not {times}; use OME-Zarr")
+    if len(spec.levels) != 1 and not is_ome_tiff(spec.path):
+        problems.append(f"a {kind} holds one level, not {len(spec.levels)}; choose .ome.tif, or set pyramid to none")
+    if any(level.factors[0] != 1 for level in spec.levels):
+        problems.append("levels of an OME-TIFF keep all planes; set z to 1 in every entry of the pyramid")
     if pages != 1 and not form.many_pages:
         problems.append(f"a {kind} holds one picture, not {pages}; choose the suffix .tif")
     if colours not in form.colours:

@@ -37,11 +37,14 @@ class Page:
     dtype : dtype
     read : callable
         Pixels [y, x, colour] of a region, from its slices along y and x.
+    smaller : tuple of Page
+        The same picture at lower resolutions.
     """
 
     shape: tuple[int, int, int]
     dtype: np.dtype[Any]
     read: Callable[[slice, slice], NDArray[Any]]
+    smaller: tuple[Page, ...] = ()
 
     @property
     def pixel_bytes(self) -> int:
@@ -94,12 +97,13 @@ class Notes:
 
 @dataclass(frozen=True)
 class Layout:
-    """Pages, colours and pixels along y, x of a finished file, and its dtype."""
+    """Pages, colours and pixels along y, x of a finished file, its dtype, and the pixels of smaller versions."""
 
     pages: int
     colours: int
     shape: tuple[int, int]
     dtype: str
+    smaller: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -118,7 +122,7 @@ class PictureFormat:
     layout : callable
         What is in a file; raises whatever a library raises where it is none of this format.
     read : callable
-        Pixels [y, x, colour] of a region of a page.
+        Pixels [y, x, colour] of a region of a page, from its number, and the number of the level.
     many_pages : bool
         Whether a file may hold several pages.
     """
@@ -129,7 +133,7 @@ class PictureFormat:
     longest_side: int
     write: Callable[[Path, Sequence[Page], Notes, Codec], None]
     layout: Callable[[Path], Layout]
-    read: Callable[[Path, int, slice, slice], NDArray[Any]]
+    read: Callable[[Path, int, int, slice, slice], NDArray[Any]]
     many_pages: bool = False
 
 

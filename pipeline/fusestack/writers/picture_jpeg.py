@@ -109,7 +109,7 @@ def _layout(path: Path) -> Layout:
         return Layout(1, len(picture.getbands()), (height, width), "uint8")
 
 
-def _read(path: Path, page: int, rows: slice, columns: slice) -> NDArray[Any]:
+def _read(path: Path, page: int, level: int, rows: slice, columns: slice) -> NDArray[Any]:
     import imagecodecs
 
     pixels: NDArray[Any] = imagecodecs.jpeg8_decode(path.read_bytes())

@@ -108,7 +108,7 @@ def _layout(path: Path) -> Layout:
     return Layout(1, colours, (height, width), f"uint{bits}")
 
 
-def _read(path: Path, page: int, rows: slice, columns: slice) -> NDArray[Any]:
+def _read(path: Path, page: int, level: int, rows: slice, columns: slice) -> NDArray[Any]:
     import imagecodecs
 
     pixels: NDArray[Any] = imagecodecs.png_decode(path.read_bytes())

@@ -38,6 +38,7 @@ _WORKERS = 4
 _BEFORE = 1
 """tifffile writes no tags that point to directories; the numbers before theirs are free and keep the order of tags."""
 
+_FROM_TILES: dict[str, Any] = {"metadata": None, "maxworkers": _WORKERS, "buffersize": BAND_BYTES}
 _ASCII, _LONG, _LONG8 = 2, 4, 16
 
 
@@ -45,7 +46,8 @@ def _write(path: Path, pages: Sequence[Page], notes: Notes, codec: Codec) -> Non
     import tifffile
 
     exif = exif_of(notes, pages[0].shape)
-    padded = sum(np.prod([-(-n // _TILE) * _TILE for n in page.shape[:2]]) * page.pixel_bytes for page in pages)
+    every = [one for page in pages for one in (page, *page.smaller)]
+    padded = sum(np.prod([-(-n // _TILE) * _TILE for n in page.shape[:2]]) * page.pixel_bytes for page in every)
     large = bool(padded > CLASSIC_BYTES)
     with tifffile.TiffWriter(path, bigtiff=large, byteorder="<") as tiff:
         for number, page in enumerate(pages):
@@ -59,10 +61,11 @@ def _write(path: Path, pages: Sequence[Page], notes: Notes, codec: Codec) -> Non
                 resolutionunit=None if notes.resolution is None else "inch",
                 iccprofile=notes.icc,
                 extratags=_tags(exif, _LONG8 if large else _LONG) if first else (),
-                metadata=None,
-                maxworkers=_WORKERS,
-                buffersize=BAND_BYTES,
+                subifds=len(page.smaller) or None,
+                **_FROM_TILES,
             )
+            for one in page.smaller:
+                tiff.write(tiles_of(one), **_layout_options(one, codec), software=False, subfiletype=1, **_FROM_TILES)
     _append_directories(path, exif)
 
 
@@ -143,15 +146,18 @@ def _layout(path: Path) -> Layout:
     with tifffile.TiffFile(path) as tiff:
         page = tiff.pages[0].aspage()
         shape = (int(page.imagelength), int(page.imagewidth))
-        return Layout(len(tiff.pages), int(page.samplesperpixel), shape, page.dtype.name)
+        smaller = [one.aspage() for one in page.pages] if page.subifds else []
+        sizes = tuple((int(one.imagelength), int(one.imagewidth)) for one in smaller)
+        return Layout(len(tiff.pages), int(page.samplesperpixel), shape, page.dtype.name, sizes)
 
 
-def _read(path: Path, page: int, rows: slice, columns: slice) -> NDArray[Any]:
+def _read(path: Path, page: int, level: int, rows: slice, columns: slice) -> NDArray[Any]:
     import tifffile
 
     region = Box((rows.start, columns.start), (rows.stop, columns.stop))
     with tifffile.TiffFile(path) as tiff:
-        return region_of(tiff.pages[page].aspage(), tiff.filehandle, region)
+        found = tiff.pages[page].aspage()
+        return region_of(found.pages[level - 1].aspage() if level else found, tiff.filehandle, region)
 
 
 def region_of(page: Any, file: Any, region: Box) -> NDArray[Any]:
