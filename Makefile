@@ -3,7 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
-WORKERS ?= 2
+# more than two cores: tests of clusters and of kills wait for more than half of their time
+WORKERS ?= 3
 # as pip compiles what it copies: where nothing may write bytecode, every start took half a second longer
 COMPILE := @$(BIN)/python -m compileall -q pipeline
 

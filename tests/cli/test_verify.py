@@ -324,3 +324,36 @@ def test_tiles_of_every_level_are_compared(tmp_path: Path, capfd: pytest.Capture
     assert run(["run", str(path)]) == 0
     assert tree(tiles) == whole
     assert run(["verify", str(path)]) == 0
+
+
+@pytest.mark.parametrize(
+    ("output", "fusion", "gone"),
+    [
+        ({"path": "fused.h5"}, {"group_by": "view"}, "fused.h5"),  # links to three files
+        ({"path": "fused.h5"}, {"group_by": "view"}, "fused.xml"),
+        ({"path": "fused.n5"}, {}, "fused.xml"),
+        ({"path": "fused.ome.zarr", "project": "named.xml"}, {}, "named.xml"),
+    ],
+)
+def test_a_project_or_a_file_of_links_that_is_gone_is_found(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], output: dict[str, Any], fusion: dict[str, Any], gone: str
+) -> None:
+    content = config(tmp_path)
+    del content["output"]["shards"]
+    content["output"] |= output
+    content["fusion"] = fusion
+    path = tmp_path / "fuse.yaml"
+    path.write_text(json.dumps(content))
+    assert run(["--quiet", "run", str(path)]) == 0
+    assert run(["verify", str(path), "--sample", "0"]) == 0
+    before = (tmp_path / gone).read_bytes()
+    (tmp_path / gone).unlink()
+    capfd.readouterr()
+    for named in (path, tmp_path / output["path"]):
+        assert run(["verify", str(named), "--sample", "0"]) == 5
+        error = capfd.readouterr().err
+        assert f"{tmp_path / gone}: is missing, or does not name the image any more" in error
+        assert "fusestack run CONFIG" in error
+    assert run(["--quiet", "run", str(path)]) == 0
+    assert run(["verify", str(path), "--sample", "0"]) == 0
+    assert gone.endswith("h5") or (tmp_path / gone).read_bytes() == before

@@ -27,7 +27,7 @@ from tests.small import config, tree
 
 # Every read of a source waits a little, so that there is time to interfere; a task has one block under way.
 SLOW = """
-import sys, time
+import select, sys, time
 import fusestack.taskgraph.batches as batches
 batches._MOST_AHEAD = 1
 import fusestack.sources.tiff as tiff
@@ -41,8 +41,8 @@ main(sys.argv[1:])
 """
 
 
-def start(path: Path, *arguments: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", SLOW, "run", str(path), "--set", "execution.workers=2", *arguments]
+def start(path: Path, *arguments: str, program: str = SLOW) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", program, "run", str(path), "--set", "execution.workers=2", *arguments]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 

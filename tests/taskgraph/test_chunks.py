@@ -33,11 +33,13 @@ SCHEDULERS: dict[str, Callable[[], Backend]] = {
 }
 
 
-@pytest.fixture(params=list(SCHEDULERS))
-def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Backend]:
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
-    with SCHEDULERS[request.param]() as made:
-        yield made
+@pytest.fixture(params=list(SCHEDULERS), scope="module")
+def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
+    root = str(Path(__file__).parents[2])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join([root, os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep))
+        with SCHEDULERS[request.param]() as made:
+            yield made
 
 
 def chunk(pixels: Any, folder: str, faults: dict[int, tuple[str, ...]], block_id: Any = None) -> Any:

@@ -33,14 +33,15 @@ SCHEDULERS: dict[str, Callable[[], Backend]] = {
 }
 
 
-@pytest.fixture(params=list(SCHEDULERS))
-def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Backend]:
+@pytest.fixture(params=list(SCHEDULERS), scope="module")
+def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
     # spawned workers import the toys of this folder
     root = str(Path(__file__).parents[2])
-    monkeypatch.setenv("PYTHONPATH", root)
-    monkeypatch.setattr(sys, "path", [root, *sys.path])
-    with SCHEDULERS[request.param]() as made:
-        yield made
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join([root, os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep))
+        patch.setattr(sys, "path", [root, *sys.path])
+        with SCHEDULERS[request.param]() as made:
+            yield made
 
 
 def test_faults_are_retried_and_counted_and_the_result_is_complete(backend: Backend, tmp_path: Path) -> None:

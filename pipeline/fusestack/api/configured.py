@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from fusestack.config.load import LoadedConfig
     from fusestack.planning.plan import Plan
     from fusestack.project.model import Project
+    from fusestack.running.damage import Known
     from fusestack.running.report import RunReport
     from fusestack.taskgraph.collection import Job
     from fusestack.taskgraph.events import Event, Listener
@@ -138,12 +139,9 @@ def run(
     """
     from fusestack.planner import make_plan
     from fusestack.planning.plan import Plan
-    from fusestack.running.damage import find_damage
-    from fusestack.running.inspection import check_outputs, inspect
-    from fusestack.running.places import SUBMITTED, check_places, scarce_space
+    from fusestack.running.damage import look
+    from fusestack.running.places import check_places, scarce_space
     from fusestack.running.probing import probe_plan
-    from fusestack.running.runner import run_plan
-    from fusestack.storage import identity_of
 
     if isinstance(config, Plan):
         planned = config
@@ -152,23 +150,34 @@ def run(
         client = checked_client(client) or client_of(loaded)
         planned = make_plan(loaded, client)
         tell(planned.warnings)
-    check_outputs(planned, force=force)
-    if identity_of(f"{planned.work}/{SUBMITTED}") is not None:
-        from fusestack.running.submission import refuse_submitted
-
-        refuse_submitted(planned)
+    known = look(planned, force=force)
     check_places(planned)
     if probe:
-        damage = find_damage(planned, force=force)
-        states = inspect(planned, force=force, damage=damage)
-        tell([*damage.said, *scarce_space(planned, states), *probe_plan(planned, states).warnings])
-    report = run_plan(planned, force=force, listener=_everyone(progress, listener), client=client)
-    if not report.reused_all or identity_of(planned.report) is None:
-        from fusestack.display.report import write_report
-
-        write_report(planned, report)
+        warnings = [*known.damage.said, *scarce_space(planned, known.states)]
+        tell([*warnings, *probe_plan(planned, known.states).warnings])
+    report = run_planned(planned, known, force=force, listener=_everyone(progress, listener), client=client)
     if not isinstance(config, Plan):
         tell(report.found)
+    return report
+
+
+def run_planned(
+    plan: Plan, known: Known, *, force: bool = False, listener: Listener | None = None, client: Client | None = None
+) -> RunReport:
+    """Make everything a plan promises, where `fusestack.running.runner.look` has just seen what is there of it."""
+    from fusestack.running.places import SUBMITTED
+    from fusestack.running.runner import run_plan
+    from fusestack.storage import identity_of
+
+    if identity_of(f"{plan.work}/{SUBMITTED}") is not None:
+        from fusestack.running.submission import refuse_submitted
+
+        refuse_submitted(plan)
+    report = run_plan(plan, force=force, listener=listener, client=client, known=known)
+    if not report.reused_all or identity_of(plan.report) is None:
+        from fusestack.display.report import write_report
+
+        write_report(plan, report)
     return report
 
 

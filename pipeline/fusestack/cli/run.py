@@ -79,13 +79,13 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def _once(arguments: argparse.Namespace, loaded: LoadedConfig, said: set[str]) -> dict[str, Any]:
     """Plan and run a configuration; warnings that were `said` are not repeated."""
-    from fusestack import api
+    from fusestack.api.configured import run_planned
     from fusestack.cli.plan import print_plan, summary_of_plan
     from fusestack.cli.plan import warn as warn_of
+    from fusestack.display.progress import progress_listener
     from fusestack.model.amounts import duration, size
     from fusestack.planner import make_plan
-    from fusestack.running.damage import find_damage
-    from fusestack.running.inspection import check_outputs, inspect
+    from fusestack.running.damage import look
     from fusestack.running.places import check_places, scarce_space
     from fusestack.running.probing import probe_plan
 
@@ -96,11 +96,10 @@ def _once(arguments: argparse.Namespace, loaded: LoadedConfig, said: set[str]) -
 
     plan = make_plan(loaded)
     warn(plan.warnings)
-    check_outputs(plan, force=arguments.force)
+    known = look(plan, force=arguments.force)
     check_places(plan)
-    damage = find_damage(plan, force=arguments.force)
-    states = inspect(plan, force=arguments.force, damage=damage)
-    warn([*damage.said, *scarce_space(plan, states)])
+    states = known.states
+    warn([*known.damage.said, *scarce_space(plan, states)])
     probed = None if arguments.no_probe else probe_plan(plan, states)
     if probed is not None:
         warn(probed.warnings)
@@ -108,7 +107,8 @@ def _once(arguments: argparse.Namespace, loaded: LoadedConfig, said: set[str]) -
         if not arguments.quiet:
             print_plan(plan, states, probed)
         return summary_of_plan(plan, states, probed)
-    report = api.run(plan, force=arguments.force, progress=not arguments.quiet, probe=False)
+    listener = None if arguments.quiet else progress_listener(True)
+    report = run_planned(plan, known, force=arguments.force, listener=listener)
     warn(report.found)
     if not arguments.quiet:
         if report.reused_all:

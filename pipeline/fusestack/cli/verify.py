@@ -94,15 +94,14 @@ def _what(arguments: argparse.Namespace) -> tuple[list[RecordedImage], Plan | No
         return [one for one in images if one.target.image.path in paths], plan, []
     state = read_status(f"{output}.fusestack")
     images = recorded_images(output, None if state is None else state.get("output"))
-    if not arguments.sample:
-        return images, None, []
     loaded, why = recorded_configuration(output)
     if loaded is not None:
         try:
             return images, make_plan(loaded), []
         except Exception as error:  # inputs that are gone are no damage of the output
             why = str(error)
-    return images, None, [f"{output}: nothing was computed again: {why}"] if images else []
+    missed = images and arguments.sample
+    return images, None, [f"{output}: nothing was computed again: {why}"] if missed else []
 
 
 def _lines(found: Verified) -> list[str]:

@@ -17,11 +17,13 @@ from fusestack.model.errors import InputError
 from fusestack.model.stage import StoredArray
 from fusestack.model.view import SourceRef
 from fusestack.storage import identity_of, is_address, open_folder
+from fusestack.storage.together import each
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _DIFFERENCES_NAMED = 4
+_AT_ONCE = 8
 _METADATA = ("zarr.json", ".zattrs", ".zgroup", ".zarray", "0/zarr.json", "0/.zarray", "attributes.json")
 
 
@@ -99,7 +101,7 @@ def identities(paths: Iterable[str]) -> dict[str, str]:
     InputError
         If an address cannot be reached.
     """
-    found = {path: _identity(path) for path in sorted(set(paths))}
+    found = _identities(sorted(set(paths)))
     alike: dict[tuple[str, str], list[str]] = {}
     for path, identity in found.items():
         alike.setdefault((Path(path).name, identity), []).append(path)
@@ -116,7 +118,16 @@ def changed_since(read: Mapping[str, str]) -> list[str]:
     files = {
         path: said.partition(", at ")[0] for path, said in read.items() if " bytes, " in said or "contents " in said
     }
-    return [path for path, said in files.items() if _identity(path) != said]
+    now = _identities(files)
+    return [path for path, said in files.items() if now[path] != said]
+
+
+def _identities(paths: Iterable[str]) -> dict[str, str]:
+    """Identities by path; those behind addresses are asked for together."""
+    wanted = list(paths)
+    far = [path for path in wanted if is_address(path)]
+    asked = dict(zip(far, each(_identity, far, far=True, most=_AT_ONCE), strict=True))
+    return {path: asked[path] if path in asked else _identity(path) for path in wanted}
 
 
 def _identity(path: str) -> str:
@@ -124,7 +135,7 @@ def _identity(path: str) -> str:
         return _identity_here(path)
     try:
         folder = open_folder(path)
-        found = {name: folder.identity(name) for name in _METADATA}
+        found = dict(zip(_METADATA, each(folder.identity, _METADATA, far=True), strict=True))
         if not any(found.values()):
             return identity_of(path) or "missing"
     except OSError as error:

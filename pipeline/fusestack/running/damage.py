@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import functools
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
 from fusestack.running.finished import change, finished_mark, is_marked, lost_files, sizes_of
-from fusestack.running.inspection import levels_there, read_record
-from fusestack.running.lost import describe, lost_blocks, named
+from fusestack.running.inspection import RECORD, check_outputs, inspect, levels_there, read_record
+from fusestack.running.lost import describe, foresee, lost_blocks, named
 from fusestack.running.stage_cache import cache_entry
-from fusestack.storage import folder_of
+from fusestack.running.status import FILE_NAME
+from fusestack.storage import folder_of, is_address
+from fusestack.storage.look import is_looking, looking
+from fusestack.storage.together import each
 from fusestack.taskgraph.edges import edges
-from fusestack.taskgraph.ledger import forget_ledger, ledger_of, ledger_path
+from fusestack.taskgraph.ledger import Ledger, forget_ledger, ledger_of, ledger_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,9 +28,11 @@ if TYPE_CHECKING:
 
     from fusestack.model.stage import Stage, Target
     from fusestack.planning.plan import Plan, PlannedImage
-    from fusestack.taskgraph.ledger import Ledger
+    from fusestack.running.inspection import StageState
 
     _Bools: TypeAlias = NDArray[np.bool_]
+
+_AT_ONCE = 8
 
 
 @dataclass(frozen=True)
@@ -44,11 +49,14 @@ class Damage:
         ``"restart"``, where the file that holds all of them is gone.
     said : tuple of str
         For people.
+    found_at : tuple
+        What tells whether a run has written anything since, see `_moment`.
     """
 
     blocks: Mapping[str, _Bools] = field(default_factory=dict)
     images: Mapping[str, str] = field(default_factory=dict)
     said: tuple[str, ...] = ()
+    found_at: tuple[str | None, ...] = ()
 
     def __bool__(self) -> bool:
         return bool(self.blocks or self.images)
@@ -67,7 +75,44 @@ def find_damage(plan: Plan, *, force: bool = False) -> Damage:
     force : bool
         Whether everything is made anew: then nothing is looked for.
     """
-    return Damage() if force else _Search(plan).found()
+    return Damage() if force else replace(_Search(plan).found(), found_at=_moment(plan))
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is there of a plan: what a run would do with every stage, and what is damaged."""
+
+    states: list[StageState]
+    damage: Damage
+
+
+def look(plan: Plan, *, force: bool = False) -> Known:
+    """See what is there, and what is damaged; nothing is written.
+
+    Raises
+    ------
+    OutputError
+        If an output exists that this plan did not make.
+    """
+    with looking({}):
+        foresee_plan(plan)
+        check_outputs(plan, force=force)
+        damage = find_damage(plan, force=force)
+        return Known(inspect(plan, force=force, damage=damage), damage)
+
+
+def _moment(plan: Plan) -> tuple[str | None, ...]:
+    """Identities of what every run changes before it writes pixels, or when it ends."""
+    works = sorted({image.target.work for image in plan.images} | {plan.work})
+    files = [f"{work}/{name}" for work in works for name in (RECORD, FILE_NAME)]
+    files += [mark for image in plan.images if (mark := finished_mark(image.product)) is not None]
+
+    def identity(path: str) -> str | None:
+        folder, name = folder_of(path)
+        return folder.identity(name)
+
+    with looking(None):
+        return tuple(each(identity, files, far=is_address(plan.work)))
 
 
 class _Search:
@@ -159,15 +204,31 @@ def _readers(stage: Stage, need: Stage, lost: _Bools) -> _Bools:
     return found
 
 
-def mend(plan: Plan) -> Damage:
+def foresee_plan(plan: Plan) -> None:
+    """Ask for all that will be looked at of a plan together, where it lies in a store."""
+    if not is_looking() or not is_address(plan.work):
+        return
+    there = each(lambda image: image.target.open().exists(), plan.images, far=True, most=_AT_ONCE)
+    found = [image for image, is_there in zip(plan.images, there, strict=True) if is_there]
+    stages = [stage for image in found for stage in (*image.preparation, *image.stages)]
+    foresee([(ledger_path(stage.target.work, stage.key), stage.grid.count, stage.target) for stage in stages])
+
+
+def mend(plan: Plan, known: Damage | None = None) -> Damage:
     """Take for missing what is damaged, so that a run makes it again; whoever calls holds the locks of the outputs.
+
+    Parameters
+    ----------
+    plan : Plan
+    known : Damage, optional
+        What was found shortly before; it is not looked for again unless a run has written something since.
 
     Raises
     ------
     OutputError
         If records cannot be written, or what is damaged cannot be deleted.
     """
-    damage = find_damage(plan)
+    damage = known if known is not None and known.found_at == _moment(plan) else find_damage(plan)
     for image in plan.images:
         if image.fingerprint in damage.images:
             folder, name = folder_of(finished_mark(image.product))

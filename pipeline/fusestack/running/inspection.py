@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from fusestack.running.damage import Damage
     from fusestack.running.earlier import Earlier
 
-_RECORD = "made.json"
+RECORD = "made.json"
 _MOST_NAMED = 2
 _NOT_MADE = "not made yet"
 
@@ -299,18 +299,18 @@ def read_record(work: str) -> dict[str, Any]:
         If the record cannot be read.
     """
     try:
-        found = open_folder(work).get(_RECORD)
+        found = open_folder(work).get(RECORD)
         record: dict[str, Any] = {} if found is None else json.loads(found)
     except (OSError, ValueError) as error:
         usual = "give permission" if isinstance(error, PermissionError) else "remove the folder to start over"
         way_out = getattr(error, "way_out", usual)
-        raise OutputError(f"{work}/{_RECORD}: cannot be read ({error}); {way_out}") from error
+        raise OutputError(f"{work}/{RECORD}: cannot be read ({error}); {way_out}") from error
     return record
 
 
 def write_record(work: str, record: Mapping[str, Any]) -> None:
     """Write what `read_record` reads."""
-    write_json(f"{work}/{_RECORD}", record)
+    write_json(f"{work}/{RECORD}", record)
 
 
 def write_json(path: str, content: Any) -> None:
@@ -343,17 +343,21 @@ def levels_there(product: Product, record: Mapping[str, Any], *, force: bool) ->
 
 def is_finished(image: PlannedImage) -> bool:
     """Whether an image is complete, and its project there."""
-    if image.project is not None:
-        from fusestack.planning.projects import project_of
-        from fusestack.project.named import containers_named, same_place
+    return not missing_beside(image) and is_marked(image.product)
 
-        if image.appended is not None:
-            there = project_of([image]).is_written
-        else:
-            there = same_place(_named_place(image)) in containers_named(image.project) and _has_links(image)
-        if not there:
-            return False
-    return is_marked(image.product)
+
+def missing_beside(image: PlannedImage) -> str:
+    """What should name an image, its project or a file of links, and does not, or is not there; empty if all does."""
+    if image.project is None:
+        return ""
+    from fusestack.planning.projects import project_of
+    from fusestack.project.named import containers_named, same_place
+
+    if image.appended is not None:
+        return "" if project_of([image]).is_written else image.project
+    if same_place(_named_place(image)) not in containers_named(image.project):
+        return image.project
+    return "" if _has_links(image) else str(image.container)
 
 
 def _reason(image: PlannedImage, record: Mapping[str, Any], *, force: bool) -> str:

@@ -15,11 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 from fusestack.model.errors import OutputError
 from fusestack.storage import is_address, open_store
+from fusestack.storage.look import looking
 from fusestack.writers.base import link_refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
+    from fusestack.project.append import AppendedProject
+    from fusestack.project.write import FusedProject
     from fusestack.storage.store import StoreFolder
 
 HEARTBEAT = 5.0
@@ -72,6 +76,16 @@ def shared_lock(path: Path, output: str) -> Iterator[None]:
         yield
 
 
+def project_lock(project: FusedProject | AppendedProject, work: str) -> AbstractContextManager[None]:
+    """Two images may be complete at once; and to a project that is there, others may add something, too."""
+    from fusestack.project.write import FusedProject
+
+    if isinstance(project, FusedProject):
+        return output_lock(f"{work}/project.lock", project.path, wait=True)
+    folder, _, name = project.path.rpartition("/")
+    return output_lock(f"{folder}/.{name}.lock", project.path, wait=True)
+
+
 def _held(output: str, holder: str) -> HeldError:
     return HeldError(
         f"{output}: another run is writing it ({holder}); wait for it to end or stop it, "
@@ -117,7 +131,8 @@ def _object_lock(address: str, output: str, *, wait: bool) -> Iterator[None]:
     place, _, name = address.rpartition("/")
     lock = _ObjectLock(open_store(place), name, output)
     try:
-        lock.take(wait=wait)
+        with looking(None):
+            lock.take(wait=wait)
     except OutputError:
         raise
     except OSError as error:

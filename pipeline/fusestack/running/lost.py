@@ -3,28 +3,48 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fusestack.model.amounts import counted
+from fusestack.model.errors import OutputError
 from fusestack.running.finished import change
-from fusestack.storage import identity_of
+from fusestack.storage import identity_of, is_address
 from fusestack.storage.folder import is_on_network
+from fusestack.storage.look import is_looking
+from fusestack.storage.together import each
+from fusestack.taskgraph.ledger import Ledger
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import TypeAlias
 
     from numpy.typing import NDArray
 
     from fusestack.model.stage import Target
-    from fusestack.taskgraph.ledger import Ledger
 
     _Bools: TypeAlias = NDArray[np.bool_]
 
 MOST_NAMED = 3
+_AT_ONCE = 8
 _PAUSES = (2, 8, 30, 30)
 """Seconds after which files are looked for again; NFS believes what it knows of a folder for a minute at most."""
+
+
+def foresee(records: Iterable[tuple[str, int, Target]]) -> None:
+    """Ask for ledgers and listings together, where they lie in a store and whoever calls is looking."""
+    far = [one for one in records if is_address(one[2].image.path)]
+
+    def ask(one: tuple[str, int, Target]) -> None:
+        path, count, target = one
+        with suppress(OSError, OutputError):  # who needs it will say
+            Ledger(path, count)
+            target.open().stored(target.level)
+
+    if is_looking():
+        each(ask, far, far=True, most=_AT_ONCE)
 
 
 def lost_blocks(ledger: Ledger, target: Target) -> _Bools:

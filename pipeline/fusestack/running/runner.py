@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from fusestack.model.amounts import counted
 from fusestack.model.errors import ConfigError, OutputError
 from fusestack.planning.copied import Copied
-from fusestack.running.damage import mend
+from fusestack.running.damage import foresee_plan, look, mend
 from fusestack.running.inspection import check_outputs, inspect, write_json
 from fusestack.running.lock import output_lock
 from fusestack.running.provenance import run_record, write_statistics
@@ -20,6 +20,8 @@ from fusestack.running.stage_cache import cache_entry, cache_in_use, trim_cache
 from fusestack.running.status import StatusFile
 from fusestack.running.units import BeginImage, Turn, units_of
 from fusestack.storage import is_address
+from fusestack.storage.look import looking
+from fusestack.storage.together import each
 from fusestack.taskgraph.chunks import ChunkTasks
 from fusestack.taskgraph.clusters import Cluster, Threads, at_address, local_cluster
 from fusestack.taskgraph.events import Noticed, RunEnded, RunStarted, StageStarted
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
     from fusestack.model.stage import Stage
     from fusestack.planning.plan import Plan
     from fusestack.planning.resources import Resources
+    from fusestack.running.damage import Known
+    from fusestack.storage.look import Look
     from fusestack.taskgraph.clusters import Backend
     from fusestack.taskgraph.events import Event, Listener
     from fusestack.taskgraph.job import Unit
@@ -52,6 +56,7 @@ def run_plan(
     listener: Listener | None = None,
     client: Any = None,
     backend: Backend | None = None,
+    known: Known | None = None,
 ) -> RunReport:
     """Make everything a plan promises; what is already done stays.
 
@@ -66,6 +71,8 @@ def run_plan(
         Whose workers run the graph, instead of those that the plan names.
     backend : Backend, optional
         What runs it instead of both.
+    known : Known, optional
+        What `look` has found a moment ago.
 
     Raises
     ------
@@ -75,9 +82,9 @@ def run_plan(
         If blocks failed after all retries; everything else is kept, and running again continues.
     """
     start = time.perf_counter()
-    check_outputs(plan, force=force)
+    known = look(plan, force=force) if known is None else known
     # workers first: where none come, nothing has been created yet
-    todo = units_of(plan, inspect(plan, force=force), force=force)
+    todo = units_of(plan, known.states, force=force)
     cached = any(image.preparation for image in plan.images)
     with ExitStack() as stack:
         hired = stack.enter_context(ExitStack())  # given up last
@@ -89,10 +96,13 @@ def run_plan(
         workers = hire() if todo else None
         stack.enter_context(_locked(plan))
         stack.enter_context(cache_in_use(plan.cache) if cached else nullcontext())
-        check_outputs(plan, force=force)
-        if not force and mend(plan) and workers is None:
-            workers = hire()
-        run = _Run(plan, force, workers, listener, chunks_of(plan, workers))
+        seen: Look = {}  # under the lock nobody else writes
+        with looking(seen):
+            foresee_plan(plan)
+            check_outputs(plan, force=force)
+            if not force and mend(plan, known.damage) and workers is None:
+                workers = hire()
+            run = _Run(plan, force, workers, listener, chunks_of(plan, workers), seen)
         if isinstance(workers, Cluster):
             workers.watch.say = run.notice
             workers.watch.block_timeout = plan.resources.block_timeout
@@ -124,7 +134,9 @@ class _Run:
         backend: Backend | None,
         listener: Listener | None,
         chunks: ChunkTasks | None,
+        seen: Look,
     ) -> None:
+        self._seen = seen
         self._plan, self._force, self._backend, self._chunks = plan, force, backend, chunks
         self._token = new_token()
         self._turn: Turn | None = None
@@ -157,10 +169,12 @@ class _Run:
     def make(self) -> None:
         """Make what is missing; each stage of the cache is waited for, if another run makes it."""
         with ExitStack() as locks:
-            units = self._begun(locks)
-            stages = [stage for unit in units for stage in unit.stages]
-            ledgers = {stage.key: ledger_of(stage) for stage in stages}
-            for ledger in ledgers.values():
+            with looking(self._seen):
+                units = self._begun(locks)
+                stages = [stage for unit in units for stage in unit.stages]
+                found = each(ledger_of, stages, far=is_address(self._plan.work))
+            ledgers = {stage.key: ledger for stage, ledger in zip(stages, found, strict=True)}
+            for ledger in found:
                 ledger.merge()
             self._done = {key: ledger.finished for key, ledger in ledgers.items()}
             if units:
@@ -179,6 +193,7 @@ class _Run:
         entries = [unit.stages[0] for unit in units if not isinstance(unit.begin, BeginImage)]
         for stage in sorted(entries, key=lambda stage: stage.target.work):  # in one order, so that runs never cross
             locks.enter_context(cache_entry(stage))
+            self._seen.clear()  # whoever had the lock has written
         earlier = self._tokens()
         for unit in units:
             unit.begin(locked=True, force=self._force)

@@ -31,7 +31,9 @@ class StatusFile:
 
     def __init__(self, folder: str | Path) -> None:
         self._folder = open_folder(folder, scratch="")
-        self._interval = _INTERVAL * (5 if is_address(str(folder)) else 1)
+        far = is_address(str(folder))  # where each writing is waited for
+        self._interval = _INTERVAL * (5 if far else 1)
+        self._may_wait = (BlocksEnded, StageStarted, StageEnded) if far else (BlocksEnded,)
         self._written = 0.0
         self.state: dict[str, Any] = {}
 
@@ -75,7 +77,7 @@ class StatusFile:
                 state["notices"] = [*state.get("notices", []), event.text][-_ERRORS_SHOWN:]
             case RunEnded():
                 state |= {"state": event.outcome, "seconds": event.seconds, "message": event.message}
-        if not isinstance(event, BlocksEnded) or now - self._written > self._interval:
+        if not isinstance(event, self._may_wait) or now - self._written > self._interval:
             state["updated"] = now
             self._write()
             self._written = now

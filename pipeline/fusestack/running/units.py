@@ -19,14 +19,16 @@ from fusestack.running.inspection import (
     something_at,
     write_record,
 )
-from fusestack.running.lock import output_lock
-from fusestack.running.lost import describe, lost_for_good
+from fusestack.running.lock import output_lock, project_lock
+from fusestack.running.lost import describe, foresee, lost_for_good
 from fusestack.running.settings import keep_colors
 from fusestack.running.stage_cache import make_entry
-from fusestack.storage import folder_of, identity_of, open_folder
+from fusestack.storage import folder_of, identity_of, is_address
+from fusestack.storage.look import looking
+from fusestack.storage.together import each
 from fusestack.taskgraph.job import Unit
 from fusestack.taskgraph.ledger import Ledger, forget_ledger, ledger_path
-from fusestack.taskgraph.parts import PARTS
+from fusestack.taskgraph.parts import forget_parts
 from fusestack.taskgraph.turns import check_turn, take_turn
 from fusestack.writers.base import output_errors
 
@@ -34,7 +36,6 @@ _MOST_NAMED = 10
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from contextlib import AbstractContextManager
 
     from fusestack.model.stage import Stage, Target
     from fusestack.planning.plan import Plan, Product
@@ -199,8 +200,18 @@ class EndStages:
             finds them, and what was made from them. If another run has begun.
         """
         self.turn()
+        with looking({}):  # what was there when it began has to be there
+            foresee((*self.before, *self.ledgers))
+            ledgers = self._complete()
+        each(Ledger.merge, ledgers, far=is_address(self.turn.work))
+
+    def _complete(self) -> list[Ledger]:
+        """Ledgers of the stages, all of whose blocks are there."""
+        found = []
         for path, count, target in (*self.before, *self.ledgers):
             ledger = Ledger(path, count)
+            if (path, count, target) in self.ledgers:
+                found.append(ledger)
             if not ledger.complete:
                 for own, _, _ in self.ledgers:
                     forget_ledger(own)
@@ -211,8 +222,7 @@ class EndStages:
             lost = lost_for_good(ledger, target)
             if lost.any():
                 raise OutputError(f"{describe(ledger, target, lost)}; run again")
-        for path, count, _ in self.ledgers:
-            Ledger(path, count).merge()
+        return found
 
 
 @dataclass(frozen=True)
@@ -292,9 +302,9 @@ class BeginImage:
         if anew:
             kept = 0 if force else stages_kept(product, record)
             old = record.get(path, {}).get("stages", [])
-            for key in {*old, *product.stages} - set(old[:kept]):
-                forget_ledger(ledger_path(work, key))
-                open_folder(work).delete_tree(f"{PARTS}/{key}")
+            gone = {*old, *product.stages} - set(old[:kept])
+            each(forget_ledger, [ledger_path(work, key) for key in gone], far=is_address(work))
+            forget_parts(work, gone)
             folder, name = folder_of(finished_mark(product))
             folder.delete(name)
             if kept:
@@ -356,13 +366,12 @@ class EndImage:
             raise OutputError(f"{target.image.path}: another run has replaced it meanwhile; run again")
         target.open().finish(self.notes, self.stages.turn)
         drop_aside(target.work, target.image.path, read_record(target.work))
-        for key in self.product.stages:
-            open_folder(target.work).delete_tree(f"{PARTS}/{key}")
+        forget_parts(target.work, self.product.stages)
         mark(self.product)
         if self.project is not None:
             project, products = self.project
             if all(identity_of(finished_mark(product)) is not None for product in products):
-                with _project_lock(project, target.work):
+                with project_lock(project, target.work):
                     keep_colors(project, [product.target for product in products])
                     project.write()
         return target.image.path
@@ -383,13 +392,3 @@ class EndImage:
             *([f"... and {len(changed) - _MOST_NAMED:,} more inputs"] if len(changed) > _MOST_NAMED else []),
             f"{self.product.target.image.path}: run again when the inputs are complete, with output.overwrite: true",
         )
-
-
-def _project_lock(project: FusedProject | AppendedProject, work: str) -> AbstractContextManager[None]:
-    """Two images may be complete at once; and to a project that is there, others may add something, too."""
-    from fusestack.project.write import FusedProject
-
-    if isinstance(project, FusedProject):
-        return output_lock(f"{work}/project.lock", project.path, wait=True)
-    folder, _, name = project.path.rpartition("/")
-    return output_lock(f"{folder}/.{name}.lock", project.path, wait=True)

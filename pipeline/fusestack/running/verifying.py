@@ -16,7 +16,7 @@ from fusestack.model.errors import FusestackError
 from fusestack.model.image import MESH_SUFFIXES
 from fusestack.running.damage import discard_changed
 from fusestack.running.finished import digest_of, mark_of
-from fusestack.running.inspection import finished, read_record
+from fusestack.running.inspection import finished, missing_beside, read_record
 from fusestack.running.lock import output_lock
 from fusestack.running.lost import lost_blocks
 from fusestack.storage import folder_of
@@ -130,6 +130,7 @@ def verify(
     result = Verified(images=len(images))
     tell = listener or (lambda _: None)
     result.damage = [line for image in images for line in (*image.damage(), *image.left())]
+    result.damage += [] if plan is None else _unnamed(images, plan)
     levels = [(image, target, ledger) for image in images for target, ledger in image.levels()]
     total = sum(ledger.finished for _, _, ledger in levels)
     with ThreadPoolExecutor(workers) as pool:
@@ -143,6 +144,13 @@ def verify(
             _compute_again(images, plan, sample, pool, result)
         tell(RunEnded("done", 0.0, ""))
     return result
+
+
+def _unnamed(images: Sequence[RecordedImage], plan: Plan) -> list[str]:
+    """Projects and files of links that are gone, or do not name the images any more."""
+    complete = {image.target.image.path for image in images if image.is_finished}
+    gone = [missing_beside(one) for one in plan.images if one.target.image.path in complete]
+    return [f"{path}: is missing, or does not name the image any more" for path in dict.fromkeys(gone) if path]
 
 
 def _bytes(target: Target) -> int:

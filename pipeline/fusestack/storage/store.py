@@ -13,16 +13,19 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
+from fusestack.storage.look import changed, is_looking, seen
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from fusestack.storage.folder import Parts
 
 
 _TIMEOUT = "60s"
 _CONNECT_TIMEOUT = "5s"
-_RETRIES = 4
-_RETRY_FOR = timedelta(seconds=30)
+_RETRIES, _RETRY_FOR = 4, timedelta(seconds=30)
+_PATIENT_RETRIES, _PATIENT_FOR = 12, timedelta(seconds=90)
+"""Of stores that have answered before: a server that dies is given time to come back."""
 _READ_AHEAD = 2**18
 _DELETED_AT_ONCE = 1000
 _KNOW_TAILS = ("s3://", "gs://", "memory://")
@@ -34,13 +37,23 @@ class StorageError(OSError):
     way_out = "check the address, the bucket and the credentials"
 
 
+_answered: set[str] = set()
+
+
 class StoreFolder:
     """Objects below an address; object stores put whole objects."""
 
     def __init__(self, url: str) -> None:
         self.where = url.rstrip("/")
+        self._bucket = "/".join(self.where.split("/")[:3])
         with _store_errors(self.where):
-            self.store, self.prefix = _open_store(self.where)
+            _, self.prefix = _open_store(self.where)
+
+    @property
+    def store(self) -> Any:
+        """The store of obstore: one that soon gives up, until it has answered."""
+        store, _ = _open_store(self.where, patient=self._bucket in _answered)
+        return store
 
     def __reduce__(self) -> tuple[Any, ...]:
         return StoreFolder, (self.where,)
@@ -48,15 +61,26 @@ class StoreFolder:
     def _path(self, key: str) -> str:
         return "/".join(part for part in (self.prefix, key.strip("/")) if part)
 
+    def _seen(self, what: str, key: str, ask: Callable[[], Any]) -> Any:
+        return seen(what, f"{self.where}/{key}".rstrip("/"), ask)
+
+    def _changed(self, key: str) -> None:
+        changed(f"{self.where}/{key}".rstrip("/"))
+
     @contextmanager
     def _asking(self, key: str) -> Iterator[Any]:
         import obstore
 
         with _store_errors(f"{self.where}/{key}".rstrip("/")):
             yield obstore
+            _answered.add(self._bucket)
 
     def get(self, key: str) -> bytes | None:
         """Content of an object; None if it does not exist."""
+        found: bytes | None = self._seen("content", key, lambda: self._get(key))
+        return found
+
+    def _get(self, key: str) -> bytes | None:
         with self._asking(key) as obstore:
             try:
                 return bytes(obstore.get(self.store, self._path(key)).bytes())
@@ -100,12 +124,14 @@ class StoreFolder:
     def put(self, key: str, parts: Sequence[bytes]) -> int:
         """Write an object in one atomic step; returns its bytes."""
         data = b"".join(parts)
+        self._changed(key)
         with self._asking(key) as obstore:
             obstore.put(self.store, self._path(key), data)
         return len(data)
 
     def create(self, key: str, data: bytes) -> bool:
         """Write an object only if there is none; returns whether it did."""
+        self._changed(key)
         with self._asking(key) as obstore:
             try:
                 obstore.put(self.store, self._path(key), data, mode="create")
@@ -129,6 +155,7 @@ class StoreFolder:
         OSError
             Also where a store knows no conditions.
         """
+        self._changed(key)
         with self._asking(key) as obstore:
             wanted = "create" if version is None else {"e_tag": version}
             try:
@@ -140,6 +167,7 @@ class StoreFolder:
 
     def delete(self, key: str) -> None:
         """Delete an object; does nothing if it does not exist."""
+        self._changed(key)
         with self._asking(key) as obstore:
             try:
                 obstore.delete(self.store, self._path(key))
@@ -148,6 +176,10 @@ class StoreFolder:
 
     def entries(self, key: str = "") -> list[str]:
         """Names directly below a prefix, sorted; empty if there are none."""
+        found: list[str] = self._seen("entries", key, lambda: self._entries(key))
+        return list(found)
+
+    def _entries(self, key: str) -> list[str]:
         with self._asking(key) as obstore:
             try:
                 found = obstore.list_with_delimiter(self.store, self._path(key))
@@ -164,12 +196,16 @@ class StoreFolder:
     def delete_files(self, keys: Iterable[str], key: str = "") -> None:
         """Delete objects below a prefix; everything else stays."""
         left = iter(keys)
+        self._changed(key)
         with self._asking(key) as obstore:
             while batch := [self._path(name) for name in islice(left, _DELETED_AT_ONCE)]:
                 obstore.delete(self.store, batch)
 
     def files(self, key: str = "") -> Iterator[tuple[str, int]]:
         """Every object below a prefix: its key from there on, and its bytes; none if there are none."""
+        yield from self._seen("files", key, lambda: list(self._files(key))) if is_looking() else self._files(key)
+
+    def _files(self, key: str) -> Iterator[tuple[str, int]]:
         prefix = self._path(key)
         with self._asking(key) as obstore:
             for batch in obstore.list(self.store, prefix or None):
@@ -185,6 +221,10 @@ class StoreFolder:
 
     def identity(self, key: str) -> str | None:
         """Size and ETag (or time of change) of an object; None if it does not exist."""
+        found: str | None = self._seen("identity", key, lambda: self._identity(key))
+        return found
+
+    def _identity(self, key: str) -> str | None:
         with self._asking(key) as obstore:
             try:
                 found = obstore.head(self.store, self._path(key))
@@ -242,7 +282,7 @@ class _ObjectFile(io.RawIOBase):
 
 
 @functools.lru_cache(maxsize=64)
-def _open_store(url: str) -> tuple[Any, str]:
+def _open_store(url: str, *, patient: bool = False) -> tuple[Any, str]:
     """Store of an address and the prefix inside it."""
     from obstore import store
 
@@ -251,7 +291,10 @@ def _open_store(url: str) -> tuple[Any, str]:
         return _memory(), rest.strip("/")
     options: dict[str, Any] = {
         "client_options": {"timeout": _TIMEOUT, "connect_timeout": _CONNECT_TIMEOUT},
-        "retry_config": {"max_retries": _RETRIES, "retry_timeout": _RETRY_FOR},
+        "retry_config": {
+            "max_retries": _PATIENT_RETRIES if patient else _RETRIES,
+            "retry_timeout": _PATIENT_FOR if patient else _RETRY_FOR,
+        },
     }
     if scheme in ("http", "https"):
         options["client_options"]["allow_http"] = scheme == "http"

@@ -18,6 +18,7 @@ import numpy as np
 from fusestack.model.errors import OutputError
 from fusestack.model.stage import Written
 from fusestack.storage import folder_of, is_address, open_folder
+from fusestack.storage.together import each
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -95,7 +96,7 @@ class Ledger:
         """Names and contents of the files; once more where one was merged into another one meanwhile."""
         while True:
             names = [name for name in self._folder.entries() if not name.startswith(".")]
-            texts = [self._folder.get(name) for name in names]
+            texts = each(self._folder.get, names, far=is_address(self.path))
             if None not in texts:
                 return names, [text or b"" for text in texts]
 
@@ -175,8 +176,7 @@ class Ledger:
         try:
             for name in order:
                 self._folder.put(name, [content[name]])
-            for name in set(self._files) - set(order):
-                self._folder.delete(name)
+            each(self._folder.delete, set(self._files) - set(order), far=is_address(self.path))
         except OSError as error:
             raise OutputError(f"{self.path}: cannot record finished blocks: {error.strerror or error}") from error
         self._files = [_MERGED, _STORED]

@@ -12,6 +12,8 @@ from fusestack.storage import is_address, open_folder
 from fusestack.storage.together import each
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
 
     from fusestack.model.image import ImageSpec
@@ -100,3 +102,8 @@ class Parts:
 def parts_folder(stage: Stage) -> str:
     """Where other tasks leave what a level is made of."""
     return f"{stage.target.work}/{PARTS}/{stage.key}"
+
+
+def forget_parts(work: str, stages: Iterable[str]) -> None:
+    """Delete what was left for the tasks of higher levels, by the keys of these."""
+    each(open_folder(work).delete_tree, [f"{PARTS}/{key}" for key in stages], far=is_address(work))

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 from fusestack.model.clock import seconds_read
 from fusestack.model.errors import OutputError
 from fusestack.model.stage import BlockFailure, Reduction, Written, forget_writers
+from fusestack.storage import is_address
 from fusestack.storage.kept import forget_kept
+from fusestack.storage.together import each
 from fusestack.taskgraph.ahead import Ahead
 from fusestack.taskgraph.ledger import Ticks, runs_of
 from fusestack.taskgraph.parts import Parts, inside, placed
@@ -179,7 +181,8 @@ class _Batch:
         _let_go(tower.stages[0])
         for stage in tower.stages:
             _get_ready(stage)
-        self._ticks = [Ticks(stage, name) for stage in tower.stages]
+        self._far = is_address(tower.top.target.work)
+        self._ticks = each(lambda stage: Ticks(stage, name), tower.stages, far=self._far)
         self._tallies = [_Tally() for _ in tower.stages]
         self._mine = threading.Lock()
         self._leaves = Ahead(self._make_leaf, tower.ahead)
@@ -309,7 +312,9 @@ class _Batch:
 
     def flush(self) -> None:
         """Write what is ticked off; where that fails, blocks count as not done."""
-        for stage, ticks, tally in zip(self._tower.stages, self._ticks, self._tallies, strict=True):
+
+        def flush(one: tuple[Stage, Ticks, _Tally]) -> None:
+            stage, ticks, tally = one
             try:
                 if tally.done:
                     self._check_turn()
@@ -317,6 +322,8 @@ class _Batch:
             except OSError as error:
                 tally.failed += [BlockFailure(b, stage.place(b), str(error), hopeless=True) for b in tally.done]
                 tally.done.clear()
+
+        each(flush, zip(self._tower.stages, self._ticks, self._tallies, strict=True), far=self._far)
 
     def results(self) -> tuple[StageResult, ...]:
         """What was done, stage by stage."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from fusestack.model.stage import Written
 from fusestack.storage import SCRATCH, is_address, open_folder
+from fusestack.storage.look import is_looking
 from fusestack.storage.together import each
 from fusestack.writers.base import output_errors
 
@@ -27,6 +28,11 @@ class OutputFolder:
         """Content of a file; None if it does not exist."""
         with output_errors(f"{self.path}/{key}", "cannot be read"):
             return self.storage.get(key)
+
+    def foresee(self, keys: Sequence[str]) -> None:
+        """Ask for files together that are about to be read one by one, during a look at a store."""
+        if is_looking() and self.is_far:
+            each(self.get, keys, far=True)
 
     def put(self, key: str, parts: Sequence[bytes]) -> int:
         """Write a file in one atomic step; returns its bytes."""

@@ -13,6 +13,7 @@ from fusestack.model.errors import OutputError
 from fusestack.model.geometry import Box
 from fusestack.model.grid import Grid
 from fusestack.storage import SCRATCH, is_address
+from fusestack.storage.together import each
 from fusestack.storage.zarr_chunks import chunk_reader
 from fusestack.writers.base import check_block, padded_chunks, parts_of, settings_differ, unchecked
 from fusestack.writers.folder import OutputFolder
@@ -80,8 +81,13 @@ class OmeZarrWriter(BlockFiles):
 
     def exists(self) -> bool:
         """Whether `create` has made a container that is still there, also where the group has lost its own file."""
+        self._foresee()
         groups = any(self._folder.get(key) is not None for version in VERSIONS for key in group_files(version, {}))
         return groups or self._has_our_arrays()
+
+    def _foresee(self) -> None:
+        groups = [key for version in VERSIONS for key in group_files(version, {})]
+        self._folder.foresee([*groups, *(f"{level}/zarr.json" for level in range(len(self.spec.levels)))])
 
     def _has_our_arrays(self) -> bool:
         """Whether arrays of this image are there, and no others."""
@@ -98,6 +104,7 @@ class OmeZarrWriter(BlockFiles):
             If something else is there, or an image with other settings, or the place cannot be written.
         """
         self._encoder = None
+        self._foresee()
         files = self._array_files()
         windows = [full_window(self.spec.dtype)] * len(self.spec.channels)
         attributes = image_attributes(self.spec, windows)
@@ -135,11 +142,9 @@ class OmeZarrWriter(BlockFiles):
         """
         check_block(self.spec, level, box, pixels)
         target = self.spec.levels[level]
-        unit = target.shards or target.chunks
+        parts = parts_of(box, target.shards or target.chunks, pixels)
         self._encoder = self._encoder or self._new_encoder()
-        return self._folder.store_each(
-            parts_of(box, unit, pixels), lambda part: (self._key(level, part[0]), self._encoded(level, part[1]))
-        )
+        return self._folder.store_each(parts, lambda one: (self._key(level, one[0]), self._encoded(level, one[1])))
 
     def _key(self, level: int, index: tuple[int, ...]) -> str:
         return f"{self._chunks_of(level)}/{'/'.join(map(str, index))}"
@@ -155,8 +160,7 @@ class OmeZarrWriter(BlockFiles):
         yield from ((key, pixel_facts(data)) for key, data in self._array_files().items())
 
     def _encode(self, chunk: NDArray[Any]) -> bytes:
-        encode = self._encoder or self._new_encoder()
-        return encode(chunk)
+        return (self._encoder or self._new_encoder())(chunk)
 
     def _new_encoder(self) -> Callable[[NDArray[Any]], bytes]:
         encode = encoder(self.spec.codec)
@@ -234,14 +238,15 @@ class OmeZarrWriter(BlockFiles):
         level = self.spec.levels[last]
         grid = Grid((level.shape[0], *level.shape[2:]), (1, *level.chunks[2:]))
         count = max(1, min(grid.count, _SAMPLE_PIXELS // Box.of_shape(grid.block).size))
-        samples = []
-        for number in np.unique(np.linspace(0, grid.count - 1, count).astype(np.int64)):
-            box = grid.box(int(number))
-            start, stop = box.start, box.stop
+
+        def sample(number: int) -> NDArray[Any]:
+            start, stop = grid.box(number).start, grid.box(number).stop
             region = Box((start[0], channel, *start[1:]), (stop[0], channel + 1, *stop[1:]))
-            pixels = self.read(last, region).ravel()
-            samples.append(pixels[np.isfinite(pixels) & (pixels != self.spec.fill)])
-        values = np.concatenate(samples)
+            pixels = self.read(last, region)
+            return np.asarray(pixels[np.isfinite(pixels) & (pixels != self.spec.fill)])
+
+        numbers = np.unique(np.linspace(0, grid.count - 1, count).astype(np.int64)).tolist()
+        values = np.concatenate(each(sample, numbers, far=self._folder.is_far, most=8))
         if not values.size:
             return full_window(self.spec.dtype)
         start_end = np.percentile(values, (0.1, 99.9), method="nearest")
