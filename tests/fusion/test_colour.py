@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+import zarr
 
 import fusestack
 from fusestack.display.shown import show
@@ -67,3 +68,24 @@ def test_others_are_a_file_of_each_channel(changes: dict[str, Any], tmp_path: Pa
     plan = fusestack.plan(job(tmp_path, **changes))
     assert len(plan.images) == changes.get("channels", 3)
     assert all(image.target.image.shape[1] == 1 for image in plan.images)
+
+
+@pytest.mark.parametrize(
+    ("colours", "files"), [(("FF0000", "00FF00", "0000FF"), 1), (("0000FF", "00FF00", "FF0000"), 3)]
+)
+def test_channels_with_names_keep_them_unless_they_are_red_green_and_blue(
+    colours: tuple[str, ...], files: int, tmp_path: Path
+) -> None:
+    group = zarr.open_group(tmp_path / "in.ome.zarr", mode="w")
+    group.create_array("0", shape=(3, 40, 50), chunks=(1, 40, 50), dtype="uint8")[:] = 7
+    channels = [{"label": name, "color": colour} for name, colour in zip(("DAPI", "GFP", "RFP"), colours, strict=True)]
+    axes = [{"name": "c", "type": "channel"}, {"name": "y", "type": "space"}, {"name": "x", "type": "space"}]
+    group.attrs["ome"] = {
+        "version": "0.5",
+        "multiscales": [{"axes": axes, "datasets": [{"path": "0"}]}],
+        "omero": {"channels": channels},
+    }
+    views = [{"path": str(tmp_path / "in.ome.zarr")}]
+    output = {"path": str(tmp_path / "a.ome.tif")}
+    plan = fusestack.plan({"version": 1, "input": {"views": views}, "output": output})
+    assert len(plan.images) == files

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from fusestack.sources.probe import Sample
 
 
-_COLOURS = 3
+_COLOURS = ("FF0000", "00FF00", "0000FF")
 
 
 @dataclass(frozen=True)
@@ -253,8 +253,13 @@ def _refuse_flawed(project: Project, options: Fusion, inputs: Inputs) -> None:
 
 
 def is_coloured(image: DesignedImage) -> bool:
-    """Whether an image can be one picture in colour: one plane of three channels of 8 bits."""
-    return image.shape[:3] == (1, _COLOURS, 1) and image.dtype == "uint8"
+    """Whether an image can be one picture in colour: one plane of three channels of 8 bits, without names of their own.
+
+    Channels that are called DAPI or GFP are no colours of a camera: each is a file, which keeps its name.
+    """
+    fits = image.shape[:3] == (1, len(_COLOURS), 1) and image.dtype == "uint8"
+    unnamed = all(channel.name == str(channel.id) for channel in image.channels)
+    return fits and (unnamed or tuple(channel.color for channel in image.channels) == _COLOURS)
 
 
 def _option_facts(options: Fusion) -> dict[str, Any]:
