@@ -1,4 +1,4 @@
-"""The graph of one fusion with all levels on one and two threads, and on two worker processes; all warm.
+"""The graph of one fusion with all levels on one and two threads, and on one and two worker processes; all warm.
 
 Tiles as in ``run_vs_copy.py``. Rounds alternate; medians and ratios are printed, nothing is asserted.
 """
@@ -52,7 +52,7 @@ def main() -> None:
         make_tiles(folder, shape)
         backends: dict[str, Backend] = {"1 thread": Threads(1), "2 threads": Threads(2)}
         if not arguments.toy:
-            backends["2 processes"] = local_cluster(2, 1, 2**32)
+            backends |= {"1 process": local_cluster(1, 1, 2**32), "2 processes": local_cluster(2, 1, 2**32)}
         took: dict[str, list[float]] = {key: [] for key in backends}
         for number in range(2 if arguments.toy else 1 + arguments.rounds):
             for key, backend in backends.items():
@@ -66,6 +66,7 @@ def main() -> None:
         print(f"  {key:12} {value:6.2f} s")
     print(f"  1 thread / 2 threads     {medians['1 thread'] / medians['2 threads']:5.2f}   at least 1.8")
     if "2 processes" in medians:
+        print(f"  1 process / 2 processes  {medians['1 process'] / medians['2 processes']:5.2f}   at least 1.8")
         print(f"  2 processes / 2 threads  {medians['2 processes'] / medians['2 threads']:5.2f}   at most 1.10")
 
 
