@@ -147,7 +147,10 @@ def test_a_job_of_kubernetes() -> None:
     from fusestack.model.errors import ConfigError, InputError, OutputError
 
     (cluster,) = documents("cluster.yaml")
-    by_kind = {one["kind"]: one for one in documents("job.yaml")}
+    by_kind = {one["kind"]: one for file in ("claim.yaml", "job.yaml") for one in documents(file)}
+    assert [one["kind"] for one in documents("claim.yaml")] == ["PersistentVolumeClaim"], (
+        "data stay when a job is replaced"
+    )
     claim, config, job = (by_kind[kind] for kind in ("PersistentVolumeClaim", "ConfigMap", "Job"))
     spec = job["spec"]["template"]["spec"]
     (container,) = spec["containers"]

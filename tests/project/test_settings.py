@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element
@@ -90,6 +91,19 @@ def test_settings_of_others_stay(tmp_path: Path) -> None:
         write_settings(path, other)
         assert file.read_bytes() == theirs
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.settings.xml"]
+
+
+def test_a_disk_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(self: Path, target: Path) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "hardlink_to", refused)
+    path, file = str(tmp_path / "a.xml"), tmp_path / "a.settings.xml"
+    write_settings(path, SHADES)
+    assert colors_in(path) == {0: "00FF00", 1: "FF8000", 5: "0000FF"}
+    file.write_bytes(b"theirs")
+    write_settings(path, SHADES)
+    assert file.read_bytes() == b"theirs"
 
 
 def test_white_is_no_colour(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ import fusestack
 from fusestack.cli.main import run
 from fusestack.fusion.blocks import FuseBlocks
 from fusestack.model.errors import OutputError
+from fusestack.planning.pyramid import BlockMean
 from fusestack.running.inspection import inspect
 from fusestack.running.runner import run_plan
 from fusestack.storage import LocalFolder
@@ -120,6 +121,17 @@ def test_the_plan_says_what_stays(tmp_path: Path) -> None:
     assert [one.action for one in states] == ["rewrite", "run"]
     assert "output.chunks: [8, 8, 6, 1, 1] -> [4, 4, 4, 1, 1]" in states[0].reason
     assert states[0].reason.endswith("copied from the level 0 that is stored, not fused again")
+
+
+def test_levels_of_another_version_are_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Level 0 serves, what was reduced from it by other arithmetic does not."""
+    fusestack.run(settings(tmp_path))
+    monkeypatch.setattr(BlockMean, "VERSION", 2, raising=False)
+    more = settings(tmp_path, (0, 1, 2))
+    assert [one.action for one in inspect(fusestack.plan(more))] == ["rewrite", "run"]
+    report = fusestack.run(more, [REPLACE])
+    assert [(one.stage, one.computed == one.blocks) for one in report.stages][1] == ("pyramid/1", True)
+    assert everything(more) == fresh(more, [], tmp_path)
 
 
 @pytest.mark.parametrize(

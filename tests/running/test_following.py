@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+import zarr
 
 import fusestack
 from fusestack.cli.main import run
@@ -73,6 +74,53 @@ def test_order_and_completeness(tmp_path: Path) -> None:
 
     assert follow(lambda: from_mapping(config), make, seconds=0.1, idle=0.4) == (None, (0, 1, 2))
     assert made == [[0], [0, 1, 2]]
+
+
+def test_folders_are_complete_when_nothing_below_them_changes(tmp_path: Path) -> None:
+    """Chunks come long after the metadata of an OME-Zarr."""
+    arrays = [
+        zarr.create_array(tmp_path / f"t{t}.zarr", shape=(8, 16, 16), chunks=(2, 16, 16), dtype="u2") for t in (0, 1)
+    ]
+    arrays[0][:] = 9
+    views = [{"path": str(tmp_path / f"t{t}.zarr"), "timepoint": t} for t in (0, 1)]
+    output = {"path": str(tmp_path / "fused.ome.zarr"), "chunks": 8, "pyramid": "none"}
+    config = {"version": 1, "input": {"views": views}, "output": output}
+    written: list[int] = []
+
+    def acquire_slowly() -> None:
+        for z in range(0, 8, 2):
+            time.sleep(0.35)
+            arrays[1][z : z + 2] = 7
+            written.append(z)
+
+    microscope = threading.Thread(target=acquire_slowly)
+    microscope.start()
+    try:
+        result, made = follow(
+            lambda: from_mapping(config),
+            lambda one: (len(written), fusestack.run(one.config.model_dump())),
+            seconds=0.7,
+            idle=1.5,
+        )
+    finally:
+        microscope.join()
+    assert made == (0, 1)
+    assert result is not None
+    assert result[0] == 4, "the last one was made when all was there"
+    fused = np.asarray(zarr.open_group(tmp_path / "fused.ome.zarr", mode="r")["0"])
+    assert fused[1].min() == 7
+
+
+def test_files_with_equal_names_in_folders_of_their_own(tmp_path: Path) -> None:
+    views = []
+    for t in range(3):
+        (tmp_path / f"t{t}").mkdir()
+        views.append({"path": str(tmp_path / f"t{t}" / "tile.tif"), "timepoint": t})
+    tifffile.imwrite(views[0]["path"], np.ones((4, 8, 8), np.uint16), photometric="minisblack")
+    config = {"version": 1, "input": {"views": views}, "output": {"path": str(tmp_path / "fused.ome.zarr")}}
+    made: list[int] = []
+    found = follow(lambda: from_mapping(config), lambda _: made.append(1), seconds=0.1, idle=0.3)
+    assert (found, made) == ((None, (0,)), [1])
 
 
 def test_projects(tmp_path: Path) -> None:

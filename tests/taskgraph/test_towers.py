@@ -98,7 +98,10 @@ def test_levels_are_the_same_as_stage_by_stage(
         assert trees[2] == trees[0]
 
 
-def test_the_level_below_is_not_read_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("ahead", [1, 4])
+def test_the_level_below_is_not_read_back(tmp_path: Path, ahead: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor where helping threads have made blocks before they are asked for, as for stores."""
+    monkeypatch.setattr(batches, "_ahead", lambda *_: ahead)
     reads = []
     found = OmeZarrWriter.read
 

@@ -164,7 +164,25 @@ def run(
 def run_planned(
     plan: Plan, known: Known, *, force: bool = False, listener: Listener | None = None, client: Client | None = None
 ) -> RunReport:
-    """Make everything a plan promises, where `fusestack.running.runner.look` has just seen what is there of it."""
+    """Make everything a plan promises, where `fusestack.running.damage.look` has just seen what is there of it.
+
+    Parameters
+    ----------
+    plan : Plan
+    known : Known
+        What was seen.
+    force, listener, client
+        See `run`.
+
+    Returns
+    -------
+    RunReport
+
+    Raises
+    ------
+    OutputError
+        If something cannot be written, or another run writes it; see `run`.
+    """
     from fusestack.running.places import SUBMITTED
     from fusestack.running.runner import run_plan
     from fusestack.storage import identity_of

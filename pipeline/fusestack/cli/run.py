@@ -82,7 +82,6 @@ def _once(arguments: argparse.Namespace, loaded: LoadedConfig, said: set[str]) -
     from fusestack.api.configured import run_planned
     from fusestack.cli.plan import print_plan, summary_of_plan
     from fusestack.cli.plan import warn as warn_of
-    from fusestack.display.progress import progress_listener
     from fusestack.model.amounts import duration, size
     from fusestack.planner import make_plan
     from fusestack.running.damage import look
@@ -107,7 +106,11 @@ def _once(arguments: argparse.Namespace, loaded: LoadedConfig, said: set[str]) -
         if not arguments.quiet:
             print_plan(plan, states, probed)
         return summary_of_plan(plan, states, probed)
-    listener = None if arguments.quiet else progress_listener(True)
+    listener = None
+    if not arguments.quiet:
+        from fusestack.display.progress import progress_listener
+
+        listener = progress_listener(True)
     report = run_planned(plan, known, force=arguments.force, listener=listener)
     warn(report.found)
     if not arguments.quiet:

@@ -227,7 +227,8 @@ def design_of(loaded: LoadedConfig, inputs: Inputs, read: Mapping[str, str] | No
     # one file for each group, as BigStitcher saves them; and views of a container are there one by one
     apart = output is not None and (output.is_stacks or (output.append and output.format == "bdv-n5"))
     design = partial(design_images, inputs.views, project.views, boxes, options, project.intensity, read or {})
-    coloured = output is not None and output.format == "tiff" and is_ome_tiff(output.path)
+    flat = all(view.shape is None or view.shape[0] == 1 for view in inputs.views[:1])  # else nothing is designed twice
+    coloured = output is not None and output.format == "tiff" and is_ome_tiff(output.path) and flat
     found = design(apart=apart and not coloured)
     if coloured and not is_coloured(found.images[0]):
         found = design(apart=True)

@@ -81,13 +81,24 @@ def write_settings(path: str, shades: Mapping[int, Shade]) -> None:
             if target.exists() and _is_ours(target.read_bytes()):
                 temporary.replace(target)
                 return
-            target.hardlink_to(temporary)  # never over what somebody has put there meanwhile
+            _put(target, temporary, content)
         except FileExistsError:
             pass
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
         raise OutputError(f"{target}: cannot be written ({error.strerror or error}); free some space") from error
+
+
+def _put(target: Path, temporary: Path, content: bytes) -> None:
+    """Never over what somebody has put there meanwhile; whole at once, where the disk has hard links."""
+    try:
+        target.hardlink_to(temporary)
+    except FileExistsError:
+        raise
+    except OSError:
+        with target.open("xb") as file:
+            file.write(content)
 
 
 def may_write_settings(path: str) -> bool:

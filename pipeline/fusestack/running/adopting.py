@@ -7,25 +7,28 @@ record, or on the disk, what was begun.
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fusestack.model.image import image_of
-from fusestack.model.stage import Target
 from fusestack.running.earlier import BEFORE, PIXELS, blocks_at
 from fusestack.running.finished import mark_of
 from fusestack.running.inspection import write_record
-from fusestack.storage import folder_of
+from fusestack.storage import folder_of, is_address
 from fusestack.taskgraph.ledger import Ledger, forget_ledger, ledger_path
 from fusestack.writers.base import output_errors
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from fusestack.planning.plan import Product
     from fusestack.running.earlier import Earlier, Pixels
 
+_FOLDER = 12
+"""Digits of a fingerprint that name a folder."""
 _ADAPTED = "adapted"
 """In the record of an image: the one whose blocks it has, until its metadata are its own."""
 
@@ -54,28 +57,36 @@ def put_aside(product: Product, found: Earlier, record: dict[str, Any]) -> None:
                 here.rename(there)
 
 
-def drop_aside(work: str, path: str, record: dict[str, Any]) -> None:
-    """Delete an earlier image that nobody copies any more, and what the record says of it.
+def forget_aside(work: str, path: str, record: dict[str, Any]) -> None:
+    """Have the record say nothing of an earlier image that nobody copies any more; `sweep_aside` deletes it.
 
     Raises
     ------
     OutputError
         If the disk refuses.
     """
-    facts = record.get(path, {}).get(BEFORE)
-    if facts is None:
+    if record.get(path, {}).pop(BEFORE, None) is not None:
+        write_record(work, record)
+
+
+def sweep_aside(work: str, record: Mapping[str, Any]) -> None:
+    """Delete earlier images that were put aside and that the record does not name: those of a killed run, too.
+
+    Raises
+    ------
+    OutputError
+        If the disk refuses.
+    """
+    if is_address(work) or not Path(work, BEFORE).is_dir():
         return
-    aside = f"{work}/{BEFORE}/{facts['fingerprint'][:12]}"
-    image = replace(image_of(facts["image"]), path=f"{aside}/{Path(path).name}")
-    if Path(image.path).exists():
-        Target(facts["writer"], image, 0, aside).open().remove()
-    folder, name = folder_of(aside)
-    with output_errors(aside, "cannot be deleted"):
-        folder.delete_tree(name)
+    named = {entry[BEFORE]["fingerprint"][:_FOLDER] for entry in record.values() if BEFORE in entry}
+    with output_errors(f"{work}/{BEFORE}", "cannot be deleted"):
+        for place in Path(work, BEFORE).iterdir():
+            if place.name not in named:
+                folder, name = folder_of(str(place))
+                folder.delete_tree(name)
     with suppress(OSError):
-        Path(aside).parent.rmdir()
-    del record[path][BEFORE]
-    write_record(work, record)
+        Path(work, BEFORE).rmdir()
 
 
 def take_over(product: Product, pixels: Pixels | None, found: Earlier, record: dict[str, Any]) -> None:

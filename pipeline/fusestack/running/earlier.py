@@ -52,11 +52,14 @@ class Pixels:
         Ids along t and c.
     hashes : tuple of str
         For each channel, those of all timepoints, one behind another.
+    levels : str
+        What those of the levels above depend on besides: how they are reduced.
     """
 
     timepoints: tuple[int, ...]
     channels: tuple[int, ...]
     hashes: tuple[str, ...]
+    levels: str = ""
 
     @property
     def places(self) -> dict[Place, tuple[Place, str]]:
@@ -171,6 +174,8 @@ def _in_place(product: Product, pixels: Pixels, entry: Mapping[str, Any]) -> Ear
     if target.writer != product.target.writer or not product.target.open().adapts() or not target.open().exists():
         return None
     channels = new.channels[: len(old.channels)]
+    if entry[PIXELS].get("levels") != pixels.levels:
+        return None
     firsts = (old.timepoints, [one.id for one in old.channels])
     if _stored(old) != _stored(new) or firsts != (new.timepoints[: old.shape[0]], [one.id for one in channels]):
         return None
@@ -221,7 +226,11 @@ def earlier_of(image: PlannedImage, record: Mapping[str, Any]) -> Earlier | None
 
 def recorded_pixels(image: PlannedImage) -> Pixels | None:
     """What pixels depend on, of an image that has its place for itself."""
-    return None if image.appended is not None or image.container else pixels_of(image.stages[0])
+    pixels = None if image.appended is not None or image.container else pixels_of(image.stages[0])
+    if pixels is None:
+        return None
+    reductions = [(type(stage.compute).__name__, getattr(stage.compute, "VERSION", 1)) for stage in image.stages[1:]]
+    return replace(pixels, levels=digest(reductions)[:_DIGITS])
 
 
 def serving(product: Product, pixels: Pixels | None, record: Mapping[str, Any]) -> Earlier | None:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import itertools
+import os
 import time
 from collections import defaultdict
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from fusestack.fusion.inputs import selection_of
 from fusestack.model.amounts import counted
 from fusestack.model.errors import ConfigError, FusestackError
-from fusestack.model.fingerprint import identities
 from fusestack.project.select import without_appended
 from fusestack.project.xml import read_project
+from fusestack.storage import identity_of, is_address, open_folder
+from fusestack.storage.together import each
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -23,7 +27,6 @@ if TYPE_CHECKING:
     T = TypeVar("T")
 
 _MOST_PAUSE = 5.0
-_MISSING = "missing"
 
 
 @dataclass
@@ -38,19 +41,38 @@ class Settled:
     """
 
     seconds: float
-    _seen: dict[str, tuple[str, float]] = field(default_factory=dict)
+    _seen: dict[str, tuple[str | None, float]] = field(default_factory=dict)
 
     def look(self, paths: Iterable[str]) -> None:
         """Look at files; once before they are asked for."""
         now = time.monotonic()
-        for path, identity in identities(paths).items():
-            if self._seen.get(path, ("", 0.0))[0] != identity:
-                self._seen[path] = identity, now
+        paths = list(paths)
+        for path, state in zip(paths, each(_state, paths, far=any(map(is_address, paths))), strict=True):
+            if self._seen.get(path, (None, 0.0))[0] != state:
+                self._seen[path] = state, now
 
     def __call__(self, path: str) -> bool:
         """Whether a file that was looked at is there, and settled."""
-        identity, since = self._seen[path]
-        return identity != _MISSING and time.monotonic() - since >= self.seconds
+        state, since = self._seen.get(path, (None, 0.0))
+        return state is not None and time.monotonic() - since >= self.seconds
+
+
+def _state(path: str) -> str | None:
+    """Size and time of change of a file; of a folder (OME-Zarr, N5) those of all files in it; None where nothing is."""
+    if is_address(path):
+        if (found := identity_of(path)) is not None:
+            return found
+        sizes = [nbytes for _, nbytes in open_folder(path, scratch="").files("")]
+        return f"{len(sizes)} {sum(sizes)}" if sizes else None
+    if not Path(path).is_dir():
+        return identity_of(path)
+    count = size = newest = 0
+    for folder, _, names in os.walk(path):
+        for name in names:
+            with suppress(FileNotFoundError):
+                one = Path(folder, name).stat()
+                count, size, newest = count + 1, size + one.st_size, max(newest, one.st_mtime_ns)
+    return f"{count} {size} {newest}" if count else None
 
 
 def follow(
@@ -94,9 +116,9 @@ def follow(
     result: T | None = None
     begun = time.monotonic()
     while True:
-        loaded = _patiently(load, begun, seconds)
+        loaded = _patiently(load, seconds)
         refuse_unfollowed(loaded)
-        files = _patiently(lambda: files_of_timepoints(loaded), begun, seconds)  # noqa: B023 -- called at once
+        files = _patiently(lambda: files_of_timepoints(loaded), seconds)  # noqa: B023 -- called at once
         settled.look({path for paths in files.values() for path in paths})
         ready = tuple(itertools.takewhile(lambda t: files[t] and all(map(settled, files[t])), sorted(files)))  # noqa: B023
         if new := set(ready) - set(made):
@@ -114,7 +136,7 @@ def follow(
         time.sleep(min(_MOST_PAUSE, max(0.05, seconds / 2)))
 
 
-def _patiently(read: Callable[[], T], begun: float, seconds: float) -> T:
+def _patiently(read: Callable[[], T], seconds: float) -> T:
     """Read what somebody may be writing right now; an error that stays is raised."""
     until = time.monotonic() + seconds
     while True:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from fusestack.model.errors import InputError, OutputError
 from fusestack.model.fingerprint import changed_since
-from fusestack.running.adopting import adapt, drop_aside, entry_of, put_aside, take_over
+from fusestack.running.adopting import adapt, entry_of, forget_aside, put_aside, sweep_aside, take_over
 from fusestack.running.earlier import BEFORE, earlier_of, recorded_pixels, serving, stages_kept
 from fusestack.running.finished import finished_mark, is_marked, mark
 from fusestack.running.inspection import (
@@ -21,7 +21,6 @@ from fusestack.running.inspection import (
 )
 from fusestack.running.lock import output_lock, project_lock
 from fusestack.running.lost import describe, foresee, lost_for_good
-from fusestack.running.settings import keep_colors
 from fusestack.running.stage_cache import make_entry
 from fusestack.storage import folder_of, identity_of, is_address
 from fusestack.storage.look import looking
@@ -292,13 +291,14 @@ class BeginImage:
             check_ours(product.target, record)
         take_turn(work, path, self.token, alone=locked or anew)
         if serves is None:
-            drop_aside(work, path, record)
+            forget_aside(work, path, record)
         elif serves.in_place:
-            drop_aside(work, path, record)
+            forget_aside(work, path, record)
             take_over(product, self.pixels, serves, record)
             anew = False
         else:
             put_aside(product, serves, record)
+        sweep_aside(work, record)
         if anew:
             kept = 0 if force else stages_kept(product, record)
             old = record.get(path, {}).get("stages", [])
@@ -365,12 +365,17 @@ class EndImage:
         if record.get("fingerprint") != self.product.fingerprint:
             raise OutputError(f"{target.image.path}: another run has replaced it meanwhile; run again")
         target.open().finish(self.notes, self.stages.turn)
-        drop_aside(target.work, target.image.path, read_record(target.work))
+        with output_lock(f"{target.work}/project.lock", target.image.path, wait=True):  # images end side by side
+            record = read_record(target.work)
+            forget_aside(target.work, target.image.path, record)
+            sweep_aside(target.work, record)
         forget_parts(target.work, self.product.stages)
         mark(self.product)
         if self.project is not None:
             project, products = self.project
             if all(identity_of(finished_mark(product)) is not None for product in products):
+                from fusestack.running.settings import keep_colors
+
                 with project_lock(project, target.work):
                     keep_colors(project, [product.target for product in products])
                     project.write()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import configparser
 import functools
 import io
+import itertools
 import os
 import re
 from contextlib import contextmanager, suppress
@@ -27,6 +28,8 @@ _RETRIES, _RETRY_FOR = 4, timedelta(seconds=30)
 _PATIENT_RETRIES, _PATIENT_FOR = 12, timedelta(seconds=90)
 """Of stores that have answered before: a server that dies is given time to come back."""
 _READ_AHEAD = 2**18
+_MOST_REMEMBERED = 2**17
+"""Objects whose listing is kept in memory for a while: about 20 MB."""
 _DELETED_AT_ONCE = 1000
 _KNOW_TAILS = ("s3://", "gs://", "memory://")
 
@@ -203,7 +206,13 @@ class StoreFolder:
 
     def files(self, key: str = "") -> Iterator[tuple[str, int]]:
         """Every object below a prefix: its key from there on, and its bytes; none if there are none."""
-        yield from self._seen("files", key, lambda: list(self._files(key))) if is_looking() else self._files(key)
+        known = self._seen("files", key, lambda: self._few(key)) if is_looking() else None
+        yield from self._files(key) if known is None else known
+
+    def _few(self, key: str) -> list[tuple[str, int]] | None:
+        """Every object below a prefix, to be remembered; None where they are too many for that."""
+        found = list(itertools.islice(self._files(key), _MOST_REMEMBERED + 1))
+        return found if len(found) <= _MOST_REMEMBERED else None
 
     def _files(self, key: str) -> Iterator[tuple[str, int]]:
         prefix = self._path(key)

@@ -186,6 +186,7 @@ class _Batch:
         self._tallies = [_Tally() for _ in tower.stages]
         self._mine = threading.Lock()
         self._leaves = Ahead(self._make_leaf, tower.ahead)
+        self._leaves_made: set[int] = set()
         self._below = Parts(tower.nestings[0], tower.stages[0])
         self._above = Parts(tower.nesting_above, tower.above)
 
@@ -219,8 +220,8 @@ class _Batch:
         if is_stopped(self._tower.top.target.work, self._run):
             return _FAILED
         ticked = block in self._ticks[level]
-        if level == 0:
-            return _STORED if ticked else self._leaves.result(block)
+        if level == 0:  # what a helping thread of this task has made meanwhile is in memory
+            return _STORED if ticked and block not in self._leaves_made else self._leaves.result(block)
         nesting, reduction = self._tower.nestings[level], self._tower.stages[level].compute
         if nesting is None or not isinstance(reduction, Reduction):
             raise ValueError("the stages of a tower are nested")
@@ -280,6 +281,8 @@ class _Batch:
                 self._above.leave(block, pixels)
             self._check_turn()
             with self._mine:
+                if level == 0:
+                    self._leaves_made.add(block)
                 self._ticks[level].add(block, stored)
             if level == 0:
                 self._below.forget(block)

@@ -199,9 +199,10 @@ def _datasets(spec: ImageSpec) -> list[dict[str, Any]]:
 
 
 def adapted_attributes(found: dict[str, Any], before: ImageSpec, spec: ImageSpec) -> dict[str, Any]:
-    """Attributes of an image that was another one before; what others have added or corrected stays.
+    """Attributes of an image that was another one before; what others have added, and places that they corrected, stay.
 
-    Without what is written last: whoever finishes it looks at the pixels again.
+    Names and colours of channels are those of the image. Without what is written last: whoever finishes it looks at the
+    pixels again.
     """
     there, made = (image_attributes(one, [full_window(one.dtype)] * one.shape[1]) for one in (before, spec))
     if multiscales(found) not in (None, json.loads(json.dumps(multiscales(there)))):
