@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 _TIMEOUT = "60s"
 _CONNECT_TIMEOUT = "5s"
 _RETRIES, _RETRY_FOR = 4, timedelta(seconds=30)
-_PATIENT_RETRIES, _PATIENT_FOR = 12, timedelta(seconds=90)
-"""Of stores that have answered before: a server that dies is given time to come back."""
+_PATIENT_RETRIES, _PATIENT_FOR = 1000, timedelta(seconds=90)
+"""Of stores that have answered before: a server that dies is given time to come back, however quickly it refuses."""
 _READ_AHEAD = 2**18
 _MOST_REMEMBERED = 2**17
 """Objects whose listing is kept in memory for a while: about 20 MB."""
