@@ -91,7 +91,7 @@ def fused_images(loaded: LoadedConfig, inputs: Inputs) -> tuple[Design, list[Ser
     options = loaded.config.fusion
     design = design_of(loaded, inputs)
     first = design.images[0]
-    designs, grounds = [_Design(lambda: design)], [ground_of(loaded, inputs)]
+    designs, grounds = [_Design(lambda: design)], [design.ground]
     for factors in propose_factors(int3(first.shape[2:]), first.anisotropy)[1:]:
         if options.plain_method != "mask" and _reads_as_much(grounds[-1]):
             break  # nothing that is read became smaller: such a level would cost seconds

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from fusestack.config.models import Fusion
     from fusestack.fusion.frame import Frame
+    from fusestack.fusion.ground import Ground
     from fusestack.model.geometry import Box, Float3
     from fusestack.model.image import Channel
     from fusestack.model.units import TimeStep
@@ -86,12 +87,25 @@ class Design:
     """
 
     images: tuple[DesignedImage, ...]
-    frame: Frame
-    anisotropy: float
+    ground: Ground
     input_dtype: str
-    opened: Mapping[ViewId, OpenedView]
     warnings: tuple[str, ...]
     read: Mapping[str, str]
+
+    @property
+    def frame(self) -> Frame:
+        """The frame that all images lie on."""
+        return self.ground.frame
+
+    @property
+    def anisotropy(self) -> float:
+        """Of the frame."""
+        return self.ground.anisotropy
+
+    @property
+    def opened(self) -> Mapping[ViewId, OpenedView]:
+        """Views whose levels are known."""
+        return self.ground.opened
 
 
 def design_images(
@@ -207,7 +221,7 @@ def design_images(
         images = [image("fused", groups, times, channels_of(views))]
     else:
         images = [image(group.title, (group,), (group.timepoint,), (channel_of(group, views),)) for group in groups]
-    return Design(tuple(images), frame, anisotropy, input_dtype, opened, tuple(warnings), read)
+    return Design(tuple(images), ground, input_dtype, tuple(warnings), read)
 
 
 def _edges(options: Fusion) -> Edges:

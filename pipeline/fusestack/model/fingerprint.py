@@ -17,13 +17,12 @@ from fusestack.model.errors import InputError
 from fusestack.model.stage import StoredArray
 from fusestack.model.view import SourceRef
 from fusestack.storage import identity_of, is_address, open_folder
-from fusestack.storage.together import each
+from fusestack.storage.together import FEW, each
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _DIFFERENCES_NAMED = 4
-_AT_ONCE = 8
 _METADATA = ("zarr.json", ".zattrs", ".zgroup", ".zarray", "0/zarr.json", "0/.zarray", "attributes.json")
 
 
@@ -126,7 +125,7 @@ def _identities(paths: Iterable[str]) -> dict[str, str]:
     """Identities by path; those behind addresses are asked for together."""
     wanted = list(paths)
     far = [path for path in wanted if is_address(path)]
-    asked = dict(zip(far, each(_identity, far, far=True, most=_AT_ONCE), strict=True))
+    asked = dict(zip(far, each(_identity, far, far=True, most=FEW), strict=True))
     return {path: asked[path] if path in asked else _identity(path) for path in wanted}
 
 

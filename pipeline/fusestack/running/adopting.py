@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fusestack.model.image import image_of
-from fusestack.running.earlier import BEFORE, PIXELS, blocks_at
+from fusestack.running.earlier import BEFORE, PIXELS, aside_of, blocks_at
 from fusestack.running.finished import mark_of
 from fusestack.running.inspection import write_record
 from fusestack.storage import folder_of, is_address
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from fusestack.planning.plan import Product
     from fusestack.running.earlier import Earlier, Pixels
 
-_FOLDER = 12
-"""Digits of a fingerprint that name a folder."""
 _ADAPTED = "adapted"
 """In the record of an image: the one whose blocks it has, until its metadata are its own."""
 
@@ -57,20 +55,24 @@ def put_aside(product: Product, found: Earlier, record: dict[str, Any]) -> None:
                 here.rename(there)
 
 
-def forget_aside(work: str, path: str, record: dict[str, Any]) -> None:
-    """Have the record say nothing of an earlier image that nobody copies any more; `sweep_aside` deletes it.
+def drop_aside(work: str, path: str, record: dict[str, Any]) -> None:
+    """Delete an earlier image that nobody copies any more, after what the record says of it.
 
     Raises
     ------
     OutputError
         If the disk refuses.
     """
-    if record.get(path, {}).pop(BEFORE, None) is not None:
+    facts = record.get(path, {}).pop(BEFORE, None)
+    if facts is not None:
         write_record(work, record)
+        _delete(aside_of(work, facts["fingerprint"]))
 
 
 def sweep_aside(work: str, record: Mapping[str, Any]) -> None:
-    """Delete earlier images that were put aside and that the record does not name: those of a killed run, too.
+    """Delete earlier images that were put aside and that the record does not name: a run was killed meanwhile.
+
+    Whoever calls holds the lock under which images are put aside.
 
     Raises
     ------
@@ -79,14 +81,18 @@ def sweep_aside(work: str, record: Mapping[str, Any]) -> None:
     """
     if is_address(work) or not Path(work, BEFORE).is_dir():
         return
-    named = {entry[BEFORE]["fingerprint"][:_FOLDER] for entry in record.values() if BEFORE in entry}
-    with output_errors(f"{work}/{BEFORE}", "cannot be deleted"):
-        for place in Path(work, BEFORE).iterdir():
-            if place.name not in named:
-                folder, name = folder_of(str(place))
-                folder.delete_tree(name)
+    named = {Path(aside_of(work, entry[BEFORE]["fingerprint"])) for entry in record.values() if BEFORE in entry}
+    for place in set(Path(work, BEFORE).iterdir()) - named:
+        _delete(str(place))
+
+
+def _delete(aside: str) -> None:
+    """Delete the folder of an earlier image, and that of all of them with the last one."""
+    folder, name = folder_of(aside)
+    with output_errors(aside, "cannot be deleted"):
+        folder.delete_tree(name)
     with suppress(OSError):
-        Path(work, BEFORE).rmdir()
+        Path(aside).parent.rmdir()
 
 
 def take_over(product: Product, pixels: Pixels | None, found: Earlier, record: dict[str, Any]) -> None:

@@ -17,7 +17,7 @@ from fusestack.running.stage_cache import cache_entry
 from fusestack.running.status import FILE_NAME
 from fusestack.storage import folder_of, is_address
 from fusestack.storage.look import is_looking, looking
-from fusestack.storage.together import each
+from fusestack.storage.together import FEW, each
 from fusestack.taskgraph.edges import edges
 from fusestack.taskgraph.ledger import Ledger, forget_ledger, ledger_of, ledger_path
 
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from fusestack.running.inspection import StageState
 
     _Bools: TypeAlias = NDArray[np.bool_]
-
-_AT_ONCE = 8
 
 
 @dataclass(frozen=True)
@@ -208,7 +206,7 @@ def foresee_plan(plan: Plan) -> None:
     """Ask for all that will be looked at of a plan together, where it lies in a store."""
     if not is_looking() or not is_address(plan.work):
         return
-    there = each(lambda image: image.target.open().exists(), plan.images, far=True, most=_AT_ONCE)
+    there = each(lambda image: image.target.open().exists(), plan.images, far=True, most=FEW)
     found = [image for image, is_there in zip(plan.images, there, strict=True) if is_there]
     stages = [stage for image in found for stage in (*image.preparation, *image.stages)]
     foresee([(ledger_path(stage.target.work, stage.key), stage.grid.count, stage.target) for stage in stages])

@@ -202,7 +202,7 @@ def _copied(product: Product, pixels: Pixels, facts: Mapping[str, Any]) -> Earli
     if repr((old.dtype, old.fill, old.shape[2:])) != repr((new.dtype, new.fill, new.shape[2:])):
         return None
     shared = _shared(pixels, facts)
-    aside = f"{work}/{BEFORE}/{facts['fingerprint'][:12]}"
+    aside = aside_of(work, facts["fingerprint"])
     target = Target(facts["writer"], replace(old, path=f"{aside}/{Path(old.path).name}"), 0, aside)
     is_there = identity_of(target.image.path) is not None
     now = target if is_there else Target(facts["writer"], old, 0, work)
@@ -214,6 +214,11 @@ def _copied(product: Product, pixels: Pixels, facts: Mapping[str, Any]) -> Earli
     if any(now.open().whole().get(file, 0) != size for file, size in sizes.items()):
         return None
     return Earlier(target, tuple(facts["stages"]), facts["fingerprint"], shared, facts=facts)
+
+
+def aside_of(work: str, fingerprint: str) -> str:
+    """Folder of an earlier image that is copied."""
+    return f"{work}/{BEFORE}/{fingerprint[:12]}"
 
 
 def earlier_of(image: PlannedImage, record: Mapping[str, Any]) -> Earlier | None:

@@ -14,7 +14,7 @@ from fusestack.running.finished import change
 from fusestack.storage import identity_of, is_address
 from fusestack.storage.folder import is_on_network
 from fusestack.storage.look import is_looking
-from fusestack.storage.together import each
+from fusestack.storage.together import FEW, each
 from fusestack.taskgraph.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     _Bools: TypeAlias = NDArray[np.bool_]
 
 MOST_NAMED = 3
-_AT_ONCE = 8
 _PAUSES = (2, 8, 30, 30)
 """Seconds after which files are looked for again; NFS believes what it knows of a folder for a minute at most."""
 
@@ -44,7 +43,7 @@ def foresee(records: Iterable[tuple[str, int, Target]]) -> None:
             target.open().stored(target.level)
 
     if is_looking():
-        each(ask, far, far=True, most=_AT_ONCE)
+        each(ask, far, far=True, most=FEW)
 
 
 def lost_blocks(ledger: Ledger, target: Target) -> _Bools:

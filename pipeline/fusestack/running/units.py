@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from fusestack.model.errors import InputError, OutputError
 from fusestack.model.fingerprint import changed_since
-from fusestack.running.adopting import adapt, entry_of, forget_aside, put_aside, sweep_aside, take_over
+from fusestack.running.adopting import adapt, drop_aside, entry_of, put_aside, sweep_aside, take_over
 from fusestack.running.earlier import BEFORE, earlier_of, recorded_pixels, serving, stages_kept
 from fusestack.running.finished import finished_mark, is_marked, mark
 from fusestack.running.inspection import (
@@ -291,9 +291,9 @@ class BeginImage:
             check_ours(product.target, record)
         take_turn(work, path, self.token, alone=locked or anew)
         if serves is None:
-            forget_aside(work, path, record)
+            drop_aside(work, path, record)
         elif serves.in_place:
-            forget_aside(work, path, record)
+            drop_aside(work, path, record)
             take_over(product, self.pixels, serves, record)
             anew = False
         else:
@@ -365,10 +365,9 @@ class EndImage:
         if record.get("fingerprint") != self.product.fingerprint:
             raise OutputError(f"{target.image.path}: another run has replaced it meanwhile; run again")
         target.open().finish(self.notes, self.stages.turn)
-        with output_lock(f"{target.work}/project.lock", target.image.path, wait=True):  # images end side by side
-            record = read_record(target.work)
-            forget_aside(target.work, target.image.path, record)
-            sweep_aside(target.work, record)
+        if BEFORE in record:
+            with output_lock(f"{target.work}/project.lock", target.image.path, wait=True):  # images end side by side
+                drop_aside(target.work, target.image.path, read_record(target.work))
         forget_parts(target.work, self.product.stages)
         mark(self.product)
         if self.project is not None:

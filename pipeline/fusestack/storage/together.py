@@ -16,6 +16,8 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 MOST = 32
 """Requests of one thread that are under way at a time."""
+FEW = 8
+"""The same, where each of them asks for several things."""
 AHEAD_BYTES = 4 * 2**20
 _CHUNKS_AHEAD = 7
 

@@ -10,7 +10,7 @@ import itertools
 import json
 import math
 import zlib
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -27,8 +27,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fusestack.storage import Folder
+    from fusestack.storage.folder import Parts
 
     _Cell = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
+    _Stored = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], bytes | None]
 
 _NO_CHUNK = np.iinfo(np.uint64).max
 _INDEX_ENTRY = 16
@@ -90,6 +92,8 @@ class ChunkReader:
         ahead = chunks_ahead(self._chunk_bytes)
 
         def asked(cell: _Cell) -> tuple[_Cell, bytes | None]:
+            if self.shard is not None and not self._is_far:
+                return cell, None  # a shard on a disk is opened once
             with self._of_file(self.key(cell[0])):
                 return cell, self._first(self.key(cell[0]))
 
@@ -160,29 +164,36 @@ class ChunkReader:
     def _first(self, key: str) -> bytes | None:
         """What is read of a file first: of a shard its index, else all of it; None where there is no such file."""
         if self.shard is None:
-            # in one piece: a store that is read like a file is asked for every few kilobytes
-            data = self.folder.get(key)
+            data = self.folder.get(key)  # in one piece: a store read like a file is asked for every few kilobytes
             if data == b"":
                 raise ValueError("the file is empty")
             return data
         with suppress(FileNotFoundError), self.folder.parts(key) as file:
-            return file.tail(_INDEX_ENTRY * (math.prod(self.shard) // math.prod(self.chunk)) + _CHECKSUM)
+            return file.tail(self._tail_bytes)
         return None
 
     def _stored(
         self, key: str, index: tuple[int, ...], low: tuple[int, ...], high: tuple[int, ...], found: bytes | None
-    ) -> Iterator[tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], bytes | None]]:
+    ) -> Iterator[_Stored]:
         """Yield wanted part (first, last), start and bytes of every chunk, None for one that is not stored.
 
-        `found` is what `_first` gave of the file.
+        `found` is what `_first` gave of the file; of a shard on a disk it is read here.
         """
         if self.shard is None:
             yield low, high, tuple(i * c for i, c in zip(index, self.chunk, strict=True)), found
             return
-        if found is None:
-            yield low, high, low, None
-            return
-        table, there = self._table(found), []
+        with ExitStack() as opened:
+            file = None
+            with suppress(FileNotFoundError):
+                file = opened.enter_context(self.folder.parts(key))
+            if file is None or (found is None and self._is_far):
+                yield low, high, low, None
+                return
+            yield from self._chunks_in(file, file.tail(self._tail_bytes) if found is None else found, low, high)
+
+    def _chunks_in(self, file: Parts, tail: bytes, low: Sequence[int], high: Sequence[int]) -> Iterator[_Stored]:
+        """As `_stored`, of a shard that is open; `tail` is its index."""
+        table, there = self._table(tail), []
         for cell, first, last in _cells(low, high, self.chunk):
             offset, length = table[tuple(i % n for i, n in zip(cell, table.shape, strict=False))].tolist()
             start = tuple(i * c for i, c in zip(cell, self.chunk, strict=True))
@@ -192,14 +203,16 @@ class ChunkReader:
                 raise ValueError("the file is cut")
             else:
                 there.append((first, last, start, (offset, length)))
-        if not there:
-            return
-        with self.folder.parts(key) as file:
-            pieces = file.spans([span for *_, span in there], chunks_ahead(self._chunk_bytes))
-            for (first, last, start, (_, length)), data in zip(there, pieces, strict=True):
-                if len(data) < length:
-                    raise ValueError("the file is cut")
-                yield first, last, start, data
+        pieces = file.spans([span for *_, span in there], chunks_ahead(self._chunk_bytes))
+        for (first, last, start, (_, length)), data in zip(there, pieces, strict=True):
+            if len(data) < length:
+                raise ValueError("the file is cut")
+            yield first, last, start, data
+
+    @property
+    def _tail_bytes(self) -> int:
+        """Of the index of a shard, which is its end."""
+        return _INDEX_ENTRY * (math.prod(self.shard or self.chunk) // math.prod(self.chunk)) + _CHECKSUM
 
     @property
     def _chunk_bytes(self) -> int:

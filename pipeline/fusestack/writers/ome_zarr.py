@@ -13,7 +13,7 @@ from fusestack.model.errors import OutputError
 from fusestack.model.geometry import Box
 from fusestack.model.grid import Grid
 from fusestack.storage import SCRATCH, is_address
-from fusestack.storage.together import each
+from fusestack.storage.together import FEW, each
 from fusestack.storage.zarr_chunks import chunk_reader
 from fusestack.writers.base import check_block, padded_chunks, parts_of, settings_differ, unchecked
 from fusestack.writers.folder import OutputFolder
@@ -246,7 +246,7 @@ class OmeZarrWriter(BlockFiles):
             return np.asarray(pixels[np.isfinite(pixels) & (pixels != self.spec.fill)])
 
         numbers = np.unique(np.linspace(0, grid.count - 1, count).astype(np.int64)).tolist()
-        values = np.concatenate(each(sample, numbers, far=self._folder.is_far, most=8))
+        values = np.concatenate(each(sample, numbers, far=self._folder.is_far, most=FEW))
         if not values.size:
             return full_window(self.spec.dtype)
         start_end = np.percentile(values, (0.1, 99.9), method="nearest")
