@@ -84,6 +84,7 @@ def _once(arguments: argparse.Namespace, loaded: LoadedConfig, said: set[str]) -
     from fusestack.cli.plan import warn as warn_of
     from fusestack.model.amounts import duration, size
     from fusestack.planner import make_plan
+    from fusestack.running.aligning import align_first
     from fusestack.running.damage import look
     from fusestack.running.places import check_places, scarce_space
     from fusestack.running.probing import probe_plan
@@ -93,6 +94,8 @@ def _once(arguments: argparse.Namespace, loaded: LoadedConfig, said: set[str]) -
         said.update(new)
         warn_of(new)
 
+    if not arguments.dry_run:
+        align_first(loaded, None if arguments.quiet else lambda text: print(text, file=sys.stderr))
     plan = make_plan(loaded)
     warn(plan.warnings)
     known = look(plan, force=arguments.force)
