@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from collections import Counter
 from pathlib import Path
 
@@ -32,11 +33,21 @@ settings.load_profile("explore")
 
 def pytest_configure(config: pytest.Config) -> None:
     """Tests write hundreds of thousands of files: on a disk they waited for it two thirds of their time."""
-    chosen = config.option.basetemp or any(name in os.environ for name in ("PYTEST_DEBUG_TEMPROOT", "TMPDIR"))
-    if chosen or not os.access(MEMORY, os.W_OK):
-        return
+    if config.option.basetemp or "TMPDIR" in os.environ or not os.access(MEMORY, os.W_OK):
+        return  # somebody has chosen, or the process that started this one
+    for old in MEMORY.glob("fusestack-tests-*"):  # of sessions that failed, for a look until now, or were killed
+        if not psutil.pid_exists(int(old.name.rpartition("-")[2])):
+            shutil.rmtree(old, ignore_errors=True)
     if min(shutil.disk_usage(MEMORY).free, psutil.virtual_memory().available) > ENOUGH:
-        os.environ["PYTEST_DEBUG_TEMPROOT"] = str(MEMORY)
+        folder = MEMORY / f"fusestack-tests-{os.getpid()}"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        os.environ["TMPDIR"], tempfile.tempdir = str(folder), None
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    folder = MEMORY / f"fusestack-tests-{os.getpid()}"
+    if exitstatus == 0 and folder.exists():
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest says "empty parameter set", which tells nobody anything
