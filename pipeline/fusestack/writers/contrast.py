@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -50,7 +51,7 @@ def data_window(dtype: str, pixels: NDArray[Any], fill: float) -> dict[str, floa
     is_float = np.dtype(dtype).kind == "f"
     if is_float:
         low, high = float(values.min()), float(values.max())
-        window |= {"min": low, "max": high if high > low else low + 1}
+        window |= {"min": low, "max": high if high > low else low + max(1.0, math.ulp(low))}
     start, end = (found.item() for found in np.percentile(values, _PERCENTILES, method="nearest"))
     if end <= start and is_float:
         start, end = window["min"], window["max"]
