@@ -116,6 +116,7 @@ def _once(arguments: argparse.Namespace, loaded: LoadedConfig, said: set[str]) -
         listener = progress_listener(True)
     report = run_planned(plan, known, force=arguments.force, listener=listener)
     warn(report.found)
+    projects = list(dict.fromkeys(image.project for image in plan.images if image.project is not None))
     if not arguments.quiet:
         if report.reused_all:
             print("nothing to do, everything is already made:")
@@ -125,12 +126,15 @@ def _once(arguments: argparse.Namespace, loaded: LoadedConfig, said: set[str]) -
             print(f"done in {duration(report.seconds)}, {size(written)} written{also}:")
         for path in report.outputs:
             print(f"  {path}")
+        for path in projects:
+            print(f"project for BigDataViewer and BigStitcher: {path}")
         if report.cache_bytes:
             freed = f", {size(report.cache_freed)} of it were freed" if report.cache_freed else ""
             print(f"cache: {size(report.cache_bytes)} in {plan.cache}{freed} (fusestack cache ls)")
         print(f"pictures, timings and settings: {plan.report}")
     return {
         "outputs": list(report.outputs),
+        "projects": projects,
         "seconds": round(report.seconds, 3),
         "stages": [
             {"image": s.image, "stage": s.stage, "action": s.action, "blocks": s.blocks, "computed": s.computed}
