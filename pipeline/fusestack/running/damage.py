@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from fusestack.running.finished import change, finished_mark, is_marked, lost_files, sizes_of
-from fusestack.running.inspection import RECORD, check_outputs, inspect, levels_there, read_record
+from fusestack.running.inspection import check_outputs, inspect, levels_there
 from fusestack.running.lost import describe, foresee, lost_blocks, named
+from fusestack.running.records import RECORD, read_record
 from fusestack.running.stage_cache import cache_entry
 from fusestack.running.status import FILE_NAME
 from fusestack.storage import folder_of, is_address
