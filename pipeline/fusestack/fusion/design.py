@@ -220,7 +220,7 @@ def design_images(
         images = [image("fused", groups, times, channels_of(views))]
     else:
         images = [image(group.title, (group,), (group.timepoint,), (channel_of(group, views),)) for group in groups]
-    return Design(tuple(images), ground, input_dtype, tuple(warnings), read)
+    return Design(tuple(images), ground, input_dtype, tuple(dict.fromkeys(warnings)), read)
 
 
 def _edges(options: Fusion) -> Edges:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from fusestack.model.amounts import bounded
 from fusestack.running.finished import change, finished_mark, is_marked, lost_files, sizes_of
 from fusestack.running.inspection import check_outputs, inspect, levels_there
 from fusestack.running.lost import describe, foresee, lost_blocks, named
@@ -140,7 +141,7 @@ class _Search:
             if not ledger.is_merged or stage.key in self._lost:
                 needed |= set(stage.needs)
         blocks = self._spread() if self._lost else {}
-        return Damage(blocks, self._images, tuple(self._said))
+        return Damage(blocks, self._images, tuple(bounded(self._said)))
 
     def _look_at(self, image: PlannedImage) -> set[str]:
         """Compare an image; gives what is needed of the cache."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fusestack.model.amounts import counted
+from fusestack.model.amounts import bounded, counted
 from fusestack.model.errors import OutputError
 from fusestack.model.fingerprint import differing
 from fusestack.planning.copied import copied
@@ -203,7 +203,7 @@ def check_outputs(plan: Plan, *, force: bool = False) -> None:
     problems += _foreign_links(plan, force=force)
     problems += [] if force else _foreign_projects(plan)
     if problems:
-        raise OutputError(*problems)
+        raise OutputError(*bounded(problems))
 
 
 def _several(paths: Sequence[str]) -> str:
