@@ -80,7 +80,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
 def _once(arguments: argparse.Namespace, loaded: LoadedConfig, said: set[str]) -> dict[str, Any]:
     """Plan and run a configuration; warnings that were `said` are not repeated."""
     from fusestack.api.configured import run_planned
-    from fusestack.cli.plan import print_plan, summary_of_plan
+    from fusestack.cli.plan import MOST_LISTED, print_plan, summary_of_plan
     from fusestack.cli.plan import warn as warn_of
     from fusestack.model.amounts import duration, size
     from fusestack.planner import make_plan
@@ -88,6 +88,7 @@ def _once(arguments: argparse.Namespace, loaded: LoadedConfig, said: set[str]) -
     from fusestack.running.damage import look
     from fusestack.running.places import check_places, scarce_space
     from fusestack.running.probing import probe_plan
+    from fusestack.running.report import listed
 
     def warn(warnings: Iterable[str]) -> None:
         new = [one for one in warnings if one not in said]
@@ -124,8 +125,10 @@ def _once(arguments: argparse.Namespace, loaded: LoadedConfig, said: set[str]) -
             written, cached = report.bytes_written
             also = f", and {size(cached)} to the cache" if cached else ""
             print(f"done in {duration(report.seconds)}, {size(written)} written{also}:")
-        for path in report.outputs:
+        for path in report.outputs[:MOST_LISTED]:
             print(f"  {path}")
+        if (more := len(report.outputs) - MOST_LISTED) > 0:
+            print(f"  and {more:,} more, the last {report.outputs[-1]}")
         for path in projects:
             print(f"project for BigDataViewer and BigStitcher: {path}")
         if report.cache_bytes:
@@ -133,12 +136,13 @@ def _once(arguments: argparse.Namespace, loaded: LoadedConfig, said: set[str]) -
             print(f"cache: {size(report.cache_bytes)} in {plan.cache}{freed} (fusestack cache ls)")
         print(f"pictures, timings and settings: {plan.report}")
     return {
-        "outputs": list(report.outputs),
+        "outputs": list(report.outputs[:MOST_LISTED]),
+        "output_count": len(report.outputs),
         "projects": projects,
         "seconds": round(report.seconds, 3),
         "stages": [
             {"image": s.image, "stage": s.stage, "action": s.action, "blocks": s.blocks, "computed": s.computed}
-            for s in report.stages
+            for s in listed(report.stages)
         ],
         "run_json": f"{plan.output}.run.json",
         "report": plan.report,
