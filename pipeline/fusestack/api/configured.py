@@ -155,7 +155,7 @@ def run(
     if probe:
         warnings = [*known.damage.said, *scarce_space(planned, known.states)]
         tell([*warnings, *probe_plan(planned, known.states).warnings])
-    report = run_planned(planned, known, force=force, listener=_everyone(progress, listener), client=client)
+    report = run_planned(planned, known, force=force, listener=everyone(progress, listener), client=client)
     if not isinstance(config, Plan):
         tell(report.found)
     return report
@@ -244,7 +244,7 @@ def graph(config: str | Path | Mapping[str, Any] | Plan, overrides: Sequence[str
     return job_of_plan(planned)
 
 
-def _everyone(progress: bool | None, listener: Listener | None) -> Listener | None:
+def everyone(progress: bool | None, listener: Listener | None) -> Listener | None:
     """Who listens to a run: the bars, if they are shown, and the listener of the user."""
     if listener is not None and not callable(listener):
         raise ConfigError(f"listener: {listener!r} cannot be called; give a function that takes an event")

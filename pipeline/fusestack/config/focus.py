@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field, Strict, model_validator
 from pydantic_core import PydanticCustomError
 
 from fusestack.config.operators import CutOperators, FinalOperators, Generators, MaskOperators  # noqa: TC001 - pydantic
+from fusestack.config.tuning import Tune  # noqa: TC001 - pydantic
 from fusestack.config.values import (
     Count,
     CountPerAxis,
@@ -233,6 +234,7 @@ class Focus(Model):
     layered: Switch = Field(default=False, description="a TIFF of pages: the picture, backgrounds, substacks")
     statistics: Statistics = Field(default=unsaid(Statistics), description="statistics of the whole stack")
     output: FocusOutput = Field(default=unsaid(FocusOutput), description="what is written")
+    tune: Tune | None = Field(default=None, description="sets of these settings that fusestack tune tries")
 
     @model_validator(mode="before")
     @classmethod
