@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 import fusestack
 from fusestack.api.tuning import apply_set
 from fusestack.config.load import from_mapping
+from fusestack.focus import scores as scoring
 from fusestack.focus.busiest import busiest
 from fusestack.focus.option_sets import OptionSet, option_sets
 from fusestack.focus.region import Region
-from fusestack.focus.scores import SliceDetail, scores_of, truth_scores
+from fusestack.focus.scores import SliceDetail, truth_scores
 from fusestack.model.errors import ConfigError, InputError
 from fusestack.model.geometry import Box
 from fusestack.planner import Tuning
@@ -206,23 +207,35 @@ def test_a_part_lies_in_the_slices(rows: int, columns: int, height: int, width: 
     assert found.right <= plane[1]
 
 
+def scores(stack: Any, *pictures: Any) -> list[dict[str, float]]:
+    return scoring.scores_of([lambda one=one: one for one in pictures], lambda: stack, SliceDetail.of(stack), 2)
+
+
 class TestScores:
-    def test_the_truth_is_better_than_a_mean(self) -> None:
-        hairs = simulate_macro("hairs", size=96)
-        stack = np.moveaxis(hairs.slices, -1, 1)
-        shown = SliceDetail.of(stack)
-        best, mean = (scores_of(one, shown) for one in (np.moveaxis(hairs.truth, -1, 0), stack.mean(axis=0)))
-        assert best["sharpness"] > 90 > mean["sharpness"] + 30
-        assert best["halo"] < 10 < mean["halo"] - 30
+    @pytest.mark.parametrize("name", ["hairs", "steps"])
+    def test_the_truth_is_better_than_a_mean_and_than_noise(self, name: str) -> None:
+        scene = simulate_macro(name, size=96)
+        stack, truth = np.moveaxis(scene.slices, -1, 1), np.moveaxis(scene.truth, -1, 0)
+        noise = np.random.default_rng(0).normal(0, 0.03, truth.shape).astype(np.float32)
+        best, *others = scores(stack, truth, stack.mean(axis=0), truth + noise)
+        assert all(one["sharpness"] < best["sharpness"] - 2 for one in others)
+        assert others[0]["halo"] > best["halo"] + 10
+
+    def test_pictures_are_scored_each_for_itself(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        stack = np.moveaxis(simulate_macro("steps", size=64).slices, -1, 1)
+        together = scores(stack, *stack[:5])
+        monkeypatch.setattr(scoring, "_TOGETHER", 2)
+        assert scores(stack, *stack[:5]) == together
+        assert [scores(stack, one)[0] for one in stack[:5]] == together
 
     def test_seams_are_edges_that_no_slice_has(self) -> None:
         dark, bright = np.full((2, 1, 64, 64), 0.4, np.float32)
         bright += 0.2
         dark[:, :, 40:] += 0.2  # an edge of the subject
-        shown = SliceDetail.of([dark, bright])
         cut = np.where(np.arange(64)[:, None] < 30, dark, bright)
-        assert scores_of(dark, shown)["seams"] == 0
-        assert 1 < scores_of(cut, shown)["seams"] < 10
+        whole, both = scores(np.stack([dark, bright]), dark, cut)
+        assert whole["seams"] == 0
+        assert 1 < both["seams"] < 10
 
     def test_likeness_to_the_truth(self) -> None:
         hairs = simulate_macro("hairs", size=96)

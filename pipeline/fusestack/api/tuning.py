@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     Warn = Callable[[Iterable[str]], None]
 
+_LEAST_SIDE = 384
 RESULTS = "results.json"
 """In the folder of what tuning makes."""
 
@@ -216,13 +217,14 @@ def _part(
             )
         bottom, right = min(height, wanted.y + wanted.height), min(width, wanted.x + wanted.width)
         return Region(wanted.y, bottom, wanted.x, right), []
-    if max(height, width) <= SIDE:
+    side = min(SIDE, max(_LEAST_SIDE, min(height, width) // 2))
+    if max(height, width) <= side:
         return Region(0, height, 0, width), []
     plan = tuning.rough_depth()
     report = _run(plan, listener, client, warn)
     stored = plan.images[0].stages[0].array
     depth, detail = stored.read(Box.of_shape(stored.shape))[0, :, 0]
-    return busiest(depth, detail, (height, width), (SIDE, SIDE)), [report]
+    return busiest(depth, detail, (height, width), (side, side)), [report]
 
 
 def _run(plan: Plan, listener: Listener | None, client: Client | None, warn: Warn) -> RunReport:

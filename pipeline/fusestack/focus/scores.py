@@ -1,25 +1,32 @@
-"""How good a focus-stacked picture is, beside its slices: without the truth, and with it where it is known."""
+"""How good focus-stacked pictures are, beside their slices: without the truth, and with it where it is known.
+
+Sharper is not better: noise is sharp, too. What is asked instead is how much of the structure a picture has that the
+sharpest slice shows at each place, after the structural similarity of Wang (2004) and its use without a truth by Ma
+(2015); the noise of the slice does not count. `benchmarks/tune.py` says how well that knows what is like the truth.
+"""
 
 from __future__ import annotations
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from numpy.typing import NDArray
 
     Plane = NDArray[np.float32]
     Planes = NDArray[np.float32]
+    Part = tuple[slice, slice]
 
 SCORES = {
-    "sharpness": "detail of the sharpest slices that the picture shows, percent",
+    "sharpness": "structure of the sharpest slices that the picture has, percent",
     "seams": "pixels at edges that are in none of the slices, percent",
-    "halo": "detail that is missing beside edges of the depth, percent",
+    "halo": "structure that is missing or strange beside edges of the depth, percent",
 }
 """Names of the scores that need no truth, and what they say; more sharpness is better, less of the others."""
 WITH_TRUTH = {
@@ -28,11 +35,21 @@ WITH_TRUTH = {
 }
 """Names of the scores that need the truth; more is better."""
 
-_DETAIL, _EDGE, _NEAR, _BAND = 2.0, 1.5, 4, 8
+_WINDOW = 1.5
+"""Deviation of the Gaussian window of the structural similarity."""
+_AROUND = 6
+"""Pixels of the window to each side."""
+_CHOICE = 2.0
+"""The same of what says which slice is the sharpest."""
+_CONSTANT = 0.03**2
+"""Of the structural similarity: what is weaker hardly counts."""
+_EDGE, _NEAR, _BAND = 1.5, 4, 8
 _STEP = 1.25
 _LEAST = 1 / 255
 _RIM = 8
 """Pixels at the border that do not count: filters see less there."""
+_TOGETHER = 32
+"""Pictures that are scored while slices are read once."""
 
 
 @dataclass(frozen=True)
@@ -41,47 +58,66 @@ class SliceDetail:
 
     Parameters
     ----------
-    detail : float32[y, x]
-        Of the slice with most detail, see `detail_of`.
+    sharpest : int16[y, x]
+        Number of the sharpest slice.
+    variance : float32[y, x]
+        Of that slice around each pixel, without that of the noise.
     edges : float32[y, x]
         Greatest gradient of any slice, within a few pixels.
     beside : bool[y, x]
         Pixels beside an edge of the depth.
     """
 
-    detail: Plane
+    sharpest: NDArray[np.int16]
+    variance: Plane
     edges: Plane
     beside: NDArray[np.bool_]
 
     @staticmethod
     def of(slices: Iterable[Planes]) -> SliceDetail:
-        """Look at slices one after the other: float32[c, y, x] each, 0 black, 1 white."""
+        """Look at slices one after the other: float32[c, y, x] each, 0 black, 1 white.
+
+        Raises
+        ------
+        ValueError
+            If there is none.
+        """
         from scipy.ndimage import gaussian_filter, maximum_filter, median_filter, minimum_filter
 
-        most = edges = depth = None
+        most: Any = None
         for k, planes in enumerate(slices):
-            detail, gradient = detail_of(planes), gradient_of(planes)
-            if most is None or edges is None or depth is None:
-                most, edges, depth = detail, gradient, np.zeros(detail.shape, np.float32)
+            _, variance = _moments(_grey(planes))
+            detail, gradient = gaussian_filter(variance, _CHOICE), gradient_of(planes)
+            if most is None:
+                most, chosen, least, edges = detail, variance, variance.copy(), gradient
+                sharpest = np.zeros(detail.shape, np.int16)
                 continue
-            depth[detail > most] = k
+            better = detail > most
+            sharpest[better] = k
+            chosen = np.where(better, variance, chosen)
             np.maximum(most, detail, out=most)
+            np.minimum(least, variance, out=least)
             np.maximum(edges, gradient, out=edges)
-        if most is None or edges is None or depth is None:
+        if most is None:
             raise ValueError("a stack has slices")
-        smooth = median_filter(depth, 7)
+        noise = float(np.median(least))  # where a slice is blurred, noise is left
+        variance = np.maximum(chosen - np.float32(noise), 0)
+        smooth = median_filter(sharpest.astype(np.float32), 7)
         steps = maximum_filter(smooth, 3) - minimum_filter(smooth, 3) > _STEP
-        sharp = gaussian_filter(most, _DETAIL) > np.median(most)
-        beside = maximum_filter(steps & sharp, 2 * _BAND + 1)
-        return SliceDetail(most, maximum_filter(edges, 2 * _NEAR + 1), beside)
+        beside = maximum_filter(steps & (variance > noise), 2 * _BAND + 1)
+        return SliceDetail(sharpest, variance, maximum_filter(edges, 2 * _NEAR + 1), beside)
 
 
-def detail_of(planes: Planes) -> Plane:
-    """Local amplitude of the finest details, float32[y, x] of float32[c, y, x]: root mean square of the Laplacian."""
-    from scipy.ndimage import gaussian_filter, laplace
+def _grey(planes: Planes) -> Plane:
+    return np.asarray(planes.mean(axis=0, dtype=np.float32))
 
-    found: Plane = np.sqrt(gaussian_filter(laplace(planes.mean(axis=0, dtype=np.float32)) ** 2, _DETAIL))
-    return found
+
+def _moments(grey: Plane) -> tuple[Plane, Plane]:
+    """Mean and variance around each pixel."""
+    from scipy.ndimage import gaussian_filter
+
+    mean = gaussian_filter(grey, _WINDOW, radius=_AROUND)
+    return mean, np.maximum(gaussian_filter(grey * grey, _WINDOW, radius=_AROUND) - mean * mean, 0)
 
 
 def gradient_of(planes: Planes) -> Plane:
@@ -92,27 +128,83 @@ def gradient_of(planes: Planes) -> Plane:
     return found
 
 
-def scores_of(picture: Planes, slices: SliceDetail) -> dict[str, float]:
-    """Scores of a picture that need no truth, see `SCORES`.
+def scores_of(
+    pictures: Sequence[Callable[[], Planes]],
+    slices: Callable[[], Iterable[Planes]],
+    shown: SliceDetail,
+    workers: int = 1,
+) -> list[dict[str, float]]:
+    """Scores of pictures that need no truth, see `SCORES`.
 
     Parameters
     ----------
-    picture : float32[c, y, x]
-        0 black, 1 white.
-    slices : SliceDetail
-        What its slices show at the same pixels.
+    pictures : sequence of callable
+        Each reads a picture float32[c, y, x], 0 black, 1 white.
+    slices : callable
+        Reads the slices one after the other, like the pictures.
+    shown : SliceDetail
+        Of these slices.
+    workers : int
+        Threads.
     """
-    rim = _inside(picture.shape[1:])
-    most = slices.detail[rim].astype(np.float64)
-    shown = np.minimum(detail_of(picture)[rim], most)
-    beside = slices.beside[rim]
-    seams = gradient_of(picture)[rim] > 1.25 * slices.edges[rim] + _LEAST
-    total, near = float(most.sum()), float(most[beside].sum())
-    return {
-        "sharpness": 100 * float(shown.sum()) / total if total else 100.0,
-        "seams": 100 * float(seams.mean()),
-        "halo": 100 * (1 - float(shown[beside].sum()) / near) if near else 0.0,
-    }
+    found: list[dict[str, float]] = []
+    with ThreadPoolExecutor(max(1, workers)) as pool:
+        for first in range(0, len(pictures), _TOGETHER):
+            looked = list(pool.map(lambda read: _Looked.of(read(), shown), pictures[first : first + _TOGETHER]))
+            for k, planes in enumerate(slices()):
+                part = _part_of(shown.sharpest == k)
+                if part is None:
+                    continue
+                grey = _grey(planes)[part]
+                mean, _ = _moments(grey)
+                here = shown.sharpest[part] == k
+                list(pool.map(lambda one, g=grey, m=mean, p=part, h=here: one.compare(g, m, p, h), looked))
+            found += pool.map(lambda one: one.scores(shown), looked)
+    return found
+
+
+def _part_of(where: NDArray[np.bool_]) -> Part | None:
+    """Rows and columns around all pixels that count; None where there are none."""
+    found = []
+    for axis in (1, 0):
+        lines = np.flatnonzero(where.any(axis=axis))
+        if not len(lines):
+            return None
+        found.append(slice(max(0, int(lines[0]) - _AROUND), int(lines[-1]) + 1 + _AROUND))
+    return found[0], found[1]
+
+
+@dataclass(frozen=True)
+class _Looked:
+    """A picture: grey, its means and variances, its covariance with the sharpest slice, its seams."""
+
+    grey: Plane
+    mean: Plane
+    variance: Plane
+    covariance: Plane
+    seams: float
+
+    @staticmethod
+    def of(planes: Planes, shown: SliceDetail) -> _Looked:
+        grey = _grey(planes)
+        seams = (gradient_of(planes) > 1.25 * shown.edges + _LEAST)[_inside(grey.shape)]
+        return _Looked(grey, *_moments(grey), np.zeros_like(grey), 100 * float(seams.mean()))
+
+    def compare(self, grey: Plane, mean: Plane, part: Part, here: NDArray[np.bool_]) -> None:
+        """Take notice of a part of a slice, which is the sharpest one in some places."""
+        from scipy.ndimage import gaussian_filter
+
+        product = gaussian_filter(grey * self.grey[part], _WINDOW, radius=_AROUND)
+        self.covariance[part][here] = (product - mean * self.mean[part])[here]
+
+    def scores(self, shown: SliceDetail) -> dict[str, float]:
+        common = np.minimum(self.covariance, np.sqrt(shown.variance * self.variance))
+        alike = (2 * common + _CONSTANT) / (shown.variance + self.variance + _CONSTANT)
+        rim = _inside(alike.shape)
+        beside = shown.beside[rim]
+        halo = 1 - float(alike[rim][beside].mean(dtype=np.float64)) if beside.any() else 0.0
+        sharpness = float(alike[rim].mean(dtype=np.float64))
+        return {"sharpness": 100 * sharpness, "seams": self.seams, "halo": 100 * halo}
 
 
 def truth_scores(picture: Planes, truth: Planes) -> dict[str, float]:
@@ -120,7 +212,6 @@ def truth_scores(picture: Planes, truth: Planes) -> dict[str, float]:
     from skimage.metrics import structural_similarity
 
     likeness_of: Any = structural_similarity
-
     rim = _inside(picture.shape[1:])
     found, wanted = (planes[(slice(None), *rim)].astype(np.float64) for planes in (picture, truth))
     error = float(np.mean((found - wanted) ** 2))
@@ -130,7 +221,7 @@ def truth_scores(picture: Planes, truth: Planes) -> dict[str, float]:
     return {"psnr": 10 * math.log10(1 / max(error, 1e-12)), "ssim": float(likeness)}
 
 
-def _inside(shape: tuple[int, ...]) -> tuple[slice, slice]:
+def _inside(shape: tuple[int, ...]) -> Part:
     """Rows and columns that count."""
     rows, columns = (slice(_RIM, n - _RIM) if n > 4 * _RIM else slice(0, n) for n in shape)
     return rows, columns

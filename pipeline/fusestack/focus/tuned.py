@@ -12,7 +12,7 @@ from fusestack.model.errors import InputError
 from fusestack.model.geometry import Box
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
@@ -53,14 +53,20 @@ def scored(planned: PlannedTuning, part: Region, truth: str | None, workers: int
     shown = SliceDetail.of(slices())
     wanted = None if truth is None else _truth_planes(planned, part, truth)
 
-    def score(number: int) -> dict[str, float]:
-        colours, opacity = picture_of(planned, number)
-        over_black = colours * opacity
-        found = scores_of(over_black, shown)
-        return found if wanted is None else found | truth_scores(over_black, wanted)
+    def reader(number: int) -> Callable[[], Planes]:
+        def read() -> Planes:
+            colours, opacity = picture_of(planned, number)
+            return colours * opacity
 
+        return read
+
+    readers = [reader(number) for number in range(len(planned.sets))]
+    found = scores_of(readers, slices, shown, workers)
+    if wanted is None:
+        return found
     with ThreadPoolExecutor(max(1, workers)) as pool:
-        return list(pool.map(score, range(len(planned.sets))))
+        known = pool.map(lambda read: truth_scores(read(), wanted), readers)
+        return [one | other for one, other in zip(found, known, strict=True)]
 
 
 def picture_of(planned: PlannedTuning, number: int) -> tuple[Planes, Planes]:
