@@ -105,4 +105,6 @@ def test_sliding_and_sorting_in_a_browser(tuned: Tuned, tmp_path: Path) -> None:
         page.call("Input.dispatchMouseEvent", type="mouseMoved", buttons=1, **at)
         page.call("Input.dispatchMouseEvent", type="mouseReleased", **at)
         assert abs(sum(shown()) - 80) <= 4
+        page.call("Input.dispatchKeyEvent", type="keyDown", key="ArrowDown")
+        assert page.evaluate("document.getElementById('right').textContent").startswith("3: --blur")
         assert page.console == []

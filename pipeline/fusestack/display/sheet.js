@@ -22,10 +22,20 @@ function drag(event) {
 slider.addEventListener("input", () => move(slider.value / 1000));
 stage.addEventListener("pointerdown", (event) => { stage.setPointerCapture(event.pointerId); drag(event); });
 stage.addEventListener("pointermove", (event) => { if (event.buttons & 1) drag(event); });
-below.addEventListener("load", () => move(slider.value / 1000));
+below.addEventListener("load", () => {
+  slider.style.width = `${below.offsetWidth}px`;
+  move(slider.value / 1000);
+});
 
 let kept = null;
 addEventListener("keydown", (event) => {
+  const step = { ArrowUp: -1, ArrowDown: 1 }[event.key];
+  if (step) {
+    const next = rows()[rows().findIndex((row) => row.classList.contains("right")) + step];
+    if (next) show(next, "right");
+    event.preventDefault();
+    return;
+  }
   if (event.key !== " " || /^(BUTTON|INPUT)$/.test(event.target.tagName)) return;
   event.preventDefault();
   if (kept === null) { kept = slider.value / 1000; move(1); }

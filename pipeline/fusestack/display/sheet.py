@@ -121,8 +121,8 @@ def _comparison() -> str:
         '<div id="stage"><img id="below" alt="set on the right"><img id="above" alt="set on the left">'
         '<div id="edge"></div></div>'
         '<input id="slider" type="range" min="0" max="1000" value="500" aria-label="edge between the two pictures">'
-        '<p class="hint">Left and right: choose with L and R below. Drag the edge, or use the slider; '
-        "hold the space bar to see the left picture alone. Pictures are shown pixel by pixel.</p></section>"
+        '<p class="hint">Choose the left and the right picture with L and R; the arrows up and down go through those '
+        "on the right. Drag the edge, or use the slider; the space bar shows the left one alone.</p></section>"
     )
 
 
@@ -154,9 +154,10 @@ def _row(one: TunedSet, address: str, names: Sequence[str], best: dict[str, floa
     run = "?" if one.run_seconds is None else f"{one.run_seconds:,.1f}"
     options = escape(one.options)
     return (
-        f'<tr {data}><td class=\'thumb\'><img src="{address}" alt="set {one.number}" loading="lazy">'
-        "<div><button class='l' title='show on the left'>L</button><button class='r' title='show on the right'>R"
-        f"</button></div></td><td>{one.number}</td>{scores}<td>{one.seconds:,.2f}</td><td>{run}</td>"
+        f"<tr {data}><td class='thumb'><div><img src='{address}' alt='set {one.number}' loading='lazy'>"
+        "<span><button class='l' title='show on the left'>L</button>"
+        "<button class='r' title='show on the right'>R</button></span></div></td>"
+        f"<td>{one.number}</td>{scores}<td>{one.seconds:,.2f}</td><td>{run}</td>"
         f"<td class='options'><code>{options}</code>"
         f"<button class='copy' data-text=\"{options}\">copy</button></td></tr>"
     )
