@@ -177,7 +177,8 @@ def test_volumes_of_channels_are_tuned(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "v.tif", stack, imagej=True, metadata={"axes": "ZCYX"})
     focus = {"input": str(tmp_path / "v.tif"), "output": {"path": str(tmp_path / "o.tif")}}
     config = {"version": 1, "focus": {**focus, "tune": {"vary": {"multiscale.levels": [2, 3]}}}}
-    tuned = fusestack.tune(config)
+    with pytest.warns(fusestack.FusestackWarning, match="of 2 channels, the page shows and scores the first one"):
+        tuned = fusestack.tune(config)
     assert len(tuned.sets) == 2
     assert all(0 < one.scores["sharpness"] <= 100 for one in tuned.sets)
 

@@ -15,6 +15,7 @@ from fusestack.focus.files import KINDS, FocusFiles
 from fusestack.focus.input import stack_inputs
 from fusestack.focus.nested import Part
 from fusestack.focus.painted import check_recipe, doubts_of, paint_stack
+from fusestack.model.amounts import counted
 from fusestack.model.fingerprint import arrays_of, digest
 from fusestack.model.image import Channel, ImageSpec
 from fusestack.model.stage import Along, Compute, Target
@@ -233,7 +234,24 @@ def plan_sets(sets: Sequence[OptionSet], part: Region, cache: str, resources: Re
     names = most.names if pages == 1 else ("grey",)
     image = _image(f"{folder}/results", "sets on a part", gathered, shape, most.picture.dtype, names, cached)
     stack = next(iter(painter.stacks.values()))
-    return PlannedTuning(image, tuple(planned), stack, painter.slices, tuple(painter.warnings))
+    warnings = (*painter.warnings, *_left_out(sets[0], stack, painter.slices))
+    return PlannedTuning(image, tuple(planned), stack, painter.slices, warnings)
+
+
+def _left_out(chosen: OptionSet, stack: StackInput, slices: MaskSets) -> list[str]:
+    """What of a stack, and of the configuration, tuning does not look at."""
+    said = []
+    if stack.shape[0] > 1:
+        said.append(f"tune: of {stack.shape[0]:,} timepoints, sets are tried on the first one")
+    if slices.count > 1:
+        shown = stack.channels[slices.painted.sets[0][0]].name if stack.channels else "1"
+        said.append(f"tune: of {counted(slices.count, 'channel')}, the page shows and scores the first one, {shown}")
+    focus = chosen.loaded.config.focus
+    if focus is not None and focus.statistics.use is not None:
+        said.append(
+            "focus.statistics.use: is not used by tune: each set has statistics of its own, measured of this stack"
+        )
+    return said
 
 
 def _closure(first: Iterable[StoredArray], stages: Mapping[str, Stage]) -> set[str]:
