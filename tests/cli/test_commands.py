@@ -50,7 +50,7 @@ def test_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
         (["rnu", "x.yaml"], ["no command 'rnu'", "'run'"]),
         (["run"], ["CONFIG"]),
         (["run", "x.yaml", "--forse"], ["--forse"]),
-        (["tune", "x.yaml"], ["'tune' is not available yet"]),
+        (["tune", "x.yaml", "--apply", "first"], ["--apply"]),
     ],
 )
 def test_wrong_command_lines(arguments: list[str], words: list[str], capsys: pytest.CaptureFixture[str]) -> None:

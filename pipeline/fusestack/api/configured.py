@@ -157,7 +157,7 @@ def run(
     if probe:
         warnings = [*known.damage.said, *scarce_space(planned, known.states)]
         tell([*warnings, *probe_plan(planned, known.states).warnings])
-    report = run_planned(planned, known, force=force, listener=_everyone(progress, listener), client=client)
+    report = run_planned(planned, known, force=force, listener=everyone(progress, listener), client=client)
     if not isinstance(config, Plan):
         tell(report.found)
     return report
@@ -261,7 +261,7 @@ def _ready(plan: Plan, client: Client | None) -> Plan:
     return make_plan(loaded, client)
 
 
-def _everyone(progress: bool | None, listener: Listener | None) -> Listener | None:
+def everyone(progress: bool | None, listener: Listener | None) -> Listener | None:
     """Who listens to a run: the bars, if they are shown, and the listener of the user."""
     if listener is not None and not callable(listener):
         raise ConfigError(f"listener: {listener!r} cannot be called; give a function that takes an event")

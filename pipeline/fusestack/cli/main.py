@@ -29,14 +29,13 @@ COMMANDS = {
     "cancel": "call a submitted job back; what is done is kept",
     "view": "look at an image, or at what a configuration fuses, in the browser",
     "preview": "draw a still picture: middle planes and maximum projections",
+    "tune": "try many sets of focus options on a part of a stack, and show them side by side",
     "cache": "show or free what is kept of the stages",
     "status": "show how far a run is, also while it runs and from another machine",
     "verify": "read everything back, compare it with what was written, and compute a sample again",
     "schema": "print the JSON Schema of the configuration",
     "demo": "simulate an acquisition with known truth, fuse it, and report how close it came",
 }
-# of the product, but not of this version
-LATER = {"tune": "tuning"}
 INTERRUPTED = 130
 
 
@@ -48,8 +47,6 @@ class _Parser(argparse.ArgumentParser):
             near = difflib.get_close_matches(given[1], COMMANDS, 1)
             hint = f" (did you mean '{near[0]}'?)" if near else ""
             message = f"there is no command '{given[1]}'{hint}; there are {', '.join(COMMANDS)}"
-            if given[1] in LATER:
-                message = f"'{given[1]}' is not available yet in this version (it comes with {LATER[given[1]]})"
         print(f"fusestack: {message}; see '{self.prog} --help'", file=sys.stderr)
         raise SystemExit(2)
 

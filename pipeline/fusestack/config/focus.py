@@ -14,6 +14,7 @@ from fusestack.config.operators import (  # noqa: TC001 - pydantic
     MaskOperators,
     Preparations,
 )
+from fusestack.config.tuning import Tune  # noqa: TC001 - pydantic
 from fusestack.config.values import (
     Count,
     CountPerAxis,
@@ -243,6 +244,7 @@ class Focus(Model):
     layered: Switch = Field(default=False, description="a TIFF of pages: the picture, backgrounds, substacks")
     statistics: Statistics = Field(default=unsaid(Statistics), description="statistics of the whole stack")
     output: FocusOutput = Field(default=unsaid(FocusOutput), description="what is written")
+    tune: Tune | None = Field(default=None, description="sets of these settings that fusestack tune tries")
 
     @model_validator(mode="before")
     @classmethod
