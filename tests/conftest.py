@@ -38,7 +38,8 @@ def pytest_configure(config: pytest.Config) -> None:
     for old in MEMORY.glob("fusestack-*"):  # of sessions that failed, for a look until now, or were killed
         if not psutil.pid_exists(int(old.name.rpartition("-")[2])):
             shutil.rmtree(old, ignore_errors=True)
-    if min(shutil.disk_usage(MEMORY).free, psutil.virtual_memory().available) > ENOUGH:
+    runs_programs = not os.statvfs(MEMORY).f_flag & os.ST_NOEXEC
+    if runs_programs and min(shutil.disk_usage(MEMORY).free, psutil.virtual_memory().available) > ENOUGH:
         folder = MEMORY / f"fusestack-{os.getpid()}"
         folder.mkdir(mode=0o700, exist_ok=True)
         os.environ["TMPDIR"], tempfile.tempdir = str(folder), None
