@@ -35,10 +35,12 @@ def pytest_configure(config: pytest.Config) -> None:
     """Tests write hundreds of thousands of files: on a disk they waited for it two thirds of their time."""
     if config.option.basetemp or "TMPDIR" in os.environ or not os.access(MEMORY, os.W_OK):
         return  # somebody has chosen, or the process that started this one
-    for old in MEMORY.glob("fusestack-*"):  # of sessions that failed, for a look until now, or were killed
-        if not psutil.pid_exists(int(old.name.rpartition("-")[2])):
+    for old in MEMORY.glob("fusestack-[0-9]*"):  # of sessions that failed, for a look until now, or were killed
+        number = old.name.rpartition("-")[2]
+        if number.isdecimal() and not psutil.pid_exists(int(number)):
             shutil.rmtree(old, ignore_errors=True)
-    if min(shutil.disk_usage(MEMORY).free, psutil.virtual_memory().available) > ENOUGH:
+    runs_programs = not os.statvfs(MEMORY).f_flag & os.ST_NOEXEC
+    if runs_programs and min(shutil.disk_usage(MEMORY).free, psutil.virtual_memory().available) > ENOUGH:
         folder = MEMORY / f"fusestack-{os.getpid()}"
         folder.mkdir(mode=0o700, exist_ok=True)
         os.environ["TMPDIR"], tempfile.tempdir = str(folder), None

@@ -112,7 +112,7 @@ def test_images_are_added_and_all_else_is_kept(project: tuple[str, Path]) -> Non
     )
 
 
-@pytest.mark.filterwarnings("ignore:setups 2, 3.* of the project were added:fusestack.FusestackWarning")
+@pytest.mark.filterwarnings("ignore:setups 2, 3.* of the project. added:fusestack.FusestackWarning")
 def test_a_second_run_has_nothing_to_do_and_another_fusion_is_added(project: tuple[str, Path]) -> None:
     kind, xml = project
     first = config(kind, xml, downsampling=2)
@@ -141,7 +141,7 @@ def test_a_second_run_has_nothing_to_do_and_another_fusion_is_added(project: tup
         editor.finalize()
 
 
-@pytest.mark.filterwarnings("ignore:setups 2, 3.* of the project were added:fusestack.FusestackWarning")
+@pytest.mark.filterwarnings("ignore:setups 2, 3.* of the project. added:fusestack.FusestackWarning")
 def test_colours_and_contrast_of_the_project_get_those_of_what_is_added(
     project: tuple[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -251,7 +251,7 @@ def test_the_same_fusion_under_another_name_takes_the_place_of_the_first(project
     expected = pixels_of(kind, xml, 2, 1)
     gone = xml.parent / first
     shutil.rmtree(gone) if gone.is_dir() else gone.unlink()
-    with pytest.warns(FusestackWarning, match="setups 2, 3 of the project were added by a fusion"):
+    with pytest.warns(FusestackWarning, match="setups 2, 3 of the project: added by a fusion"):
         fusestack.run(config(kind, xml, f"other.{suffix}", downsampling=2))
     assert np.array_equal(pixels_of(kind, xml, 2, 1), expected)
     assert f"other.{suffix}" in xml.read_text()
