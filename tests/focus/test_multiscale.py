@@ -389,6 +389,14 @@ def test_photographs_that_are_left_out_are_named_after_the_run(
     assert fusestack.run(config(whole, tmp_path / "three")).found == ()
 
 
+def test_they_are_named_in_natural_order(tmp_path: Path) -> None:
+    stack = np.concatenate([noisy()[0]] * 3)[:11].copy()
+    stack[9] = 0
+    paths = write(tmp_path / "in", stack)
+    with pytest.warns(FusestackWarning, match=r"slice_10\.tif: left out"):
+        fusestack.run(config(paths, tmp_path / "out"))
+
+
 def test_hot_pixels_of_float_photographs_stay_where_they_are() -> None:
     stack, sharp, _ = noisy()
     expected = decibel(fusestack.focus_stack(stack).image.values, sharp)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,12 @@ import zarr
 from numpy.typing import NDArray
 
 import fusestack
+from fusestack.cli.main import run as main
 from fusestack.focus.prepared import PlacedSlices, TonedSlices
 from fusestack.model.errors import ConfigError, InputError
 from fusestack.model.geometry import Box
 from fusestack.planning.plan import Plan
+from fusestack.running.stage_cache import cache_entries, left_alone, remove_entries
 from tests.focus.aligning.moved import motions, scene, seen
 from tests.focus.stacks import computed, config, run, write
 from tests.focus.stacks import scene as textured
@@ -323,8 +327,78 @@ def test_slices_are_written_and_read_again(paths: list[str], stack: NDArray[np.u
     assert one.tobytes() == other.tobytes()
 
 
+def test_slices_keep_their_names_in_any_order(tmp_path: Path) -> None:
+    """Natural order is not that of letters, and stacks may be turned round."""
+    planes = textured(SHAPE, 11)[0]
+    paths = write(tmp_path / "in", planes)
+    for reverse in (False, True):
+        folder = tmp_path / f"slices{reverse}"
+        data = config([str(tmp_path / "in")], tmp_path / f"out{reverse}", options="--max", reverse=reverse)
+        data["focus"]["output"]["slices"] = str(folder)
+        fusestack.run(data)
+        for path in paths:
+            np.testing.assert_array_equal(tifffile.imread(folder / Path(path).name), tifffile.imread(path))
+
+
+def test_another_order_is_aligned_anew(shaken: tuple[list[str], list[NDArray[np.float64]]], tmp_path: Path) -> None:
+    plans = [fusestack.plan(config(shaken[0], tmp_path, align=True, reverse=reverse)) for reverse in (False, True)]
+    assert plans[0].pending != plans[1].pending
+
+
 def test_planes_of_volumes_are_not_written_one_by_one(tmp_path: Path) -> None:
     path = volume(tmp_path, np.zeros((1, 1, 3, 20, 30), np.uint16))
     output = {"path": str(tmp_path / "o.ome.zarr"), "slices": str(tmp_path / "s")}
     with pytest.raises(ConfigError, match=r"focus\.output\.slices: photographs are written one by one"):
         fusestack.plan({"version": 1, "focus": {"input": path, "output": output}})
+
+
+def test_without_opencv_it_is_said_what_helps(
+    shaken: tuple[list[str], list[NDArray[np.float64]]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    with pytest.raises(ConfigError, match=r"pip install 'fusestack\[align\]' \(or give align\.transforms\)"):
+        run(shaken[0], tmp_path, align=True)
+    assert not list(tmp_path.glob("**/transforms.json"))
+
+
+def test_the_command_says_what_it_found(
+    shaken: tuple[list[str], list[NDArray[np.float64]]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text(json.dumps(config(shaken[0], tmp_path, align=True)))
+    assert main(["plan", str(path)]) == 0
+    assert not list(tmp_path.glob("**/transforms.json"))  # it reads metadata only
+    assert "slices are aligned when the run begins" in capsys.readouterr().err
+    assert main(["run", "--dry-run", str(path)]) == 0
+    assert not list(tmp_path.glob("**/transforms.json"))
+    assert main(["run", str(path)]) == 0
+    said = capsys.readouterr().err
+    assert "aligning 6 slices (similarity)" in said
+    assert "aligned: shifts up to" in said
+    assert main(["plan", str(path)]) == 0
+    assert "aligned (similarity): " in capsys.readouterr().out
+
+
+def test_bad_slices_end_a_run_before_anything_is_made(
+    shaken: tuple[list[str], list[NDArray[np.float64]]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    strange = write(tmp_path / "other", scene(6, seed=9)[2:3, ..., None])
+    path = tmp_path / "c.yaml"
+    path.write_text(json.dumps(config([*shaken[0][:3], *strange, *shaken[0][3:]], tmp_path / "out", align=True)))
+    assert main(["run", str(path)]) == 3
+    said = capsys.readouterr().err
+    assert "other/slice_1.tif: shows nothing that slice_3.tif and slice_4.tif show, too" in said
+    assert not (tmp_path / "out" / "sharp.tif").exists()
+
+
+def test_reports_keep_the_alignment_in_the_cache(
+    shaken: tuple[list[str], list[NDArray[np.float64]]], tmp_path: Path
+) -> None:
+    """It is listed and freed with the stages, and made again when it is gone."""
+    run(shaken[0], tmp_path, align=True)
+    cache = str(tmp_path / "cache.fusestack")
+    (entry,) = [one for one in cache_entries(cache) if one.stage == "align"]
+    assert left_alone(entry) is None
+    remove_entries(cache, [entry])
+    assert not list(tmp_path.glob("cache.fusestack/align-*/transforms.json"))
+    assert fusestack.run(config(shaken[0], tmp_path, align=True)).reused_all

@@ -84,7 +84,7 @@ def paint_stack(
     keeps = False
     parts = ranges(recipe.substacks, stack.shape[2])
     if recipe.multiscale is not None:
-        names = _names_of(stack) if stack.photographs else ()
+        names = tuple(name.rpartition("/")[2] for name in stack.names) if stack.photographs else ()
         needed = depth or bool(recipe.finals or recipe.backgrounds or recipe.substacks)
         pictures = mixing_stages(on, recipe.multiscale, parts, names, depth=needed, no_data=stack.no_data)
     elif recipe.generators:
@@ -99,14 +99,6 @@ def paint_stack(
     if final is None:
         final = composition_stage(on, pictures, backgrounds, keeps_canvas=keeps)
     return Painted(on, final, tuple(pictures), tuple(backgrounds))
-
-
-def _names_of(stack: StackInput) -> tuple[str, ...]:
-    """Names of photographs, for people: files, or numbers from 1."""
-    count = stack.shape[2]
-    if len(stack.read) == count:
-        return tuple(path.rpartition("/")[2] for path in stack.read)
-    return tuple(f"slice {k + 1}" for k in range(count))
 
 
 def check_recipe(loaded: LoadedConfig, recipe: Recipe) -> None:

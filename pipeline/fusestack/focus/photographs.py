@@ -95,6 +95,7 @@ def photographs(
         photographs=True,
         colours=first.colours,
         direct=all(picture.raw is not None for picture in pictures),
+        files=tuple(picture.path for picture in pictures),
         notes={
             "exif": metadata.exif.hex() if metadata.exif else None,
             "icc": metadata.icc.hex() if metadata.icc else None,

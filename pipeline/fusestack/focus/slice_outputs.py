@@ -140,8 +140,8 @@ def slice_images(
 def _names(stack: StackInput) -> list[str]:
     """Names without suffix, each once; numbers where files hold several slices."""
     count = stack.shape[2]
-    names = [Path(path).stem for path in stack.read]
-    if len(names) != count:
+    names = [Path(path).stem for path in stack.files]
+    if len(set(stack.files)) != count:
         return [f"slice_{k + 1:0{len(str(count))}d}" for k in range(count)]
     if max(Counter(names).values()) > 1:
         return [f"{k + 1:0{len(str(count))}d}_{name}" for k, name in enumerate(names)]

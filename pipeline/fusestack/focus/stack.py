@@ -52,6 +52,8 @@ class StackInput:
         Whether it is made by other stages of the plan.
     no_data : float or None
         Value of the pixels that no view covers.
+    files : tuple of str
+        Of photographs: where each slice lies, front first.
     notes : mapping
         EXIF and colour profile.
     found : tuple of str
@@ -79,6 +81,14 @@ class StackInput:
     time: TimeStep | None = None
     fused: bool = False
     no_data: float | None = None
+    files: tuple[str, ...] = ()
     notes: Mapping[str, Any] = field(default_factory=dict)
     found: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the slices, for people: files, or numbers from 1 where files hold several."""
+        if self.files and len(set(self.files)) == len(self.files):
+            return self.files
+        return tuple(f"slice {k + 1}" for k in range(self.shape[2]))

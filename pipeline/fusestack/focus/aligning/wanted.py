@@ -10,12 +10,12 @@ import numpy as np
 
 from fusestack.focus.aligning.alignment import alignments_of
 from fusestack.model.errors import ConfigError, InputError
-from fusestack.model.fingerprint import digest
+from fusestack.model.fingerprint import digest, facts_of
 from fusestack.model.geometry import Box
 from fusestack.storage import open_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from numpy.typing import NDArray
 
@@ -66,8 +66,7 @@ class WantedAlignment:
     def fingerprint(self) -> str:
         """Of what it is made of."""
         options = self.options.model_dump(mode="json", include={"reference", "exposure", "white_balance"})
-        files = [sorted(self.stack.read.values()), self.stack.source, list(self.stack.shape)]
-        return digest([_VERSION, files, self.model, options, self.channel])
+        return digest([_VERSION, facts_of(self.stack.slices), self.model, options, self.channel])
 
     @property
     def folder(self) -> str:
@@ -136,16 +135,8 @@ class WantedAlignment:
                 if tell is not None:
                     tell(before + done)
 
-            made.append(estimate(read, white, self.names, (columns, rows), wanted, workers=workers, tell=told))
+            made.append(estimate(read, white, stack.names, (columns, rows), wanted, workers=workers, tell=told))
         return made
-
-    @property
-    def names(self) -> Sequence[str]:
-        """Of the slices, for people."""
-        count = self.stack.shape[2]
-        if self.stack.photographs and len(self.stack.read) == count:
-            return list(self.stack.read)
-        return [f"slice {k}" for k in range(count)]
 
     @property
     def slice_bytes(self) -> int:
