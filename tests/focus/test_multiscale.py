@@ -390,7 +390,7 @@ def test_photographs_that_are_left_out_are_named_after_the_run(
 
 
 def test_they_are_named_in_natural_order(tmp_path: Path) -> None:
-    stack = np.concatenate([noisy()[0]] * 3)[:11].copy()
+    stack = np.concatenate([noisy()[0]] * 3)[:11] * np.linspace(0.95, 1, 11)[:, None, None, None]
     stack[9] = 0
     paths = write(tmp_path / "in", stack)
     with pytest.warns(FusestackWarning, match=r"slice_10\.tif: left out"):
