@@ -305,3 +305,26 @@ def test_kinds_of_slices(paths: list[str], tmp_path: Path) -> None:
     for operators, kind in (([{"shave": {"x": 1}}], PlacedSlices), ([{"sharpen": {}}], TonedSlices)):
         plan = fusestack.plan(config(paths, tmp_path, prepare=operators))
         assert isinstance(plan.stages[0].compute, kind)
+
+
+def test_slices_are_written_and_read_again(paths: list[str], stack: NDArray[np.uint8], tmp_path: Path) -> None:
+    folder = tmp_path / "prepared"
+    shaved = [{"shave": {"x": 3, "y": 5}}]
+    _, report = run(paths, tmp_path / "out", prepare=shaved, options="--max", output={"slices": str(folder)})
+    names = [Path(path).name for path in paths]
+    assert sorted(path.name for path in folder.iterdir()) == names
+    for path, expected in zip(names, stack[:, 5:-5, 3:-3], strict=True):
+        np.testing.assert_array_equal(tifffile.imread(folder / path), expected)
+    assert str(folder / names[0]) in report.outputs
+    again = fusestack.plan(config([str(folder)], tmp_path / "again", options="--max"))
+    assert len(again.images[0].components["inputs"]) == 3
+    fusestack.run(again)
+    one, other = (tifffile.imread(tmp_path / name / "sharp.tif") for name in ("out", "again"))
+    assert one.tobytes() == other.tobytes()
+
+
+def test_planes_of_volumes_are_not_written_one_by_one(tmp_path: Path) -> None:
+    path = volume(tmp_path, np.zeros((1, 1, 3, 20, 30), np.uint16))
+    output = {"path": str(tmp_path / "o.ome.zarr"), "slices": str(tmp_path / "s")}
+    with pytest.raises(ConfigError, match=r"focus\.output\.slices: photographs are written one by one"):
+        fusestack.plan({"version": 1, "focus": {"input": path, "output": output}})

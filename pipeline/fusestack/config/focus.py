@@ -165,6 +165,9 @@ class FocusOutput(Model):
     mesh_corners: Annotated[int, Strict(), Field(ge=4, le=100_000_000)] = Field(
         default=500_000, description="corners of the mesh, at most: squares of pixels become one corner, their median"
     )
+    slices: Text | None = Field(
+        default=None, description="a folder for the slices themselves, aligned and prepared, as TIFF files"
+    )
     depth_colour: Text | None = Field(default=None, description="the depth map in colours, indigo to red")
     between_slices: Switch | None = Field(
         default=None,

@@ -15,6 +15,7 @@ from fusestack.focus.picture import composition_stage
 from fusestack.focus.preparing import prepared_stack
 from fusestack.focus.recipe import recipe_of
 from fusestack.focus.samples import samples_of
+from fusestack.focus.slice_outputs import slice_images
 from fusestack.focus.statistics import known_statistics
 from fusestack.model.fingerprint import digest
 from fusestack.planning.pictures import picture_suffix, split_suffix
@@ -214,4 +215,7 @@ class _StackOutputs:
             path = getattr(self.output, kind)
             if path is not None:
                 made.append(files.image(kind, self._place(path), [painted.final]))
+        if self.output.slices is not None:
+            array = painted.on.sets.painted.array
+            made += slice_images(self.loaded, self.focus, self.input, array, self.cached, self.output.slices)
         return made

@@ -147,6 +147,13 @@ def test_another_order_is_named(moved: NDArray[np.float32]) -> None:
     assert "list them in input.images in that order" in found.said[0]
 
 
+def test_what_is_too_bright_is_no_reference(moved: NDArray[np.float32]) -> None:
+    bright = moved.copy()
+    bright[3] = np.clip(1.8 * bright[3], 0, 1)
+    assert aligned(bright).reference == 2
+    assert aligned(bright, reference=3).reference == 3
+
+
 def test_nothing_to_align() -> None:
     with pytest.raises(InputError, match="fewer than two slices show any detail; use align: false"):
         aligned(np.full((3, 64, 64), 0.5, np.float32))

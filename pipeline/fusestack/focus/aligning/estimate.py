@@ -37,6 +37,8 @@ _UNEQUAL = 0.5
 """How much less a point counts that is sharper in one slice: the power of the ratio of its details."""
 _TURN = 30.0
 """Degrees: what is turned by more between two slices is no shake."""
+_BRIGHTER = 0.25
+"""Natural logarithm of a brightness by which slices may differ."""
 _PASSES = 2
 
 
@@ -120,7 +122,9 @@ def estimate(
         raise InputError("focus.align: fewer than two slices show any detail; use align: false")
     main = set(components(len(names), [(p.first, p.second) for p in pairs])[0])
     refuse_misfits(names, [k for k in seen if k not in main], compared.turned)
-    fixed = min(main, key=lambda k: (abs(k - reference), k))
+    usual = _as_bright(small)
+    choices = [k for k in main if usual[k] or k == wanted.reference] or list(main)
+    fixed = min(choices, key=lambda k: (abs(k - reference), k))
     motion = Motion(wanted.model, (size[0] // factor, size[1] // factor))
     start = chained(len(names), fixed, pairs)
     matrices = [start[min(start, key=lambda j: abs(j - k))] for k in range(len(names))]
@@ -149,6 +153,12 @@ def _reference(wanted: str | int, count: int) -> int:
     if wanted >= count:
         raise ConfigError(f"focus.align.reference: there is no slice {wanted}; they are 0 to {count - 1}")
     return wanted
+
+
+def _as_bright(small: Sequence[Small]) -> NDArray[Any]:
+    """Which slices are about as bright as the others: what is cut off elsewhere is a bad reference."""
+    level = np.array([one.colours.mean() for one in small])
+    return np.asarray(np.abs(np.log(np.maximum(level, 1e-6) / max(1e-6, float(np.median(level))))) < _BRIGHTER)
 
 
 def _reduced(pixels: NDArray[Any], white: Planes, factor: int) -> Planes:
