@@ -19,6 +19,7 @@ import fusestack
 from fusestack.model.errors import FusestackWarning
 from fusestack.project import document
 from fusestack.project.document import read_tree
+from fusestack.running.inspection import missing_beside
 from tests.project.test_settings import restored
 
 TILE = (12, 30, 40)
@@ -159,6 +160,8 @@ def test_colours_and_contrast_of_the_project_get_those_of_what_is_added(
             fusestack.run(first)
     assert len(fusestack.open_project(xml).setups) == 4
     assert restored(read_tree(file).getroot(), [0, 1]) == old
+    assert fusestack.plan(first).images[0].project == str(xml)
+    assert missing_beside(fusestack.plan(first).images[0]) == str(file)
     fusestack.run(first)
     found = restored(read_tree(file).getroot(), [0, 1, 2, 3])
     assert {one: found[one] for one in old} == old

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -58,7 +59,14 @@ def test_a_lost_scheduler_ends_the_run_and_keeps_what_is_done(
 ) -> None:
     address, process = cluster
     stage = toy_stage(tmp_path, 2000, seconds=0.05)
-    threading.Timer(4.0, process.kill).start()
+
+    def kill_it_amidst() -> None:
+        until = time.monotonic() + 60
+        while not ledger_of(stage).finished and time.monotonic() < until:
+            time.sleep(0.1)
+        process.kill()
+
+    threading.Thread(target=kill_it_amidst).start()
     with at_address(address) as backend, pytest.raises(BlockError, match="scheduler is lost"):
         drive([stage], backend)
     ledger = ledger_of(stage)

@@ -14,6 +14,7 @@ from fusestack.project.document import read_tree, write_tree
 from fusestack.project.loaders.base import base_folder
 from fusestack.project.model import ATTRIBUTES
 from fusestack.project.more_settings import add_to_settings, lack_setups
+from fusestack.project.settings import settings_of
 from fusestack.project.write import attribute_entry, missing_view, registration, view_setup
 
 if TYPE_CHECKING:
@@ -48,10 +49,17 @@ class AppendedProject:
 
     @property
     def is_written(self) -> bool:
-        """Whether the project has these images, and its settings, where there are some, their setups."""
+        """Whether the project has these images."""
+        return self.lacks != self.path
+
+    @property
+    def lacks(self) -> str:
+        """File that does not have these images: the project, or settings that have all else of it; empty for none."""
         root = read_tree(self.path).getroot()
         added = next(filter(self._is, appended_in(root, _folder(root, self.path))), None)
-        return added is not None and not lack_setups(self.path, _ids(root), added.setups)
+        if added is None:
+            return self.path
+        return settings_of(self.path) if lack_setups(self.path, _ids(root), added.setups) else ""
 
     def add_to_settings(self, shades: Mapping[int, Shade]) -> None:
         """Add the images to the settings beside the project, which has them; see `more_settings.add_to_settings`.

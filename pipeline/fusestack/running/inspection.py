@@ -315,10 +315,11 @@ def missing_beside(image: PlannedImage) -> str:
     if image.project is None:
         return ""
     from fusestack.planning.projects import project_of
+    from fusestack.project.append import AppendedProject
     from fusestack.project.named import containers_named, same_place
 
-    if image.appended is not None:
-        return "" if project_of([image]).is_written else image.project
+    if isinstance(project := project_of([image]), AppendedProject):
+        return project.lacks
     if same_place(_named_place(image)) not in containers_named(image.project):
         return image.project
     return "" if _has_links(image) else str(image.container)
