@@ -188,7 +188,8 @@ class Trial:
             if self.cluster is None or self.cluster.poll() is not None:
                 self.cluster = self._start("-c", CLUSTER)
                 assert self.cluster.stdout is not None
-                self.address = self.cluster.stdout.readline().strip()
+                lines = (line.strip() for line in self.cluster.stdout)
+                self.address = next(line for line in lines if line.startswith("tcp://"))
             where = self.address
         command = ("-m", "fusestack", "run", str(self.config), "--no-probe", "--set", f"execution.scheduler={where}")
         return [self._start(*command, "--set", "execution.workers=2")]
