@@ -399,7 +399,9 @@ def run_trials(
                         timed = Trial(folder / f"timed-{number}", scheduler, output, bucket, slow=slow)
                         seconds[scheduler, output] = timed.finish()
                         timed.end()
-                    killed = kill_chain(trial, rng, rng.randint(1, _CHAIN), seconds[scheduler, output])
+                    left = kills - sum(sum(one.kills.values()) for one in rows.values())
+                    most = rng.randint(1, min(_CHAIN, left))
+                    killed = kill_chain(trial, rng, most, seconds[scheduler, output])
                 finally:
                     trial.end()
                 row.chains += 1
