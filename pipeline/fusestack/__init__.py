@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from fusestack.api.fusing import fuse
     from fusestack.api.stacking import focus_stack
     from fusestack.api.submitting import cancel, submit
+    from fusestack.api.tuning import tune
     from fusestack.api.writing import write
     from fusestack.model.errors import (
         BlockError,
@@ -50,6 +51,7 @@ __all__ = [
     "plan",
     "run",
     "submit",
+    "tune",
     "write",
 ]
 
@@ -58,6 +60,7 @@ _PLACES = {
     "fusestack.api.fusing": ("fuse",),
     "fusestack.api.stacking": ("focus_stack",),
     "fusestack.api.submitting": ("cancel", "submit"),
+    "fusestack.api.tuning": ("tune",),
     "fusestack.api.writing": ("write",),
     "fusestack.model.errors": (
         "BlockError",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fusestack.config.load import unsupported
@@ -15,8 +16,14 @@ if TYPE_CHECKING:
     from fusestack.config.focus import Focus
     from fusestack.config.load import LoadedConfig
     from fusestack.config.output import Output
+    from fusestack.focus.option_sets import OptionSet
     from fusestack.focus.plan import FocusPlan
+    from fusestack.focus.region import Region
+    from fusestack.focus.stack import StackInput
+    from fusestack.focus.tuning import PlannedTuning
     from fusestack.fusion.plan import FusionPlan
+    from fusestack.planning.plan import PlannedImage
+    from fusestack.planning.resources import Resources
 
 CACHE = "cache.fusestack"
 """Folder beside the output where stages are kept that outputs are made of."""
@@ -87,8 +94,110 @@ def make_plan(loaded: LoadedConfig, client: Any = None) -> Plan:
         statistics=focused.statistics if focused else None,
         samples=(*(fusion.samples if fusion else ()), *(focused.samples if focused else ())),
         findings=focused.findings if focused else (),
+        pending=focused.pending if focused else (),
         warnings=(*unused, *(fusion.design.warnings if fusion else ()), *(focused.warnings if focused else ())),
     )
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """Sets of focus options that a configuration asks for, to be planned on a part of its stack.
+
+    Parameters
+    ----------
+    loaded : LoadedConfig
+    sets : tuple of OptionSet
+    stack : StackInput
+        That they are tried on.
+    path : str
+        Beginning of the names of all that is made.
+    resources : Resources
+    cache : str
+        Shared with runs, which find there what was made for the sets.
+    """
+
+    loaded: LoadedConfig
+    sets: tuple[OptionSet, ...]
+    stack: StackInput
+    path: str
+    resources: Resources
+    cache: str
+
+    @staticmethod
+    def of(loaded: LoadedConfig, client: Any = None) -> Tuning:
+        """Understand what a configuration asks for; reads headers only.
+
+        Raises
+        ------
+        ConfigError
+            If it asks for nothing, or for what cannot be.
+        InputError
+            If the stack is missing or unreadable.
+        """
+        from fusestack.focus.option_sets import option_sets
+        from fusestack.focus.tuning import stack_of
+
+        if problems := unsupported(loaded):
+            raise ConfigError(*problems)
+        config = loaded.config
+        fuses = config.input is not None and config.input.images is None
+        if fuses and (config.focus is None or config.focus.input == "fused"):
+            where = loaded.cite("focus.input") if config.focus is not None else loaded.name
+            raise ConfigError(
+                f"{where}: sets are tried on a stack that is there; make the fused image with fusestack run, and name "
+                "it: --set focus.input=PATH"
+            )
+        if config.focus is None:
+            option_sets(loaded, photographs=True, opacity=False)  # says what is missing
+        assert config.focus is not None
+        resources = resolve_resources(config.execution, loaded.folder, client)
+        cache = cache_folder(loaded)
+        stack = stack_of(loaded, cache, resources)
+        sets = option_sets(loaded, photographs=stack.photographs, opacity=stack.colours.endswith("A"))
+        output = config.focus.output
+        named = output.path or (config.output.path if config.output is not None and not fuses else None)
+        path = loaded.resolve_path(named or f"{output.folder}/{output.basename}stack")
+        return Tuning(loaded, tuple(sets), stack, f"{path}.tune", resources, cache)
+
+    def rough_depth(self) -> Plan:
+        """By which a part is chosen."""
+        from fusestack.focus.tuning import plan_rough_depth
+
+        return self._plan("depth", plan_rough_depth(self.sets[0], self.cache, self.resources, self.path))
+
+    def on_part(self, part: Region) -> tuple[PlannedTuning, Plan]:
+        """All sets on a part.
+
+        Raises
+        ------
+        ConfigError
+            If an option asks for what cannot be.
+        """
+        from fusestack.focus.tuning import plan_sets
+
+        planned = plan_sets(self.sets, part, self.cache, self.resources, self.path)
+        return planned, self._plan("results", planned.image, planned.warnings)
+
+    def _plan(self, name: str, image: PlannedImage, warnings: tuple[str, ...] = ()) -> Plan:
+        from fusestack.focus.samples import samples_of
+
+        refuse_inputs_as_outputs([image], tuple(self.stack.read), "focus.output")
+        _refuse_memory([image.target.image.path, *self.stack.read], self.resources.scheduler)
+        config = self.loaded.config
+        return Plan(
+            output=f"{self.path}/{name}",
+            work=image.target.work,
+            cache=self.cache,
+            cache_limit=config.cache.limit,
+            images=(image,),
+            resources=self.resources,
+            config=config.model_dump(mode="json"),
+            folder=str(self.loaded.folder),
+            source=self.stack.source,
+            found=self.stack.found,
+            samples=tuple(samples_of(self.stack)),
+            warnings=warnings,
+        )
 
 
 def _with_output(focus: Focus, output: Output) -> tuple[Focus, tuple[str, ...]]:

@@ -50,7 +50,7 @@ def test_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
         (["rnu", "x.yaml"], ["no command 'rnu'", "'run'"]),
         (["run"], ["CONFIG"]),
         (["run", "x.yaml", "--forse"], ["--forse"]),
-        (["tune", "x.yaml"], ["'tune' is not available yet"]),
+        (["tune", "x.yaml", "--apply", "first"], ["--apply"]),
     ],
 )
 def test_wrong_command_lines(arguments: list[str], words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -121,6 +121,13 @@ def test_run_reports_and_leaves_a_record(fuse: Path, capsys: pytest.CaptureFixtu
     assert last_line(capsys)["status"]["state"] == "done"
     assert run(["run", str(fuse)]) == 0
     assert "nothing to do" in capsys.readouterr().out
+    assert facts["projects"] == []
+    project = str(fuse.parent / "fused.xml")
+    assert run(["--json", "run", str(fuse), "--set", f"output.project={project}"]) == 0
+    printed = capsys.readouterr().out
+    assert f"project for BigDataViewer and BigStitcher: {project}\n" in printed
+    assert json.loads(printed.splitlines()[-1])["projects"] == [project]
+    assert Path(project).exists()
 
 
 def test_quiet_prints_nothing(fuse: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,10 +10,10 @@ import json
 import logging
 import os
 import re
-import signal
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from fusestack.cli.ending import end_as_after_ctrl_c
 from fusestack.model.errors import FusestackError
 
 if TYPE_CHECKING:
@@ -29,14 +29,13 @@ COMMANDS = {
     "cancel": "call a submitted job back; what is done is kept",
     "view": "look at an image, or at what a configuration fuses, in the browser",
     "preview": "draw a still picture: middle planes and maximum projections",
+    "tune": "try many sets of focus options on a part of a stack, and show them side by side",
     "cache": "show or free what is kept of the stages",
     "status": "show how far a run is, also while it runs and from another machine",
     "verify": "read everything back, compare it with what was written, and compute a sample again",
     "schema": "print the JSON Schema of the configuration",
     "demo": "simulate an acquisition with known truth, fuse it, and report how close it came",
 }
-# of the product, but not of this version
-LATER = {"tune": "tuning"}
 INTERRUPTED = 130
 
 
@@ -48,8 +47,6 @@ class _Parser(argparse.ArgumentParser):
             near = difflib.get_close_matches(given[1], COMMANDS, 1)
             hint = f" (did you mean '{near[0]}'?)" if near else ""
             message = f"there is no command '{given[1]}'{hint}; there are {', '.join(COMMANDS)}"
-            if given[1] in LATER:
-                message = f"'{given[1]}' is not available yet in this version (it comes with {LATER[given[1]]})"
         print(f"fusestack: {message}; see '{self.prog} --help'", file=sys.stderr)
         raise SystemExit(2)
 
@@ -88,8 +85,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # looking for them takes longer than the validation
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its threads start with NumPy and spin; our matrices are 3x3
     gc.set_threshold(50_000)  # the modules that a run loads are no garbage: looking for it takes a seventh of its time
-    # job systems end a job with SIGTERM: leave as resumable as after Ctrl-C
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    end_as_after_ctrl_c()
     argv = sys.argv[1:] if argv is None else argv
     if "--verbose" not in argv:  # what a library logs of a broken file, we say in words of ours
         logging.lastResort = logging.NullHandler()

@@ -84,6 +84,7 @@ def _once(arguments: argparse.Namespace, loaded: LoadedConfig, said: set[str]) -
     from fusestack.cli.plan import warn as warn_of
     from fusestack.model.amounts import duration, size
     from fusestack.planner import make_plan
+    from fusestack.running.aligning import align_first
     from fusestack.running.damage import look
     from fusestack.running.places import check_places, scarce_space
     from fusestack.running.probing import probe_plan
@@ -94,6 +95,8 @@ def _once(arguments: argparse.Namespace, loaded: LoadedConfig, said: set[str]) -
         said.update(new)
         warn_of(new)
 
+    if not arguments.dry_run:
+        align_first(loaded, None if arguments.quiet else lambda text: print(text, file=sys.stderr))
     plan = make_plan(loaded)
     warn(plan.warnings)
     known = look(plan, force=arguments.force)
@@ -114,6 +117,7 @@ def _once(arguments: argparse.Namespace, loaded: LoadedConfig, said: set[str]) -
         listener = progress_listener(True)
     report = run_planned(plan, known, force=arguments.force, listener=listener)
     warn(report.found)
+    projects = list(dict.fromkeys(image.project for image in plan.images if image.project is not None))
     if not arguments.quiet:
         if report.reused_all:
             print("nothing to do, everything is already made:")
@@ -125,6 +129,8 @@ def _once(arguments: argparse.Namespace, loaded: LoadedConfig, said: set[str]) -
             print(f"  {path}")
         if (more := len(report.outputs) - MOST_LISTED) > 0:
             print(f"  and {more:,} more, the last {report.outputs[-1]}")
+        for path in projects:
+            print(f"project for BigDataViewer and BigStitcher: {path}")
         if report.cache_bytes:
             freed = f", {size(report.cache_freed)} of it were freed" if report.cache_freed else ""
             print(f"cache: {size(report.cache_bytes)} in {plan.cache}{freed} (fusestack cache ls)")
@@ -132,6 +138,7 @@ def _once(arguments: argparse.Namespace, loaded: LoadedConfig, said: set[str]) -
     return {
         "outputs": list(report.outputs[:MOST_LISTED]),
         "output_count": len(report.outputs),
+        "projects": projects,
         "seconds": round(report.seconds, 3),
         "stages": [
             {"image": s.image, "stage": s.stage, "action": s.action, "blocks": s.blocks, "computed": s.computed}

@@ -39,6 +39,8 @@ class LoadedConfig:
     places : Places
     text : str
         Of the file, with its comments; empty where there is none.
+    data : mapping
+        As it was given, with overrides, before it was validated.
     """
 
     config: Config
@@ -46,6 +48,18 @@ class LoadedConfig:
     folder: Path
     places: Places = field(default_factory=Places)
     text: str = field(default="", repr=False)
+    data: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    def having(self, section: str, content: Mapping[str, Any]) -> LoadedConfig:
+        """The same configuration with another section.
+
+        Raises
+        ------
+        ConfigError
+            If the section is wrong.
+        """
+        found = _validated({**self.data, section: content}, self.places, (), self.name, self.folder)
+        return replace(found, text=self.text)
 
     def where(self, key: str) -> str:
         """Where a key such as ``fusion.method`` was set: ``fuse.yaml:12:11`` or ``--set fusion.method``."""
@@ -114,7 +128,7 @@ def _validated(data: Any, places: Places, overrides: Iterable[str], name: str, f
         from fusestack.config.messages import sentences
 
         raise ConfigError(*sentences(error, data, places)) from error
-    return LoadedConfig(config, name, folder, places)
+    return LoadedConfig(config, name, folder, places, data=data)
 
 
 def _text(path: Path, name: str) -> str:

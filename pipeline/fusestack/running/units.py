@@ -372,11 +372,10 @@ class EndImage:
         if self.project is not None:
             project, products = self.project
             if all(identity_of(finished_mark(product)) is not None for product in products):
-                from fusestack.running.settings import keep_colors
+                from fusestack.running.settings import write_with_settings
 
                 with project_lock(project, target.work):
-                    keep_colors(project, [product.target for product in products])
-                    project.write()
+                    write_with_settings(project, [product.target for product in products])
         return target.image.path
 
     def _check_inputs(self) -> None:
