@@ -188,7 +188,8 @@ class Trial:
             if self.cluster is None or self.cluster.poll() is not None:
                 self.cluster = self._start("-c", CLUSTER)
                 assert self.cluster.stdout is not None
-                self.address = self.cluster.stdout.readline().strip()
+                lines = (line.strip() for line in self.cluster.stdout)
+                self.address = next(line for line in lines if line.startswith("tcp://"))
             where = self.address
         command = ("-m", "fusestack", "run", str(self.config), "--no-probe", "--set", f"execution.scheduler={where}")
         return [self._start(*command, "--set", "execution.workers=2")]
@@ -398,7 +399,9 @@ def run_trials(
                         timed = Trial(folder / f"timed-{number}", scheduler, output, bucket, slow=slow)
                         seconds[scheduler, output] = timed.finish()
                         timed.end()
-                    killed = kill_chain(trial, rng, rng.randint(1, _CHAIN), seconds[scheduler, output])
+                    left = kills - sum(sum(one.kills.values()) for one in rows.values())
+                    most = rng.randint(1, min(_CHAIN, left))
+                    killed = kill_chain(trial, rng, most, seconds[scheduler, output])
                 finally:
                     trial.end()
                 row.chains += 1

@@ -7,11 +7,13 @@ import hashlib
 import importlib
 import inspect
 import re
+import sys
 import textwrap
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from fusestack.model.errors import ConfigError
+from fusestack.model.function_source import Described, described
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -50,7 +52,8 @@ class Function:
         if isinstance(given, Function):
             return given
         if isinstance(given, str):
-            found = cls(_imported(given), given)
+            text = _description(given)
+            found = cls(_imported(given) if text is None else _NotImported(text), given)
             if not callable(found.call):
                 raise ConfigError(f"{given} is no function, but {type(found.call).__name__}; name a function")
             return found
@@ -72,6 +75,8 @@ class Function:
     def declared(self, attribute: str, default: Any) -> Any:
         """What the function says of itself in an attribute."""
         call: Any = self.call
+        if isinstance(call, _NotImported):
+            return call.text.attributes.get(attribute, default)
         while isinstance(call, functools.partial) and not hasattr(call, attribute):
             call = call.func
         return getattr(call, attribute, default)
@@ -103,7 +108,8 @@ class Function:
         Also of numbers, texts and arrays of its module that it names, and of functions of that module that it calls;
         not of those of other modules.
         """
-        return hashlib.sha256(repr(_facts(self.call, ())).encode()).hexdigest()[:16]
+        facts = self.call.text.facts if isinstance(self.call, _NotImported) else _facts(self.call, ())
+        return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
 
     def facts(self) -> list[str]:
         """What a result depends on."""
@@ -123,6 +129,8 @@ class Function:
 
     @property
     def _is_importable(self) -> bool:
+        if isinstance(self.call, _NotImported):
+            return True
         if self.name.startswith("__main__:") or not NAME.fullmatch(self.name):
             return False
         try:
@@ -141,6 +149,57 @@ class Function:
                 "only what can be pickled"
             ) from error
         return packed
+
+
+@dataclass(frozen=True)
+class _NotImported:
+    """A function that is described by the text of its module, which is run when it is called."""
+
+    text: Described
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        return self.text.signature
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        return _imported_as(self.text)(*arguments, **options)
+
+
+_DESCRIBED: dict[str, Described] = {}
+"""Functions of this process that were described before their modules were imported."""
+
+
+def _description(name: str) -> Described | None:
+    """What the text of a module says of a function; None where that does not tell, or where other code was run."""
+    if name.partition(":")[0] in sys.modules:
+        found = _DESCRIBED.get(name)
+        return found if found is not None and found.is_current else None
+    found = described(name) if NAME.fullmatch(name) else None
+    if found is None:
+        _DESCRIBED.pop(name, None)
+    else:
+        _DESCRIBED[name] = found
+    return found
+
+
+def _imported_as(text: Described) -> Any:
+    """The function, of a module that is what was read of it."""
+    if text.name.partition(":")[0] not in sys.modules and not text.is_current:
+        raise ConfigError(f"{text.name}: {text.file} has changed meanwhile; run again")
+    return _imported(text.name)
+
+
+def import_functions(configuration: str) -> None:
+    """Import the modules of functions that the text of a configuration names, and that nobody has imported yet.
+
+    Raises
+    ------
+    ConfigError
+        If that fails.
+    """
+    for name, text in list(_DESCRIBED.items()):
+        if name in configuration:
+            _imported_as(text)
 
 
 def _name_of(call: Any) -> str:
@@ -166,7 +225,7 @@ def _imported(name: str) -> Any:
 
 
 def _unpacked_name(name: str, source: str) -> Function:
-    found = Function(_imported(name), name)
+    found = Function.of(name)
     if found.source != source:
         raise ConfigError(
             f"{name}: this worker has another version of it than the program that sent it; restart the workers"

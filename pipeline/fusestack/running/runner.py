@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import time
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import replace
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from fusestack.model.amounts import counted
 from fusestack.model.errors import ConfigError, OutputError
+from fusestack.model.function import import_functions
 from fusestack.planning.copied import Copied
 from fusestack.running.damage import foresee_plan, look, mend
 from fusestack.running.inspection import check_outputs, inspect
@@ -83,6 +85,7 @@ def run_plan(
         If blocks failed after all retries; everything else is kept, and running again continues.
     """
     start = time.perf_counter()
+    import_functions(json.dumps(plan.config, default=str))
     known = look(plan, force=force) if known is None else known
     # workers first: where none come, nothing has been created yet
     todo = units_of(plan, known.states, force=force)
