@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 import fusestack
 from fusestack.model.errors import FusestackWarning
 from fusestack.project import document
+from fusestack.project.document import read_tree
+from tests.project.test_settings import restored
 
 TILE = (12, 30, 40)
 NAMES = {"h5": ("dataset.h5", "fused.h5"), "n5": ("dataset.n5", "dataset.n5"), "zarr": ("d.ome.zarr", "fused.ome.zarr")}
@@ -110,7 +112,7 @@ def test_images_are_added_and_all_else_is_kept(project: tuple[str, Path]) -> Non
     )
 
 
-@pytest.mark.filterwarnings("ignore:setups 2, 3.* of the project were added:fusestack.FusestackWarning")
+@pytest.mark.filterwarnings("ignore:setups 2, 3.* of the project. added:fusestack.FusestackWarning")
 def test_a_second_run_has_nothing_to_do_and_another_fusion_is_added(project: tuple[str, Path]) -> None:
     kind, xml = project
     first = config(kind, xml, downsampling=2)
@@ -137,6 +139,39 @@ def test_a_second_run_has_nothing_to_do_and_another_fusion_is_added(project: tup
         assert (editor.ntimes, editor.nchannels, editor.ntiles) == (2, 2, 3)
         np.testing.assert_array_equal(editor.read_view(time=1, channel=0, tile=0), pixels_of(kind, xml, 0, 1))
         editor.finalize()
+
+
+@pytest.mark.filterwarnings("ignore:setups 2, 3.* of the project. added:fusestack.FusestackWarning")
+def test_colours_and_contrast_of_the_project_get_those_of_what_is_added(
+    project: tuple[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind, xml = project
+    file = xml.with_name("dataset.settings.xml")
+    old = restored(read_tree(file).getroot(), [0, 1])
+    first = config(kind, xml, downsampling=2)
+
+    def dies(*_: Any) -> None:
+        raise fusestack.OutputError("killed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("fusestack.project.more_settings.write_document", dies)
+        with pytest.raises(Exception, match="killed"):
+            fusestack.run(first)
+    assert len(fusestack.open_project(xml).setups) == 4
+    assert restored(read_tree(file).getroot(), [0, 1]) == old
+    fusestack.run(first)
+    found = restored(read_tree(file).getroot(), [0, 1, 2, 3])
+    assert {one: found[one] for one in old} == old
+    assert [found[one][2] for one in (2, 3)] == [old[one][2] for one in (0, 1)], "colours of the channels"
+    assert restored(read_tree(f"{file}~1").getroot(), [0, 1]) == old
+    assert fusestack.run(first).reused_all
+    file.write_text(file.read_text().replace("if nobody changed it", "or not"))  # somebody has
+    text = file.read_bytes()
+    fusestack.run(config(kind, xml, "" if kind == "n5" else f"again.{'ome.zarr' if kind == 'zarr' else 'h5'}"))
+    more = restored(read_tree(file).getroot(), list(range(6)))
+    assert {one: more[one] for one in found} == found
+    assert Path(f"{file}~1").read_bytes() == text
+    assert {view.channel_color for view in fusestack.open_project(xml).views} == {"00FF00", "FF00FF"}
 
 
 @pytest.mark.parametrize("group_by", ["timepoint_channel_illumination", "view", "all"])
@@ -216,7 +251,7 @@ def test_the_same_fusion_under_another_name_takes_the_place_of_the_first(project
     expected = pixels_of(kind, xml, 2, 1)
     gone = xml.parent / first
     shutil.rmtree(gone) if gone.is_dir() else gone.unlink()
-    with pytest.warns(FusestackWarning, match="setups 2, 3 of the project were added by a fusion"):
+    with pytest.warns(FusestackWarning, match="setups 2, 3 of the project: added by a fusion"):
         fusestack.run(config(kind, xml, f"other.{suffix}", downsampling=2))
     assert np.array_equal(pixels_of(kind, xml, 2, 1), expected)
     assert f"other.{suffix}" in xml.read_text()

@@ -98,6 +98,7 @@ def make_plan(loaded: LoadedConfig, client: Any = None) -> Plan:
         statistics=focused.statistics if focused else None,
         samples=(*(fusion.samples if fusion else ()), *(focused.samples if focused else ())),
         findings=focused.findings if focused else (),
+        pending=focused.pending if focused else (),
         warnings=(*unused, *(fusion.design.warnings if fusion else ()), *(focused.warnings if focused else ())),
     )
 

@@ -121,6 +121,13 @@ def test_run_reports_and_leaves_a_record(fuse: Path, capsys: pytest.CaptureFixtu
     assert last_line(capsys)["status"]["state"] == "done"
     assert run(["run", str(fuse)]) == 0
     assert "nothing to do" in capsys.readouterr().out
+    assert facts["projects"] == []
+    project = str(fuse.parent / "fused.xml")
+    assert run(["--json", "run", str(fuse), "--set", f"output.project={project}"]) == 0
+    printed = capsys.readouterr().out
+    assert f"project for BigDataViewer and BigStitcher: {project}\n" in printed
+    assert json.loads(printed.splitlines()[-1])["projects"] == [project]
+    assert Path(project).exists()
 
 
 def test_quiet_prints_nothing(fuse: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -302,19 +302,6 @@ class TestUnsupported:
             "use a local path, or format ome-zarr"
         ]
 
-    @pytest.mark.parametrize(
-        ("sections", "keys"),
-        [
-            ({"input": {"images": "*.jpg"}, "focus": {"align": True}}, ["focus.align"]),
-            ({"focus": {"prepare": [{"crop": {"left": 20}}]}}, ["focus.prepare"]),
-        ],
-    )
-    def test_what_comes_later(self, sections: dict, keys: list[str]) -> None:
-        sentences = unsupported(from_mapping({"input": {"project": "a.xml"}, **sections}))
-        assert [sentence.split(": ")[0] for sentence in sentences] == keys
-        assert all("is not available yet in this version" in sentence for sentence in sentences)
-        assert all("; " in sentence for sentence in sentences)
-
 
 def test_nothing_heavy_is_imported(tmp_path: Path) -> None:
     path = written(tmp_path, GOOD)

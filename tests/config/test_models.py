@@ -111,6 +111,7 @@ DEFAULTS = {
             "height": None,
             "mesh": None,
             "mesh_corners": 500000,
+            "slices": None,
             "depth_colour": None,
             "between_slices": None,
             "sharpen_between": None,
@@ -191,7 +192,15 @@ class TestForms:
         assert (chosen.content_based.sigma1, chosen.content_based.sigma2) == (20, 40)
         assert chosen.intensity_adjustment.coefficients == "c.n5"
         align = load({"focus": {"align": True}}).focus.align
-        assert align.model_dump() == {"model": "affine", "reference": "middle", "crop": True, "exposure": False}
+        assert align.model_dump() == {
+            "model": None,
+            "reference": "middle",
+            "crop": True,
+            "exposure": False,
+            "white_balance": False,
+            "interpolation": "lanczos",
+            "transforms": None,
+        }
 
     @pytest.mark.parametrize(
         ("given", "resolved"),
@@ -470,12 +479,19 @@ BAD = [
     ("focus.multiscale", {"noise": 0}, "focus.multiscale.noise: 0 is not allowed"),
     ("focus.multiscale", {"highlights": 257}, "focus.multiscale.highlights: 257 is not allowed"),
     ("focus.reference_channel", -1, "-1 is not allowed; use at least 0"),
-    ("focus.align", "affine", "'affine' is not allowed; use true, false, or a mapping such as {model: affine}"),
+    ("focus.align", "affine", "'affine' is not allowed; use true, false, or a mapping such as {model: rigid}"),
     ("focus.align", {"model": "afine"}, "focus.align.model: 'afine' is not allowed; use translation, rigid"),
     ("focus.align", {"reference": "front"}, "'front' is not allowed; use first, middle, last or a whole number"),
     ("focus.align", {"crop": 1}, "focus.align.crop: 1 is not allowed"),
     ("focus.align", {"exposure": 1}, "focus.align.exposure: 1 is not allowed"),
-    ("focus.prepare", ["crop"], "focus.prepare.0: 'crop' is not allowed; use an operator, a mapping with one key"),
+    ("focus.align", {"white_balance": 1}, "focus.align.white_balance: 1 is not allowed"),
+    ("focus.align", {"interpolation": "spline"}, "'spline' is not allowed; use lanczos, cubic or linear"),
+    ("focus.align", {"transforms": 3}, "focus.align.transforms: 3 is not allowed"),
+    ("focus.align", {"transforms": "a.json", "model": "rigid"}, "the transforms are given, nothing is estimated"),
+    ("focus.prepare", ["crop"], "name either geometry or region"),
+    ("focus.prepare", [{"crop": {"geometry": "3,4"}}], "a size and a place in pixels, such as 800x600+100+50"),
+    ("focus.prepare", [{"crob": {}}], "there is no such operator (did you mean 'crop'?)"),
+    ("focus.prepare", [{"gamma": {"value": "aut"}}], "focus.prepare.0"),
     ("focus.options", 3, "3 is not allowed"),
     ("focus.tune", True, "true is not allowed; use a mapping with keys such as options, vary"),
     ("focus.tune", {"options": [3]}, "focus.tune.options.0: 3 is not allowed"),
@@ -503,6 +519,7 @@ BAD = [
     ("focus.output", {"path": 3}, "focus.output.path: 3 is not allowed"),
     ("focus.output", {"height": 1}, "focus.output.height: 1 is not allowed"),
     ("focus.output", {"mesh": 1}, "focus.output.mesh: 1 is not allowed"),
+    ("focus.output", {"slices": 3}, "focus.output.slices: 3 is not allowed"),
     ("focus.output", {"mesh_corners": 3}, "focus.output.mesh_corners: 3 is not allowed"),
     ("focus.output", {"depth_colour": 1}, "focus.output.depth_colour: 1 is not allowed"),
     ("focus.output", {"between_slices": 1}, "focus.output.between_slices: 1 is not allowed"),

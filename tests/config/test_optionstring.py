@@ -143,13 +143,18 @@ def test_every_operator_has_a_word() -> None:
     assert len(words) == len(set(words))
     for kind, name in TABLE:
         operator = REGISTRY[kind][name]
+        if kind == "prepare":  # no part of imfuse's option string
+            continue
         assert set(operator.letters.values()) | set(operator.words) >= set(operator.model_fields), name
 
 
 @settings(max_examples=60, deadline=None)
 @given(
     rows=st.lists(
-        st.sampled_from([(kind, name, options) for (kind, name), rows in TABLE.items() for options in rows]), max_size=5
+        st.sampled_from(
+            [(kind, name, options) for (kind, name), rows in TABLE.items() if kind in KINDS for options in rows]
+        ),
+        max_size=5,
     ),
     weight=st.integers(1, 10),
 )

@@ -51,8 +51,10 @@ def scene(
     return np.clip(stack, 0, 1), texture, depth
 
 
-def write(folder: Path, stack: NDArray[Any], dtype: str = "uint8", suffix: str = ".tif") -> list[str]:
-    """Store slices as pictures, compressed: such are decoded once, and stored; returns their paths."""
+def write(
+    folder: Path, stack: NDArray[Any], dtype: str = "uint8", suffix: str = ".tif", *, raw: bool = False
+) -> list[str]:
+    """Store slices as pictures; compressed ones are decoded once, and stored, raw ones are not. Returns their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     full = 1.0 if dtype == "float32" else float(np.iinfo(dtype).max)
     paths = []
@@ -61,7 +63,7 @@ def write(folder: Path, stack: NDArray[Any], dtype: str = "uint8", suffix: str =
         pixels = plane.astype(np.float32) if dtype == "float32" else np.floor(plane * full + 0.5).astype(dtype)
         kind = "minisblack" if pixels.shape[-1] == 1 else "rgb"
         plain = pixels[..., 0] if pixels.shape[-1] == 1 else pixels
-        tifffile.imwrite(path, plain, photometric=kind, compression="zlib", rowsperstrip=16)
+        tifffile.imwrite(path, plain, photometric=kind, compression=None if raw else "zlib", rowsperstrip=16)
         paths.append(str(path))
     return paths
 

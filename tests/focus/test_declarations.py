@@ -132,6 +132,25 @@ def test_reads_of_coarse_scales_are_declared(
     watch(several_scales(tmp_path), reads)
 
 
+PREPARED = [{"rotate": {"degrees": 5}}, {"resize": {"percent": 70}}, {"gamma": {}}, {"sharpen": {"sigma": 2}}]
+
+
+def prepared(folder: Path, *, raw: bool = False) -> list[Plan]:
+    """Plans for photographs whose slices are moved, and whose values are changed besides."""
+    folder = folder / f"prepared{raw}"
+    paths = write(folder / "in", scene(SHAPE, 3)[0], raw=raw)
+    return [fusestack.plan(config(paths, folder, options="--blur", prepare=PREPARED[:n])) for n in (2, 4)]
+
+
+def test_reads_of_prepared_slices_are_declared(
+    tmp_path: Path, reads: list[Read], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut(monkeypatch, 48, 16)
+    for plan in (*prepared(tmp_path), *prepared(tmp_path, raw=True)):
+        watch(plan, reads)
+    watch(volume(tmp_path, (2, 2, 5, 70, 90), options="--multiscale=l4", prepare=PREPARED), reads)
+
+
 def wide(folder: Path, shape: tuple[int, int]) -> Plan:
     """A plan for photographs whose type does not say what is white."""
     return planned(write(folder / "wide", scene(shape, 3)[0], "float32"), folder, "--blur --bg=max")
@@ -199,6 +218,7 @@ def test_every_kind_of_stage_is_watched(tmp_path: Path, monkeypatch: pytest.Monk
     plans = [planned(paths, tmp_path, OPAQUE[name]) for name in OPAQUE if name != "tiled"]
     monkeypatch.setattr(lowpass, "WHOLE_PIXELS", 0)
     plans += [planned(paths, tmp_path, OPAQUE["tiled"]), wide(tmp_path, SHAPE), several_scales(tmp_path)]
+    plans += prepared(tmp_path)
     seen = {type(stage.compute).__name__ for plan in plans for stage in plan.stages} | {VolumeSlices.__name__}
     ours = {kind.__name__ for kind in kinds(Compute) if kind.__module__.startswith("fusestack.focus")}
     # slices that are arrays already, or lie in their files as they are, are stored by nobody

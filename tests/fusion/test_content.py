@@ -123,7 +123,7 @@ def test_only_what_the_box_needs_is_filtered(tmp_path: Path) -> None:
     assert small < 0.7 * whole
 
 
-@pytest.mark.parametrize("changes", [{"execution": {"scheduler": "processes", "workers": 2}}, {"chunk": 8}])
+@pytest.mark.parametrize("changes", [{"execution": {"scheduler": "processes", "workers": 2}}, {"blocks": 9}])
 def test_bytes_do_not_depend_on_blocks_or_workers(
     changes: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -132,9 +132,9 @@ def test_bytes_do_not_depend_on_blocks_or_workers(
     fusestack.run(settings)
     wanted = tree(tmp_path / "fused.ome.zarr")
     settings["output"]["path"] = str(tmp_path / "other" / "fused.ome.zarr")
-    if "chunk" in changes:
-        monkeypatch.setattr(content, "_BLOCK_PIXELS", 7)
-        monkeypatch.setattr(content, "_SMALLEST_BLOCK", 5)
+    if "blocks" in changes:
+        monkeypatch.setattr(content, "_BLOCK_PIXELS", 11)
+        monkeypatch.setattr(content, "_SMALLEST_BLOCK", 9)
         settings["execution"] = {"workers": 1}
     else:
         settings |= changes

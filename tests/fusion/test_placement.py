@@ -11,9 +11,9 @@ from fusestack.fusion.placement import (
     Edges,
     OpenedView,
     PlacedView,
-    ViewTable,
 )
 from fusestack.fusion.statistics import block_statistics
+from fusestack.fusion.view_table import ViewTable
 from fusestack.model.geometry import Affine, Box
 from fusestack.model.grid import Grid
 from fusestack.model.view import SourceRef, View, ViewId

@@ -14,11 +14,10 @@ from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
 
 import fusestack
-from fusestack.model.errors import ConfigError
 from fusestack.model.geometry import Box
-from fusestack.operators.commands import Command, check_command
 from fusestack.planning.plan import Plan
 from tests.conftest import SHARED
+from tests.programs import NO_IMAGEMAGICK, has_imagemagick
 
 FOLDER = SHARED / "golden" / "imfuse"
 pytestmark = pytest.mark.beside("golden/imfuse")
@@ -39,14 +38,6 @@ IMPROVED = {
     "final_gamma_sharpen",
 }
 COPIED = sorted(set(CASES) - IMPROVED)
-
-
-def has_imagemagick() -> bool:
-    try:
-        check_command(Command(command="-version"))
-    except ConfigError:
-        return False
-    return True
 
 
 def png(path: Path) -> NDArray[np.float64]:
@@ -189,10 +180,10 @@ def test_sharpening_is_that_of_the_original(tmp_path: Path) -> None:
     assert psnr(made.result, made.golden("result")) > 48
 
 
-@pytest.mark.skipif(not has_imagemagick(), reason="ImageMagick is not installed")
+@pytest.mark.skipif(not has_imagemagick(), reason=NO_IMAGEMAGICK)
 def test_options_of_imagemagick_run(tmp_path: Path) -> None:
-    # +repage does nothing, but it is not computed here
-    made = Made("gen_cmd", tmp_path, ["--cmddiff=-blur 0x2 +repage,halo=9"])
+    # upside down twice does nothing, but it is not computed here
+    made = Made("gen_cmd", tmp_path, ["--cmddiff=-blur 0x2 -flip -flip,halo=9"])
     blurred = Made("gen_cmd", tmp_path / "own", ["--blur=s2,S0"])
     assert psnr(made.mask, blurred.mask) > 40
 

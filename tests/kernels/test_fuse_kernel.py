@@ -105,12 +105,12 @@ def test_bytes_do_not_depend_on_blocks(matrices, numerics, interpolation, block,
     options = {"ranges": 3.3, "borders": 0.2, "numerics": numerics, "interpolation": interpolation, "dtype": dtype}
     options["method"] = method
     whole = fuse_images(images, matrices, origin, shape, **options)
-    parts = np.empty(shape, dtype)
-    for start in itertools.product(*(range(0, n, b) for n, b in zip(shape, block, strict=True))):
+    starts = list(itertools.product(*(range(0, n, b) for n, b in zip(shape, block, strict=True))))
+    for start in starts[:: -(-len(starts) // 100)]:  # of very small ones some
         part = tuple(slice(s, min(s + b, n)) for s, b, n in zip(start, block, shape, strict=True))
         corner = [s + o for s, o in zip(start, origin, strict=True)]
-        parts[part] = fuse_images(images, matrices, corner, parts[part].shape, **options)
-    assert parts.tobytes() == whole.tobytes()
+        found = fuse_images(images, matrices, corner, whole[part].shape, **options)
+        assert found.tobytes() == whole[part].tobytes()
 
 
 @settings(max_examples=40, deadline=None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import fusestack.kernels.rows
 from fusestack.kernels import jit
@@ -27,11 +28,32 @@ def test_processes_share_one_cache(tmp_path):
     first = [start(tmp_path) for _ in range(3)]
     answers = [p.communicate(timeout=120)[0].splitlines() for p in first]
     assert [p.returncode for p in first] == [0, 0, 0]
+    assert sorted(int(hits) > 0 for _, hits in answers) == [False, True, True], "one compiles, the others wait for it"
     later = start(tmp_path)
     pixels, hits = later.communicate(timeout=120)[0].splitlines()
     assert later.returncode == 0
     assert {a[0] for a in answers} == {pixels}
     assert int(hits) > 0
+
+
+def test_who_waits_too_long_compiles_itself(tmp_path, monkeypatch):
+    cache = SimpleNamespace(cache_path=str(tmp_path / "new"), _impl=SimpleNamespace(filename_base="kernel"))
+    with jit._alone(cache, "types") as waited:
+        assert not waited
+        other = (
+            "import sys; from types import SimpleNamespace; from fusestack.kernels import jit; jit._PATIENCE = 0.2\n"
+            "cache = SimpleNamespace(cache_path=sys.argv[1], _impl=SimpleNamespace(filename_base='kernel'))\n"
+            "for what in ('types', 'others'):\n"
+            "    with jit._alone(cache, what) as waited: print(waited)"
+        )
+        said = subprocess.run(
+            [sys.executable, "-c", other, cache.cache_path], capture_output=True, text=True, check=True
+        )
+        assert said.stdout.split() == ["True", "False"]
+    (tmp_path / "file").write_text("")
+    cache.cache_path = str(tmp_path / "file" / "nowhere")
+    with jit._alone(cache, "types") as waited:
+        assert not waited, "no locks, no waiting"
 
 
 TWO_TYPES = """

@@ -10,6 +10,16 @@ from numpy.typing import NDArray
 from fusestack.operators.choices import KERNELS, METHODS, STATISTICS
 
 TABLE: dict[tuple[str, str], list[dict[str, Any]]] = {
+    ("prepare", "crop"): [{"geometry": "20x30+4+5"}, {"region": "T", "size": 40}, {"region": "M", "size": 40}],
+    ("prepare", "shave"): [{"x": 3, "y": 4}],
+    ("prepare", "resize"): [{}, {"percent": 150}, {"longest": 64}],
+    ("prepare", "rotate"): [{"degrees": 90}, {"degrees": 180}, {"degrees": 270}, {"degrees": 3.5}],
+    ("prepare", "gamma"): [{"value": 2.2}, {}],
+    ("prepare", "level"): [{"black": 10, "white": 80}, {}],
+    ("prepare", "contrast_stretch"): [{}],
+    ("prepare", "sigmoidal"): [{}, {"contrast": 8, "middle": 30}],
+    ("prepare", "sharpen"): [{}, {"sigma": 2.5, "amount": 120}],
+    ("prepare", "compose"): [{}, {"mode": "Multiply"}],
     ("generator", "blur"): [
         {},
         {"sigma": 1, "sigma2": 2},

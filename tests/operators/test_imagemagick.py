@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from fusestack.operators import imagemagick
 from fusestack.operators.commands import Command, CutCommand, FinalCommand, MaskCommand, run_command
 from fusestack.operators.imagemagick import known
+from tests.programs import NO_IMAGEMAGICK, has_imagemagick
 
 GREY = np.array([[[-0.2, 0, 0.1, 0.25, 0.6, 0.75, 1, 1.2]]], np.float32)
 COLOURS = np.array([[[0.1, 0.6, 0.2, 0.5]], [[0.2, 0.3, 0.8, 0.5]], [[0.9, 0.1, 0.05, 0.5]]], np.float32)
@@ -53,12 +54,6 @@ IN_COLOURS = {
 }
 
 
-def program() -> bool:
-    from tests.golden.test_imfuse import has_imagemagick
-
-    return has_imagemagick()
-
-
 @pytest.mark.parametrize("command", ANSWERS)
 def test_numbers_of_the_program(command: str) -> None:
     # sigmoidal contrast is told through a table of 16 bits there; a root is steep at 0
@@ -73,10 +68,11 @@ def test_three_planes_are_one_image_in_colours(command: str) -> None:
     assert np.array_equal(run_command(command, both), alone)
 
 
-@pytest.mark.skipif(not program(), reason="ImageMagick is not installed")
+@pytest.mark.skipif(not has_imagemagick(), reason=NO_IMAGEMAGICK)
 @pytest.mark.parametrize("command", ANSWERS)
 def test_the_program_that_is_installed(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    ours = np.clip(run_command(command, np.clip(COLOURS, 0, 1)), 0, 1)
+    of_16_bits = (np.floor(np.clip(COLOURS, 0, 1) * 65535 + 0.5) / 65535).astype(np.float32)  # as it gets them
+    ours = np.clip(run_command(command, of_16_bits), 0, 1)
     monkeypatch.setattr(imagemagick, "known", lambda _: None)
     assert np.allclose(ours, np.clip(run_command(command, COLOURS), 0, 1), atol=5e-5)
 

@@ -17,6 +17,7 @@ from fusestack.operators.cuts import TOLERANCE, Canvas, CutOperator, Step
 from fusestack.operators.finals import FinalOperator, Picture
 from fusestack.operators.generators import Generator
 from fusestack.operators.masks import MaskOperator
+from fusestack.operators.preparations import BINS, Placing, Toning
 from tests.operators.table import TABLE
 
 SHAPE = (97, 131)
@@ -24,7 +25,9 @@ BLOCKS = ((97, 131), (64, 64), (37, 53), (29, 131))
 Apply = Callable[[NDArray[np.float32], Place], NDArray[np.float32]]
 
 ROWS = [(kind, name, options) for (kind, name), rows in TABLE.items() for options in rows]
-LOCAL = [row for row in ROWS if not REGISTRY[row[0]][row[1]](**row[2]).needs_whole_plane]
+OF_STACKS = ("generator", "depthmap"), ("mask", "merge"), ("mask", "level")  # see tests/focus
+OPERATORS = [(row, REGISTRY[row[0]][row[1]](**row[2])) for row in ROWS if row[:2] not in OF_STACKS]
+LOCAL = [row for row, one in OPERATORS if not (one.needs_whole_plane or isinstance(one, Placing))]
 
 
 def identity(row: Any) -> str:
@@ -42,13 +45,16 @@ def planes(count: int, seed: int = 0) -> NDArray[np.float32]:
 
 def inputs(kind: str) -> NDArray[np.float32]:
     """What an operator of a kind gets, as planes: colours; a mask; the planes of a step; those of a picture."""
-    return planes({"generator": 3, "mask": 1, "cut": 8, "final": 7}[kind])
+    return planes({"generator": 3, "mask": 1, "cut": 8, "final": 7, "prepare": 3}[kind])
 
 
 def applied(operator: Operator) -> Apply:
     """The operator as a function of planes."""
     if isinstance(operator, Generator | MaskOperator):
         return operator.apply
+    if isinstance(operator, Toning):
+        counts = np.bincount((planes(1)[0].ravel() * (BINS - 1)).astype(int), minlength=BINS).astype(float)
+        return lambda found, _: operator.apply(found, counts if operator.measures else None)
     if isinstance(operator, CutOperator):
         return lambda found, _: cut(operator, found)
     assert isinstance(operator, FinalOperator)
@@ -100,8 +106,6 @@ def test_every_operator_has_a_row() -> None:
 @pytest.mark.parametrize(("kind", "name", "options"), LOCAL, ids=identity)
 def test_blocks_do_not_matter(kind: str, name: str, options: dict[str, Any]) -> None:
     operator = REGISTRY[kind][name](**options)
-    if name in ("depthmap", "merge", "level"):
-        pytest.skip("works on the whole stack; see tests/focus")
     found = inputs(kind)
     apply = applied(operator)
     whole = apply(found, Place((0, 0), SHAPE))
@@ -145,13 +149,11 @@ UPPER_BOUNDS = {
 
 @pytest.mark.parametrize(("kind", "name", "options"), LOCAL, ids=identity)
 def test_the_halo_is_enough_and_not_too_large(kind: str, name: str, options: dict[str, Any]) -> None:
-    if name in ("depthmap", "merge", "level"):
-        pytest.skip("works on the whole stack; see tests/focus")
     operator = REGISTRY[kind][name](**options)
     apply = applied(operator)
     farthest = max(reach(apply, found, seed) for found in textures(kind) for seed in range(3))
     assert farthest <= operator.halo()
-    if name not in UPPER_BOUNDS:
+    if name not in UPPER_BOUNDS or kind == "prepare":
         assert operator.halo() < max(1, 2 * farthest), "half of it would be enough"
 
 

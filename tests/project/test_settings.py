@@ -15,7 +15,8 @@ import fusestack
 from fusestack.model.errors import OutputError
 from fusestack.project import settings
 from fusestack.project.document import read_tree
-from fusestack.project.settings import Shade, colors_in, write_settings
+from fusestack.project.more_settings import add_to_settings, lack_setups
+from fusestack.project.settings import Shade, colors_in, may_write_settings, write_settings
 from tests.project import example
 
 SHADES = {
@@ -91,6 +92,73 @@ def test_settings_of_others_stay(tmp_path: Path) -> None:
         write_settings(path, other)
         assert file.read_bytes() == theirs
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.settings.xml"]
+
+
+def test_setups_come_and_go(tmp_path: Path) -> None:
+    path, file = str(tmp_path / "a.xml"), tmp_path / "a.settings.xml"
+    write_settings(path, SHADES)
+    add_to_settings(path, [1, 5, 6, 8], {6: Shade(0, "00FFFF", 5, 6, (0, 255)), 8: Shade(0, "123456", 7, 9, (0, 255))})
+    root = read_tree(file).getroot()
+    assert restored(root, [1, 5, 6, 8]) == {
+        1: (10.5, 20.25, -32768),
+        5: (3, 250, -16776961),
+        6: (5, 6, -16711681),
+        8: (5, 6, -15584170),
+    }
+    assert may_write_settings(path), "ours before, ours now"
+    groups = [[one.text for one in group.iterfind("id")] for group in root.iterfind("ViewerState/SourceGroups/*")]
+    assert groups[:4] == [[], ["0"], ["1"], []]
+    add_to_settings(path, [1, 5, 6], {6: Shade(0, "00FFFF", 1, 2, (0, 255))})
+    assert restored(read_tree(file).getroot(), [1, 5, 6])[6] == (1, 2, -16711681), "nobody chose what is replaced"
+
+
+def test_what_others_chose_stays_when_setups_are_added(tmp_path: Path) -> None:
+    path, file = str(tmp_path / "a.xml"), tmp_path / "a.settings.xml"
+    write_settings(path, SHADES)
+    text = file.read_text().replace("<max>20.25</max>", "<max>30</max>").replace("currentMax>20.25", "currentMax>30")
+    place = "2.0 0.0 0.0 0.0 0.0 1.0 0.0 0.0 0.0 0.0 1.0 0.0"
+    text = text.replace("<active>true</active>", "<active>false</active>", 1)
+    text = text.replace("1.0 0.0 0.0 0.0 0.0 1.0 0.0 0.0 0.0 0.0 1.0 0.0", place, 1)
+    theirs = text.replace("<Bookmarks />", "<Bookmarks><Bookmark><key>k</key></Bookmark></Bookmarks><Own a='b'>c</Own>")
+    file.write_text(theirs)
+    more = {1: Shade(7, "000001", 0, 1, (0, 255)), 9: Shade(7, "00FFFF", 1, 2, (0, 255))}
+    add_to_settings(path, [0, 1, 5, 9], more)
+    root = read_tree(file).getroot()
+    found = restored(root, [0, 1, 5, 9])
+    assert found[1] == (10.5, 30, -32768), "replaced, but it was chosen"
+    assert found[9] == (1, 2, -16711681)
+    assert [one.findtext("active") for one in root.iterfind("ViewerState/Sources/*")] == ["false", *3 * ["true"]]
+    assert root.findtext("ManualSourceTransforms/SourceTransform/affine") == place
+    assert (root.findtext("Bookmarks/Bookmark/key"), root.findtext("Own")) == ("k", "c")
+    assert not may_write_settings(path)
+    assert Path(f"{file}~1").read_text() == theirs
+    again = file.read_bytes()
+    add_to_settings(path, [0, 1, 5, 9], more)
+    assert file.read_bytes() == again
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        ("<id>5</id>", "<id>4</id>"),  # of another setup
+        ("<groupId>0</groupId>", "<groupId>7</groupId>"),
+        ("<CurrentSource>0</CurrentSource>", "<CurrentSource>9</CurrentSource>"),
+        ("<Bookmarks />", "<Bookmarks>"),
+        ("ManualSourceTransforms", "Transforms"),
+    ],
+)
+def test_nothing_is_added_to_settings_that_nobody_reads(change: tuple[str, str], tmp_path: Path) -> None:
+    path, file = str(tmp_path / "a.xml"), tmp_path / "a.settings.xml"
+    write_settings(path, SHADES)
+    assert lack_setups(path, [0, 1, 5, 9], [9])
+    text = file.read_text()
+    assert change[0] in text
+    file.write_text(text.replace(*change))
+    before = file.read_bytes()
+    assert not lack_setups(path, [0, 1, 5, 9], [9])
+    add_to_settings(path, [0, 1, 5, 9], {9: Shade(7, "00FFFF", 1, 2, (0, 255))})
+    assert [entry.name for entry in tmp_path.iterdir()] == [file.name]
+    assert file.read_bytes() == before
 
 
 def test_a_disk_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

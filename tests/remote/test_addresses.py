@@ -26,12 +26,18 @@ from fusestack.running import lock
 from fusestack.running.lock import is_locked, output_lock
 from fusestack.storage import open_store, store
 from fusestack.taskgraph.ledger import Ticks, ledger_of
+from tests import small
 from tests.faults.test_killed import start, written
-from tests.small import config, tree
+from tests.small import tree
 from tests.taskgraph.toys import toy_stage
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")  # of moto and boto
 Objects = Callable[[str], dict[str, bytes]]
+
+
+def config(folder: Path, **output: Any) -> dict[str, Any]:
+    """The small configuration in fewer chunks: each costs the server of the tests as much as a hundred on a disk."""
+    return small.config(folder, **({"chunks": 16, "shards": {"x": 32, "y": 32, "z": 16}} | output))
 
 
 def local_tree(folder: Path, **changes: Any) -> dict[str, bytes]:

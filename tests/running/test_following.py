@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import threading
@@ -175,14 +176,26 @@ def test_views_have_to_say_their_timepoint(tmp_path: Path) -> None:
         files_of_timepoints(from_mapping(config))
 
 
-def test_ctrl_c_ends_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("handler", [signal.SIG_DFL, signal.SIG_IGN], ids=["in a terminal", "in the background"])
+def test_an_end_that_is_asked_for(handler: signal.Handlers, tmp_path: Path) -> None:
+    """Shells have programs in the background ignore Ctrl-C, which is none of theirs; SIGTERM is."""
     path = tmp_path / "fuse.yaml"
     path.write_text(json.dumps(settings(tmp_path)))
     command = [sys.executable, "-m", "fusestack", "run", str(path), "--follow", "--settle", "0.1", "--no-probe"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
+    before = signal.signal(signal.SIGINT, handler)  # what is started has it, too
+    try:
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    with process:
         assert process.stderr is not None
         for line in process.stderr:
             if line.startswith("waiting for more timepoints"):
                 process.terminate()
-        assert process.wait(30) == 130
+                break
+        try:
+            process.communicate(timeout=30)
+        finally:
+            process.kill()
+    assert process.returncode == 130
     assert (tmp_path / "fused.ome.zarr" / "zarr.json").exists()

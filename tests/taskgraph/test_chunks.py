@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,19 +27,23 @@ from fusestack.taskgraph.job import Todo, build_graph
 from fusestack.taskgraph.rounds import StageOutcome, run_units
 from tests.taskgraph.toys import ToyCompute, toy_stage, toy_unit, tries_of, written
 
-SCHEDULERS: dict[str, Callable[[], Backend]] = {
-    "threads": lambda: Threads(3),
-    "distributed": lambda: local_cluster(2, 1, 2**30),
-}
 
-
-@pytest.fixture(params=list(SCHEDULERS), scope="module")
-def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
+@pytest.fixture(scope="module")
+def two_workers() -> Iterator[Backend]:
     root = str(Path(__file__).parents[2])
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join([root, os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep))
-        with SCHEDULERS[request.param]() as made:
+        with local_cluster(2, 1, 2**30) as made:
             yield made
+
+
+@pytest.fixture(params=["threads", "distributed"])
+def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
+    if request.param == "distributed":
+        yield request.getfixturevalue("two_workers")
+        return
+    with Threads(3) as made:
+        yield made
 
 
 def chunk(pixels: Any, folder: str, faults: dict[int, tuple[str, ...]], block_id: Any = None) -> Any:
@@ -169,35 +173,31 @@ def test_a_task_makes_one_block_and_gets_no_more_than_its_chunks(tmp_path: Path)
 
 
 def test_persisted_chunks_are_used_and_those_of_another_client_are_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    two_workers: Backend, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
     stage = reading(tmp_path, 12, {})
-    with local_cluster(2, 1, 2**30) as backend:
-        assert isinstance(backend, Cluster)
-        kept = backend.client.persist(stage.compute.array.collection)
-        there = replace(stage, compute=replace(stage.compute, array=GraphArray.of(kept)))
-        assert drive(there, backend)[1]
-        assert made(tmp_path, 8) == [1] * 8
-        plan: Any = type("Plan", (), {"stages": (there,)})
-        assert chunks_of(plan, backend) is not None
-        assert chunks_of(plan, None) is None
-        with Threads(1) as threads, pytest.raises(ConfigError, match="give client="):
-            chunks_of(plan, threads)
+    assert isinstance(two_workers, Cluster)
+    kept = two_workers.client.persist(stage.compute.array.collection)
+    there = replace(stage, compute=replace(stage.compute, array=GraphArray.of(kept)))
+    assert drive(there, two_workers)[1]
+    assert made(tmp_path, 8) == [1] * 8
+    plan: Any = type("Plan", (), {"stages": (there,)})
+    assert chunks_of(plan, two_workers) is not None
+    assert chunks_of(plan, None) is None
+    with Threads(1) as threads, pytest.raises(ConfigError, match="give client="):
+        chunks_of(plan, threads)
 
 
-def test_a_persisted_chunk_that_has_failed_fails_its_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_persisted_chunk_that_has_failed_fails_its_blocks(two_workers: Backend, tmp_path: Path) -> None:
     from distributed import wait
 
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
     stage = reading(tmp_path, 12, {2: ("fail",) * 9})
-    with local_cluster(2, 1, 2**30) as backend:
-        assert isinstance(backend, Cluster)
-        kept = backend.client.persist(stage.compute.array.collection)
-        with backend.client.as_current():
-            wait(kept)
-        there = replace(stage, compute=replace(stage.compute, array=GraphArray.of(kept)))
-        outcome, complete = drive(there, backend, retries=1)
+    assert isinstance(two_workers, Cluster)
+    kept = two_workers.client.persist(stage.compute.array.collection)
+    with two_workers.client.as_current():
+        wait(kept)
+    there = replace(stage, compute=replace(stage.compute, array=GraphArray.of(kept)))
+    outcome, complete = drive(there, two_workers, retries=1)
     assert not complete
     assert set(outcome.failed) == {3, 4}
     assert "chunk 2 is cursed" in outcome.failed[3].error

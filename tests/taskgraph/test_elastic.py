@@ -20,7 +20,7 @@ from tests.taskgraph.toys import drive, toy_stage, written
 
 
 def test_workers_come_and_go(tmp_path: Path) -> None:
-    """One, four, one: every block is there, and of those whose worker left nobody says that it ran out of memory."""
+    """One, four, one: every block is there, and what workers were at that left in an orderly way has not failed."""
     import dask
     from distributed import Client, LocalCluster
 
@@ -47,7 +47,8 @@ def test_workers_come_and_go(tmp_path: Path) -> None:
         outcomes, _, _ = drive([stage], Cluster(client), listener=listen)
     assert max(seen) == 4
     assert not outcomes["toy"].failed
-    assert not [one for event in ended for one in event.failed if "memory" in one.error]
+    assert not [one for event in ended for one in event.failed]
+    assert outcomes["toy"].retries == 0
     assert written(tmp_path) == {block: block for block in range(240)}
 
 

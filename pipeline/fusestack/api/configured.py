@@ -139,15 +139,17 @@ def run(
     """
     from fusestack.planner import make_plan
     from fusestack.planning.plan import Plan
+    from fusestack.running.aligning import align_first
     from fusestack.running.damage import look
     from fusestack.running.places import check_places, scarce_space
     from fusestack.running.probing import probe_plan
 
     if isinstance(config, Plan):
-        planned = config
+        planned = _ready(config, client)
     else:
         loaded = loaded_from(config, overrides)
         client = checked_client(client) or client_of(loaded)
+        align_first(loaded)
         planned = make_plan(loaded, client)
         tell(planned.warnings)
     known = look(planned, force=force)
@@ -234,14 +236,29 @@ def graph(config: str | Path | Mapping[str, Any] | Plan, overrides: Sequence[str
     """
     from fusestack.planner import make_plan
     from fusestack.planning.plan import Plan
+    from fusestack.running.aligning import align_first
     from fusestack.running.jobs import job_of_plan
 
     if isinstance(config, Plan):
-        return job_of_plan(config)
+        return job_of_plan(_ready(config, None))
     loaded = loaded_from(config, overrides)
+    align_first(loaded)
     planned = make_plan(loaded, client_of(loaded))
     tell(planned.warnings)
     return job_of_plan(planned)
+
+
+def _ready(plan: Plan, client: Client | None) -> Plan:
+    """A plan that can run: one that waits for alignments is made again when they are there."""
+    if not plan.pending:
+        return plan
+    from fusestack.config.load import from_mapping
+    from fusestack.planner import make_plan
+    from fusestack.running.aligning import align_first
+
+    loaded = from_mapping(dict(plan.config), Path(plan.folder))
+    align_first(loaded)
+    return make_plan(loaded, client)
 
 
 def everyone(progress: bool | None, listener: Listener | None) -> Listener | None:

@@ -133,10 +133,13 @@ def plan_of_jobs(
     ConfigError, InputError
     """
     from fusestack.planner import make_plan
+    from fusestack.running.aligning import align_first
     from fusestack.running.submission import system_of
 
     if not isinstance(overrides, str) and profile is not None:
         overrides = [*overrides, f"execution.profile={profile}"]
     loaded = load(overrides)
     system = system_of(loaded.config.execution, loaded.folder)
-    return make_plan(load([*overrides, f"execution.scheduler={system}"]))
+    loaded = load([*overrides, f"execution.scheduler={system}"])
+    align_first(loaded)
+    return make_plan(loaded)

@@ -297,7 +297,7 @@ def _noted(folder: str) -> dict[str, Any]:
 
 def _remember(tuned: Tuned, seconds: Mapping[str, float]) -> None:
     """Keep what was found, for `apply_set` and for the times of the next tuning."""
-    from fusestack.running.inspection import write_json
+    from fusestack.running.records import write_json
 
     sets = [asdict(one) for one in tuned.sets]
     write_json(f"{tuned.folder}/{RESULTS}", {"part": dict(tuned.part), "sets": sets, "seconds": dict(seconds)})

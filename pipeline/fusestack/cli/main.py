@@ -10,10 +10,10 @@ import json
 import logging
 import os
 import re
-import signal
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from fusestack.cli.ending import end_as_after_ctrl_c
 from fusestack.model.errors import FusestackError
 
 if TYPE_CHECKING:
@@ -85,8 +85,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # looking for them takes longer than the validation
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its threads start with NumPy and spin; our matrices are 3x3
     gc.set_threshold(50_000)  # the modules that a run loads are no garbage: looking for it takes a seventh of its time
-    # job systems end a job with SIGTERM: leave as resumable as after Ctrl-C
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    end_as_after_ctrl_c()
     argv = sys.argv[1:] if argv is None else argv
     if "--verbose" not in argv:  # what a library logs of a broken file, we say in words of ours
         logging.lastResort = logging.NullHandler()

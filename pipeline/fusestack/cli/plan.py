@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 # A first guess, for an estimate that says "about": uncompressed bytes per second and worker.
 _BYTES_PER_SECOND = 120e6
+_MOST_IMAGES = 3
+MOST_LISTED = 20
+"""Images that are listed for machines: more are counted."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -73,30 +76,51 @@ def print_plan(plan: Plan, states: Sequence[StageState], probed: Probed | None) 
     facts = input_facts(plan)
     if probed is not None and probed.total:
         facts.append(("", str(probed)))
-    for image in plan.images:
+    for image in plan.images[:_MOST_IMAGES]:
         facts += [*output_facts(image.target.image, image.file_format), *layout_facts(image)]
+    if more := plan.images[_MOST_IMAGES:]:
+        facts.append(("", f"and {counted(len(more), 'more image')}, the last {more[-1].target.image.path}"))
     for label, fact in (*facts, ("workers", workers(plan)), ("memory", memory(plan))):
         print(f"{label:<9} {fact}")
     print("stages")
-    for state in states:
-        stage = state.stage
-        blocks, count = stage.grid.count, stage.nbytes
-        print(f"  {stage.name:<16} {state.action:<9} {counted(blocks, 'block'):>16}  {size(count):>11}  {state.reason}")
+    for name, action, blocks, count, reason in _rows(plan, states):
+        print(f"  {name:<16} {action:<9} {counted(blocks, 'block'):>16}  {size(count):>11}  {reason}")
     left = amounts_left(plan, states)
     seconds = (left.output + left.cache) / _BYTES_PER_SECOND / plan.resources.workers
     print(f"bytes     {left} left to write, uncompressed")
     print(f"time      {'seconds' if seconds < 1 else f'{duration(seconds)} or more'}, by what is written")
 
 
+def _rows(plan: Plan, states: Sequence[StageState]) -> list[tuple[str, str, int, int, str]]:
+    """Stages: name, what becomes of them, blocks, bytes and why; those of many images in a row each."""
+    if len(plan.images) <= _MOST_IMAGES:
+        return [(one.stage.name, one.action, one.stage.grid.count, one.stage.nbytes, one.reason) for one in states]
+    alike: dict[tuple[str, str], list[StageState]] = {}
+    for state in states:
+        alike.setdefault((state.stage.name, state.action), []).append(state)
+    return [(name, action, *_together(some)) for (name, action), some in alike.items()]
+
+
+def _together(states: Sequence[StageState]) -> tuple[int, int, str]:
+    """Blocks and bytes of the same stage of several images, and why."""
+    from fusestack.model.amounts import counted
+
+    reasons = list(dict.fromkeys(state.reason for state in states))
+    more = f" and {counted(len(reasons) - 1, 'other reason')}" if len(reasons) > 1 else ""
+    of = f" ({len(states):,} images)" if len(states) > 1 else ""
+    blocks, count = sum(one.stage.grid.count for one in states), sum(one.stage.nbytes for one in states)
+    return blocks, count, f"{reasons[0]}{more}{of}"
+
+
 def summary_of_plan(plan: Plan, states: Sequence[StageState], probed: Probed | None) -> dict[str, Any]:
-    """The plan for machines; shapes and sizes in t, c, z, y, x order."""
+    """The plan for machines; shapes and sizes in t, c, z, y, x order. Of many images the first ones are listed."""
     from fusestack.planning.overview import bytes_of_levels, input_bytes, memory_needed
     from fusestack.running.places import amounts_left
 
     named = {(s.stage.target.image.path, s.stage.name): s for s in states}
     left = amounts_left(plan, states)
     images = []
-    for image in plan.images:
+    for image in plan.images[:MOST_LISTED]:
         spec = image.target.image
         images.append(
             {
@@ -135,6 +159,7 @@ def summary_of_plan(plan: Plan, states: Sequence[StageState], probed: Probed | N
     resources = plan.resources
     return {
         "images": images,
+        "image_count": len(plan.images),
         "input_bytes": input_bytes(plan),
         "memory_needed": memory_needed(plan),
         "bytes_left": {"output": left.output, "cache": left.cache},

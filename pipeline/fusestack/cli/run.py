@@ -89,19 +89,23 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
 def make_once(arguments: argparse.Namespace, loaded: LoadedConfig, said: set[str]) -> dict[str, Any]:
     """Plan and run a configuration; warnings that were `said` are not repeated."""
     from fusestack.api.configured import run_planned
-    from fusestack.cli.plan import print_plan, summary_of_plan
+    from fusestack.cli.plan import MOST_LISTED, print_plan, summary_of_plan
     from fusestack.cli.plan import warn as warn_of
     from fusestack.model.amounts import duration, size
     from fusestack.planner import make_plan
+    from fusestack.running.aligning import align_first
     from fusestack.running.damage import look
     from fusestack.running.places import check_places, scarce_space
     from fusestack.running.probing import probe_plan
+    from fusestack.running.report import listed
 
     def warn(warnings: Iterable[str]) -> None:
         new = [one for one in warnings if one not in said]
         said.update(new)
         warn_of(new)
 
+    if not arguments.dry_run:
+        align_first(loaded, None if arguments.quiet else lambda text: print(text, file=sys.stderr))
     plan = make_plan(loaded)
     warn(plan.warnings)
     known = look(plan, force=arguments.force)
@@ -122,6 +126,7 @@ def make_once(arguments: argparse.Namespace, loaded: LoadedConfig, said: set[str
         listener = progress_listener(True)
     report = run_planned(plan, known, force=arguments.force, listener=listener)
     warn(report.found)
+    projects = list(dict.fromkeys(image.project for image in plan.images if image.project is not None))
     if not arguments.quiet:
         if report.reused_all:
             print("nothing to do, everything is already made:")
@@ -129,18 +134,24 @@ def make_once(arguments: argparse.Namespace, loaded: LoadedConfig, said: set[str
             written, cached = report.bytes_written
             also = f", and {size(cached)} to the cache" if cached else ""
             print(f"done in {duration(report.seconds)}, {size(written)} written{also}:")
-        for path in report.outputs:
+        for path in report.outputs[:MOST_LISTED]:
             print(f"  {path}")
+        if (more := len(report.outputs) - MOST_LISTED) > 0:
+            print(f"  and {more:,} more, the last {report.outputs[-1]}")
+        for path in projects:
+            print(f"project for BigDataViewer and BigStitcher: {path}")
         if report.cache_bytes:
             freed = f", {size(report.cache_freed)} of it were freed" if report.cache_freed else ""
             print(f"cache: {size(report.cache_bytes)} in {plan.cache}{freed} (fusestack cache ls)")
         print(f"pictures, timings and settings: {plan.report}")
     return {
-        "outputs": list(report.outputs),
+        "outputs": list(report.outputs[:MOST_LISTED]),
+        "output_count": len(report.outputs),
+        "projects": projects,
         "seconds": round(report.seconds, 3),
         "stages": [
             {"image": s.image, "stage": s.stage, "action": s.action, "blocks": s.blocks, "computed": s.computed}
-            for s in report.stages
+            for s in listed(report.stages)
         ],
         "run_json": f"{plan.output}.run.json",
         "report": plan.report,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 import warnings
 from typing import TYPE_CHECKING
 
+from fusestack.cli.ending import end_as_after_ctrl_c
 from fusestack.model.errors import FusestackError, FusestackWarning
 
 if TYPE_CHECKING:
@@ -15,8 +15,7 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str]) -> int:
     """Do the work of a job; returns the exit code."""
-    # a job that is called back, or at its end, leaves as resumable as after Ctrl-C
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    end_as_after_ctrl_c()  # where it is called back, or its time is over
     warnings.simplefilter("ignore", FusestackWarning)  # they were told when the job was submitted
     work, what, *more = arguments
     try:

@@ -23,10 +23,6 @@ def unsupported(loaded: LoadedConfig) -> list[str]:
 
 def _missing(config: Config) -> Iterator[tuple[str, str]]:
     """Key and sentence."""
-    if config.focus is not None and config.focus.align is not None:
-        yield "focus.align", _later("alignment", "alignment", "slices that are aligned, and false")
-    if config.focus is not None and config.focus.prepare:
-        yield "focus.prepare", _later("preparing slices", "alignment", "nothing, and remove the key")
     fuses = config.input is not None and config.input.images is None
     if config.output is not None and fuses:
         yield from _missing_output(config.output)
@@ -40,7 +36,3 @@ def _missing_output(output: Output) -> Iterator[tuple[str, str]]:
         yield "output.path", "a project XML is a local file; name one with output.project, or use format ome-zarr"
     if output.project is not None and is_address(output.project):
         yield "output.project", "a project XML is a local file, also where it names an address; use a local path"
-
-
-def _later(what: str, issue: str, instead: str) -> str:
-    return f"{what} is not available yet in this version (it comes with {issue}); use {instead}"

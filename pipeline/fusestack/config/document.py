@@ -6,13 +6,13 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from fusestack.config import libyaml
 from fusestack.model.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from ruamel.yaml import YAML
-    from ruamel.yaml.nodes import Node
 
 KeyPath: TypeAlias = tuple[str | int, ...]
 """Keys and list positions from the root to a value."""
@@ -143,6 +143,7 @@ class _Reader:
         self.keys: dict[KeyPath, tuple[int, int]] = {}
         self.values: dict[KeyPath, tuple[int, int]] = {}
         self._nodes = 0
+        self._known: dict[tuple[str, str], Any] = {}
         self._open: set[int] = set()
         self._yaml: YAML
 
@@ -152,7 +153,8 @@ class _Reader:
 
         self._yaml = YAML(typ="safe", pure=True)
         try:
-            node = self._yaml.compose(text)
+            node = libyaml.compose(text, self._yaml) if len(text) >= libyaml.LONG else None
+            node = node or self._yaml.compose(text)
             return None if node is None else self._value(node, ())
         except MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
@@ -167,16 +169,14 @@ class _Reader:
     def _place(self, line: int, column: int) -> str:
         return self.name if self.inline else f"{self.name}:{line}:{column}"
 
-    def _error(self, node: Node, message: str) -> ConfigError:
+    def _error(self, node: Any, message: str) -> ConfigError:
         return ConfigError(f"{self._place(*_start(node))}: {message}")
 
-    def _value(self, node: Node, path: KeyPath) -> Any:
-        from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
-
+    def _value(self, node: Any, path: KeyPath) -> Any:
         self._nodes += 1
         if self._nodes > _MOST_NODES:
             raise self._error(node, f"aliases expand to more than {_MOST_NODES:,} values; write them out")
-        if isinstance(node, ScalarNode):
+        if node.id == "scalar":
             # Where a value is left out, YAML points at whatever follows: the key is the better place.
             if node.value or node.style:
                 self.values[path] = _start(node)
@@ -188,19 +188,16 @@ class _Reader:
             raise self._error(node, "an alias contains itself; write the value out")
         self._open.add(id(node))
         try:
-            if isinstance(node, MappingNode):
+            if node.id == "mapping":
                 return self._mapping(node, path)
-            assert isinstance(node, SequenceNode)
             return [self._value(item, (*path, index)) for index, item in enumerate(node.value)]
         finally:
             self._open.discard(id(node))
 
     def _mapping(self, node: Any, path: KeyPath) -> dict[str, Any]:
-        from ruamel.yaml.nodes import ScalarNode
-
         mapping: dict[str, Any] = {}
         for key, value in node.value:
-            if not isinstance(key, ScalarNode):
+            if key.id != "scalar":
                 raise self._error(key, "a key must be a word")
             inner = (*path, str(key.value))
             if key.value in mapping:
@@ -225,9 +222,18 @@ class _Reader:
         if kind not in ("int", "float", "bool", "null"):
             raise self._error(node, f"the tag {node.tag} is not allowed; use plain YAML")
         try:
-            return self._yaml.constructor.construct_object(node)
+            return self._plain(kind, str(node.value))
         except (ValueError, KeyError, OverflowError) as error:
             raise self._error(node, f"'{str(node.value)[:40]}' is not a value of type {kind}") from error
+
+    def _plain(self, kind: str, value: str) -> Any:
+        """A number, a truth or nothing."""
+        from ruamel.yaml.nodes import ScalarNode
+
+        if (kind, value) not in self._known:
+            node = ScalarNode(f"{_TAG}{kind}", value)
+            self._known[kind, value] = self._yaml.constructor.construct_object(node)
+        return self._known[kind, value]
 
 
 def _start(node: Any) -> tuple[int, int]:

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, Strict, model_validator
 from pydantic_core import PydanticCustomError
 
-from fusestack.config.operators import CutOperators, FinalOperators, Generators, MaskOperators  # noqa: TC001 - pydantic
+from fusestack.config.operators import (  # noqa: TC001 - pydantic
+    CutOperators,
+    FinalOperators,
+    Generators,
+    MaskOperators,
+    Preparations,
+)
 from fusestack.config.tuning import Tune  # noqa: TC001 - pydantic
 from fusestack.config.values import (
     Count,
@@ -29,27 +35,29 @@ if TYPE_CHECKING:
 _SPELLED = ("masks", "merge", "cut", "final", "background", "substacks", "colorspace", "mask_size")
 
 
-def _operator(value: Any) -> Any:
-    if not isinstance(value, dict) or len(value) != 1 or not isinstance(next(iter(value.values())), dict | None):
-        raise not_allowed("an operator, a mapping with one key such as {crop: {left: 20}}")
-    return {name: options or {} for name, options in value.items()}
-
-
-Operators = tuple[Annotated[dict[str, dict[str, Any]], BeforeValidator(_operator)], ...]
-"""Operators that come in a later version: names and options as they are."""
-
-
 class Align(Model):
     """How the slices are brought over one another."""
 
-    model: Literal["translation", "rigid", "similarity", "affine"] = Field(
-        default="affine", description="what may move"
+    model: Literal["translation", "rigid", "similarity", "affine", "homography"] | None = Field(
+        default=None, description="what may move; default: similarity (shift, turn, size), in volumes translation"
     )
     reference: Literal["first", "middle", "last"] | Id = Field(
-        default="middle", description="slice that stays where it is"
+        default="middle", description="slice that stays where it is; numbers from 0"
     )
-    crop: Switch = Field(default=True, description="cut away what not every slice covers")
-    exposure: Switch = Field(default=False, description="also adjust the brightness")
+    crop: Switch = Field(default=True, description="cut away what not every slice covers; false: edges are repeated")
+    exposure: Switch = Field(default=False, description="make all slices as bright as the median slice")
+    white_balance: Switch = Field(default=False, description="the same for each colour")
+    interpolation: Literal["lanczos", "cubic", "linear"] = Field(
+        default="lanczos", description="how pixels between pixels are found"
+    )
+    transforms: Text | None = Field(
+        default=None, description="file of transforms that a run wrote, or somebody else; nothing is estimated"
+    )
+
+    def contradictions(self) -> Iterator[tuple[str, str]]:
+        """Refuse a model of transforms that are given."""
+        if self.transforms is not None and self.model is not None:
+            yield "model", "the transforms are given, nothing is estimated; remove one of them"
 
 
 class Statistics(Model):
@@ -157,6 +165,9 @@ class FocusOutput(Model):
     mesh_corners: Annotated[int, Strict(), Field(ge=4, le=100_000_000)] = Field(
         default=500_000, description="corners of the mesh, at most: squares of pixels become one corner, their median"
     )
+    slices: Text | None = Field(
+        default=None, description="a folder for the slices themselves, aligned and prepared, as TIFF files"
+    )
     depth_colour: Text | None = Field(default=None, description="the depth map in colours, indigo to red")
     between_slices: Switch | None = Field(
         default=None,
@@ -197,10 +208,12 @@ class Focus(Model):
         default=None, description="channel that the masks are built from; they are applied to all channels"
     )
     align: Annotated[
-        Align | None, BeforeValidator(switch("{model: affine}"), json_schema_input_type=bool | Align | None)
+        Align | None, BeforeValidator(switch("{model: rigid}"), json_schema_input_type=bool | Align | None)
     ] = Field(default=None, description="bring the slices over one another first: false, true, or options")
-    prepare: Operators = Field(
-        default=(), description="operators applied to the slices first: crop, shave, resize, gamma ..."
+    prepare: Preparations = Field(
+        default=(),
+        description="operators applied to the slices first: crop, shave, resize, rotate, gamma, level, "
+        "contrast_stretch, sigmoidal, sharpen, compose",
     )
     options: Text | tuple[Text, ...] | None = Field(
         default=None, description="imfuse's option string, instead of masks, merge, cut and final"

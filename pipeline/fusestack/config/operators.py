@@ -96,13 +96,16 @@ if TYPE_CHECKING:
     from fusestack.operators.finals import FinalOperator
     from fusestack.operators.generators import Generator
     from fusestack.operators.masks import MaskLevel, MaskMerge, MaskOperator
+    from fusestack.operators.preparations import Placing, Toning
 
     Generators = tuple[Generator, ...]
     MaskOperators = tuple[MaskOperator | MaskMerge | MaskLevel, ...]
     CutOperators = tuple[CutOperator, ...]
     FinalOperators = tuple[FinalOperator, ...]
+    Preparations = tuple[Placing | Toning, ...]
 else:
     Generators = _list_of("generator")
     MaskOperators = _list_of("mask")
     CutOperators = _list_of("cut")
     FinalOperators = _list_of("final")
+    Preparations = _list_of("prepare")

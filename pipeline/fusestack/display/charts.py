@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from fusestack.display.still import Volume
-    from fusestack.fusion.placement import ViewTable
+    from fusestack.fusion.view_table import ViewTable
 
 _BINS = 128
 _WIDTH, _HEIGHT = 640, 200

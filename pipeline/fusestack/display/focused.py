@@ -22,6 +22,7 @@ from fusestack.model.geometry import Affine, Box, float3
 from fusestack.model.image import PICTURE_SUFFIXES, Channel
 from fusestack.planner import make_plan
 from fusestack.planning.levels import int3
+from fusestack.running.aligning import align_first
 from fusestack.running.inspection import finished, is_finished
 from fusestack.sources.pictures import describe_picture
 from fusestack.storage import is_address
@@ -102,6 +103,7 @@ def focus_images(loaded: LoadedConfig, *, fuses: bool) -> tuple[list[ServedImage
     ------
     ConfigError, InputError
     """
+    align_first(loaded)
     plan = make_plan(loaded)
     fused = [image for image in plan.images if image.fusion is not None]
     stacks = stack_inputs(loaded, loaded.config.focus or Focus(), fused)
@@ -116,6 +118,8 @@ def focus_images(loaded: LoadedConfig, *, fuses: bool) -> tuple[list[ServedImage
     if computed:
         whole = "; those that are merged need limits of the whole stack first" if len(masks) > 1 else ""
         said.append(f"{counted(computed, 'stage')} of masks: not in the cache, and computed when looked at{whole}")
+    if loaded.config.focus is not None and (loaded.config.focus.align or loaded.config.focus.prepare):
+        said.append("slices are shown as they were taken, neither aligned nor prepared")
     if not any(results):
         said.append("the focus-stacked image is not made yet; fusestack run makes it")
     return [*images, *masks], said

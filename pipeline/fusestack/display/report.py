@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import math
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fusestack.display.charts import depth_map, histogram, inline, views_map
 from fusestack.display.still import Volume, draw, drawn_part
 from fusestack.model.amounts import counted, size
 from fusestack.model.errors import OutputError
 from fusestack.model.geometry import Box
+from fusestack.running.report import listed
 from fusestack.storage import folder_of
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 _MOST_PIXELS = 2**22  # of all channels of an image: read and drawn in a tenth of a second, however large it is
 _DRAWN_PIXELS = 2**20
 _MOST_IMAGES = 12
+_MOST_ENTRIES = 12  # of a list in the configuration: an affine has as many
 _DEPTHS = ("depth", "height")
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 72rem; padding: 0 1rem; color: #222; }
@@ -52,7 +54,7 @@ def write_report(plan: Plan, report: RunReport) -> str:
     if len(plan.images) > _MOST_IMAGES:
         parts.append(f"<p>... and {len(plan.images) - _MOST_IMAGES} more images</p>")
     parts += ["<h2>Where the time went</h2>", _stages(plan, report), "<h2>Configuration</h2>"]
-    parts.append(f"<pre>{escape(json.dumps(plan.config, indent=2, default=str))}</pre>")
+    parts.append(f"<pre>{escape(json.dumps(_short(plan.config), indent=2, default=str))}</pre>")
     path = plan.report
     page = (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>'
@@ -142,7 +144,7 @@ def _stages(plan: Plan, report: RunReport) -> str:
     spent = sum(stage.working for stage in report.stages)
     total = max(report.seconds * hands, spent)
     rows: list[tuple[str, ...]] = []
-    for stage in report.stages:
+    for stage in listed(report.stages):
         parts = (stage.working, stage.reading, stage.working - stage.reading - stage.writing, stage.writing)
         image = stage.image.rpartition("/")[2]
         retries = f", {counted(stage.retries, 'retry', 'retries')}" if stage.retries else ""
@@ -154,6 +156,16 @@ def _stages(plan: Plan, report: RunReport) -> str:
     rows.append(("all", "", f"{report.seconds:.1f} s, {hands:,} at a time", "", f"{total:.1f}", "", "", "", "100%", ""))
     titles = "".join(f"<th>{name}</th>" for name in (*head, "MiB written"))
     return f"<table><tr>{titles}</tr>{''.join(_row(row) for row in rows)}</table>"
+
+
+def _short(value: Any) -> Any:
+    """A configuration with the first entries of long lists; the record has all."""
+    if isinstance(value, dict):
+        return {key: _short(item) for key, item in value.items()}
+    if isinstance(value, list):
+        more = len(value) - _MOST_ENTRIES
+        return [_short(item) for item in value[:_MOST_ENTRIES]] + ([f"... and {more:,} more"] if more > 0 else [])
+    return value
 
 
 def _row(cells: Sequence[object]) -> str:

@@ -85,7 +85,10 @@ def _volume_of_focus(loaded: LoadedConfig) -> Volume:
     title = f"{loaded.name}: the focus-stacked image"
     if image.levels[0].shape[0] > 1:
         pixels = _stacked(loaded, pixels, photographs=set("RGBL") >= {image.channels[c].name for c in shown})
-        title += f", made of {level.shape[0]} slices of {level.shape[2]} x {level.shape[1]} pixels; a run is sharper"
+        focus = loaded.config.focus
+        as_taken = " as they were taken" if focus is not None and (focus.align or focus.prepare) else ""
+        size_of = f"{level.shape[2]} x {level.shape[1]} pixels"
+        title += f", made of {level.shape[0]} slices of {size_of}{as_taken}; a run is sharper"
     size = float3((1.0, *level.scale[1:]))
     return Volume(tuple(pixels), colors, size, image.unit or "pixels", title)
 
@@ -99,7 +102,8 @@ def _stacked(loaded: LoadedConfig, pixels: NDArray[Any], *, photographs: bool) -
 
     given = loaded.config.focus or Focus()
     focus = given.model_copy(update={"output": Focus().output, "statistics": Focus().statistics, "axis": "z"})
-    focus = focus.model_copy(update={"reverse": False, "layered": False})  # slices are in their order already
+    # slices are in their order already, and are shown as they were taken
+    focus = focus.model_copy(update={"reverse": False, "layered": False, "align": None, "prepare": ()})
     dims = ("colour", "k", "y", "x") if photographs else ("c", "z", "y", "x")
     held = xarray.DataArray(pixels, dims=dims)
     stack = named_stack(held[0] if photographs and len(pixels) == 1 else held, focus)

@@ -317,5 +317,11 @@ def known_options(options: Mapping[str, Any]) -> tuple[LoadedConfig, Focus]:
     loaded = from_mapping({"version": 1, "focus": {**options, "input": "stack"}})
     if problems := unsupported(loaded):
         raise ConfigError(*problems)
-    focus = loaded.config.focus
-    return loaded, Focus() if focus is None else focus
+    focus = loaded.config.focus or Focus()
+    for key in ("align", "prepare"):
+        if getattr(focus, key):
+            raise ConfigError(
+                f"focus.{key}: an array is taken as it is; store it (fusestack.write), and name what is stored in "
+                "focus.input of a configuration"
+            )
+    return loaded, focus

@@ -199,14 +199,20 @@ def _sets(loaded: LoadedConfig, one: StackInput, cached: CachedStages, reference
     if one.photographs:
         looked = painted = (every[:colours],)
     elif reference is not None:
-        looked, painted = ((_reference(loaded, one, reference),),), (every,)
+        looked, painted = ((reference_number(loaded, one, reference),),), (every,)
     opacity = SliceChannels(array, scale, (every[-1:],)) if one.colours.endswith("A") else None
     seen = replace(scale, clips=True) if isinstance(scale, SharedScale) else scale
     return MaskSets(SliceChannels(array, seen, looked), SliceChannels(array, scale, painted), opacity)
 
 
-def _reference(loaded: LoadedConfig, one: StackInput, channel: int) -> int:
-    """Number of the channel that masks are made of."""
+def reference_number(loaded: LoadedConfig, one: StackInput, channel: int) -> int:
+    """Number of the channel that masks are made of.
+
+    Raises
+    ------
+    ConfigError
+        If there is none.
+    """
     ids = [known.id for known in one.channels]
     if channel not in ids:
         raise ConfigError(

@@ -5,14 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fusestack.config.focus import Focus
+from fusestack.config.focus import Align, Focus
+from fusestack.focus.aligning.wanted import wanted_alignment
 from fusestack.focus.cached import CachedStages
 from fusestack.focus.files import KINDS, FocusFiles, check_suffix
 from fusestack.focus.input import stack_inputs
-from fusestack.focus.painted import check_recipe, doubts_of, paint_stack
+from fusestack.focus.painted import check_recipe, doubts_of, paint_stack, reference_number
 from fusestack.focus.picture import composition_stage
+from fusestack.focus.preparing import prepared_stack
 from fusestack.focus.recipe import recipe_of
 from fusestack.focus.samples import samples_of
+from fusestack.focus.slice_outputs import slice_images
 from fusestack.focus.statistics import known_statistics
 from fusestack.model.fingerprint import digest
 from fusestack.planning.pictures import picture_suffix, split_suffix
@@ -22,11 +25,15 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fusestack.config.load import LoadedConfig
+    from fusestack.focus.aligning.wanted import WantedAlignment
     from fusestack.focus.input import StackInput
     from fusestack.focus.recipe import Recipe
     from fusestack.planning.plan import Finding, Statistic
     from fusestack.planning.resources import Resources
     from fusestack.sources.probe import Sample
+
+
+_PENDING = "focus.align: slices are aligned when the run begins; until then, sizes are those before the cut"
 
 
 @dataclass(frozen=True)
@@ -43,6 +50,8 @@ class FocusPlan:
     warnings: tuple[str, ...]
     samples: tuple[Sample, ...]
     findings: tuple[Finding, ...]
+    pending: tuple[str, ...] = ()
+    """Where alignments will be that are not known yet."""
 
 
 def plan_focus(
@@ -57,8 +66,7 @@ def plan_focus(
     InputError
         If slices are missing, unreadable or do not fit one another.
     """
-    if loaded.config.input is not None and loaded.config.input.reverse:
-        focus = focus.model_copy(update={"reverse": True})
+    focus = _turned_round(loaded, focus)
     inputs = stack_inputs(loaded, focus, fused)
     use, save = focus.statistics.use, focus.statistics.save
     frozen = None if use is None else known_statistics(loaded.resolve_path(use))
@@ -67,6 +75,8 @@ def plan_focus(
     usual = recipe_of(Focus(), photographs=photographs, opacity=opacity)
     check_recipe(loaded, recipe)
     images: list[PlannedImage] = []
+    pending: list[str] = []
+    prepared: list[StackInput] = []
     kept: list[tuple[str, Statistic, int, int]] = []
     findings: list[Finding] = []
     paths: list[str] = []
@@ -75,7 +85,14 @@ def plan_focus(
         prefix = f"{title}: " if title else ""
         known = None if frozen is None else {label.removeprefix(prefix): found for label, found in frozen.items()}
         cached = CachedStages(cache, resources, known)
-        outputs = _StackOutputs(loaded, focus, recipe, one, cached, title)
+        alignments = None
+        if focus.align is not None:
+            wanted = alignment_of(loaded, focus, one, cache)
+            alignments = wanted.known()
+            if alignments is None:
+                pending.append(wanted.folder)
+        prepared.append(prepared_stack(loaded, focus, one, cached, alignments))
+        outputs = _StackOutputs(loaded, focus, recipe, prepared[-1], cached, title)
         images += outputs.images()
         paths.append(outputs.path)
         findings += cached.findings
@@ -86,18 +103,56 @@ def plan_focus(
         path=paths[0],
         images=tuple(images),
         read=tuple(path for one in inputs if not one.fused for path in one.read),
-        source="; ".join(one.source for one in inputs),
+        source="; ".join(one.source for one in prepared),
         found=tuple(dict.fromkeys(line for one in inputs for line in one.found)),
         facts=(recipe.option_string() + (" (the default)" if recipe == usual else ""),),
         statistics=FrozenStatistics(loaded.resolve_path(save), tuple(kept)) if save else None,
         warnings=(
-            *(warning for one in inputs for warning in one.warnings),
+            *(warning for one in prepared for warning in one.warnings),
+            *([_PENDING] if pending else []),
             *doubts_of(recipe, focus),
             *_unmeasured(focus, inputs[0]),
         ),
         samples=tuple(sample for one in inputs for sample in samples_of(one)),
         findings=tuple(findings),
+        pending=tuple(pending),
     )
+
+
+def alignments_wanted(loaded: LoadedConfig, cache: str) -> list[WantedAlignment]:
+    """Alignments that a configuration wants, of every stack that it names; none where slices stay where they are.
+
+    Raises
+    ------
+    ConfigError, InputError
+        See `plan_focus`.
+    """
+    focus = loaded.config.focus
+    if focus is None or focus.align is None:
+        return []
+    focus = _turned_round(loaded, focus)
+    if focus.input == "fused" and (loaded.config.input is None or loaded.config.input.images is None):
+        return []  # what is fused first is refused by the plan
+    return [alignment_of(loaded, focus, one, cache) for one in stack_inputs(loaded, focus, ())]
+
+
+def alignment_of(loaded: LoadedConfig, focus: Focus, stack: StackInput, cache: str) -> WantedAlignment:
+    """The alignment that a section wants of a stack.
+
+    Raises
+    ------
+    ConfigError
+        If the stack is not there yet, or the reference channel is none.
+    """
+    channel = None
+    if focus.reference_channel is not None and not stack.photographs:
+        channel = reference_number(loaded, stack, focus.reference_channel)
+    return wanted_alignment(loaded, stack, focus.align or Align(), cache, channel)
+
+
+def _turned_round(loaded: LoadedConfig, focus: Focus) -> Focus:
+    reverse = loaded.config.input is not None and loaded.config.input.reverse
+    return focus.model_copy(update={"reverse": True}) if reverse else focus
 
 
 def _unmeasured(focus: Focus, stack: StackInput) -> list[str]:
@@ -160,4 +215,7 @@ class _StackOutputs:
             path = getattr(self.output, kind)
             if path is not None:
                 made.append(files.image(kind, self._place(path), [painted.final]))
+        if self.output.slices is not None:
+            array = painted.on.sets.painted.array
+            made += slice_images(self.loaded, self.focus, self.input, array, self.cached, self.output.slices)
         return made

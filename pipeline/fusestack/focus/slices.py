@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from fusestack.focus.cached import CachedStages
     from fusestack.focus.input import StackInput
+    from fusestack.focus.prepared import PlacedSlices
     from fusestack.model.graph_array import GraphArray
     from fusestack.model.stage import Reach
     from fusestack.model.view import SourceRef
@@ -210,7 +211,7 @@ class ArraySlices(Compute):
         return int((math.prod(chunks) + 2.5 * math.prod(block)) * np.dtype(self.array.dtype).itemsize)
 
 
-SliceArray: TypeAlias = "StoredArray | VolumeSlices | RawPictures"
+SliceArray: TypeAlias = "StoredArray | VolumeSlices | RawPictures | PlacedSlices"
 """Slices that a stage has stored, or files that are as good as that."""
 
 
@@ -230,12 +231,18 @@ def reaches_of(array: SliceArray, reach: Reach) -> dict[StoredArray, Reach]:
         return {array: reach}
     if isinstance(array, VolumeSlices) and isinstance(array.volumes, StoredArray):
         return {array.volumes: array.through(reach)}
-    return {}
+    return {} if isinstance(array, (VolumeSlices, RawPictures)) else array.through(reach)
 
 
 def stored_slices(cached: CachedStages, one: StackInput) -> SliceArray:
     """Slices of a stack for other stages: stored, unless files are read as quickly."""
+    from fusestack.focus.prepared import PlacedSlices, TonedSlices, prepared_level
+
     slices = one.slices
+    if isinstance(slices, (PlacedSlices, TonedSlices)):
+        if isinstance(slices, PlacedSlices) and one.direct:
+            return slices
+        return cached.add("slices", "slices, prepared", slices, prepared_level(one, slices), dtype=one.dtype)
     if isinstance(slices, PictureSlices) and one.direct:
         return RawPictures(slices.pictures)
     if isinstance(slices, VolumeSlices):

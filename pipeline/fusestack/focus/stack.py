@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from fusestack.focus.prepared import PlacedSlices, TonedSlices
     from fusestack.focus.slices import ArraySlices, PictureSlices, VolumeSlices
     from fusestack.model.image import Channel
     from fusestack.model.units import TimeStep
@@ -26,7 +27,7 @@ class StackInput:
     shape : tuple of int
         t, c, k, y, x.
     dtype : str
-    slices : PictureSlices, VolumeSlices or ArraySlices
+    slices : PictureSlices, VolumeSlices, ArraySlices, PlacedSlices or TonedSlices
     read : mapping
         Identities of the files, by path.
     photographs : bool
@@ -62,7 +63,7 @@ class StackInput:
     source: str
     shape: tuple[int, ...]
     dtype: str
-    slices: PictureSlices | VolumeSlices | ArraySlices
+    slices: PictureSlices | VolumeSlices | ArraySlices | PlacedSlices | TonedSlices
     read: Mapping[str, str]
     photographs: bool
     colours: str = ""

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fusestack.fusion.content import ContentWeights
-    from fusestack.fusion.placement import ViewTable
+    from fusestack.fusion.view_table import ViewTable
     from fusestack.kernels.fuse import Interpolation, Method, Rounding
     from fusestack.kernels.views import Numerics
     from fusestack.model.graph_array import GraphArray

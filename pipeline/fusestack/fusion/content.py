@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fusestack.fusion.content_steps import Axes, Nodes
-    from fusestack.fusion.placement import ViewTable
+    from fusestack.fusion.view_table import ViewTable
     from fusestack.model.geometry import Int3
     from fusestack.model.graph_array import GraphArray
     from fusestack.model.stage import Stage

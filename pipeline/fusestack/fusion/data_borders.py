@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from fusestack.fusion.placement import LevelPixels, OpenedView, ViewTable
+    from fusestack.fusion.placement import LevelPixels, OpenedView
+    from fusestack.fusion.view_table import ViewTable
 
 _WORK = 24
 """Bytes for a pixel of a view and its sides along one axis while weights are made: places, distances, weights."""

@@ -18,9 +18,10 @@ from fusestack.fusion.ground import lay_out
 from fusestack.fusion.groups import Group, channel_of, channels_of, group_views
 from fusestack.fusion.intensity import adjustments_of
 from fusestack.fusion.opened import members_read
-from fusestack.fusion.placement import Edges, OpenedView, PlacedView, ViewTable
+from fusestack.fusion.placement import Edges, OpenedView, PlacedView
 from fusestack.fusion.sampling import compare_sampling
 from fusestack.fusion.times import time_of
+from fusestack.fusion.view_table import tables_of
 from fusestack.kernels.convert import value_dtype
 from fusestack.model.errors import ConfigError
 
@@ -166,12 +167,10 @@ def design_images(
             "fusion.blending.from: data changes nothing, since no pixel of the views means that there is no data; "
             "input.no_data says which value does"
         )
-    tables = {
-        group.title: ViewTable.of([placed[v.id] for v in group.views], frame, edges, options.numerics)
-        for group in groups
-    }
+    laid = tables_of([[placed[v.id] for v in group.views] for group in groups], frame, edges, options.numerics)
+    tables = {group.title: table for group, table in zip(groups, laid, strict=True)}
     whole = frame.box.shift([-v for v in frame.box.start])
-    empty = [group.title for group in groups if not tables[group.title].touching(whole).size]
+    empty = [group.title for group in groups if not tables[group.title].reaches(whole)]
     if empty:
         more = f" and {len(empty) - _TITLES_SHOWN} more" if len(empty) > _TITLES_SHOWN else ""
         titles = ", ".join(empty[:_TITLES_SHOWN])
@@ -221,7 +220,7 @@ def design_images(
         images = [image("fused", groups, times, channels_of(views))]
     else:
         images = [image(group.title, (group,), (group.timepoint,), (channel_of(group, views),)) for group in groups]
-    return Design(tuple(images), ground, input_dtype, tuple(warnings), read)
+    return Design(tuple(images), ground, input_dtype, tuple(dict.fromkeys(warnings)), read)
 
 
 def _edges(options: Fusion) -> Edges:

@@ -82,9 +82,10 @@ def read_inputs(loaded: LoadedConfig) -> Inputs:
         raise ConfigError("input: there are no views; give input.project or input.views")
     project, left = without_appended(with_no_data(project, source.no_data), selection_of(source.select))
     if left and not _adds_to(loaded, project, left):
+        numbers = f"setup{'s' if len(left) > 1 else ''} {', '.join(map(str, left))}"
         said += (
-            f"setups {', '.join(map(str, left))} of the project were added by a fusion and are not fused again; name "
-            "them in input.select.setups if they shall be",
+            f"{numbers} of the project: added by a fusion, and not fused again; to fuse this, too, choose setups by "
+            "input.select.setups",
         )
     views = select_views(project, selection_of(source.select))
     if project.flaws:

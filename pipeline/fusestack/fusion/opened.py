@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fusestack.fusion.placement import OpenedView
+from fusestack.model.amounts import bounded
 from fusestack.model.errors import InputError
 from fusestack.model.fingerprint import identities
 from fusestack.sources.base import excludable, files_of, open_source
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from fusestack.model.view import View, ViewId
-
-_PROBLEMS_SHOWN = 20
 
 
 def open_views(views: Sequence[View]) -> dict[ViewId, OpenedView]:
@@ -50,8 +49,7 @@ def open_views(views: Sequence[View]) -> dict[ViewId, OpenedView]:
             )
         opened[view.id] = found
     if problems:
-        more = [f"... and {len(problems) - _PROBLEMS_SHOWN} more"] if len(problems) > _PROBLEMS_SHOWN else []
-        raise InputError(*problems[:_PROBLEMS_SHOWN], *more)
+        raise InputError(*bounded(problems))
     return opened
 
 

@@ -1,13 +1,9 @@
-"""Every view of a group on the grid of the fused image: level, affine, blending, and where it reaches.
-
-Tables of arrays, not objects: twenty thousand tiles are asked for by every block.
-"""
+"""Every view on its way into the fused image: which level of it is read, and where its pixels go."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -22,20 +18,17 @@ from fusestack.sources.base import open_source
 from fusestack.sources.graph import graph_array
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Hashable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from fusestack.fusion.frame import Frame
     from fusestack.fusion.intensity import Adjustment
-    from fusestack.kernels.views import Numerics
     from fusestack.model.geometry import Float3, Int3
     from fusestack.model.graph_array import GraphArray
     from fusestack.model.view import SourceRef, View
     from fusestack.sources.base import SourceLevel
 
-# A view reaches a little beyond its last pixel centre, as far as the rounding of its affine goes.
-_BEYOND = 1e-3
 _NEAR_ONE = 1.02
 _SAME_STEP = np.float64(np.float32(0.02))
 
@@ -245,6 +238,12 @@ class PlacedView:
         place = [f"{v:.9g}" for v in self.registration.to_xyz()]
         return [source_facts(self.pixels.source), place, facts_of(self.adjustment), *self.pixels.no_data_facts()]
 
+    @property
+    def place(self) -> Hashable:
+        """What decides where its pixels go."""
+        affine = (self.registration.linear.tobytes(), self.registration.offset.tobytes())
+        return (*affine, self.full_shape, self.pixels.shape, self.pixels.factors)
+
     def level_to_output(self, frame: Frame) -> Affine:
         """Pixel of the level to pixel of the fused image."""
         return frame.world_to_output @ self.registration @ level_to_pixel(self.pixels.factors)
@@ -255,131 +254,3 @@ class PlacedView:
         if self.adjustment is None:
             return found
         return kernels.intensity.adjust(found, box.start, self.pixels.shape, self.adjustment.read())
-
-
-def _rims(view: PlacedView, step: NDArray[np.float64]) -> NDArray[np.float64]:
-    """How far a view fills what no view covers before its first pixel and behind its last one, in pixels of the level.
-
-    To the middle of the last pixel of the fused image that its pixels at full resolution lie in, of which the level
-    may leave out some, and less than a whole pixel of both beyond the border.
-
-    Parameters
-    ----------
-    view : PlacedView
-    step : float64[3]
-        Pixels of the level in one of the fused image, z, y, x.
-
-    Returns
-    -------
-    float64[2, 3]
-    """
-    factors = np.array(view.pixels.factors)
-    first = (1 - factors) / 2 / factors
-    last = (np.array(view.full_shape) - 1) / factors + first
-    left_out = np.maximum([-first, last - (np.array(view.pixels.shape) - 1)], 0.0)
-    rounding = 2 * kernels.views.TOLERANCE
-    rims: NDArray[np.float64] = np.maximum(
-        np.minimum(step, 1.0) - rounding,
-        (left_out + step / 2) * (1 + 2 * rounding),  # what lies in the middle of two pixels is of both
-    )
-    return rims
-
-
-@dataclass(frozen=True, eq=False)
-class ViewTable:
-    """The views of a group in view-id order, one row each, and all that the kernel must know of them.
-
-    Parameters
-    ----------
-    placed : tuple of PlacedView
-    frame : Frame
-    edges : Edges
-    numerics : {"exact", "bigstitcher"}
-    views : VIEW[n]
-        For the kernel: affine from the fused image to the level, size of the level, borders and ramps.
-    bounds : int64[n, 2, 3]
-        First pixel and one past the last pixel of the fused image that the view may touch, z, y, x; not clipped.
-    """
-
-    placed: tuple[PlacedView, ...]
-    frame: Frame
-    edges: Edges
-    numerics: Numerics
-    views: NDArray[np.void]
-    bounds: NDArray[np.int64]
-
-    @classmethod
-    def of(cls, placed: Sequence[PlacedView], frame: Frame, edges: Edges, numerics: Numerics) -> ViewTable:
-        """Lay views on the grid of the fused image."""
-        count = len(placed)
-        matrices, scales, rims = np.zeros((count, 3, 4)), np.ones((count, 3)), np.zeros((count, 2, 3))
-        bounds = np.zeros((count, 2, 3), dtype=np.int64)
-        wider = np.zeros(3) if edges.widened is None else np.array(edges.widened)
-        with_rims = numerics == "exact" and not wider.any()
-        for row, view in enumerate(placed):
-            level_to_output = view.level_to_output(frame)
-            output_to_level = level_to_output.inverse()
-            scales[row] = diagonal_scale(level_to_output, view.full_shape)
-            if with_rims:
-                rims[row] = _rims(view, 1 / scales[row])
-            before, behind = wider + (np.maximum(rims[row], 1.0) if with_rims else rims[row])
-            low, high = level_to_output.bounds(-before, np.array(view.pixels.shape) - 1 + behind)
-            matrices[row, :, :3], matrices[row, :, 3] = output_to_level.linear, output_to_level.offset
-            bounds[row, 0], bounds[row, 1] = np.ceil(low - _BEYOND), np.floor(high + _BEYOND) + 1
-        if frame.flat:
-            bounds[:, 0, 0], bounds[:, 1, 0] = 0, 1
-        scales = scales.astype(np.float32)
-        borders = (np.float32(edges.border) / scales).astype(np.float64)
-        ranges = (np.float32(edges.range) / scales).astype(np.float64)
-        if with_rims and all(view.full_shape[0] == 1 for view in placed):
-            ranges[:, 0] = borders[:, 0] = 0.0  # planes of a volume: their neighbours decide along z
-        views = kernels.views.pack_views(
-            matrices,
-            np.array([view.pixels.shape for view in placed], dtype=np.int64).reshape(-1, 3),
-            ranges,
-            borders if edges.widened is None else -wider,
-            numerics=numerics if edges.widened is None else "exact",
-            flat=frame.flat,
-            rims=rims if with_rims else None,
-        )
-        return cls(tuple(placed), frame, edges, numerics, views, bounds)
-
-    def arrays(self) -> tuple[()]:
-        """Nothing here is stored by a stage."""
-        return ()
-
-    def facts(self) -> list[Any]:
-        """What a result depends on; the kernel's numbers follow from it."""
-        frame = [facts_of(self.frame.box), [f"{v:.9g}" for v in self.frame.spacing], self.frame.flat]
-        return [frame, facts_of(self.edges), self.numerics, [view.facts() for view in self.placed]]
-
-    def __len__(self) -> int:
-        return len(self.placed)
-
-    @cached_property
-    def _sorted(self) -> tuple[int, NDArray[np.int64], NDArray[np.int64], int]:
-        """Axis, order along it, sorted starts and longest extent: an index for `touching`."""
-        starts, stops = self.bounds[:, 0], self.bounds[:, 1]
-        axis = int(np.argmax(starts.max(axis=0) - starts.min(axis=0)))
-        order = np.argsort(starts[:, axis], kind="stable")
-        return axis, order, starts[order, axis], int((stops - starts)[:, axis].max())
-
-    def touching(self, box: Box) -> NDArray[np.int64]:
-        """Rows of the views that may touch a region of the fused image (z, y, x), in view-id order."""
-        if not len(self):
-            return np.empty(0, dtype=np.int64)
-        axis, order, starts, longest = self._sorted
-        first = np.searchsorted(starts, box.start[axis] - longest, side="left")
-        last = np.searchsorted(starts, box.stop[axis], side="left")
-        near = order[first:last]
-        low, high = self.bounds[near, 0], self.bounds[near, 1]
-        hit = ((low < np.array(box.stop)) & (high > np.array(box.start))).all(axis=1)
-        return np.sort(near[hit])
-
-    def touching_pairs(self, regions: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """As `touching`, of many regions int64[n, 2, 3]: numbers of regions, and rows of the views that touch them."""
-        start, stop = regions[:, 0], regions[:, 1]
-        near = self.touching(Box(tuple(start.min(axis=0).tolist()), tuple(stop.max(axis=0).tolist())))
-        low, high = self.bounds[near, 0], self.bounds[near, 1]
-        which, found = np.nonzero(((low < stop[:, None]) & (high > start[:, None])).all(axis=2))
-        return which, near[found]

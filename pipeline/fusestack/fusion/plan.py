@@ -13,6 +13,7 @@ from fusestack.fusion.design import Design, DesignedImage, design_images
 from fusestack.fusion.ground import Ground, lay_out
 from fusestack.fusion.inputs import read_inputs
 from fusestack.fusion.samples import samples_of
+from fusestack.fusion.unwritten import not_written
 from fusestack.model.errors import ConfigError, InputError
 from fusestack.model.fingerprint import digest, identities
 from fusestack.model.image import is_ome_tiff
@@ -88,15 +89,19 @@ def plan_fusion(loaded: LoadedConfig, output: Output, resources: Resources, cach
     design = design_of(loaded, inputs, identities(paths_read(loaded, inputs)))
     read = design.read  # members of sets, too
     path = place_of(output, str(loaded.resolve_path(output.path)))
-    design = replace(design, warnings=(*design.warnings, *_not_written(design, output)))
+    design = replace(design, warnings=(*design.warnings, *not_written(design, output)))
     _refuse_project_inside(output, path)
     options = _option_facts(config.fusion)
     single = len(design.images) == 1
+    of_no_view = read.keys() - {path for opened in design.opened.values() for path in opened.view.source.paths}
     places = [path if single else _titled(path, fused.title) for fused in design.images]
+
+    def read_of(fused: DesignedImage) -> dict[str, str]:
+        return {path: read[path] for path in sorted(of_no_view.union(fused.compute.paths) & read.keys())}
 
     def planned(places: Sequence[str]) -> tuple[PlannedImage, ...]:
         return tuple(
-            _plan_image(fused, design, output, path, place, options, read, resources, cache)
+            _plan_image(fused, design, output, path, place, options, read_of(fused), resources, cache)
             for fused, place in zip(design.images, places, strict=True)
         )
 
@@ -152,47 +157,6 @@ def _with_setups(
         replace(image, setups=setups(image, designed), container=path if shared else "")
         for image, designed in zip(images, fused, strict=True)
     )
-
-
-def _not_written(design: Design, output: Output) -> list[str]:
-    """What a format has no place for."""
-    image, said = design.images[0], []
-    times = [opened.view.time for opened in design.opened.values() if opened.view.time is not None]
-    if times and output.format != "ome-zarr" and len({view.timepoint for view in design.opened}) > 1:
-        kind = "projects of BigDataViewer have" if output.format.startswith("bdv") else "stacks of one timepoint have"
-        said.append(f"the time step of {times[0]} is not written: {kind} no place for it")
-    if output.format == "bdv-hdf5" and output.compression.codec == "blosc":
-        said.append(
-            "output.compression.codec: blosc is read by h5py with hdf5plugin, but Java programs such as BigDataViewer "
-            "may not read it; gzip is read by all"
-        )
-    if output.append and output.format == "ome-zarr":
-        from fusestack.fusion.appending import zarr_version
-
-        there = zarr_version(opened.view for opened in design.opened.values())
-        if there != output.ome_zarr_version:
-            said.append(
-                f"output.ome_zarr_version: {output.ome_zarr_version} is added to a project of {there}, and "
-                "BigDataViewer may not read both in one project; leave it out to write the same"
-            )
-    if output.format == "tiff" and len(image.channels) > 1:
-        listed = ", ".join(channel.name for channel in image.channels)
-        said.append(
-            f"the channels {listed} become red, green and blue of one OME-TIFF, as in BigStitcher's large 2-D TIFF, "
-            "without their names and colours; write .tif for a file of each, or .ome.zarr to keep them"
-        )
-    if output.is_stacks and image.unit is None and is_ome_tiff(output.path):
-        said.append(
-            "the size of a pixel and the place of the image are not written: OME-TIFF takes numbers without a unit for "
-            "micrometers; give a unit in input.views, or write .tif or .ome.zarr"
-        )
-    if output.format == "tiff" and not is_ome_tiff(output.path):  # a project has the names
-        names = {channel.name for one in design.images for channel in one.channels}
-        named = sorted(name for name in names if not name.removeprefix("channel ").isdecimal())
-        if named:
-            kept = "write .ome.tif or .ome.zarr to keep them"
-            said.append(f"names of channels ({', '.join(named)}) are not written into .tif; {kept}")
-    return said
 
 
 def _refuse_project_inside(output: Output, path: str) -> None:

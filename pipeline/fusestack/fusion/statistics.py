@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from fusestack.fusion.placement import ViewTable
+    from fusestack.fusion.view_table import ViewTable
     from fusestack.model.geometry import Int3
 
     _Ints: TypeAlias = NDArray[np.int64]
@@ -70,28 +70,47 @@ def block_statistics(
     depth : (int, int, int)
         Pixels around a block that it needs as well.
     """
-    counts = -(-np.array(shape) // np.array(block))
-    blocks = touched = pairs = most_views = most_input = 0
-    for table in tables:
-        blocks += int(counts.prod())
-        start, stop = np.clip(table.bounds[:, 0] - depth, 0, shape), np.clip(table.bounds[:, 1] + depth, 0, shape)
-        inside = (stop > start).all(axis=1)
-        first, last = start // block, -(-stop // block)
-        sizes = input_bytes(table, int3(n + 2 * d for n, d in zip(block, depth, strict=True)), itemsize)
-        first, last, sizes = first[inside], last[inside], sizes[inside]
-        many = []
-        for axis in range(3):
-            cuts = np.unique(np.concatenate([[0], first[:, axis], last[:, axis], [counts[axis]]]))
-            first[:, axis], last[:, axis] = np.searchsorted(cuts, first[:, axis]), np.searchsorted(cuts, last[:, axis])
-            many.append(np.diff(cuts))
-        plane = many[1][:, None] * many[2]
-        layers = _layers(first, last, sizes, np.array([len(n) for n in many]))
-        for deep, (views, size) in zip(many[0].tolist(), layers, strict=True):
-            touched += deep * int(plane[views > 0].sum())
-            pairs += deep * int((plane * views).sum())
-            most_views = max(most_views, int(views.max()))
-            most_input = max(most_input, int(size.max()))
-    return BlockStatistics(blocks, touched, pairs, most_views, most_input)
+    found: dict[tuple[bytes, ...], list[ViewTable]] = {}
+    for table in tables:  # those of a time lapse are often alike
+        found.setdefault((table.bounds.tobytes(), table.views.tobytes()), []).append(table)
+    of_each = [
+        (len(alike), _statistics(alike[0], np.array(shape), np.array(block), itemsize, depth))
+        for alike in found.values()
+    ]
+    return BlockStatistics(
+        blocks=sum(many * one.blocks for many, one in of_each),
+        touched=sum(many * one.touched for many, one in of_each),
+        pairs=sum(many * one.pairs for many, one in of_each),
+        most_views=max((one.most_views for _, one in of_each), default=0),
+        most_input=max((one.most_input for _, one in of_each), default=0),
+    )
+
+
+def _statistics(table: ViewTable, shape: _Ints, block: _Ints, itemsize: int, depth: Int3) -> BlockStatistics:
+    """Count over one group."""
+    counts = -(-shape // block)
+    start, stop = np.clip(table.bounds[:, 0] - depth, 0, shape), np.clip(table.bounds[:, 1] + depth, 0, shape)
+    inside = (stop > start).all(axis=1)
+    first, last = start // block, -(-stop // block)
+    sizes = input_bytes(table, int3(n + 2 * d for n, d in zip(block.tolist(), depth, strict=True)), itemsize)
+    first, last, sizes = first[inside], last[inside], sizes[inside]
+    if len(sizes) == 1:
+        touched = int((last - first).prod())
+        return BlockStatistics(int(counts.prod()), touched, touched, 1, int(sizes[0]))
+    touched = pairs = most_views = most_input = 0
+    many = []
+    for axis in range(3):
+        cuts = np.unique(np.concatenate([[0], first[:, axis], last[:, axis], [counts[axis]]]))
+        first[:, axis], last[:, axis] = np.searchsorted(cuts, first[:, axis]), np.searchsorted(cuts, last[:, axis])
+        many.append(np.diff(cuts))
+    plane = many[1][:, None] * many[2]
+    layers = _layers(first, last, sizes, np.array([len(n) for n in many]))
+    for deep, (views, size) in zip(many[0].tolist(), layers, strict=True):
+        touched += deep * int(plane[views > 0].sum())
+        pairs += deep * int((plane * views).sum())
+        most_views = max(most_views, int(views.max()))
+        most_input = max(most_input, int(size.max()))
+    return BlockStatistics(int(counts.prod()), touched, pairs, most_views, most_input)
 
 
 def input_bytes(table: ViewTable, block: Int3, itemsize: int) -> _Ints:

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         stencils,
         tones,
         views,
+        warp,
         wavelet,
         window,
     )
@@ -77,6 +78,7 @@ __all__ = [
     "stencils",
     "tones",
     "views",
+    "warp",
     "wavelet",
     "window",
 ]

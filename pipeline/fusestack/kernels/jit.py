@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import fcntl
 import functools
 import hashlib
+import os
+import time
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     Function = TypeVar("Function", bound=Callable[..., Any])
+
+_PATIENCE = 60.0
+"""Seconds that a process waits for what another one compiles, before it does so itself."""
+_LOOK = 0.05
 
 
 def njit(function: Function) -> Function:
     """Compile: no GIL, IEEE arithmetic (no fastmath, so that every block gets the same bytes), cached on disk.
 
-    Where no cache can be written (read-only installation without a home), every process compiles for itself.
+    Of processes that want the same at once, one compiles and the others take it from the cache. Where no cache can be
+    written (read-only installation without a home), every process compiles for itself.
     """
     import numba
 
@@ -24,14 +33,25 @@ def njit(function: Function) -> Function:
     function.__qualname__ = f"{function.__qualname__}-{_stamp()}"
     try:
         compiled = numba.njit(nogil=True, error_model="numpy", cache=True)(function)
-        compiled._cache.load_overload = functools.partial(_load, compiled._cache)
+        turn = ExitStack()
+        compiled._cache.load_overload = functools.partial(_load, compiled._cache, turn)
+        compiled._cache.save_overload = functools.partial(_save, compiled._cache, compiled._cache.save_overload)
+        compiled.compile = functools.partial(_compile, compiled.compile, turn)
     except RuntimeError:  # numba: "no locator available"
         compiled = numba.njit(nogil=True, error_model="numpy")(function)
     return cast("Function", compiled)
 
 
-def _load(cache: Any, signature: Any, context: Any) -> Any:
-    """Take a kernel from the cache on disk, None where it is not there.
+def _compile(compile_one: Callable[[Any], Any], turn: ExitStack, signature: Any) -> Any:
+    """Compile, or take from the cache; whose turn it is ends with it."""
+    from numba.core.compiler_lock import global_compiler_lock
+
+    with global_compiler_lock, turn:
+        return compile_one(signature)
+
+
+def _load(cache: Any, turn: ExitStack, signature: Any, context: Any) -> Any:
+    """Take a kernel from the cache on disk; None where it is not there, and it is our turn to compile it.
 
     As numba does it, but without importing all that only its compiler needs (0.5 s): that follows when it compiles.
     Processes that compile a kernel for different types at once may give their files one name: what is of other types
@@ -40,9 +60,63 @@ def _load(cache: Any, signature: Any, context: Any) -> Any:
     from numba.core.runtime import rtsys
 
     rtsys.initialize(context)  # what machine code calls to allocate
-    with cache._guard_against_spurious_io_errors():
-        found = cache._load_overload(signature, context)
-        return found if found is not None and found.signature.args == signature else None
+
+    def look() -> Any:
+        with cache._guard_against_spurious_io_errors():
+            found = cache._load_overload(signature, context)
+            return found if found is not None and found.signature.args == signature else None
+
+    found = look()
+    if found is None and turn.enter_context(_alone(cache, str(signature))):
+        return look()
+    return found
+
+
+def _save(cache: Any, save_one: Callable[[Any, Any], None], signature: Any, compiled: Any) -> None:
+    """Keep what was compiled; two that do so at once would lose one of both from the list of what there is."""
+    with _alone(cache, ""):
+        save_one(signature, compiled)
+
+
+@contextmanager
+def _alone(cache: Any, what: str) -> Iterator[bool]:
+    """Keep other processes from the same part of a cache; gives whether we had to wait for one.
+
+    A byte of a file stands for it, so that nothing is left behind by whoever dies. One that takes too long stops
+    nobody, nor does a disk without locks.
+    """
+    key = hashlib.sha256(f"{cache._impl.filename_base} {what}".encode()).digest()
+    byte, waited, until = int.from_bytes(key[:6], "big"), False, time.monotonic() + _PATIENCE
+    file = None
+    with suppress(OSError):
+        Path(cache.cache_path).mkdir(parents=True, exist_ok=True)
+        file = _locks(cache.cache_path)
+        while not _is_locked(file, byte):
+            waited = True
+            if time.monotonic() > until:
+                file = None
+                break
+            time.sleep(_LOOK)
+    try:
+        yield waited
+    finally:
+        if file is not None:
+            with suppress(OSError):
+                fcntl.lockf(file, fcntl.LOCK_UN, 1, byte)
+
+
+def _is_locked(file: int, byte: int) -> bool:
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, byte)
+    except (BlockingIOError, PermissionError):  # which of them, the system decides
+        return False
+    return True
+
+
+@functools.cache
+def _locks(folder: str) -> int:
+    """File of the locks of a cache, which stays open: who closes one loses all locks that it has on it."""
+    return os.open(f"{folder}/compiling.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
 
 
 @functools.cache

@@ -63,6 +63,18 @@ def counted(count: int, noun: str, plural: str = "") -> str:
     return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"
 
 
+def bounded(lines: Sequence[str], most: int = 20) -> list[str]:
+    """The first of many lines, and how many more there are.
+
+    Examples
+    --------
+    >>> bounded(["a", "b", "c"], most=1)
+    ['a', '... and 2 more']
+    """
+    more = len(lines) - most
+    return [*lines[:most], *([f"... and {more:,} more"] if more > 0 else [])]
+
+
 def span_xyz(box: Box) -> str:
     """A box for people, in x, y, z order, the last pixel included: ``x 0..63, y 0..63, z 0..15``."""
     low, high = box.inclusive()

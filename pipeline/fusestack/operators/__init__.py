@@ -7,7 +7,19 @@ the configuration, the option string, the schema, the planner and the cache read
 
 from __future__ import annotations
 
-from fusestack.operators import commands, comparisons, cuts, edges, finals, generators, masks
+from fusestack.operators import commands, comparisons, cuts, edges, finals, generators, masks, preparations
 from fusestack.operators.base import REGISTRY, Operator, Place
 
-__all__ = ["REGISTRY", "Operator", "Place", "commands", "comparisons", "cuts", "edges", "finals", "generators", "masks"]
+__all__ = [
+    "REGISTRY",
+    "Operator",
+    "Place",
+    "commands",
+    "comparisons",
+    "cuts",
+    "edges",
+    "finals",
+    "generators",
+    "masks",
+    "preparations",
+]

@@ -35,8 +35,8 @@ KINDS = {
 }
 """Kinds of operators and the lists of the configuration that they stand in."""
 
-REGISTRY: dict[str, dict[str, type[Operator]]] = {kind: {} for kind in KINDS}
-"""Operators by kind and by name."""
+REGISTRY: dict[str, dict[str, type[Operator]]] = {kind: {} for kind in (*KINDS, "prepare")}
+"""Operators by kind and by name; those of kind prepare are no part of imfuse's option string."""
 
 
 @dataclass(frozen=True)

@@ -206,6 +206,8 @@ class Plan(Shown):
         What there may be to say after a run.
     folder : str
         Where relative paths of the configuration begin; empty where there is none.
+    pending : tuple of str
+        What must be known before it can run: folders of alignments that nobody has made yet.
     """
 
     output: str
@@ -225,6 +227,7 @@ class Plan(Shown):
     samples: tuple[Sample, ...] = ()
     findings: tuple[Finding, ...] = ()
     folder: str = ""
+    pending: tuple[str, ...] = ()
 
     def summary(self) -> Summary:
         """Outputs, workers, warnings, and what the stages cost."""

@@ -13,11 +13,13 @@ from fusestack.project.appended import Appended, appended_in, mark_appended
 from fusestack.project.document import read_tree, write_tree
 from fusestack.project.loaders.base import base_folder
 from fusestack.project.model import ATTRIBUTES
+from fusestack.project.more_settings import add_to_settings, lack_setups
 from fusestack.project.write import attribute_entry, missing_view, registration, view_setup
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
+    from fusestack.project.settings import Shade
     from fusestack.project.write import FusedImage
 
 _SETUPS = "SequenceDescription/ViewSetups"
@@ -46,9 +48,20 @@ class AppendedProject:
 
     @property
     def is_written(self) -> bool:
-        """Whether the project has these images."""
+        """Whether the project has these images, and its settings, where there are some, their setups."""
         root = read_tree(self.path).getroot()
-        return any(map(self._is, appended_in(root, _folder(root, self.path))))
+        added = next(filter(self._is, appended_in(root, _folder(root, self.path))), None)
+        return added is not None and not lack_setups(self.path, _ids(root), added.setups)
+
+    def add_to_settings(self, shades: Mapping[int, Shade]) -> None:
+        """Add the images to the settings beside the project, which has them; see `more_settings.add_to_settings`.
+
+        Raises
+        ------
+        OutputError
+            If they cannot be written.
+        """
+        add_to_settings(self.path, _ids(read_tree(self.path).getroot()), shades)
 
     def _is(self, entry: Appended) -> bool:
         return (entry.path, entry.fingerprint) == (self.output, self.fingerprint)

@@ -74,9 +74,19 @@ def write_tree(tree: ElementTree.ElementTree[Element], path: str | Path) -> None
     OutputError
         If the file cannot be written.
     """
+    write_document(bytes_of(tree), path)
+
+
+def write_document(content: bytes, path: str | Path) -> None:
+    """Write a file as `write_tree` does.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
     target = Path(path).absolute()
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    content = bytes_of(tree)
     try:
         if target.is_file() and target.read_bytes() == content:
             return

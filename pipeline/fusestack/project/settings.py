@@ -78,7 +78,7 @@ def write_settings(path: str, shades: Mapping[int, Shade]) -> None:
     try:
         try:
             temporary.write_bytes(content)
-            if target.exists() and _is_ours(target.read_bytes()):
+            if target.exists() and is_ours(target.read_bytes()):
                 temporary.replace(target)
                 return
             _put(target, temporary, content)
@@ -101,10 +101,15 @@ def _put(target: Path, temporary: Path, content: bytes) -> None:
             file.write(content)
 
 
+def has_settings(path: str) -> bool:
+    """Whether there are settings beside a project on a disk."""
+    return Path(settings_of(path)).is_file()
+
+
 def may_write_settings(path: str) -> bool:
     """Whether there are no settings of a project, or such that nobody has changed since they were written here."""
     target = Path(settings_of(path))
-    return not target.exists() or (target.is_file() and _is_ours(target.read_bytes()))
+    return not target.exists() or (target.is_file() and is_ours(target.read_bytes()))
 
 
 def colors_in(path: str) -> dict[int, str]:
@@ -162,50 +167,68 @@ def _tree(shades: Mapping[int, Shade]) -> ElementTree[Element]:
     sliders = {shade.channel: shade for _, shade in reversed(ordered)}
     groups = {channel: number for number, channel in enumerate(sorted(sliders))}
     setups = SubElement(assignments, "ConverterSetups")
-    for number, shade in ordered:
-        shared = sliders[shade.channel]
-        argb = int(shade.color, 16) - 2**24  # a Java int, opaque
-        facts = {"id": number, "min": _number(shared.low), "max": _number(shared.high), "color": argb}
-        _fill(SubElement(setups, "ConverterSetup"), **facts, groupId=groups[shade.channel])
+    setups.extend(converter(number, shade, sliders[shade.channel], groups[shade.channel]) for number, shade in ordered)
     minima = SubElement(assignments, "MinMaxGroups")
-    for channel, number in groups.items():
-        one = sliders[channel]
-        low, high = map(_number, one.limits)
-        ranges = {"fullRangeMin": low, "fullRangeMax": high, "rangeMin": low, "rangeMax": high}
-        current = {"currentMin": _number(one.low), "currentMax": _number(one.high)}
-        _fill(SubElement(minima, "MinMaxGroup"), id=number, **ranges, **current)
-    transforms = SubElement(root, "ManualSourceTransforms")
-    for _ in shades:
-        _fill(SubElement(transforms, "SourceTransform", type="affine"), affine=_IDENTITY)
+    minima.extend(slider(number, sliders[channel]) for channel, number in groups.items())
+    SubElement(root, "ManualSourceTransforms").extend(unmoved() for _ in shades)
     SubElement(root, "Bookmarks")
     indent(root)
     return ElementTree(root)
 
 
+def converter(setup: int, shade: Shade, sliders: Shade, group: int) -> Element:
+    """How a setup is shown, with the contrast of the sliders that it shares; a new element."""
+    argb = int(shade.color, 16) - 2**24  # a Java int, opaque
+    facts = {"id": setup, "min": _number(sliders.low), "max": _number(sliders.high), "color": argb}
+    return _filled(Element("ConverterSetup"), **facts, groupId=group)
+
+
+def slider(number: int, shade: Shade) -> Element:
+    """A pair of sliders; a new element."""
+    low, high = map(_number, shade.limits)
+    ranges = {"fullRangeMin": low, "fullRangeMax": high, "rangeMin": low, "rangeMax": high}
+    current = {"currentMin": _number(shade.low), "currentMax": _number(shade.high)}
+    return _filled(Element("MinMaxGroup"), id=number, **ranges, **current)
+
+
+def seen() -> Element:
+    """A source that is seen; a new element."""
+    return _filled(Element("Source"), active="true")
+
+
+def unmoved() -> Element:
+    """A source that nobody has moved; a new element."""
+    return _filled(Element("SourceTransform", type="affine"), affine=_IDENTITY)
+
+
 def _viewer_state(count: int) -> Element:
     """All sources are seen, together where there are several."""
     state = Element("ViewerState")
-    sources = SubElement(state, "Sources")
-    for _ in range(count):
-        _fill(SubElement(sources, "Source"), active="true")
+    SubElement(state, "Sources").extend(seen() for _ in range(count))
     groups = SubElement(state, "SourceGroups")
     for number in range(_GROUPS):
         group = SubElement(groups, "SourceGroup")
-        _fill(group, active="true", name=f"group {number + 1}")
+        _filled(group, active="true", name=f"group {number + 1}")
         if number < count:
-            _fill(group, id=number)
+            _filled(group, id=number)
     mode = "fs" if count > 1 else "ss"
-    _fill(state, DisplayMode=mode, Interpolation="nearestneighbor", CurrentSource=0, CurrentGroup=0, CurrentTimePoint=0)
-    return state
+    current = {"CurrentSource": 0, "CurrentGroup": 0, "CurrentTimePoint": 0}
+    return _filled(state, DisplayMode=mode, Interpolation="nearestneighbor", **current)
 
 
-def _fill(parent: Element, **texts: object) -> None:
+def _filled(parent: Element, **texts: object) -> Element:
     for tag, text in texts.items():
         SubElement(parent, tag).text = str(text)
+    return parent
 
 
 def _number(value: float) -> str:
     return str(int(value)) if float(value).is_integer() else repr(float(value))
+
+
+def summed_anew(content: bytes) -> bytes:
+    """Content that has a sum of something else, with one of itself."""
+    return _summed(_SUM.sub(b"<!-- fusestack " + _BLANK_SUM + b", if nobody changed it -->", content, count=1))
 
 
 def _summed(content: bytes) -> bytes:
@@ -213,6 +236,7 @@ def _summed(content: bytes) -> bytes:
     return content.replace(_BLANK_SUM, hashlib.sha256(content).hexdigest().encode(), 1)
 
 
-def _is_ours(content: bytes) -> bool:
+def is_ours(content: bytes) -> bool:
+    """Whether nobody has changed settings since they were written here."""
     found = _SUM.search(content)
     return found is not None and _summed(content.replace(found[1], _BLANK_SUM, 1)) == content

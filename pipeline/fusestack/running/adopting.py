@@ -16,7 +16,7 @@ import numpy as np
 from fusestack.model.image import image_of
 from fusestack.running.earlier import BEFORE, PIXELS, aside_of, blocks_at
 from fusestack.running.finished import mark_of
-from fusestack.running.inspection import write_record
+from fusestack.running.records import write_record
 from fusestack.storage import folder_of, is_address
 from fusestack.taskgraph.ledger import Ledger, forget_ledger, ledger_path
 from fusestack.writers.base import output_errors

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from fusestack.model.amounts import bounded
 from fusestack.running.finished import change, finished_mark, is_marked, lost_files, sizes_of
-from fusestack.running.inspection import RECORD, check_outputs, inspect, levels_there, read_record
+from fusestack.running.inspection import check_outputs, inspect, levels_there
 from fusestack.running.lost import describe, foresee, lost_blocks, named
+from fusestack.running.records import RECORD, read_record
 from fusestack.running.stage_cache import cache_entry
 from fusestack.running.status import FILE_NAME
 from fusestack.storage import folder_of, is_address
@@ -139,7 +141,7 @@ class _Search:
             if not ledger.is_merged or stage.key in self._lost:
                 needed |= set(stage.needs)
         blocks = self._spread() if self._lost else {}
-        return Damage(blocks, self._images, tuple(self._said))
+        return Damage(blocks, self._images, tuple(bounded(self._said)))
 
     def _look_at(self, image: PlannedImage) -> set[str]:
         """Compare an image; gives what is needed of the cache."""

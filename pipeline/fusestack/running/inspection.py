@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import functools
 import math
 import os
 from dataclasses import dataclass
@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fusestack.model.amounts import counted
+from fusestack.model.amounts import bounded, counted
 from fusestack.model.errors import OutputError
 from fusestack.model.fingerprint import differing
 from fusestack.planning.copied import copied
 from fusestack.running.earlier import BEFORE, earlier_of, stages_kept
 from fusestack.running.finished import changed_files, is_marked
 from fusestack.running.places import links_in_the_way
-from fusestack.storage import folder_of, identity_of, is_address, open_folder
+from fusestack.running.records import read_record
+from fusestack.storage import identity_of, is_address
 from fusestack.taskgraph.ledger import ledger_of
 from fusestack.writers.folder import OutputFolder
 
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from fusestack.running.damage import Damage
     from fusestack.running.earlier import Earlier
 
-RECORD = "made.json"
 _MOST_NAMED = 2
 _NOT_MADE = "not made yet"
 
@@ -54,10 +54,11 @@ def finished(stage: Stage) -> int:
 def inspect(plan: Plan, *, force: bool = False, damage: Damage | None = None) -> list[StageState]:
     """What a run would do with every stage, and why; what is damaged counts as missing."""
     states: list[StageState] = []
+    record_of = functools.cache(read_record)
     needed = _statistics_needed(plan, force=force)
     causes: dict[str, str] = {}
     for image in plan.images:
-        record = read_record(image.target.work)
+        record = record_of(image.target.work)
         kept = levels_there(image.product, record, force=force)
         reason = _reason(image, record, force=force)
         found = None if force else earlier_of(image, record)
@@ -173,8 +174,9 @@ def check_outputs(plan: Plan, *, force: bool = False) -> None:
     if problems:
         raise OutputError(*problems)
     found: dict[str, list[str]] = {}
+    record_of = functools.cache(read_record)
     for image in plan.images:
-        record = read_record(image.target.work)
+        record = record_of(image.target.work)
         path = image.target.image.path
         started = is_started(image.product, record)
         free = not something_at(path) and not started
@@ -201,7 +203,7 @@ def check_outputs(plan: Plan, *, force: bool = False) -> None:
     problems += _foreign_links(plan, force=force)
     problems += [] if force else _foreign_projects(plan)
     if problems:
-        raise OutputError(*problems)
+        raise OutputError(*bounded(problems))
 
 
 def _several(paths: Sequence[str]) -> str:
@@ -288,44 +290,6 @@ def _has_links(image: PlannedImage) -> bool:
 def _named_place(image: PlannedImage) -> str:
     """What a project names for an image: its file, or the N5 that holds it."""
     return image.container if image.file_format == "bdv-n5" and image.container else image.target.image.path
-
-
-def read_record(work: str) -> dict[str, Any]:
-    """What the images are that were made in a folder: fingerprint, stages and components by path.
-
-    Raises
-    ------
-    OutputError
-        If the record cannot be read.
-    """
-    try:
-        found = open_folder(work).get(RECORD)
-        record: dict[str, Any] = {} if found is None else json.loads(found)
-    except (OSError, ValueError) as error:
-        usual = "give permission" if isinstance(error, PermissionError) else "remove the folder to start over"
-        way_out = getattr(error, "way_out", usual)
-        raise OutputError(f"{work}/{RECORD}: cannot be read ({error}); {way_out}") from error
-    return record
-
-
-def write_record(work: str, record: Mapping[str, Any]) -> None:
-    """Write what `read_record` reads."""
-    write_json(f"{work}/{RECORD}", record)
-
-
-def write_json(path: str, content: Any) -> None:
-    """Write a JSON file on a disk or in a store.
-
-    Raises
-    ------
-    OutputError
-        If it cannot be written.
-    """
-    folder, name = folder_of(path)
-    try:
-        folder.put(name, [json.dumps(content, indent=1, default=str).encode()])
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
 def is_started(product: Product, record: Mapping[str, Any]) -> bool:

@@ -7,22 +7,26 @@ import platform
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from fusestack.model.errors import FusestackError, OutputError
+from fusestack.model.fingerprint import digest
+from fusestack.running.report import listed
 from fusestack.storage import folder_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from fusestack.config.load import LoadedConfig
     from fusestack.planning.plan import FrozenStatistics, Plan
 
+_MOST_LISTED = 20
 _LIBRARIES = ("fusestack", "numpy", "numba", "zarr", "numcodecs", "h5py", "tifffile", "dask", "distributed")
 
 
 def run_record(plan: Plan, stages: Sequence[Any], found: Sequence[str] = ()) -> dict[str, Any]:
-    """Content of ``<output>.run.json``.
+    """Content of ``<output>.run.json``; of many views and images some are listed, and all are counted.
 
     Parameters
     ----------
@@ -32,6 +36,7 @@ def run_record(plan: Plan, stages: Sequence[Any], found: Sequence[str] = ()) -> 
     found : sequence of str
         What they found that there is to say.
     """
+    views = () if plan.inputs is None else plan.inputs.views
     return {
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": platform.node(),
@@ -39,23 +44,42 @@ def run_record(plan: Plan, stages: Sequence[Any], found: Sequence[str] = ()) -> 
         "versions": {name: _version(name) for name in _LIBRARIES},
         "scheduler": plan.resources.scheduler,
         "workers": plan.resources.workers,
-        "config": plan.config,
+        "config": _plain(plan.config),
         "folder": plan.folder,
         "warnings": [*plan.warnings, *found],
-        "views": [list(view.id) for view in plan.inputs.views] if plan.inputs is not None else [],
+        "view_count": len(views),
+        "views": [list(view.id) for view in views[:_MOST_LISTED]],
+        "image_count": len(plan.images),
         "images": [
             {
                 "path": image.target.image.path,
                 "fingerprint": image.fingerprint,
                 "fingerprints": {stage.name: stage.fingerprint for stage in image.stages},
-                "made_of": image.components,
+                "made_of": {**image.components, "inputs": _some(image.components.get("inputs", {}))},
                 "shape": list(image.target.image.shape),
                 "bytes": image.target.image.nbytes,
             }
-            for image in plan.images
+            for image in plan.images[:_MOST_LISTED]
         ],
-        "stages": [asdict(stage) for stage in stages],
+        "stages": [asdict(stage) for stage in listed(stages)],
     }
+
+
+def _some(inputs: Mapping[str, str]) -> dict[str, str]:
+    """Identities of some inputs, and a hash of all; those of thousands are beside the output."""
+    if len(inputs) <= _MOST_LISTED:
+        return dict(inputs)
+    return dict(islice(inputs.items(), _MOST_LISTED)) | {f"all {len(inputs):,}": digest(dict(inputs))}
+
+
+def _plain(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration without what views do not say: there may be thousands of them."""
+    found = dict(config)
+    views = (found.get("input") or {}).get("views")
+    if views:
+        said = [{key: value for key, value in view.items() if value is not None} for view in views]
+        found["input"] = {**found["input"], "views": said}
+    return found
 
 
 def recorded_configuration(output: str) -> tuple[LoadedConfig | None, str]:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from fusestack.model.image import image_of
 from fusestack.model.stage import Target
 from fusestack.running.finished import change, digests_of, mark_of, sizes_of
-from fusestack.running.inspection import read_record
 from fusestack.running.lost import describe, lost_blocks
+from fusestack.running.records import read_record
 from fusestack.storage import absolute, identity_of
 from fusestack.taskgraph.ledger import Ledger, ledger_path
 

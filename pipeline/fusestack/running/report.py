@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from fusestack.model.amounts import counted, duration, size
 from fusestack.model.summary import Shown, Summary
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 _MOST_OUTPUTS = 6
+_MOST_IMAGES = 20
+_MOST_FAILED = 20
 
 
 @dataclass(frozen=True, repr=False)
@@ -83,19 +89,51 @@ class RunReport(Shown):
         facts.append(("report", self.page))
         done = "everything was already made" if self.reused_all else "done"
         head = ("stage", "image", "", "blocks", "computed", "time", "written", "speed", "retries")
-        rows = tuple(_row(stage) for stage in self.stages)
+        rows = tuple(_row(stage) for stage in listed(self.stages))
         return Summary(f"Run of {counted(len(self.outputs), 'image')}: {done}", tuple(facts), head, rows)
 
     @property
     def bytes_written(self) -> tuple[int, int]:
         """Bytes of outputs and bytes of the cache that this run wrote."""
-        outputs = sum(stage.bytes_written for stage in self.stages if stage.image in self.outputs)
+        own = set(self.outputs)
+        outputs = sum(stage.bytes_written for stage in self.stages if stage.image in own)
         return outputs, sum(stage.bytes_written for stage in self.stages) - outputs
 
     @property
     def reused_all(self) -> bool:
         """Whether nothing had to be computed."""
         return all(stage.computed == 0 for stage in self.stages)
+
+
+def listed(stages: Sequence[StageReport]) -> list[StageReport]:
+    """Stages as people and records have them: those of many images as one, but for some that failed."""
+    if len({stage.image for stage in stages}) <= _MOST_IMAGES:
+        return list(stages)
+    failed = [stage for stage in stages if stage.failed][:_MOST_FAILED]
+    apart = set(map(id, failed))
+    alike: dict[tuple[str, str], list[StageReport]] = {}
+    for stage in stages:
+        if id(stage) not in apart:
+            alike.setdefault((stage.stage, stage.action), []).append(stage)
+    return [*failed, *map(_together, alike.values())]
+
+
+def _together(stages: Sequence[StageReport]) -> StageReport:
+    """The same stage of several images."""
+    first = stages[0]
+    return StageReport(
+        image=first.image if len(stages) == 1 else counted(len(stages), "image"),
+        stage=first.stage,
+        action=first.action,
+        blocks=sum(stage.blocks for stage in stages),
+        computed=sum(stage.computed for stage in stages),
+        seconds=max(stage.seconds for stage in stages),
+        retries=sum(stage.retries for stage in stages),
+        bytes_written=sum(stage.bytes_written for stage in stages),
+        working=sum(stage.working for stage in stages),
+        reading=sum(stage.reading for stage in stages),
+        writing=sum(stage.writing for stage in stages),
+    )
 
 
 def _row(stage: StageReport) -> tuple[str, ...]:

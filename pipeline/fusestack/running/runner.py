@@ -12,9 +12,10 @@ from fusestack.model.amounts import counted
 from fusestack.model.errors import ConfigError, OutputError
 from fusestack.planning.copied import Copied
 from fusestack.running.damage import foresee_plan, look, mend
-from fusestack.running.inspection import check_outputs, inspect, write_json
+from fusestack.running.inspection import check_outputs, inspect
 from fusestack.running.lock import output_lock
 from fusestack.running.provenance import run_record, write_statistics
+from fusestack.running.records import write_json
 from fusestack.running.report import RunReport, StageReport
 from fusestack.running.stage_cache import cache_entry, cache_in_use, trim_cache
 from fusestack.running.status import StatusFile

@@ -18,7 +18,7 @@ from fusestack.taskgraph.ledger import forget_ledger, ledger_path
 from fusestack.writers.folder import OutputFolder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from fusestack.model.stage import Stage, Target
 
@@ -26,7 +26,7 @@ ENTRY = "entry.json"
 _FACTS = frozenset({"stage", "title", "used"})
 _NAME = re.compile(r"(?P<stage>.+)-[0-9a-f]{12}")
 _FILE = re.compile(
-    r"entry\.json|lock|\.\w+\.tmp|(?:ledger|parts|runs|stop)/[^/]+(?:/[^/]+)?"
+    r"entry\.json|transforms\.json|lock|\.\w+\.tmp|(?:ledger|parts|runs|stop)/[^/]+(?:/[^/]+)?"
     r"|data\.ome\.zarr/(?:zarr\.json|0/(?:zarr\.json|c(?:/\d+){5}|\.partial/\w+))"
 )
 """What is in the folder of a stage."""
@@ -79,12 +79,29 @@ def make_entry(stage: str, key: str, target: Target) -> None:
     if not writer.exists():
         forget_ledger(ledger_path(target.work, key))
         writer.remove()  # also where so much is missing that it is no image any more
-    facts = {"stage": stage, "title": target.image.name, "used": datetime.now(UTC).isoformat(timespec="seconds")}
-    try:
-        open_folder(target.work).put(ENTRY, [json.dumps(facts).encode()])
-    except OSError as error:
-        raise OutputError(f"{target.work}/{ENTRY}: cannot be written: {error.strerror or error}") from error
+    put_entry(target.work, {ENTRY: entry_facts(stage, target.image.name)})
     writer.create()
+
+
+def entry_facts(stage: str, title: str) -> bytes:
+    """What the folder of a stage says of itself."""
+    used = datetime.now(UTC).isoformat(timespec="seconds")
+    return json.dumps({"stage": stage, "title": title, "used": used}).encode()
+
+
+def put_entry(folder: str, files: Mapping[str, bytes]) -> None:
+    """Write small files of a stage, in their order.
+
+    Raises
+    ------
+    OutputError
+        If the folder cannot be written.
+    """
+    for name, content in files.items():
+        try:
+            open_folder(folder).put(name, [content])
+        except OSError as error:
+            raise OutputError(f"{folder}/{name}: cannot be written: {error.strerror or error}") from error
 
 
 def cache_entries(cache: str) -> list[CacheEntry]:

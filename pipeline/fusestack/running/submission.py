@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from fusestack.model.errors import ConfigError, OutputError
 from fusestack.planning.cluster_profiles import load_profile
-from fusestack.running.inspection import check_outputs, inspect, write_json
+from fusestack.running.inspection import check_outputs, inspect
 from fusestack.running.lock import HeldError, shared_lock
 from fusestack.running.places import SUBMITTED
+from fusestack.running.records import write_json
 from fusestack.running.runner import run_plan
 from fusestack.running.stage_cache import cache_in_use
 from fusestack.running.units import units_of

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -11,16 +12,10 @@ from fusestack.model.fingerprint import changed_since
 from fusestack.running.adopting import adapt, drop_aside, entry_of, put_aside, sweep_aside, take_over
 from fusestack.running.earlier import BEFORE, earlier_of, recorded_pixels, serving, stages_kept
 from fusestack.running.finished import finished_mark, is_marked, mark
-from fusestack.running.inspection import (
-    check_ours,
-    is_finished,
-    is_started,
-    read_record,
-    something_at,
-    write_record,
-)
+from fusestack.running.inspection import check_ours, is_finished, is_started, something_at
 from fusestack.running.lock import output_lock, project_lock
 from fusestack.running.lost import describe, foresee, lost_for_good
+from fusestack.running.records import read_record, write_record
 from fusestack.running.stage_cache import make_entry
 from fusestack.storage import folder_of, identity_of, is_address
 from fusestack.storage.look import looking
@@ -69,6 +64,7 @@ def units_of(
     """
     known = {state.stage.key: state for state in states if state.needed}
     found: dict[str, Unit] = {}
+    record_of, project_at = functools.cache(read_record), functools.cache(functools.partial(_sharing, plan))
     for image in plan.images:
         cached = [stage for stage in image.preparation if stage.key in known]
         for stage in cached:
@@ -78,15 +74,10 @@ def units_of(
             found.setdefault(stage.key, Unit((stage,), begin, EndStages(turn, records_of([stage]), before)))
         left = any(known[stage.key].action != "reuse" for stage in image.stages)
         if force or left or pinned or not is_finished(image):
-            project = None
-            if image.project is not None:
-                from fusestack.planning.projects import project_of
-
-                sharing = [one for one in plan.images if one.project == image.project]
-                project = (project_of(sharing), tuple(one.product for one in sharing))
+            project = None if image.project is None else project_at(image.project)
             turn = Turn(image.target.work, image.target.image.path, token)
             stages = tuple(known[stage.key].stage for stage in image.stages)  # copied ones where pixels are there
-            serves = None if force else earlier_of(image, read_record(image.target.work))
+            serves = None if force else earlier_of(image, record_of(image.target.work))
             read = (*records_of(_read_by(stages, cached, known)), *(() if serves is None else serves.read))
             ends = EndStages(turn, records_of(stages), read)
             image_begin = BeginImage(
@@ -102,6 +93,14 @@ def units_of(
             end = EndImage(image.product, ends, image.notes, project)
             found[image.fingerprint] = Unit(stages, image_begin, end)
     return list(found.values())
+
+
+def _sharing(plan: Plan, path: str) -> tuple[FusedProject | AppendedProject, tuple[Product, ...]]:
+    """A project, and the images that it holds."""
+    from fusestack.planning.projects import project_of
+
+    images = [image for image in plan.images if image.project == path]
+    return project_of(images), tuple(image.product for image in images)
 
 
 def _read_by(stages: Sequence[Stage], cached: Sequence[Stage], known: Mapping[str, StageState]) -> list[Stage]:
@@ -373,11 +372,10 @@ class EndImage:
         if self.project is not None:
             project, products = self.project
             if all(identity_of(finished_mark(product)) is not None for product in products):
-                from fusestack.running.settings import keep_colors
+                from fusestack.running.settings import write_with_settings
 
                 with project_lock(project, target.work):
-                    keep_colors(project, [product.target for product in products])
-                    project.write()
+                    write_with_settings(project, [product.target for product in products])
         return target.image.path
 
     def _check_inputs(self) -> None:

@@ -16,9 +16,10 @@ from fusestack.model.errors import FusestackError
 from fusestack.model.image import MESH_SUFFIXES
 from fusestack.running.damage import discard_changed
 from fusestack.running.finished import digest_of, mark_of
-from fusestack.running.inspection import finished, missing_beside, read_record
+from fusestack.running.inspection import finished, missing_beside
 from fusestack.running.lock import output_lock
 from fusestack.running.lost import lost_blocks
+from fusestack.running.records import read_record
 from fusestack.storage import folder_of
 from fusestack.taskgraph.events import BlocksEnded, RunEnded, RunStarted, StageEnded, StageStarted
 

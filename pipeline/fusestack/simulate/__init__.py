@@ -1,5 +1,5 @@
 """What is made up, with known truth: a light-sheet acquisition (tiles of stained nuclei as a BDV-HDF5 project), and
-focus stacks of macro photographs (`macro`); and scores of what is made from them.
+focus stacks of macro photographs (`macro`), whose slices may move (`shaken`); and scores of what is made from them.
 
 `specimen` (what is there), `acquisition` (stage and camera), `project` (the files), `quality` (the score). The specimen
 is a smooth function of the world, so every tile is sampled at its own sub-pixel place and the truth on whole world

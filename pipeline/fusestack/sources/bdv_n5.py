@@ -9,6 +9,8 @@ import numpy as np
 from fusestack.model.errors import InputError
 from fusestack.model.geometry import Box, flip3
 from fusestack.sources.base import SourceLevel, check_box, check_exists, input_errors, pixel_dtype
+from fusestack.sources.known_facts import recall, remember, witnesses
+from fusestack.storage import is_address
 from fusestack.storage.n5_chunks import n5_reader, read_attributes
 
 if TYPE_CHECKING:
@@ -43,7 +45,7 @@ class BdvN5Source:
         check_exists(path)
         where = f"setup{setup}"
         with input_errors(f"{path}: {where}", "cannot be read", _RESTORE):
-            factors = _factors(read_attributes(path, where), f"{path}: {where}")
+            factors = _factors(_of_setup(path, where), f"{path}: {where}")
             self._names = tuple(f"{where}/timepoint{timepoint}/s{level}" for level in range(len(factors)))
             self._readers: list[ChunkReader] = []
             for name in self._names:
@@ -98,6 +100,18 @@ class BdvN5Source:
         check_box(self._path, self._levels, level, box)
         with input_errors(f"{self._path}: {self._names[level]}", "the pixels cannot be read", _RESTORE):
             return self._readers[level].read(box.start, box.stop)
+
+
+def _of_setup(path: str, where: str) -> dict[str, Any]:
+    """Attributes of a setup, which thousands of timepoints ask for."""
+    wanted, file = ("attributes", path, where), f"{path}/{where}/attributes.json"
+    found: dict[str, Any] | None = None if is_address(path) else recall(wanted)
+    if found is None:
+        before = () if is_address(path) else witnesses([file])
+        found = read_attributes(path, where)
+        if before:
+            remember(wanted, (file,), before, found)
+    return found
 
 
 def _factors(attributes: dict[str, Any], where: str) -> tuple[Float3, ...]:

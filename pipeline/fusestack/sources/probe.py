@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from threading import Event
 from typing import TYPE_CHECKING
 
-from fusestack.model.amounts import counted, times_xyz
+from fusestack.model.amounts import bounded, counted, times_xyz
 from fusestack.model.errors import InputError
 from fusestack.model.view import SourceRef
 from fusestack.sources.base import excludable, open_source
@@ -26,8 +26,6 @@ _MEMORY = 2**30
 _THREADS = 8
 _COPIES = 3
 """Of a chunk while it is decoded: stored, decoded, converted."""
-
-_SHOWN = 20
 
 
 @dataclass(frozen=True)
@@ -113,8 +111,8 @@ def probe(samples: Sequence[Sample], *, seconds: float = _SECONDS, memory: int =
     if empty and len(empty) == len(found):
         problems += empty
     if problems:
-        raise InputError(*_bounded(problems))
-    return Probed(len(found) - len(doubts), len(samples), tuple(_bounded([*empty, *doubts])))
+        raise InputError(*bounded(problems))
+    return Probed(len(found) - len(doubts), len(samples), tuple(bounded([*empty, *doubts])))
 
 
 @dataclass(frozen=True)
@@ -133,11 +131,6 @@ def _doubt(sample: Sample, error: Exception) -> str:
         f"{sample.reads.path}: a chunk could not be decoded ({type(error).__name__}{f': {cause}' if cause else ''}); "
         "a run tries again, and tells more"
     )
-
-
-def _bounded(texts: list[str]) -> list[str]:
-    more = len(texts) - _SHOWN
-    return texts[:_SHOWN] + ([f"... and {more:,} more"] if more > 0 else [])
 
 
 def _of(sample: Sample, text: str) -> str:

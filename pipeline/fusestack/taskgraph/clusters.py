@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from fusestack.model.errors import BlockError, ConfigError, FusestackError
+from fusestack.taskgraph.departures import Departures, died
 from fusestack.taskgraph.watch import Watch
 
 if TYPE_CHECKING:
@@ -148,6 +149,7 @@ class Cluster:
         self._futures: list[Any] = []
         self.workers = expected
         self.watch = Watch(client, silent)
+        self._departures = Departures(client)
         self._count_workers(self.watch.workers() or {})
 
     @property
@@ -195,12 +197,12 @@ class Cluster:
             for future, cause in failed:
                 mine = names[future.key]
                 culprit = getattr(cause, "task", mine)
-                if culprit in graph.chunks or not _died(cause):  # what a block reads belongs to it
-                    culprit = mine if graph.holds(mine, culprit if _died(cause) else None) else None
+                if culprit in graph.chunks or not died(cause):  # what a block reads belongs to it
+                    culprit = mine if graph.holds(mine, culprit if died(cause) else None) else None
                 if culprit in self.watch.stuck:
                     cause.add_note(self.watch.stuck[culprit])
                 if culprit is not None and (culprit == mine or culprit not in names.values()):
-                    lose(culprit, cause)
+                    lose(culprit, cause if culprit in self.watch.stuck else self._departures.named(cause))
 
     def _fetched(
         self, futures: Sequence[Any], *, persisted: bool
@@ -210,7 +212,7 @@ class Cluster:
             raise BlockError(_CANCELLED if self.client.status == "running" else _LOST)
         failed = [(future, future.exception()) for future in futures if future.status == "error"]
         for future, cause in failed:
-            if not _died(cause) and not persisted:
+            if not died(cause) and not persisted:
                 name = future.key[0]
                 raise cause if isinstance(cause, FusestackError) else BlockError(f"{name}: {cause!r}") from cause
         good = [future for future in futures if future.status == "finished"]
@@ -275,11 +277,6 @@ class Cluster:
     def __exit__(self, *error: object) -> None:
         for thing in self._owned:
             thing.close()
-
-
-def _died(cause: BaseException) -> bool:
-    """Whether it is the death of a worker."""
-    return type(cause).__name__ == "KilledWorker"
 
 
 def _under_way(words: tuple[str, ...], dask_worker: Any = None) -> bool:

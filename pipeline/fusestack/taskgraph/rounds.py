@@ -11,6 +11,7 @@ import numpy as np
 
 from fusestack.model.errors import BlockError
 from fusestack.model.stage import BlockFailure
+from fusestack.taskgraph.departures import WorkerLeft
 from fusestack.taskgraph.events import BlocksEnded, StageEnded
 from fusestack.taskgraph.job import Ended, Todo, build_graph, tick_name
 from fusestack.taskgraph.ledger import Ticks, ledger_of, runs_of
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 
 _TRACEBACKS_KEPT = 20
+_MOST_IN_VAIN = 10
 _KEPT = "what is done is kept, running again continues"
 
 
@@ -159,6 +161,7 @@ class _Rounds:
         self._suspects: dict[Block, None] = {}
         self._dead: set[Key] = set()
         self._deaths = 0
+        self._left, self._in_vain = False, 0
         self._runs: list[str] = []
         self._lost = False
         self._open = {key for key, ledger in self._ledgers.items() if not ledger.complete}
@@ -170,12 +173,16 @@ class _Rounds:
         try:
             while True:
                 alone = list(self._suspects)
-                self._suspects, self._dead = {}, set()
+                self._suspects, self._dead, self._left = {}, set(), False
+                before = self._finished
                 self._one(self._todo(alone))
+                self._in_vain = self._in_vain + 1 if self._left and self._finished == before else 0
+                if self._in_vain > _MOST_IN_VAIN:
+                    raise BlockError(f"workers leave before a block is done; {_KEPT}")
                 self._deaths += bool(self._dead)
                 if self._deaths > self._retries:
                     raise BlockError(f"{', '.join(sorted(key[0] for key in self._dead))}: the worker died; {_KEPT}")
-                if not self._suspects and not self._dead and not self._may_go_on(alone):
+                if not (self._suspects or self._dead or self._left or self._may_go_on(alone)):
                     break
         finally:
             if self._lost:  # a worker that was given up may still be at it
@@ -184,6 +191,11 @@ class _Rounds:
                 if self.outcomes[key].computed or self.outcomes[key].failed:
                     self._end_stage(key)
         return self._ended
+
+    @property
+    def _finished(self) -> int:
+        """Blocks that are there, and units that have ended."""
+        return sum(ledger.finished for ledger in self._ledgers.values()) + sum(one.complete for one in self._ended)
 
     def _may_go_on(self, alone: Sequence[Block]) -> bool:
         """Whether another round can make more: after one for suspects, or where failed blocks have retries left."""
@@ -288,19 +300,25 @@ class _Rounds:
             outcome.retries += 1
 
     def _lose(self, graph: TaskGraph, todo: Todo, key: Key, cause: BaseException) -> None:
-        """A worker died: what its task has not ticked off is tried again.
+        """A worker died, or left: what its task has not ticked off is tried again.
 
-        Several blocks become tasks of their own; of single ones, each that was under way has to prove itself alone.
+        Where it left in an orderly way, nothing has failed, and no try is counted. Else several blocks become tasks
+        of their own; of single ones, each that was under way has to prove itself alone.
         """
         self._lost = True
+        left = isinstance(cause, WorkerLeft)
+        self._left |= left
         if key not in graph.batches:
-            self._dead.add(key)
+            if not left:
+                self._dead.add(key)
             return
         tower, tops = graph.batches[key]
         for level, stage in enumerate(tower.stages):
             done = np.zeros(stage.grid.count, bool)
             done[list(Ticks(stage, tick_name(graph.run, key)).own)] = True
             self._notice(stage, done)
+            if left:
+                continue
             mine = np.isin(tower.homes(level), np.asarray(tops)) & todo.included[stage.key]
             lost = np.flatnonzero(mine & ~self._ledgers[stage.key].done).tolist()
             died = type(cause).__name__ == "KilledWorker"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fusestack.model.image import AXES
+from fusestack.writers.contrast import full_window
 from fusestack.writers.zarr_codec import declared_v2, declared_v3
 
 if TYPE_CHECKING:
@@ -208,36 +209,6 @@ def adapted_attributes(found: dict[str, Any], before: ImageSpec, spec: ImageSpec
     if multiscales(found) not in (None, json.loads(json.dumps(multiscales(there)))):
         made.get("ome", made)["multiscales"] = multiscales(found)
     return {key: value for key, value in found.items() if key != "fusestack"} | made
-
-
-def full_window(dtype: str) -> dict[str, float]:
-    """Contrast of a channel whose pixels are not known yet: the range of the type, 0..1 for floating point."""
-    kind = np.dtype(dtype)
-    low, high = (0, 1) if kind.kind == "f" else (int(np.iinfo(kind).min), int(np.iinfo(kind).max))
-    return {"min": low, "max": high, "start": low, "end": high}
-
-
-def data_window(dtype: str, low: float, high: float, start: float, end: float) -> dict[str, float]:
-    """Contrast of a channel from its pixels.
-
-    Parameters
-    ----------
-    dtype : str
-        An integer type gives min and max itself.
-    low, high : float
-        Smallest and largest pixel.
-    start, end : float
-        What is shown black and white; pulled apart where they are equal, since viewers divide by the difference.
-    """
-    window = full_window(dtype)
-    if np.dtype(dtype).kind == "f":
-        window |= {"min": float(low), "max": float(high) if high > low else float(low) + 1}
-    whole = int if np.dtype(dtype).kind != "f" else float
-    start, end = whole(start), whole(end)
-    if end <= start:
-        start = min(start, window["max"] - 1)
-        end = start + 1
-    return window | {"start": start, "end": end}
 
 
 def _json(document: dict[str, Any]) -> bytes:

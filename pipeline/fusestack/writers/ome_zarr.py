@@ -16,14 +16,13 @@ from fusestack.storage import SCRATCH, is_address
 from fusestack.storage.together import FEW, each
 from fusestack.storage.zarr_chunks import chunk_reader
 from fusestack.writers.base import check_block, padded_chunks, parts_of, settings_differ, unchecked
+from fusestack.writers.contrast import data_window, full_window
 from fusestack.writers.folder import OutputFolder
 from fusestack.writers.inventory import BlockFiles
 from fusestack.writers.ome_metadata import (
     VERSIONS,
     adapted_attributes,
     arrays,
-    data_window,
-    full_window,
     group_attributes,
     group_files,
     has_checksums,
@@ -242,15 +241,11 @@ class OmeZarrWriter(BlockFiles):
         def sample(number: int) -> NDArray[Any]:
             start, stop = grid.box(number).start, grid.box(number).stop
             region = Box((start[0], channel, *start[1:]), (stop[0], channel + 1, *stop[1:]))
-            pixels = self.read(last, region)
-            return np.asarray(pixels[np.isfinite(pixels) & (pixels != self.spec.fill)])
+            return self.read(last, region).ravel()
 
         numbers = np.unique(np.linspace(0, grid.count - 1, count).astype(np.int64)).tolist()
         values = np.concatenate(each(sample, numbers, far=self._folder.is_far, most=FEW))
-        if not values.size:
-            return full_window(self.spec.dtype)
-        start_end = np.percentile(values, (0.1, 99.9), method="nearest")
-        return data_window(self.spec.dtype, values.min(), values.max(), *start_end)
+        return data_window(self.spec.dtype, values, self.spec.fill)
 
     def levels_kept(self, levels: int) -> int:
         """Levels that could be kept: all of them, where the image is there."""

@@ -1,0 +1,20 @@
+"""How a process that is told to end leaves: as resumable as after Ctrl-C."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+
+def end_as_after_ctrl_c() -> None:
+    """From now on SIGTERM, with which job systems and ``kill`` end processes, is as Ctrl-C."""
+    signal.signal(signal.SIGTERM, _end)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # in the background of a shell, where Ctrl-C is for others
+        signal.default_int_handler(number, frame)
+    signal.raise_signal(signal.SIGINT)

@@ -1,0 +1,147 @@
+"""A stack as it is asked for: its slices aligned, cut, and prepared by operators, before they are stacked."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fusestack.focus.mean_image import MeanCounts
+from fusestack.focus.prepared import PlacedSlices, TonedSlices, flattened, moved_frame
+from fusestack.focus.slices import PictureSlices, RawPictures
+from fusestack.focus.statistics import Bands
+from fusestack.model.errors import ConfigError
+from fusestack.operators.preparations import Placing, Toning
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from fusestack.config.focus import Focus
+    from fusestack.config.load import LoadedConfig
+    from fusestack.focus.aligning.alignment import Alignment
+    from fusestack.focus.cached import CachedStages
+    from fusestack.focus.stack import StackInput
+
+    Matrix = NDArray[np.float64]
+
+
+def prepared_stack(
+    loaded: LoadedConfig, focus: Focus, stack: StackInput, cached: CachedStages, alignments: Sequence[Alignment] | None
+) -> StackInput:
+    """The stack whose slices are aligned and prepared; the same one where nothing is asked for.
+
+    Parameters
+    ----------
+    loaded : LoadedConfig
+        For messages.
+    focus : Focus
+    stack : StackInput
+    cached : CachedStages
+        Where a statistic of the mean image is collected.
+    alignments : sequence of Alignment, optional
+        Of each timepoint.
+
+    Raises
+    ------
+    ConfigError
+        If an operator leaves nothing.
+    InputError
+        If no part is in all slices.
+    """
+    if alignments is None and not focus.prepare:
+        return stack
+    columns, rows = stack.shape[4], stack.shape[3]
+    inner, size = np.eye(3), (columns, rows)
+    said: list[str] = []
+    if alignments is not None:
+        said += list(dict.fromkeys(sentence for one in alignments for sentence in one.said))
+        if focus.align is not None and focus.align.crop:
+            top, bottom, left, right = _common([one.covered() for one in alignments])
+            inner, size = np.array([[1, 0, left], [0, 1, top], [0, 0, 1.0]]), (right - left, bottom - top)
+    tones: list[Toning] = []
+    for number, one in enumerate(focus.prepare):
+        if isinstance(one, Placing):
+            try:
+                matrix, size = one.place(size)
+            except ValueError as error:
+                raise ConfigError(f"{loaded.cite('focus.prepare')}: {one.name}: {error}") from error
+            inner = inner @ matrix
+            if any(tone.halo() for tone in tones) and one.name in ("resize", "rotate"):
+                said.append(
+                    f"focus.prepare: {tones[-1].name} comes before {one.name}, but is done after it, since pixels are "
+                    f"taken from other places once (operator {number + 1})"
+                )
+        elif isinstance(one, Toning):
+            tones.append(one)
+    placed = _placed(focus, stack, alignments, inner, size)
+    colours = len(stack.colours.rstrip("A")) if stack.photographs else 0
+    slices: PlacedSlices | TonedSlices = placed
+    if tones:
+        mean = None
+        if any(one.measures for one in tones):
+            bands = Bands(placed.shape, deep=True)
+            mean = cached.statistic("mean image", "counts/mean", MeanCounts(placed, bands))
+        slices = TonedSlices(placed, tuple(tones), colours, mean)
+    plane_size, origin = moved_frame(stack.plane_size, stack.plane_origin, inner)
+    return replace(
+        stack,
+        source=f"{stack.source}; {_told(alignments, focus, size)}",
+        shape=placed.shape,
+        slices=slices,
+        direct=isinstance(slices, PlacedSlices) and placed.copies and stack.direct,
+        plane_size=plane_size,
+        plane_origin=origin,
+        warnings=(*stack.warnings, *said),
+    )
+
+
+def _placed(
+    focus: Focus, stack: StackInput, alignments: Sequence[Alignment] | None, inner: Matrix, size: tuple[int, int]
+) -> PlacedSlices:
+    times, channels, count = stack.shape[:3]
+    source: Any = stack.slices
+    if isinstance(source, PictureSlices) and stack.direct:
+        source = RawPictures(source.pictures)
+    places, gains = [], []
+    for t in range(times):
+        motions = [] if alignments is None else alignments[t].slices
+        places.append(
+            tuple(flattened((np.linalg.inv(motions[k].matrix) if motions else np.eye(3)) @ inner) for k in range(count))
+        )
+        gains.append(tuple(_gains(motions[k].gains if motions else np.ones(1), channels, stack) for k in range(count)))
+    return PlacedSlices(
+        source,
+        (times, channels, count, size[1], size[0]),
+        stack.dtype,
+        (stack.shape[3], stack.shape[4]),
+        tuple(places),
+        tuple(gains),
+        focus.align.interpolation if focus.align is not None else "lanczos",
+    )
+
+
+def _gains(found: NDArray[np.float64], channels: int, stack: StackInput) -> tuple[float, ...]:
+    """One number for each channel; an opacity stays."""
+    colours = len(stack.colours.rstrip("A")) if stack.photographs else channels
+    made = np.ones(channels)
+    made[:colours] = found if len(found) == colours else found[0]
+    return tuple(float(value) for value in made)
+
+
+def _common(parts: Sequence[tuple[int, int, int, int]]) -> tuple[int, int, int, int]:
+    """What is in all of some parts: top, bottom, left, right."""
+    tops, bottoms, lefts, rights = zip(*parts, strict=True)
+    return max(tops), min(bottoms), max(lefts), min(rights)
+
+
+def _told(alignments: Sequence[Alignment] | None, focus: Focus, size: tuple[int, int]) -> str:
+    """What became of the slices, for people."""
+    done = []
+    if alignments is not None:
+        done.append(f"aligned ({alignments[0].model})")
+    if focus.prepare:
+        done.append(f"prepared ({', '.join(one.name for one in focus.prepare)})")
+    return f"{' and '.join(done)}: {size[0]:,} x {size[1]:,} pixels"

@@ -1,0 +1,102 @@
+"""Alignments are made before a run is planned: they say how large its images are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fusestack.model.amounts import counted
+from fusestack.planner import cache_folder
+from fusestack.planning.resources import resolve_resources
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from fusestack.config.load import LoadedConfig
+    from fusestack.focus.aligning.alignment import Alignment
+    from fusestack.focus.aligning.wanted import WantedAlignment
+
+    Say = Callable[[str], None]
+
+_MEMORY = 2**31
+"""Of all slices that are looked at together."""
+_STEPS = 10
+_FEW = 60
+"""Points in all pairs of a slice."""
+
+
+def align_first(loaded: LoadedConfig, say: Say | None = None) -> None:
+    """Make the alignments that a configuration wants and that are not known, and keep them in the cache.
+
+    Parameters
+    ----------
+    loaded : LoadedConfig
+    say : callable, optional
+        Takes lines for people: what is done, and what was found.
+
+    Raises
+    ------
+    ConfigError
+        If the configuration wants what cannot be.
+    InputError
+        If slices do not fit one another.
+    OutputError
+        If the cache cannot be written.
+    """
+    if loaded.config.focus is None or loaded.config.focus.align is None:
+        return
+    from fusestack.focus.aligning.alignment import alignments_file
+    from fusestack.focus.aligning.wanted import FILE, STAGE
+    from fusestack.focus.plan import alignments_wanted
+    from fusestack.running.lock import output_lock
+    from fusestack.running.stage_cache import ENTRY, LOCK, cache_in_use, entry_facts, put_entry
+
+    cache = cache_folder(loaded)
+    for wanted in alignments_wanted(loaded, cache):
+        if wanted.known() is not None:
+            if wanted.given is None:
+                put_entry(wanted.folder, {ENTRY: entry_facts(STAGE, wanted.stack.title)})  # it is used
+            continue
+        with cache_in_use(cache), output_lock(f"{wanted.folder}/{LOCK}", wanted.folder, wait=True):
+            if wanted.known() is None:
+                made = _estimated(wanted, loaded, say)
+                content = alignments_file(made, wanted.fingerprint)
+                put_entry(wanted.folder, {ENTRY: entry_facts(STAGE, wanted.stack.title), FILE: content})
+                if say is not None:
+                    for line in _told(made):
+                        say(line)
+
+
+def _estimated(wanted: WantedAlignment, loaded: LoadedConfig, say: Say | None) -> Sequence[Alignment]:
+    count = wanted.stack.shape[0] * wanted.stack.shape[2]
+    if say is not None:
+        say(f"aligning {counted(count, 'slice')} ({wanted.model})")
+    workers = resolve_resources(loaded.config.execution, loaded.folder, None).workers
+    step = max(1, count // _STEPS)
+
+    def tell(done: int) -> None:
+        if say is not None and done % step == 0 and done < count and count >= _STEPS:
+            say(f"  {done} of {count} slices")
+
+    return wanted.estimate(max(1, min(workers, _MEMORY // wanted.slice_bytes)), tell)
+
+
+def _told(made: Sequence[Alignment]) -> list[str]:
+    """How far slices moved, and how well they fit now."""
+    found = []
+    for t, one in enumerate(made):
+        where = f"timepoint {t}: " if len(made) > 1 else ""
+        middle = np.array([(one.size[0] - 1) / 2, (one.size[1] - 1) / 2, 1.0])
+        shifts = [(matrix.matrix @ middle)[:2] / (matrix.matrix @ middle)[2] - middle[:2] for matrix in one.slices]
+        sizes = [np.sqrt(abs(np.linalg.det(matrix.matrix[:2, :2]))) for matrix in one.slices]
+        errors = [matrix.error for matrix in one.slices if matrix.points]
+        found.append(
+            f"{where}aligned: shifts up to {max(np.hypot(*shift) for shift in shifts):.1f} pixels, sizes "
+            f"{100 * min(sizes):.2f} to {100 * max(sizes):.2f} %, details fit within "
+            f"{np.median(errors) if errors else 0:.2f} pixels (median)"
+        )
+        weak = [matrix.name.rpartition("/")[2] for matrix in one.slices if 0 < matrix.points < _FEW]
+        if weak:
+            found.append(f"{where}{', '.join(weak[:5])}: few details say where it lies; look at it")
+    return found
