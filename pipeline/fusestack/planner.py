@@ -49,6 +49,10 @@ def make_plan(loaded: LoadedConfig, client: Any = None) -> Plan:
     if problems := unsupported(loaded):
         raise ConfigError(*problems)
     fuses = config.input is not None and config.input.images is None
+    if config.input is not None and not fuses:
+        from fusestack.focus.batches import refuse_batch
+
+        refuse_batch(loaded)
     focus = config.focus
     if focus is None and not fuses:
         from fusestack.config.focus import Focus
@@ -134,6 +138,7 @@ class Tuning:
         InputError
             If the stack is missing or unreadable.
         """
+        from fusestack.focus.batches import refuse_batch
         from fusestack.focus.option_sets import option_sets
         from fusestack.focus.tuning import stack_of
 
@@ -147,6 +152,7 @@ class Tuning:
                 f"{where}: sets are tried on a stack that is there; make the fused image with fusestack run, and name "
                 "it: --set focus.input=PATH"
             )
+        refuse_batch(loaded)
         if config.focus is None:
             option_sets(loaded, photographs=True, opacity=False)  # says what is missing
         assert config.focus is not None

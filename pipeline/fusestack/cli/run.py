@@ -36,7 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--settle",
         metavar="SECONDS",
         type=_seconds,
-        help=f"with --follow: a file is complete when it has not changed for so long ({_SETTLED:.0f})",
+        help="with --follow, and of folders that are stacks of their own: a file is complete when it has not changed "
+        f"for so long ({_SETTLED:.0f})",
     )
     parser.add_argument(
         "--idle",
@@ -58,10 +59,18 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     from fusestack.model.errors import ConfigError
 
     if not arguments.follow:
+        loaded = load(arguments)
+        if loaded.config.input is not None and loaded.config.input.images is not None:
+            from fusestack.focus.batches import batch_patterns
+
+            if batch_patterns(loaded):
+                from fusestack.cli.batch import run_batch
+
+                return run_batch(arguments, loaded, arguments.settle or _SETTLED)
         for name in ("settle", "idle"):
             if getattr(arguments, name) is not None:
                 raise ConfigError(f"--{name}: belongs to --follow, which is not given")
-        return _once(arguments, load(arguments), set())
+        return make_once(arguments, loaded, set())
     if arguments.force or arguments.dry_run:
         raise ConfigError(f"--follow: not with {'--force' if arguments.force else '--dry-run'}; use them alone before")
     from fusestack.running.following import follow
@@ -69,7 +78,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     said: set[str] = set()
     summary, made = follow(
         lambda: load(arguments),
-        lambda loaded: _once(arguments, loaded, said),
+        lambda loaded: make_once(arguments, loaded, said),
         seconds=arguments.settle or _SETTLED,
         idle=arguments.idle,
         say=lambda text: None if arguments.quiet else print(text, file=sys.stderr),
@@ -77,7 +86,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     return (summary or {}) | {"timepoints": list(made)}
 
 
-def _once(arguments: argparse.Namespace, loaded: LoadedConfig, said: set[str]) -> dict[str, Any]:
+def make_once(arguments: argparse.Namespace, loaded: LoadedConfig, said: set[str]) -> dict[str, Any]:
     """Plan and run a configuration; warnings that were `said` are not repeated."""
     from fusestack.api.configured import run_planned
     from fusestack.cli.plan import MOST_LISTED, print_plan, summary_of_plan

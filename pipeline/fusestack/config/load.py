@@ -58,8 +58,17 @@ class LoadedConfig:
         ConfigError
             If the section is wrong.
         """
-        found = _validated({**self.data, section: content}, self.places, (), self.name, self.folder)
-        return replace(found, text=self.text)
+        return self.replaced({**self.data, section: content})
+
+    def replaced(self, data: Mapping[str, Any]) -> LoadedConfig:
+        """A configuration that says something else, at the place of this one.
+
+        Raises
+        ------
+        ConfigError
+            If it is wrong.
+        """
+        return replace(_validated(dict(data), self.places, (), self.name, self.folder), text=self.text)
 
     def where(self, key: str) -> str:
         """Where a key such as ``fusion.method`` was set: ``fuse.yaml:12:11`` or ``--set fusion.method``."""

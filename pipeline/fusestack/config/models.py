@@ -103,7 +103,8 @@ class Input(Model):
     )
     images: Text | Annotated[tuple[Text, ...], Field(min_length=1)] | None = Field(
         default=None,
-        description="focus stack of plain images, natural order, front to back: pattern such as *.jpg, or list",
+        description="focus stack of plain images, natural order, front to back: pattern such as *.jpg, or list; with / "
+        "at the end (*/), each folder is a stack of its own",
     )
     no_data: Number | None = Field(
         default=None, description="value of the pixels of views where nothing was recorded, such as 0 for padding"
