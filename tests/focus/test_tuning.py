@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+import zarr
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,6 +25,7 @@ from fusestack.model.geometry import Box
 from fusestack.planner import Tuning
 from fusestack.running.runner import run_plan
 from fusestack.simulate.macro import simulate_macro
+from fusestack.simulate.shaken import as_shaken, shaken_motions
 from tests.focus.stacks import SET_1, SET_2, scene, write
 
 
@@ -143,6 +145,25 @@ def test_a_part_is_that_of_a_run(slices: list[str], tmp_path: Path, region: Regi
             assert part[..., 3].min() == 255
             part = part[..., :3]
         assert part.tobytes() == np.ascontiguousarray(whole).tobytes(), one.chosen.options
+
+
+def test_a_part_of_slices_that_are_aligned_and_prepared(slices: list[str], tmp_path: Path) -> None:
+    """Parts lie in what a run would stack."""
+    motions = shaken_motions(4, (190, 150), shift=8, turn=1, growth=0.02)
+    still = np.stack([tifffile.imread(path) for path in slices]) / 255
+    config = settings(write(tmp_path / "in", as_shaken(still, motions)), tmp_path, ["--multiscale=l3", "--blur"])
+    config["focus"] |= {"align": True, "prepare": [{"shave": {"x": 4}}, {"gamma": {}}, {"sharpen": {}}]}
+    config["focus"]["tune"]["crop"] = {"x": 20, "y": 30, "width": 60, "height": 50}
+    tuned = fusestack.tune(config, progress=False)
+    assert tuned.plane[1] < 190 - 8
+    for one in tuned.sets:
+        path = str(tmp_path / f"{one.number}.tif")
+        kept = {key: config["focus"][key] for key in ("align", "prepare")}
+        fusestack.run({**config, "focus": {**kept, **dict(one.settings), "output": {"path": path}}})
+        whole = tifffile.imread(path)
+        assert whole.shape[:2] == tuned.plane
+        part = zarr.open_array(Path(tuned.folder) / "results.ome.zarr" / "0")[0, :3, one.number - 1]
+        assert part.transpose(1, 2, 0).tobytes() == np.ascontiguousarray(whole[30:80, 20:80, :3]).tobytes()
 
 
 def test_what_sets_share_is_made_once_and_serves_a_run(slices: list[str], tmp_path: Path) -> None:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fusestack.config.focus import Align, Focus
-from fusestack.focus.aligning.wanted import wanted_alignment
+from fusestack.config.focus import Focus
 from fusestack.focus.cached import CachedStages
 from fusestack.focus.files import KINDS, FocusFiles, check_suffix
 from fusestack.focus.input import stack_inputs
-from fusestack.focus.painted import check_recipe, doubts_of, paint_stack, reference_number
+from fusestack.focus.painted import check_recipe, doubts_of, paint_stack
 from fusestack.focus.picture import composition_stage
-from fusestack.focus.preparing import prepared_stack
+from fusestack.focus.preparing import alignment_of, ready_stack
 from fusestack.focus.recipe import recipe_of
 from fusestack.focus.samples import samples_of
 from fusestack.focus.slice_outputs import slice_images
@@ -85,13 +84,9 @@ def plan_focus(
         prefix = f"{title}: " if title else ""
         known = None if frozen is None else {label.removeprefix(prefix): found for label, found in frozen.items()}
         cached = CachedStages(cache, resources, known)
-        alignments = None
-        if focus.align is not None:
-            wanted = alignment_of(loaded, focus, one, cache)
-            alignments = wanted.known()
-            if alignments is None:
-                pending.append(wanted.folder)
-        prepared.append(prepared_stack(loaded, focus, one, cached, alignments))
+        ready, missing = ready_stack(loaded, focus, one, cached)
+        pending += [] if missing is None else [missing]
+        prepared.append(ready)
         outputs = _StackOutputs(loaded, focus, recipe, prepared[-1], cached, title)
         images += outputs.images()
         paths.append(outputs.path)
@@ -134,20 +129,6 @@ def alignments_wanted(loaded: LoadedConfig, cache: str) -> list[WantedAlignment]
     if focus.input == "fused" and (loaded.config.input is None or loaded.config.input.images is None):
         return []  # what is fused first is refused by the plan
     return [alignment_of(loaded, focus, one, cache) for one in stack_inputs(loaded, focus, ())]
-
-
-def alignment_of(loaded: LoadedConfig, focus: Focus, stack: StackInput, cache: str) -> WantedAlignment:
-    """The alignment that a section wants of a stack.
-
-    Raises
-    ------
-    ConfigError
-        If the stack is not there yet, or the reference channel is none.
-    """
-    channel = None
-    if focus.reference_channel is not None and not stack.photographs:
-        channel = reference_number(loaded, stack, focus.reference_channel)
-    return wanted_alignment(loaded, stack, focus.align or Align(), cache, channel)
 
 
 def _turned_round(loaded: LoadedConfig, focus: Focus) -> Focus:

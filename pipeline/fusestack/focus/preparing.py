@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fusestack.config.focus import Align
+from fusestack.focus.aligning.wanted import wanted_alignment
 from fusestack.focus.mean_image import MeanCounts
+from fusestack.focus.painted import reference_number
 from fusestack.focus.prepared import PlacedSlices, TonedSlices, flattened, moved_frame
 from fusestack.focus.slices import PictureSlices, RawPictures
 from fusestack.focus.statistics import Bands
@@ -22,10 +25,42 @@ if TYPE_CHECKING:
     from fusestack.config.focus import Focus
     from fusestack.config.load import LoadedConfig
     from fusestack.focus.aligning.alignment import Alignment
+    from fusestack.focus.aligning.wanted import WantedAlignment
     from fusestack.focus.cached import CachedStages
     from fusestack.focus.stack import StackInput
 
     Matrix = NDArray[np.float64]
+
+
+def ready_stack(
+    loaded: LoadedConfig, focus: Focus, stack: StackInput, cached: CachedStages
+) -> tuple[StackInput, str | None]:
+    """The stack as a section asks for it, and where its alignment will be, if nobody has made that yet.
+
+    Raises
+    ------
+    ConfigError, InputError
+        See `prepared_stack` and `alignment_of`.
+    """
+    if focus.align is None:
+        return prepared_stack(loaded, focus, stack, cached, None), None
+    wanted = alignment_of(loaded, focus, stack, cached.cache)
+    known = wanted.known()
+    return prepared_stack(loaded, focus, stack, cached, known), wanted.folder if known is None else None
+
+
+def alignment_of(loaded: LoadedConfig, focus: Focus, stack: StackInput, cache: str) -> WantedAlignment:
+    """The alignment that a section wants of a stack.
+
+    Raises
+    ------
+    ConfigError
+        If the stack is not there yet, or the reference channel is none.
+    """
+    channel = None
+    if focus.reference_channel is not None and not stack.photographs:
+        channel = reference_number(loaded, stack, focus.reference_channel)
+    return wanted_alignment(loaded, stack, focus.align or Align(), cache, channel)
 
 
 def prepared_stack(

@@ -15,7 +15,9 @@ from fusestack.focus.files import KINDS, FocusFiles
 from fusestack.focus.input import stack_inputs
 from fusestack.focus.nested import Part
 from fusestack.focus.painted import check_recipe, doubts_of, paint_stack
+from fusestack.focus.preparing import ready_stack
 from fusestack.model.amounts import counted
+from fusestack.model.errors import ConfigError
 from fusestack.model.fingerprint import arrays_of, digest
 from fusestack.model.image import Channel, ImageSpec
 from fusestack.model.stage import Along, Compute, Target
@@ -133,11 +135,13 @@ class _Painter:
     stages: dict[str, Stage] = field(default_factory=dict)
     statistics: set[str] = field(default_factory=set)
     stacks: dict[bool, StackInput] = field(default_factory=dict)
+    ready: StackInput | None = None
+    """As the first set asks for it, aligned and prepared."""
     slices: MaskSets | None = None
     warnings: dict[str, None] = field(default_factory=dict)
 
     def stack(self, loaded: LoadedConfig) -> StackInput:
-        """The stack, front first or back first."""
+        """The stack as it is read, front first or back first."""
         focus = loaded.config.focus
         assert focus is not None
         given = loaded.config.input
@@ -151,7 +155,14 @@ class _Painter:
         loaded, focus = chosen.loaded, chosen.loaded.config.focus
         assert focus is not None
         check_recipe(loaded, chosen.recipe)
-        stack, cached = self.stack(loaded), CachedStages(self.cache, self.resources)  # labels are those of one recipe
+        cached = CachedStages(self.cache, self.resources)  # labels are those of one recipe
+        stack, missing = ready_stack(loaded, focus, self.stack(loaded), cached)
+        self.ready = self.ready or stack
+        if missing is not None or stack.shape != self.ready.shape:
+            raise ConfigError(
+                f"{loaded.cite('focus.tune')}: set '{chosen.options}' aligns or prepares slices in another way, so "
+                "that its picture does not lie over the others; name align, and what moves pixels, for all sets"
+            )
         path = loaded.resolve_path(focus.output.path or f"x{focus.output.suffix}")
         opaque = not stack.photographs or picture_suffix(path) in (".jpg", ".jpeg")
         depth = focus.layered or any(getattr(focus.output, kind) is not None for kind in KINDS)
@@ -164,8 +175,11 @@ class _Painter:
 
 
 def stack_of(loaded: LoadedConfig, cache: str, resources: Resources) -> StackInput:
-    """The stack that sets are tried on; reads headers only."""
-    return _Painter(cache, resources, "").stack(loaded)
+    """The stack that sets are tried on, aligned and prepared; reads headers only."""
+    focus = loaded.config.focus
+    assert focus is not None
+    found = _Painter(cache, resources, "").stack(loaded)
+    return ready_stack(loaded, focus, found, CachedStages(cache, resources))[0]
 
 
 def plan_rough_depth(chosen: OptionSet, cache: str, resources: Resources, folder: str) -> PlannedImage:
@@ -233,7 +247,8 @@ def plan_sets(sets: Sequence[OptionSet], part: Region, cache: str, resources: Re
     gathered = Gathered(tuple(one.part.array for one in planned))
     names = most.names if pages == 1 else ("grey",)
     image = _image(f"{folder}/results", "sets on a part", gathered, shape, most.picture.dtype, names, cached)
-    stack = next(iter(painter.stacks.values()))
+    stack = painter.ready
+    assert stack is not None
     warnings = (*painter.warnings, *_left_out(sets[0], stack, painter.slices))
     return PlannedTuning(image, tuple(planned), stack, painter.slices, warnings)
 
