@@ -149,9 +149,11 @@ def tune(
     """
     from fusestack.api.configured import everyone
     from fusestack.planner import Tuning
+    from fusestack.running.aligning import align_first
 
     loaded = loaded_from(config, overrides)
     client = checked_client(client) or client_of(loaded)
+    align_first(loaded)
     return try_sets(Tuning.of(loaded, client), listener=everyone(progress, listener), client=client, warn=tell)
 
 

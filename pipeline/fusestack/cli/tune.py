@@ -32,8 +32,11 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     from fusestack.api.tuning import try_sets
     from fusestack.cli.plan import warn
     from fusestack.planner import Tuning
+    from fusestack.running.aligning import align_first
 
-    tuning = Tuning.of(load(arguments))
+    loaded = load(arguments)
+    align_first(loaded, None if arguments.quiet else lambda text: print(text, file=sys.stderr))
+    tuning = Tuning.of(loaded)
     listener = None
     if not arguments.quiet:
         from fusestack.display.progress import progress_listener

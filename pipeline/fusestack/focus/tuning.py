@@ -15,7 +15,10 @@ from fusestack.focus.files import KINDS, FocusFiles
 from fusestack.focus.input import stack_inputs
 from fusestack.focus.nested import Part
 from fusestack.focus.painted import check_recipe, doubts_of, paint_stack
+from fusestack.focus.plan import alignment_of
+from fusestack.focus.preparing import prepared_stack
 from fusestack.model.amounts import counted
+from fusestack.model.errors import ConfigError
 from fusestack.model.fingerprint import arrays_of, digest
 from fusestack.model.image import Channel, ImageSpec
 from fusestack.model.stage import Along, Compute, Target
@@ -146,12 +149,33 @@ class _Painter:
             (self.stacks[reverse],) = stack_inputs(loaded, focus.model_copy(update={"reverse": reverse}), ())
         return self.stacks[reverse]
 
+    def prepared(self, loaded: LoadedConfig, cached: CachedStages) -> StackInput:
+        """The stack, aligned and prepared as in a run.
+
+        Raises
+        ------
+        ConfigError
+            If it is to be aligned, and no run has done that yet.
+        """
+        stack, focus = self.stack(loaded), loaded.config.focus
+        assert focus is not None
+        alignments = None
+        if focus.align is not None:
+            alignments = alignment_of(loaded, focus, stack, self.cache).known()
+            if alignments is None:
+                raise ConfigError(
+                    f"{loaded.cite('focus.align')}: the slices are not aligned yet; fusestack tune and fusestack "
+                    "run do that first"
+                )
+        return prepared_stack(loaded, focus, stack, cached, alignments)
+
     def paint(self, chosen: OptionSet) -> tuple[WrittenImage, tuple[str, ...]]:
         """What a run of a set would write, and the names of its channels."""
         loaded, focus = chosen.loaded, chosen.loaded.config.focus
         assert focus is not None
         check_recipe(loaded, chosen.recipe)
-        stack, cached = self.stack(loaded), CachedStages(self.cache, self.resources)  # labels are those of one recipe
+        cached = CachedStages(self.cache, self.resources)  # labels are those of one recipe
+        stack = self.prepared(loaded, cached)
         path = loaded.resolve_path(focus.output.path or f"x{focus.output.suffix}")
         opaque = not stack.photographs or picture_suffix(path) in (".jpg", ".jpeg")
         depth = focus.layered or any(getattr(focus.output, kind) is not None for kind in KINDS)
@@ -164,8 +188,8 @@ class _Painter:
 
 
 def stack_of(loaded: LoadedConfig, cache: str, resources: Resources) -> StackInput:
-    """The stack that sets are tried on; reads headers only."""
-    return _Painter(cache, resources, "").stack(loaded)
+    """The stack that sets are tried on, aligned and prepared as in a run; reads headers only."""
+    return _Painter(cache, resources, "").prepared(loaded, CachedStages(cache, resources))
 
 
 def plan_rough_depth(chosen: OptionSet, cache: str, resources: Resources, folder: str) -> PlannedImage:
@@ -233,7 +257,7 @@ def plan_sets(sets: Sequence[OptionSet], part: Region, cache: str, resources: Re
     gathered = Gathered(tuple(one.part.array for one in planned))
     names = most.names if pages == 1 else ("grey",)
     image = _image(f"{folder}/results", "sets on a part", gathered, shape, most.picture.dtype, names, cached)
-    stack = next(iter(painter.stacks.values()))
+    stack = painter.prepared(sets[0].loaded, CachedStages(cache, resources))
     warnings = (*painter.warnings, *_left_out(sets[0], stack, painter.slices))
     return PlannedTuning(image, tuple(planned), stack, painter.slices, warnings)
 
