@@ -272,6 +272,21 @@ class TestScores:
             fusestack.tune(settings(slices, tmp_path, ["--multiscale"], truth=str(tmp_path / "t.tif")))
 
 
+def test_a_part_of_prepared_slices_is_that_of_a_run(slices: list[str], tmp_path: Path) -> None:
+    config = settings(slices, tmp_path, ["--multiscale=l3"], crop={"x": 5, "y": 7, "width": 60, "height": 50})
+    config["focus"]["prepare"] = [{"crop": {"geometry": "150x120+30+20"}}]
+    tuning = Tuning.of(from_mapping(config))
+    planned, plan = tuning.on_part(Region(7, 57, 5, 65))
+    run_plan(plan)
+    part = planned.sets[0].part.array
+    found = part.read(Box.of_shape(part.shape))[0, :, 0].transpose(1, 2, 0)
+    fusestack.run({**config, "focus": {**config["focus"], "options": "--multiscale=l3"}})
+    assert np.array_equal(found, tifffile.imread(tmp_path / "sharp.tif")[7:57, 5:65])
+    config["focus"]["align"] = True
+    with pytest.raises(ConfigError, match="the slices are not aligned yet"):
+        Tuning.of(from_mapping(config))
+
+
 def test_a_part_outside_is_refused(slices: list[str], tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="begins at x 500, y 0, and the slices have 190 x 150 pixels"):
         fusestack.tune(settings(slices, tmp_path, ["--multiscale"], crop={"x": 500}))

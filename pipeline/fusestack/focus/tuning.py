@@ -175,11 +175,22 @@ class _Painter:
 
 
 def stack_of(loaded: LoadedConfig, cache: str, resources: Resources) -> StackInput:
-    """The stack that sets are tried on, aligned and prepared; reads headers only."""
+    """The stack that sets are tried on, aligned and prepared; reads headers only.
+
+    Raises
+    ------
+    ConfigError
+        If it is to be aligned, and nobody has done that yet.
+    """
     focus = loaded.config.focus
     assert focus is not None
     found = _Painter(cache, resources, "").stack(loaded)
-    return ready_stack(loaded, focus, found, CachedStages(cache, resources))[0]
+    stack, missing = ready_stack(loaded, focus, found, CachedStages(cache, resources))
+    if missing is not None:
+        raise ConfigError(
+            f"{loaded.cite('focus.align')}: the slices are not aligned yet; fusestack tune and fusestack run do that first"
+        )
+    return stack
 
 
 def plan_rough_depth(chosen: OptionSet, cache: str, resources: Resources, folder: str) -> PlannedImage:
