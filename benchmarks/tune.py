@@ -44,12 +44,13 @@ OPTIONS = [
 SIGN = {"sharpness": 1, "seams": -1, "halo": -1}
 
 
-def stack_of(folder: Path, options: Sequence[Any], name: str, size: int, seed: int) -> dict[str, Any]:
-    """Write a scene, and give the configuration that tries all sets on it."""
-    scene = simulate_macro(name, size=size, seed=seed)
+def stack_of(folder: Path, options: Sequence[Any], name: str, size: int, seed: int, times: int = 1) -> dict[str, Any]:
+    """Write a scene (or some, side by side), and give the configuration that tries all sets on it."""
+    scene = simulate_macro(name, size=size // times, seed=seed)
     folder.mkdir(parents=True)
     for k, plane in enumerate([*scene.slices, scene.truth]):
         path = folder / ("truth.tif" if k == len(scene.slices) else f"s{k}.tif")
+        plane = np.tile(plane, (times, times, 1))
         tifffile.imwrite(path, (plane * 65535 + 0.5).astype(np.uint16), photometric="rgb")
     tune = {"options": options, "truth": str(folder / "truth.tif")}
     return {
@@ -91,10 +92,10 @@ def costs(size: int) -> None:
     options = "--blur=s1,S2 --fft --maskwave=p50 --cutless=p10 --cutwave=p20 --bg=max"
     vary = {"maskwave.percent": [50, 100], "cutless.percent": [5, 10, 20, 30], "cutwave.percent": [20, 50, 75]}
     with tempfile.TemporaryDirectory() as folder:
-        config = stack_of(Path(folder, "stack"), (), "hairs", size, 0)
+        config = stack_of(Path(folder, "stack"), (), "hairs", size, 0, times=4)
         config["focus"] |= {"options": options}
         seconds = []
-        for number in range(3):
+        for number in range(2):
             start = time.process_time()
             cache = {"path": str(Path(folder, f"cache{number}"))}
             output = {"path": str(Path(folder, f"sharp{number}.tif"))}
@@ -118,7 +119,7 @@ if __name__ == "__main__":
     given = parser.parse_args()
     if given.toy:
         correlations(list(SCENES)[:2], OPTIONS[::9], 64, 1)
-        costs(64)
+        costs(256)
     else:
         correlations(list(SCENES), OPTIONS, given.size, given.seeds)
-        costs(8 * given.size)
+        costs(6 * given.size)
