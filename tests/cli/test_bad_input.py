@@ -86,10 +86,10 @@ CASES: dict[str, tuple[Change, int, list[str]]] = {
     "no input": (content("fuse.yaml", "version: 1\noutput: {path: a.ome.zarr}\n"), 2, ["input"]),
     "no output": (content("fuse.yaml", "version: 1\ninput: {project: data.xml}\n"), 2, ["output.path"]),
     "two inputs": (text("fuse.yaml", "data.xml", "data.xml, views: [{path: a.tif}]"), 2, ["exactly one"]),
-    "later": (
-        text("fuse.yaml", "version: 1", "version: 1\nfocus: {align: true}"),
+    "align before fusing": (
+        text("fuse.yaml", "version: 1", "version: 1\nfocus: {align: true, output: {path: a.tif}}"),
         2,
-        ["focus.align", "not available yet"],
+        ["focus.align", "run the fusion alone"],
     ),
     "box": (text("fuse.yaml", "version: 1", "version: 1\nfusion: {bounding_box: embryo}"), 2, ["embryo", "all_views"]),
     "box beside": (

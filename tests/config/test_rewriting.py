@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -63,3 +64,18 @@ def test_other_lines_stay(before: str, settings: dict[str, Any], after: str) -> 
 def test_what_cannot_be_kept_is_refused(text: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         rewritten(text, "a.yaml", "focus", SETTINGS, {"method": "masks"})
+
+
+def test_line_ends_of_windows_stay() -> None:
+    before = "version: 1  # of mine\r\nfocus:\r\n  method: masks\r\n"
+    after = rewritten(before, "a.yaml", "focus", ["method"], {"method": "multiscale"})
+    assert after == "version: 1  # of mine\r\nfocus:\r\n  method: multiscale\r\n"
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+def test_json_stays_json(indent: int | None) -> None:
+    before = {"version": 1, "focus": {"method": "masks", "axis": "z"}}
+    text = json.dumps(before, indent=indent)
+    after = rewritten(text, "a.json", "focus", ["method", "multiscale"], {"multiscale": {"levels": 3}})
+    assert json.loads(after) == {"version": 1, "focus": {"axis": "z", "multiscale": {"levels": 3}}}
+    assert ("\n" in after) == (indent is not None)

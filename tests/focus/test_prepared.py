@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,9 @@ from fusestack.focus.prepared import PlacedSlices, TonedSlices
 from fusestack.model.errors import ConfigError, InputError
 from fusestack.model.geometry import Box
 from fusestack.planning.plan import Plan
+from fusestack.running import aligning
+from fusestack.running.jobs import job_of_plan
+from fusestack.running.runner import run_plan
 from fusestack.running.stage_cache import cache_entries, left_alone, remove_entries
 from tests.focus.aligning.moved import motions, scene, seen
 from tests.focus.stacks import computed, config, run, write
@@ -100,6 +104,75 @@ def test_what_is_measured_is_the_mean_image(paths: list[str], stack: NDArray[np.
         run(paths, folder, prepare=[{name: options}], options="--max")
         found = zarr.open_array(next(folder.glob("cache.fusestack/slices-*/data.ome.zarr/0")))[0]
         np.testing.assert_allclose(np.moveaxis(found, 0, -1) / 255, np.clip(expected[name], 0, 1), atol=0.006)
+
+
+def test_what_is_measured_follows_what_comes_before(paths: list[str], stack: NDArray[np.uint8], tmp_path: Path) -> None:
+    run(paths, tmp_path, prepare=[{"gamma": {"value": 2}}, {"level": {}}], options="--max")
+    found = zarr.open_array(next(tmp_path.glob("cache.fusestack/slices-*/data.ome.zarr/0")))[0]
+    mean = (stack / 255).mean(axis=0) ** 0.5
+    expected = np.clip(((stack / 255) ** 0.5 - mean.min()) / (mean.max() - mean.min()), 0, 1)
+    np.testing.assert_allclose(np.moveaxis(found, 0, -1) / 255, expected, atol=0.01)
+
+
+@pytest.mark.parametrize("kind", ["photographs", "volume"])
+def test_numbers_that_are_no_shares_of_white(kind: str, tmp_path: Path) -> None:
+    """Of float pixels the greatest is white; what is no number stays none."""
+    share = np.moveaxis(textured(SHAPE, 3, 1)[0], -1, 0)[0].astype(np.float32)
+    pixels = 3000 * share
+    operators = [{"gamma": {"value": 2}}, {"contrast_stretch": {"black": 0, "white": 0}}]
+    if kind == "photographs":
+        paths = [str(tmp_path / f"s{k}.tif") for k in range(3)]
+        for path, plane in zip(paths, pixels, strict=True):
+            tifffile.imwrite(path, plane, compression="zlib")
+        source: dict[str, Any] = {"input": {"images": paths}}
+    else:
+        pixels[0, 4, 5] = np.nan
+        source = {"input": {}}
+        group = zarr.open_group(tmp_path / "v.ome.zarr", mode="w")
+        group.create_array("0", shape=(1, 1, *pixels.shape), chunks=(1, 1, 1, 64, 64), dtype="float32")[:] = pixels[
+            None, None
+        ]
+        axes = [{"name": name} for name in "tczyx"]
+        group.attrs["ome"] = {"version": "0.5", "multiscales": [{"axes": axes, "datasets": [{"path": "0"}]}]}
+    focus = {"prepare": operators, "options": "--max", "output": {"path": str(tmp_path / "out.ome.zarr")}}
+    if kind == "volume":
+        focus["input"] = str(tmp_path / "v.ome.zarr")
+        source = {}
+    fusestack.run({"version": 1, **source, "focus": focus, "execution": {"workers": 1}})
+    found = zarr.open_array(next(tmp_path.glob("cache.fusestack/slices-*/data.ome.zarr/0")))[0, 0]
+    most = np.nanmax(pixels)
+    root = (np.nan_to_num(pixels) / most) ** 0.5
+    mean = (np.nan_to_num(pixels) / most).mean(axis=0) ** 0.5
+    expected = most * np.clip((root - mean.min()) / (mean.max() - mean.min()), 0, 1)
+    known = np.isfinite(pixels)
+    np.testing.assert_allclose(found[known], expected[known], atol=0.01 * most)
+    assert np.isnan(found[~known]).all()
+
+
+def test_what_is_transparent_has_no_colour(tmp_path: Path) -> None:
+    y, x = np.mgrid[:60, :80]
+    disc = np.hypot(y - 30, x - 40) < 20
+    slices = np.stack([np.stack([disc * 0.8] * 3 + [disc * 1.0], axis=-1)] * 2)
+    slices[1, 0, 0, 3] = 1 / 255
+    found = prepared(write(tmp_path / "in", slices), tmp_path, {"rotate": {"degrees": 10}})
+    opaque = found[0, ..., 3] == 255
+    assert opaque.sum() > 1000
+    assert np.abs(found[0, opaque][:, :3].astype(int) - 204).max() <= 1
+
+
+def test_brightness_that_was_measured_is_undone(
+    shaken: tuple[list[str], list[NDArray[np.float64]]], tmp_path: Path
+) -> None:
+    bright = np.stack([tifffile.imread(path) for path in shaken[0]]) / 255
+    bright[1] *= 0.8
+    paths = write(tmp_path / "in", bright[..., None])
+    means = {}
+    for exposure in (False, True):
+        run(paths, tmp_path / f"out{exposure}", align={"exposure": exposure})
+        kept = next((tmp_path / f"out{exposure}").glob("cache.fusestack/slices-*/data.ome.zarr/0"))
+        means[exposure] = zarr.open_array(kept)[0, 0].mean(axis=(1, 2))
+    assert means[False][1] / np.median(means[False]) < 0.85
+    assert means[True][1] / np.median(means[True]) == pytest.approx(1, abs=0.02)
 
 
 @pytest.mark.parametrize("raw", [False, True])
@@ -232,9 +305,9 @@ def test_slices_are_aligned(shaken: tuple[list[str], list[NDArray[np.float64]]],
     transforms = next((tmp_path / "out").glob("cache.fusestack/align-*/transforms.json"))
     given, _ = run(paths, tmp_path / "given", align={"transforms": str(transforms)})
     assert not given.pending
-    one, other = ((tmp_path / folder / "sharp.tif").read_bytes() for folder in ("out", "given"))
     assert tifffile.imread(tmp_path / "given" / "sharp.tif").shape == (rows, columns)
-    assert len(one) == len(other)
+    one, other = (tifffile.imread(tmp_path / folder / "sharp.tif") for folder in ("out", "given"))
+    assert np.abs(one.astype(int) - other).max() <= 1  # numbers of a file have twelve digits
 
     whole, _ = run(paths, tmp_path / "whole", align={"crop": False, "transforms": str(transforms)})
     assert whole.images[0].target.image.shape[3:] == (240, 240)
@@ -255,6 +328,28 @@ def test_an_alignment_makes_the_picture_sharp(
     run(paths, tmp_path / "shaken")
     shifted = tifffile.imread(tmp_path / "shaken" / "sharp.tif")
     assert np.sqrt(np.mean((shifted / 255 - expected)[inner] ** 2)) > 0.04
+
+
+def test_slices_that_change_meanwhile_are_aligned_again(
+    shaken: tuple[list[str], list[NDArray[np.float64]]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A plan of slices that nobody has aligned is never run."""
+    paths = write(tmp_path / "in", np.stack([tifffile.imread(path) for path in shaken[0]])[..., None] / 255)
+    waiting = fusestack.plan(config(paths, tmp_path, align=True))
+    with pytest.raises(InputError, match="the slices are not aligned, or have changed since they were"):
+        run_plan(waiting)
+    with pytest.raises(InputError, match="the slices are not aligned, or have changed since they were"):
+        job_of_plan(waiting)
+    times = iter(range(1, 9))
+    inner = aligning.align_first
+
+    def touched(*arguments: Any) -> None:
+        inner(*arguments)
+        os.utime(paths[0], (next(times), 0)) if next(times) < 3 else None
+
+    monkeypatch.setattr(aligning, "align_first", touched)
+    fusestack.run(config(paths, tmp_path, align=True))
+    assert max(tifffile.imread(tmp_path / "sharp.tif").shape) < 240
 
 
 def test_what_changes_values_does_not_align_again(

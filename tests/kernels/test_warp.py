@@ -82,6 +82,24 @@ def test_smaller_pictures_are_means_not_samples() -> None:
     assert np.abs(half - 0.5).max() < 0.02
 
 
+@pytest.mark.parametrize("dtype", ["uint16", "int16", "uint32", "int32"])
+def test_the_brightest_stays_the_brightest(dtype: str) -> None:
+    limits = np.iinfo(dtype)
+    white = np.full((1, *SHAPE), limits.max, dtype)
+    white[:, :, :9] = limits.min
+    found = warped(white, matrix(3, 1, 0.3, 0.4), (0, SHAPE[0], 0, SHAPE[1]), "lanczos")
+    assert (found[:, :, 20:] == limits.max).all()
+    assert (found[:, 4:-4, :2] == limits.min).all()
+
+
+def test_what_was_cut_off_keeps_its_colour() -> None:
+    ramp = np.linspace(0, 255, SHAPE[1]).astype(np.uint8)[None, None].repeat(SHAPE[0], axis=1)
+    found = warp.warp(ramp, (0, 0), SHAPE, np.eye(3), (0, 60, 0, 80), "cubic", (1.0, 1.0), np.array([0.8], np.float32))
+    assert found[0, 0, -1] == 255
+    np.testing.assert_allclose(found[0, 0, :60], 0.8 * ramp[0, 0, :60], atol=0.6)
+    assert (np.diff(found[0, 0].astype(int)) >= 0).all()
+
+
 def test_integers_are_clamped() -> None:
     edge = np.zeros((1, *SHAPE), np.uint8)
     edge[:, :, 40:] = 255

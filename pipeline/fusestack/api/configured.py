@@ -137,9 +137,8 @@ def run(
     >>> fusestack.run("fuse.yaml").reused_all
     True
     """
-    from fusestack.planner import make_plan
     from fusestack.planning.plan import Plan
-    from fusestack.running.aligning import align_first
+    from fusestack.running.aligning import plan_aligned
     from fusestack.running.damage import look
     from fusestack.running.places import check_places, scarce_space
     from fusestack.running.probing import probe_plan
@@ -149,8 +148,7 @@ def run(
     else:
         loaded = loaded_from(config, overrides)
         client = checked_client(client) or client_of(loaded)
-        align_first(loaded)
-        planned = make_plan(loaded, client)
+        planned = plan_aligned(loaded, client)
         tell(planned.warnings)
     known = look(planned, force=force)
     check_places(planned)
@@ -234,16 +232,14 @@ def graph(config: str | Path | Mapping[str, Any] | Plan, overrides: Sequence[str
     >>> paths  # doctest: +ELLIPSIS
     ('...fused.ome.zarr',)
     """
-    from fusestack.planner import make_plan
     from fusestack.planning.plan import Plan
-    from fusestack.running.aligning import align_first
+    from fusestack.running.aligning import plan_aligned
     from fusestack.running.jobs import job_of_plan
 
     if isinstance(config, Plan):
         return job_of_plan(_ready(config, None))
     loaded = loaded_from(config, overrides)
-    align_first(loaded)
-    planned = make_plan(loaded, client_of(loaded))
+    planned = plan_aligned(loaded, client_of(loaded))
     tell(planned.warnings)
     return job_of_plan(planned)
 
@@ -253,12 +249,10 @@ def _ready(plan: Plan, client: Client | None) -> Plan:
     if not plan.pending:
         return plan
     from fusestack.config.load import from_mapping
-    from fusestack.planner import make_plan
-    from fusestack.running.aligning import align_first
+    from fusestack.running.aligning import plan_aligned
 
     loaded = from_mapping(dict(plan.config), Path(plan.folder))
-    align_first(loaded)
-    return make_plan(loaded, client)
+    return plan_aligned(loaded, client)
 
 
 def everyone(progress: bool | None, listener: Listener | None) -> Listener | None:

@@ -132,8 +132,7 @@ def plan_of_jobs(
     ------
     ConfigError, InputError
     """
-    from fusestack.planner import make_plan
-    from fusestack.running.aligning import align_first
+    from fusestack.running.aligning import plan_aligned
     from fusestack.running.submission import system_of
 
     if not isinstance(overrides, str) and profile is not None:
@@ -141,5 +140,4 @@ def plan_of_jobs(
     loaded = load(overrides)
     system = system_of(loaded.config.execution, loaded.folder)
     loaded = load([*overrides, f"execution.scheduler={system}"])
-    align_first(loaded)
-    return make_plan(loaded)
+    return plan_aligned(loaded)

@@ -93,7 +93,7 @@ def make_once(arguments: argparse.Namespace, loaded: LoadedConfig, said: set[str
     from fusestack.cli.plan import warn as warn_of
     from fusestack.model.amounts import duration, size
     from fusestack.planner import make_plan
-    from fusestack.running.aligning import align_first
+    from fusestack.running.aligning import plan_aligned
     from fusestack.running.damage import look
     from fusestack.running.places import check_places, scarce_space
     from fusestack.running.probing import probe_plan
@@ -104,9 +104,8 @@ def make_once(arguments: argparse.Namespace, loaded: LoadedConfig, said: set[str
         said.update(new)
         warn_of(new)
 
-    if not arguments.dry_run:
-        align_first(loaded, None if arguments.quiet else lambda text: print(text, file=sys.stderr))
-    plan = make_plan(loaded)
+    say = None if arguments.quiet else lambda text: print(text, file=sys.stderr)
+    plan = make_plan(loaded) if arguments.dry_run else plan_aligned(loaded, say=say)
     warn(plan.warnings)
     known = look(plan, force=arguments.force)
     check_places(plan)

@@ -77,7 +77,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def _what(arguments: argparse.Namespace) -> tuple[list[RecordedImage], Plan | None, list[str]]:
     """Images to verify, the plan that made them, where it is known, and why not."""
-    from fusestack.planner import make_plan
+    from fusestack.running.aligning import plan_aligned
     from fusestack.running.provenance import recorded_configuration
     from fusestack.running.recorded import recorded_images
     from fusestack.running.status import read_status
@@ -87,7 +87,7 @@ def _what(arguments: argparse.Namespace) -> tuple[list[RecordedImage], Plan | No
     output = absolute(arguments.output)
     if is_configuration(output):
         arguments.config = Path(output)
-        plan = make_plan(load(arguments))
+        plan = plan_aligned(load(arguments))
         works = dict.fromkeys(image.target.work for image in plan.images)
         paths = {image.target.image.path for image in plan.images}
         images = [one for work in works for one in recorded_images(work.removesuffix(".fusestack"))]
@@ -97,7 +97,7 @@ def _what(arguments: argparse.Namespace) -> tuple[list[RecordedImage], Plan | No
     loaded, why = recorded_configuration(output)
     if loaded is not None:
         try:
-            return images, make_plan(loaded), []
+            return images, plan_aligned(loaded), []
         except Exception as error:  # inputs that are gone are no damage of the output
             why = str(error)
     missed = images and arguments.sample

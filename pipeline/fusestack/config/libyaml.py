@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 LONG = 2**15
 """Characters from which on it is worth another import."""
 
-_OTHERWISE = re.compile("[\x85\u2028\u2029\ufeff\t]|^%", re.MULTILINE)
-"""Line breaks of 1.1 that are none in 1.2, marks, tabs and directives."""
+_OTHERWISE = re.compile("[\x85\u2028\u2029\ufeff\t]|^%|[!&]", re.MULTILINE)
+"""Line breaks of 1.1 that are none in 1.2, marks, tabs, directives, tags and anchors."""
 
 
 def compose(text: str, rules: YAML) -> Any:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import itertools
+import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +39,11 @@ def rewritten(text: str, name: str, section: str, keys: Sequence[str], settings:
     ConfigError
         If the file is written in a way that cannot be kept.
     """
+    if "\r\n" in text:
+        return rewritten(text.replace("\r\n", "\n"), name, section, keys, settings).replace("\n", "\r\n")
     wanted = {key: one for key, one in settings.items() if key in keys}
+    if name.lower().endswith(".json"):
+        return _rewritten_json(text, section, keys, wanted)
     document = _loaded(text, name)
     part: Any = document.get(section)
     if not isinstance(part, Mapping):
@@ -57,6 +63,16 @@ def rewritten(text: str, name: str, section: str, keys: Sequence[str], settings:
     if document[section] is not None and any(document[section][key] != one for key, one in wanted.items()):
         changed = _spliced(changed, section, _exchanged(changed, document, section, keys, wanted), name)
     return changed
+
+
+def _rewritten_json(text: str, section: str, keys: Sequence[str], wanted: Mapping[str, Any]) -> str:
+    """The same in JSON, which has no comments; its indentation stays."""
+    content = json.loads(text)
+    part = {key: one for key, one in (content.get(section) or {}).items() if key not in keys or key in wanted}
+    content[section] = {**part, **wanted}
+    indents = re.search(r"\n( +)", text)
+    made = json.dumps(content, indent=len(indents[1]) if indents else None, ensure_ascii=False)
+    return made + ("\n" if text.endswith("\n") else "")
 
 
 def _loaded(text: str, name: str) -> Any:

@@ -20,9 +20,8 @@ from fusestack.model.amounts import counted
 from fusestack.model.errors import InputError
 from fusestack.model.geometry import Affine, Box, float3
 from fusestack.model.image import PICTURE_SUFFIXES, Channel
-from fusestack.planner import make_plan
 from fusestack.planning.levels import int3
-from fusestack.running.aligning import align_first
+from fusestack.running.aligning import plan_aligned
 from fusestack.running.inspection import finished, is_finished
 from fusestack.sources.pictures import describe_picture
 from fusestack.storage import is_address
@@ -103,8 +102,7 @@ def focus_images(loaded: LoadedConfig, *, fuses: bool) -> tuple[list[ServedImage
     ------
     ConfigError, InputError
     """
-    align_first(loaded)
-    plan = make_plan(loaded)
+    plan = plan_aligned(loaded)
     fused = [image for image in plan.images if image.fusion is not None]
     stacks = stack_inputs(loaded, loaded.config.focus or Focus(), fused)
     results = [list(_results(plan, stack, several=len(stacks) > 1)) for stack in stacks]

@@ -101,7 +101,7 @@ def _result_folders(loaded: LoadedConfig) -> set[str]:
     config = loaded.config
     paths = [None if config.output is None else config.output.path]
     if config.focus is not None:
-        paths += [getattr(config.focus.output, key) for key in ("path", *KINDS)]
+        paths += [getattr(config.focus.output, key) for key in ("path", "slices", *KINDS)]
     return {str(Path(loaded.resolve_path(path)).parent) for path in paths if path is not None}
 
 
@@ -120,7 +120,7 @@ def _of_folder(loaded: LoadedConfig, folder: str, name: str) -> LoadedConfig:
     # output.path says the same as focus.output.path where nothing is fused
     if output.get("path") is None and loaded.config.output is not None:
         output["path"] = loaded.config.output.path
-    for key in ("path", *KINDS):
+    for key in ("path", "slices", *KINDS):
         if output.get(key) is not None:
             output[key] = _named(output[key], name)
     if output.get("path") is None:

@@ -17,6 +17,7 @@ from fusestack.operators.preparations import BINS
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from fusestack.focus.channels import Scale
     from fusestack.focus.prepared import PlacedSlices
     from fusestack.focus.statistics import Bands
     from fusestack.model.stage import Reach, StoredArray
@@ -34,13 +35,19 @@ class MeanCounts(BandStatistic):
     Parameters
     ----------
     placed : PlacedSlices
+    scale : Scale
+        What is black and white.
+    colours : int
+        Channels that are counted together; 0: each by itself.
     bands : Bands
-        Deep ones.
+        Deep ones; of one channel where colours are counted together.
     """
 
     NUMBERS: ClassVar[int] = BINS
 
     placed: PlacedSlices
+    scale: Scale
+    colours: int
     bands: Bands
 
     @property
@@ -51,32 +58,33 @@ class MeanCounts(BandStatistic):
     def measure(self, box: Box) -> NDArray[np.int64]:
         """See `BandStatistic.measure`; slice by slice, a few rows at a time where files allow it."""
         counts = np.zeros(BINS, np.int64)
-        whole = isinstance(self.placed.source, PictureSlices)
-        step = box.shape[3] if whole else _ROWS
+        channels = (0, self.colours) if self.colours else (box.start[1], box.stop[1])
+        read = (0, self.placed.shape[1]) if self._whole else channels
+        ends = self.scale.black_white(box.start[0], channels[0])
+        step = box.shape[3] if self._whole else _ROWS
         for top in range(box.start[3], box.stop[3], step):
             bottom = min(box.stop[3], top + step)
-            total = np.zeros((bottom - top, box.shape[4]))
+            total = np.zeros((channels[1] - channels[0], bottom - top, box.shape[4]), np.float32)
             for k in range(box.start[2], box.stop[2]):
-                part = Box((*box.start[:2], k, top, 0), (*box.stop[:2], k + 1, bottom, box.stop[4]))
-                total += shares(self._channel(part))[0]
-            places = np.rint(np.clip(total / box.shape[2], 0, 1) * (BINS - 1)).astype(np.int64)
+                part = Box((box.start[0], read[0], k, top, 0), (box.stop[0], read[1], k + 1, bottom, box.stop[4]))
+                total += shares(self.placed(part)[0, channels[0] - read[0] : channels[1] - read[0], 0], ends)
+            total /= box.shape[2]
+            places = np.floor(np.clip(total, 0, 1) * (BINS - 1) + np.float32(0.5)).astype(np.int64)
             counts += np.bincount(places.ravel(), minlength=BINS)
         return counts
 
-    def _channel(self, box: Box) -> Pixels:
-        """One channel of a slice [1, y, x]; of pictures, all are decoded."""
-        if not isinstance(self.placed.source, PictureSlices):
-            return self.placed(box)[0, :, 0]
-        every = Box((box.start[0], 0, *box.start[2:]), (box.stop[0], self.placed.shape[1], *box.stop[2:]))
-        return self.placed(every)[0, box.slices[1], 0]
+    @property
+    def _whole(self) -> bool:
+        """Whether pictures are decoded whole."""
+        return isinstance(self.placed.source, PictureSlices)
 
     def reaches(self) -> dict[StoredArray, Reach]:
         """All slices, whole planes of them."""
         return self.placed.through((Along(), Along(), None, None, None))
 
     def peak_bytes(self, block: tuple[int, ...]) -> int:
-        """Memory of an entry: a slice, and sums."""
-        rows = min(self.bands.rows, self.bands.shape[3])
-        colours = self.placed.shape[1] if isinstance(self.placed.source, PictureSlices) else 1
+        """Memory of an entry: a slice, as numbers, and sums."""
+        rows, colours = min(self.bands.rows, self.bands.shape[3]), max(1, self.colours)
         pixels = rows * self.bands.shape[4]
-        return self.placed.peak_bytes((1, colours, 1, rows, self.bands.shape[4])) + 24 * pixels + 3 * 8 * BINS
+        read = self.placed.shape[1] if self._whole else colours
+        return self.placed.peak_bytes((1, read, 1, rows, self.bands.shape[4])) + 28 * colours * pixels + 3 * 8 * BINS

@@ -23,8 +23,11 @@ from fusestack.operators.preparations import BINS, Toning
 from fusestack.planning.stored import sharded
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from numpy.typing import NDArray
 
+    from fusestack.focus.channels import Scale
     from fusestack.focus.stack import StackInput
     from fusestack.model.image import Level
     from fusestack.model.stage import Reach, StoredArray
@@ -56,6 +59,8 @@ class PlacedSlices(Compute):
         By timepoint, slice and channel; multiplied.
     interpolation : str
         See `fusestack.kernels.warp.INTERPOLATIONS`.
+    opacity : bool
+        Whether the last channel says how opaque the others are.
     """
 
     source: Source
@@ -65,6 +70,7 @@ class PlacedSlices(Compute):
     places: tuple[tuple[Place, ...], ...]
     gains: tuple[tuple[tuple[float, ...], ...], ...]
     interpolation: str
+    opacity: bool = False
 
     @property
     def paths(self) -> list[str]:
@@ -106,7 +112,17 @@ class PlacedSlices(Compute):
         """A region of a slice, of pixels [c, y, x] that begin at `first`."""
         matrix, spread = _map(place, self.shape[3:])
         if not self.copies:
-            return kernels.warp.warp(pixels, first, self.sizes, matrix, region, self.interpolation, spread, gains)
+            run = functools.partial(
+                kernels.warp.warp,
+                first=first,
+                whole=self.sizes,
+                matrix=matrix,
+                region=region,
+                interpolation=self.interpolation,
+                spread=spread,
+                gains=gains,
+            )
+            return _opaque(pixels, run) if self.opacity and len(pixels) == self.shape[1] else run(pixels)
         shift = int(matrix[1, 2]), int(matrix[0, 2])
         rows, columns = (
             np.clip(np.arange(region[2 * i], region[2 * i + 1]) + shift[i], 0, self.sizes[i] - 1) - first[i]
@@ -131,8 +147,10 @@ class PlacedSlices(Compute):
 
     def _read(self, t: int, channels: tuple[int, int], slices: range, needed: tuple[int, int, int, int]) -> Pixels:
         """Pixels [c, k, y, x] of the source."""
-        found: Pixels = self.source(_box(t, channels, slices, needed))[0]
-        return found
+        every = isinstance(self.source, PictureSlices)  # decoded whole
+        read = (0, self.shape[1]) if every else channels
+        found: Pixels = self.source(_box(t, read, slices, needed))[0]
+        return found[channels[0] - read[0] : channels[1] - read[0]]
 
     def reaches(self) -> dict[StoredArray, Reach]:
         """The same slices of a volume that other stages write, whole planes of them."""
@@ -181,14 +199,17 @@ class TonedSlices(Compute):
     placed : PlacedSlices
     tones : tuple of Toning
         In their order.
+    scale : Scale
+        What is black and white.
     colours : int
         Channels that are changed together; others, an opacity, stay. 0: each channel by itself.
     mean : Statistic or None
-        See `MeanCounts`; None if no operator looks at it.
+        See `fusestack.focus.mean_image.MeanCounts`; None if no operator looks at it.
     """
 
     placed: PlacedSlices
     tones: tuple[Toning, ...]
+    scale: Scale
     colours: int
     mean: Statistic | None
 
@@ -226,9 +247,11 @@ class TonedSlices(Compute):
         out = np.ascontiguousarray(found[..., rows, columns])
         for t in range(found.shape[0]):
             for first, count in self._together(box):
-                counts = self._counts(box.start[0] + t, box.start[1] + first, count)
+                channel = box.start[1] + first
+                counts = self.counts_of(box.start[0] + t, channel)
+                ends = self.scale.black_white(box.start[0] + t, channel)
                 for k in range(found.shape[2]):
-                    planes = self._toned(found[t, first : first + count, k], counts)
+                    planes = self._toned(found[t, first : first + count, k], ends, counts)
                     out[t, first : first + count, k] = planes[:, rows, columns]
         return out
 
@@ -238,19 +261,30 @@ class TonedSlices(Compute):
             return [(0, self.colours)]
         return [(c, 1) for c in range(box.stop[1] - box.start[1])]
 
-    def _counts(self, t: int, first: int, count: int) -> NDArray[np.float64] | None:
+    def counts_of(self, t: int, channel: int) -> list[NDArray[np.float64] | None]:
+        """For each operator, counts of the values of the mean image as those before it leave it."""
         if self.mean is None:
-            return None
-        return np.asarray(np.sum([self.mean.of(t, c) for c in range(first, first + count)], axis=0))
-
-    def _toned(self, pixels: Pixels, counts: NDArray[np.float64] | None) -> Pixels:
-        planes = shares(pixels)
+            return [None] * len(self.tones)
+        counts: NDArray[Any] = self.mean.of(t, 0 if self.colours else channel)
+        values = np.linspace(0, 1, BINS, dtype=np.float32)[None, None]
+        found: list[NDArray[np.float64] | None] = []
         for one in self.tones:
-            planes = one.apply(planes, counts)
+            found.append(counts)
+            if one.halo() == 0:  # else it leaves the mean as it is, about
+                places = np.floor(np.clip(one.apply(values, counts)[0, 0], 0, 1) * (BINS - 1) + 0.5).astype(np.int64)
+                counts = np.bincount(places, weights=counts, minlength=BINS)
+        return found
+
+    def _toned(self, pixels: Pixels, ends: tuple[float, float], counts: Sequence[NDArray[np.float64] | None]) -> Pixels:
+        planes = shares(pixels, ends)
+        for one, known in zip(self.tones, counts, strict=True):
+            planes = one.apply(planes, known)
         kind = np.dtype(self.dtype)
         if kind.kind == "f":
-            return planes.astype(kind)
-        return np.asarray(np.rint(np.clip(planes, 0, 1) * float(np.iinfo(kind).max)), kind)
+            made = (planes * np.float32(ends[1] - ends[0]) + np.float32(ends[0])).astype(kind)
+            made[np.isnan(pixels)] = np.nan
+            return made
+        return np.asarray(np.floor(np.clip(planes, 0, 1) * np.float64(ends[1] - ends[0]) + ends[0] + 0.5), kind)
 
     def reaches(self) -> dict[StoredArray, Reach]:
         """As `PlacedSlices.reaches`; the statistic is read whole."""
@@ -266,8 +300,8 @@ class TonedSlices(Compute):
     def warm_up(self) -> None:
         """Compile what moves pixels and changes values."""
         self.placed.warm_up()
-        counts = None if self.mean is None else np.ones(BINS)
-        self._toned(np.zeros((max(1, self.colours), 8, 8), self.dtype), counts)
+        counts = [np.ones(BINS) if one.measures else None for one in self.tones]
+        self._toned(np.zeros((max(1, self.colours), 8, 8), self.dtype), (0.0, 1.0), counts)
 
 
 def prepared_level(stack: StackInput, slices: PlacedSlices | TonedSlices) -> Level:
@@ -286,11 +320,28 @@ def _box(t: int, channels: tuple[int, int], slices: range, needed: tuple[int, in
     return Box((t, channels[0], slices.start, top, left), (t + 1, channels[1], slices.stop, bottom, right))
 
 
-def shares(pixels: Pixels) -> Planes:
-    """Pixels as float32, 0 black and 1 white where they are integers."""
+def shares(pixels: Pixels, ends: tuple[float, float]) -> Planes:
+    """Pixels as float32, 0 what is black and 1 what is white; what is no number is black."""
+    found = pixels.astype(np.float32)
     if pixels.dtype.kind == "f":
-        return np.nan_to_num(pixels.astype(np.float32), nan=0.0)
-    return pixels.astype(np.float32) / np.float32(np.iinfo(pixels.dtype).max)
+        np.nan_to_num(found, copy=False, nan=ends[0], posinf=ends[1], neginf=ends[0])
+    if ends[0]:
+        found -= np.float32(ends[0])
+    found /= np.float32(ends[1] - ends[0])
+    return found
+
+
+def _opaque(pixels: Pixels, run: Callable[[Pixels], Pixels]) -> Pixels:
+    """Resample colours by how much there is of them, so that what is transparent has no colour."""
+    kind = pixels.dtype
+    white = np.float32(1 if kind.kind == "f" else np.iinfo(kind).max)
+    wide = pixels.astype(np.float32)
+    wide[:-1] *= wide[-1] / white
+    made: Planes = run(wide)
+    alpha = made[-1]
+    made[:-1] *= np.where(alpha > 0, white / np.maximum(alpha, white * np.float32(1e-6)), 0)
+    np.clip(alpha, 0, white, out=alpha)
+    return made.astype(kind) if kind.kind == "f" else np.floor(np.clip(made, 0, white) + np.float32(0.5)).astype(kind)
 
 
 @functools.lru_cache(maxsize=4096)

@@ -9,12 +9,13 @@ import numpy as np
 
 from fusestack.config.focus import Align
 from fusestack.focus.aligning.wanted import wanted_alignment
+from fusestack.focus.channels import Scale, SharedScale
 from fusestack.focus.mean_image import MeanCounts
 from fusestack.focus.painted import reference_number
 from fusestack.focus.prepared import PlacedSlices, TonedSlices, flattened, moved_frame
 from fusestack.focus.slices import PictureSlices, RawPictures
-from fusestack.focus.statistics import Bands
-from fusestack.model.errors import ConfigError
+from fusestack.focus.statistics import Bands, Extremes
+from fusestack.model.errors import ConfigError, InputError
 from fusestack.operators.preparations import Placing, Toning
 
 if TYPE_CHECKING:
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
     from fusestack.focus.stack import StackInput
 
     Matrix = NDArray[np.float64]
+
+
+_FEWEST = 16
+"""Pixels of what all slices cover, at least."""
 
 
 def ready_stack(
@@ -96,6 +101,8 @@ def prepared_stack(
         if focus.align is not None and focus.align.crop:
             top, bottom, left, right = _common([one.covered() for one in alignments])
             inner, size = np.array([[1, 0, left], [0, 1, top], [0, 0, 1.0]]), (right - left, bottom - top)
+            if min(size) < _FEWEST:
+                raise InputError("focus.align: no part is in all slices; leave out what moved far, or use crop: false")
     tones: list[Toning] = []
     for number, one in enumerate(focus.prepare):
         if isinstance(one, Placing):
@@ -104,22 +111,19 @@ def prepared_stack(
             except ValueError as error:
                 raise ConfigError(f"{loaded.cite('focus.prepare')}: {one.name}: {error}") from error
             inner = inner @ matrix
-            if any(tone.halo() for tone in tones) and one.name in ("resize", "rotate"):
+            late = next((tone for tone in tones if tone.measures or tone.halo()), None)
+            if late is not None:
+                what = "looks at what is left after it" if late.measures else "is done after it"
                 said.append(
-                    f"focus.prepare: {tones[-1].name} comes before {one.name}, but is done after it, since pixels are "
-                    f"taken from other places once (operator {number + 1})"
+                    f"focus.prepare: {late.name} comes before {one.name}, but {what}, since pixels are taken from "
+                    f"other places once (operator {number + 1})"
                 )
         elif isinstance(one, Toning):
             tones.append(one)
     placed = _placed(focus, stack, alignments, inner, size)
-    colours = len(stack.colours.rstrip("A")) if stack.photographs else 0
     slices: PlacedSlices | TonedSlices = placed
     if tones:
-        mean = None
-        if any(one.measures for one in tones):
-            bands = Bands(placed.shape, deep=True)
-            mean = cached.statistic("mean image", "counts/mean", MeanCounts(placed, bands))
-        slices = TonedSlices(placed, tuple(tones), colours, mean)
+        slices = _toned(stack, placed, tones, cached)
     plane_size, origin = moved_frame(stack.plane_size, stack.plane_origin, inner)
     return replace(
         stack,
@@ -131,6 +135,25 @@ def prepared_stack(
         plane_origin=origin,
         warnings=(*stack.warnings, *said),
     )
+
+
+def _toned(stack: StackInput, placed: PlacedSlices, tones: Sequence[Toning], cached: CachedStages) -> TonedSlices:
+    """Slices whose values are changed; what the type of pixels does not say is measured: white, and the mean image."""
+    colours = len(stack.colours.rstrip("A")) if stack.photographs else 0
+    scale = Scale(stack.dtype)
+    if np.dtype(stack.dtype).kind == "f":
+        whole = isinstance(placed.source, PictureSlices)
+        limits = Extremes(placed, Bands(placed.shape, whole=whole))
+        found = cached.statistic("unprepared limits", "limits/unprepared", limits)
+        scale = SharedScale(stack.dtype, found, colours) if colours else Scale(stack.dtype, found)
+    mean = None
+    if any(one.measures for one in tones):
+        times, channels, *rest = placed.shape
+        bands = Bands(
+            (times, 1 if colours else channels, *rest), deep=True, whole=isinstance(placed.source, PictureSlices)
+        )
+        mean = cached.statistic("mean image", "counts/mean", MeanCounts(placed, scale, colours, bands))
+    return TonedSlices(placed, tuple(tones), scale, colours, mean)
 
 
 def _placed(
@@ -155,6 +178,7 @@ def _placed(
         tuple(places),
         tuple(gains),
         focus.align.interpolation if focus.align is not None else "lanczos",
+        stack.colours.endswith("A"),
     )
 
 

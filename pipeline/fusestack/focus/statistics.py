@@ -121,15 +121,20 @@ class Bands:
         Whether an entry is taken of all slices at once.
     first : int
         Where the slices begin in the array.
+    whole : bool
+        Whether a band is all rows, since nothing less is read.
     """
 
     shape: tuple[int, ...]
     deep: bool = False
     first: int = 0
+    whole: bool = False
 
     @property
     def rows(self) -> int:
         """Rows of a band: whole chunks, so that each is read once; few where a band is a deep one."""
+        if self.whole:
+            return self.shape[3]
         pixels = self.shape[4] * (min(self.shape[2], _DEEP) if self.deep else 1)
         return max(1, BAND_PIXELS // (CHUNK * max(1, pixels))) * CHUNK
 

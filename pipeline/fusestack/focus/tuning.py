@@ -188,7 +188,8 @@ def stack_of(loaded: LoadedConfig, cache: str, resources: Resources) -> StackInp
     stack, missing = ready_stack(loaded, focus, found, CachedStages(cache, resources))
     if missing is not None:
         raise ConfigError(
-            f"{loaded.cite('focus.align')}: the slices are not aligned yet; fusestack tune and fusestack run do that first"
+            f"{loaded.cite('focus.align')}: the slices are not aligned yet; fusestack tune and fusestack run do that "
+            "first"
         )
     return stack
 

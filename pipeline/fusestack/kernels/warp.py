@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fusestack.kernels.convert import integer_limits
+from fusestack.kernels.convert import integer_limits, value_dtype
 from fusestack.kernels.jit import njit
 
 if TYPE_CHECKING:
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 INTERPOLATIONS = ("lanczos", "cubic", "linear")
 """Windowed sinc of three lobes (Duchon 1979), cubic convolution with a = -1/2 (Keys 1981), linear."""
 _LOBES = (3.0, 2.0, 1.0)
+_NEARLY_WHITE = 0.05
+"""Share of white below it in which a gain goes over to none."""
 _COS = tuple(np.cos(np.pi * (i - 2) / 3) for i in range(6))
 _SIN = tuple(np.sin(np.pi * (i - 2) / 3) for i in range(6))
 """Of thirds of the turn between the six pixels around a place."""
@@ -121,12 +123,13 @@ def warp(
     out = np.empty((len(source), bottom - top, right - left), source.dtype)
     matrix = np.ascontiguousarray(matrix, np.float64)
     kind = np.float32(_LOBES[INTERPOLATIONS.index(interpolation)])
-    low, high = (np.float32(n) for n in integer_limits(source.dtype))
+    number = value_dtype(source.dtype).type
+    low, high = (number(n) for n in integer_limits(source.dtype))
     corner = np.array([*first, *whole, top, left], np.int64)
     wide = np.array(spread, np.float64)
     straight = not (matrix[0, 1] or matrix[1, 0] or matrix[2, 0] or matrix[2, 1])
     run = _straight if straight else _general
-    run(source, corner, matrix, kind, wide, np.ascontiguousarray(gains, np.float32), low, high, out)
+    run(source, corner, matrix, kind, wide, np.ascontiguousarray(gains, number), low, high, out)
     return out
 
 
@@ -136,7 +139,7 @@ def _weights(place: float, spread: float, lobes: Any, taps: Any) -> int:
     start = int(np.floor(place - lobes * spread)) + 1
     if spread == 1.0 and place == np.floor(place):
         for i in range(taps.size):
-            taps[i] = np.float32(1.0 if start + i == int(place) else 0.0)
+            taps[i] = 1.0 if start + i == int(place) else 0.0
         return start
     total = 0.0
     if spread == 1.0 and lobes == np.float32(3.0):  # two sines for all pixels
@@ -146,11 +149,10 @@ def _weights(place: float, spread: float, lobes: Any, taps: Any) -> int:
             x = rest - (i - 2)
             inner = third * _COS[i] - third_cos * _SIN[i]
             weight = (sine if i % 2 == 0 else -sine) * inner / (x * x)
-            taps[i] = np.float32(weight)
+            taps[i] = weight
             total += weight
-        scale = np.float32(1.0 / total)
         for i in range(taps.size):
-            taps[i] *= scale
+            taps[i] /= total
         return start
     for i in range(taps.size):
         x = abs(start + i - place) / spread
@@ -168,11 +170,10 @@ def _weights(place: float, spread: float, lobes: Any, taps: Any) -> int:
                 weight = ((-0.5 * x + 2.5) * x - 4.0) * x + 2.0
         elif x < 1.0:
             weight = 1.0 - x
-        taps[i] = np.float32(weight)
+        taps[i] = weight
         total += weight
-    scale = np.float32(1.0 / total)
     for i in range(taps.size):
-        taps[i] *= scale
+        taps[i] /= total
     return start
 
 
@@ -184,11 +185,21 @@ def _clamped(i: int, first: int, size: int, whole: int) -> int:
 
 
 @njit
-def _stored(value: Any, low: Any, high: Any, kind: Any) -> Any:
-    """A value as a pixel: rounded and clamped where it is an integer."""
-    if high > low:
-        value = min(max(np.rint(value), low), high)
-    return kind(value)
+def _stored(value: Any, gain: Any, low: Any, high: Any, kind: Any) -> Any:
+    """A value as a pixel: brighter or darker, and rounded and clamped where it is an integer.
+
+    What is white stays white: it may have been cut off, in some colours only.
+    """
+    if high <= low:
+        return kind(value * gain)
+    if gain < 1:
+        rest = (high - value) / (_NEARLY_WHITE * high)
+        if rest < 1:
+            gain = 1 + (gain - 1) * max(rest, 0)
+    value *= gain
+    if value >= high:
+        return kind(high)
+    return kind(max(np.floor(value + 0.5), low))
 
 
 @njit
@@ -196,10 +207,10 @@ def _general(
     source: Any, corner: Any, matrix: Any, lobes: Any, spread: Any, gains: Any, low: Any, high: Any, out: Any
 ) -> None:
     """Every pixel by itself."""
-    kind = out.dtype.type
+    kind, number = out.dtype.type, gains.dtype.type
     colours, height, width = out.shape
     nx, ny = int(np.ceil(2 * lobes * spread[0])), int(np.ceil(2 * lobes * spread[1]))
-    wx, wy = np.empty(nx, np.float32), np.empty(ny, np.float32)
+    wx, wy = np.empty(nx, gains.dtype), np.empty(ny, gains.dtype)
     columns = np.empty(nx, np.int64)
     for j in range(height):
         y = float(corner[4] + j)
@@ -213,31 +224,31 @@ def _general(
             inside = left >= 0 and top >= 0 and left + nx <= source.shape[2] and top + ny <= source.shape[1]
             if inside and nx == 6:
                 for c in range(colours):
-                    total = np.float32(0)
+                    total = number(0)
                     for a in range(ny):
                         row = source[c, top + a]
                         line = (
-                            wx[0] * np.float32(row[left])
-                            + wx[1] * np.float32(row[left + 1])
-                            + wx[2] * np.float32(row[left + 2])
-                            + wx[3] * np.float32(row[left + 3])
-                            + wx[4] * np.float32(row[left + 4])
-                            + wx[5] * np.float32(row[left + 5])
+                            wx[0] * number(row[left])
+                            + wx[1] * number(row[left + 1])
+                            + wx[2] * number(row[left + 2])
+                            + wx[3] * number(row[left + 3])
+                            + wx[4] * number(row[left + 4])
+                            + wx[5] * number(row[left + 5])
                         )
                         total += wy[a] * line
-                    out[c, j, i] = _stored(total * gains[c], low, high, kind)
+                    out[c, j, i] = _stored(total, gains[c], low, high, kind)
                 continue
             for b in range(nx):
                 columns[b] = _clamped(left + corner[1] + b, corner[1], source.shape[2], corner[3])
             for c in range(colours):
-                total = np.float32(0)
+                total = number(0)
                 for a in range(ny):
                     row = source[c, _clamped(top + corner[0] + a, corner[0], source.shape[1], corner[2])]
-                    line = np.float32(0)
+                    line = number(0)
                     for b in range(nx):
-                        line += wx[b] * np.float32(row[columns[b]])
+                        line += wx[b] * number(row[columns[b]])
                     total += wy[a] * line
-                out[c, j, i] = _stored(total * gains[c], low, high, kind)
+                out[c, j, i] = _stored(total, gains[c], low, high, kind)
 
 
 @njit
@@ -245,28 +256,28 @@ def _straight(
     source: Any, corner: Any, matrix: Any, lobes: Any, spread: Any, gains: Any, low: Any, high: Any, out: Any
 ) -> None:
     """Rows first, then along them: nothing is turned."""
-    kind = out.dtype.type
+    kind, number = out.dtype.type, gains.dtype.type
     colours, height, width = out.shape
     nx, ny = int(np.ceil(2 * lobes * spread[0])), int(np.ceil(2 * lobes * spread[1]))
-    wx, wy = np.empty((width, nx), np.float32), np.empty(ny, np.float32)
+    wx, wy = np.empty((width, nx), gains.dtype), np.empty(ny, gains.dtype)
     lefts = np.empty(width, np.int64)
     for i in range(width):
         place = (matrix[0, 0] * float(corner[5] + i) + matrix[0, 2]) / matrix[2, 2]
         lefts[i] = _weights(place, spread[0], lobes, wx[i])
-    line = np.empty(source.shape[2], np.float32)
+    line = np.empty(source.shape[2], gains.dtype)
     for j in range(height):
         place = (matrix[1, 1] * float(corner[4] + j) + matrix[1, 2]) / matrix[2, 2]
         top = _weights(place, spread[1], lobes, wy)
         for c in range(colours):
-            line[:] = np.float32(0)
+            line[:] = number(0)
             for a in range(ny):
                 weight = wy[a]
-                if weight != np.float32(0):
+                if weight != number(0):
                     row = source[c, _clamped(top + a, corner[0], source.shape[1], corner[2])]
                     for i in range(line.size):
-                        line[i] += weight * np.float32(row[i])
+                        line[i] += weight * number(row[i])
             for i in range(width):
-                total = np.float32(0)
+                total = number(0)
                 for b in range(nx):
                     total += wx[i, b] * line[_clamped(lefts[i] + b, corner[1], line.size, corner[3])]
-                out[c, j, i] = _stored(total * gains[c], low, high, kind)
+                out[c, j, i] = _stored(total, gains[c], low, high, kind)

@@ -7,21 +7,24 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fusestack.model.amounts import counted
-from fusestack.planner import cache_folder
+from fusestack.model.errors import InputError
+from fusestack.planner import cache_folder, make_plan
 from fusestack.planning.resources import resolve_resources
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from distributed import Client
+
     from fusestack.config.load import LoadedConfig
     from fusestack.focus.aligning.alignment import Alignment
     from fusestack.focus.aligning.wanted import WantedAlignment
+    from fusestack.planning.plan import Plan
 
     Say = Callable[[str], None]
 
-_MEMORY = 2**31
-"""Of all slices that are looked at together."""
 _STEPS = 10
+_TRIES = 2
 _FEW = 60
 """Points in all pairs of a slice."""
 
@@ -68,18 +71,58 @@ def align_first(loaded: LoadedConfig, say: Say | None = None) -> None:
                         say(line)
 
 
+def plan_aligned(loaded: LoadedConfig, client: Client | None = None, say: Say | None = None) -> Plan:
+    """Plan a run, for which slices are aligned first.
+
+    Parameters
+    ----------
+    loaded : LoadedConfig
+    client : distributed.Client, optional
+        Whose workers will run it.
+    say : callable, optional
+        See `align_first`.
+
+    Raises
+    ------
+    ConfigError, InputError, OutputError
+        See `align_first` and `fusestack.planner.make_plan`; also if slices change all the time.
+    """
+    for _ in range(_TRIES):
+        align_first(loaded, say)
+        plan = make_plan(loaded, client)
+        if not plan.pending:
+            return plan
+    refuse_pending(plan)
+    return plan
+
+
+def refuse_pending(plan: Plan) -> None:
+    """Refuse to run what was planned before slices were aligned.
+
+    Raises
+    ------
+    InputError
+    """
+    if plan.pending:
+        raise InputError(
+            "focus.align: the slices are not aligned, or have changed since they were; run again when nobody writes "
+            "them any more"
+        )
+
+
 def _estimated(wanted: WantedAlignment, loaded: LoadedConfig, say: Say | None) -> Sequence[Alignment]:
     count = wanted.stack.shape[0] * wanted.stack.shape[2]
     if say is not None:
         say(f"aligning {counted(count, 'slice')} ({wanted.model})")
-    workers = resolve_resources(loaded.config.execution, loaded.folder, None).workers
+    resources = resolve_resources(loaded.config.execution, loaded.folder, None)
+    held = resources.memory * resources.workers // (2 * wanted.slice_bytes)
     step = max(1, count // _STEPS)
 
     def tell(done: int) -> None:
         if say is not None and done % step == 0 and done < count and count >= _STEPS:
             say(f"  {done} of {count} slices")
 
-    return wanted.estimate(max(1, min(workers, _MEMORY // wanted.slice_bytes)), tell)
+    return wanted.estimate(max(1, min(resources.workers, held)), tell)
 
 
 def _told(made: Sequence[Alignment]) -> list[str]:

@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from fusestack.model.errors import OutputError
+from fusestack.running.aligning import refuse_pending
 from fusestack.running.damage import find_damage
 from fusestack.running.inspection import check_outputs, inspect
 from fusestack.running.provenance import write_statistics
@@ -28,6 +29,7 @@ def job_of_plan(plan: Plan) -> Job:
     OutputError
         If an output exists that this plan did not make, or is damaged: only a run under its lock mends that.
     """
+    refuse_pending(plan)
     check_outputs(plan)
     damage = find_damage(plan)
     if damage:

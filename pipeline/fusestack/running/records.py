@@ -28,7 +28,7 @@ def read_record(work: str) -> dict[str, Any]:
     try:
         found = open_folder(work).get(RECORD)
         return {} if found is None else {path: dict(entry) for path, entry in _parsed(found).items()}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, AttributeError, TypeError) as error:
         usual = "give permission" if isinstance(error, PermissionError) else "remove the folder to start over"
         way_out = getattr(error, "way_out", usual)
         raise OutputError(f"{work}/{RECORD}: cannot be read ({error}); {way_out}") from error

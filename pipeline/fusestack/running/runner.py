@@ -13,6 +13,7 @@ from fusestack.model.amounts import counted
 from fusestack.model.errors import ConfigError, OutputError
 from fusestack.model.function import import_functions
 from fusestack.planning.copied import Copied
+from fusestack.running.aligning import refuse_pending
 from fusestack.running.damage import foresee_plan, look, mend
 from fusestack.running.inspection import check_outputs, inspect
 from fusestack.running.lock import output_lock
@@ -84,6 +85,7 @@ def run_plan(
     BlockError
         If blocks failed after all retries; everything else is kept, and running again continues.
     """
+    refuse_pending(plan)
     start = time.perf_counter()
     import_functions(json.dumps(plan.config, default=str))
     known = look(plan, force=force) if known is None else known

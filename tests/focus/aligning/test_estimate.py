@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fusestack.focus.aligning.alignment import Alignment
+from fusestack.focus.aligning.alignment import Alignment, SliceMotion
 from fusestack.focus.aligning.estimate import Wanted, estimate
 from fusestack.model.errors import ConfigError, InputError
 from tests.focus.aligning.moved import SIZE, errors, motions, scene, seen
@@ -152,6 +152,16 @@ def test_what_is_too_bright_is_no_reference(moved: NDArray[np.float32]) -> None:
     bright[3] = np.clip(1.8 * bright[3], 0, 1)
     assert aligned(bright).reference == 2
     assert aligned(bright, reference=3).reference == 3
+
+
+def test_the_same_slice_again_is_in_no_other_order(moved: NDArray[np.float32]) -> None:
+    assert aligned(np.stack([moved[2]] * 5)).said == ()
+
+
+def test_what_all_cover_of_turned_slices() -> None:
+    around = np.array([[-1, 0, 99], [0, -1, 79], [0, 0, 1.0]])
+    slices = tuple(SliceMotion(str(k), matrix, np.ones(1)) for k, matrix in enumerate((np.eye(3), around)))
+    assert Alignment("given", 0, (100, 80), slices).covered() == (0, 80, 0, 100)
 
 
 def test_nothing_to_align() -> None:

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from fusestack.focus.aligning.motions import Matrix
 
 FORMAT = "fusestack transforms"
-_FEWEST = 16
-"""Pixels of what all slices cover, at least."""
 
 
 @dataclass(frozen=True)
@@ -70,26 +68,16 @@ class Alignment:
     said: tuple[str, ...] = ()
 
     def covered(self) -> tuple[int, int, int, int]:
-        """Top, bottom, left and right of a part of the reference that all slices cover.
-
-        Raises
-        ------
-        InputError
-            If there is none.
-        """
+        """Top, bottom, left and right of a part of the reference that all slices cover; no part if they cross."""
         right, bottom = (n - 1.0 for n in self.size)
         edges = np.array([0.0, 0.0, right, bottom])
         corners = np.array([[0, 0], [right, 0], [0, bottom], [right, bottom]])
         for one in self.slices:
-            (x0, y0), (x1, y1), (x2, y2), (x3, y3) = move(one.matrix, corners)
-            edges[:2] = np.maximum(edges[:2], (max(x0, x2), max(y0, y1)))
-            edges[2:] = np.minimum(edges[2:], (min(x1, x3), min(y2, y3)))
+            places = np.sort(move(one.matrix, corners), axis=0)  # two corners at each side, also of what is turned
+            edges[:2] = np.maximum(edges[:2], places[1])
+            edges[2:] = np.minimum(edges[2:], places[2])
         left, top = (int(n) for n in np.ceil(edges[:2] - 1e-6))
         end, low = (int(n) + 1 for n in np.floor(edges[2:] + 1e-6))
-        if low - top < _FEWEST or end - left < _FEWEST:
-            raise InputError(
-                "focus.align: no part is in all slices; leave out those that moved far, or use crop: false"
-            )
         return top, low, left, end
 
     def facts(self) -> dict[str, Any]:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _SHORTER = 0.8
 """Another order is meant where the way from slice to slice is so much shorter in it."""
+_SAME = 1e-3
+"""Natural logarithm of details that do not differ."""
 _MOST_NAMED = 8
 _FEWEST = 16
 """Parts that all slices cover, which say something of their order."""
@@ -83,8 +85,12 @@ def order_doubt(names: Sequence[str], detail: Sequence[NDArray[np.float32]], see
     if rows.shape[1] < _FEWEST:
         return []
     rows -= rows.max(axis=0)
-    far = np.sqrt(((rows[:, None] - rows[None]) ** 2).mean(axis=2))
-    alike = np.exp(-((far / np.median(far[far > 0])) ** 2)) if (far > 0).any() else np.ones_like(far)
+    rows -= rows.mean(axis=0)
+    squares = (rows**2).sum(axis=1)
+    far = np.sqrt(np.maximum(0, squares[:, None] + squares - 2 * rows @ rows.T) / rows.shape[1])
+    if far.max() < _SAME:
+        return []
+    alike = np.exp(-((far / np.median(far[far > _SAME])) ** 2))
     laplacian = np.diag(alike.sum(axis=1)) - alike
     other = np.argsort(np.linalg.eigh(laplacian)[1][:, 1], kind="stable")
     if other[0] > other[-1]:

@@ -21,8 +21,6 @@ Model = Literal["translation", "rigid", "similarity", "affine", "homography"]
 
 NUMBERS: dict[Model, int] = {"translation": 2, "rigid": 3, "similarity": 4, "affine": 6, "homography": 8}
 """Of a model: two of the shift, then turn, size, and what is left of a matrix."""
-POINTS: dict[Model, int] = {"translation": 2, "rigid": 3, "similarity": 3, "affine": 4, "homography": 6}
-"""Points that say enough of a model to tell a wrong one."""
 
 
 @dataclass(frozen=True)
@@ -75,15 +73,6 @@ class Motion:
             turn, size = np.arctan2(c - b, a + d), np.log(max(1e-6, np.hypot(a + d, c - b) / 2))
         found = np.array([x, y, turn, size, (a - d) / 2, (b + c) / 2, p, q])
         return np.asarray(found[: self.numbers] / unit[0, 0])
-
-    def size_of(self, matrix: Matrix) -> float:
-        """How much larger a motion makes a picture: the logarithm, in pixels at its corner."""
-        return float(0.5 * np.log(abs(np.linalg.det(matrix[:2, :2]))) / self._unit[0, 0])
-
-    def corners(self) -> Points:
-        """The four corners of a picture."""
-        right, bottom = (n - 1.0 for n in self.size)
-        return np.array([[0, 0], [right, 0], [0, bottom], [right, bottom]])
 
 
 def move(matrix: Matrix, points: Points) -> Points:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import functools
+import threading
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,28 +85,43 @@ class WantedAlignment:
         """
         if self.given is None:
             content = open_folder(self.folder).get(FILE)
-            if content is None:
+            try:
+                found, made_of = ([], "") if content is None else alignments_of(bytes(content), FILE)
+            except InputError:  # damaged: it is made again
                 return None
-            found, made_of = alignments_of(bytes(content), f"{self.folder}/{FILE}")
             return found if made_of == self.fingerprint else None
         try:
             found, _ = alignments_of(Path(self.given).read_bytes(), self.given)
         except OSError as error:
             raise InputError(f"{self.given}: cannot be read ({error}); correct focus.align.transforms") from error
-        return self._checked(found)
+        return self._checked(found, self.given)
 
-    def _checked(self, found: list[Alignment]) -> list[Alignment]:
-        times, _, count, rows, columns = self.stack.shape
+    def _checked(self, found: list[Alignment], given: str) -> list[Alignment]:
+        """Alignments that fit the stack; says which were made for slices of other names."""
+        times, channels, count, rows, columns = self.stack.shape
         if len(found) == 1:
             found = found * times
-        for one in found:
-            if len(found) != times or len(one.slices) != count or one.size != (columns, rows):
-                raise InputError(
-                    f"{self.given}: is for {len(one.slices)} slices of {one.size[0]} x {one.size[1]} pixels"
-                    f"{f' at {len(found)} timepoints' if len(found) > 1 else ''}, the stack has {count} of {columns} x "
-                    f"{rows}; give the file of these slices, or leave focus.align.transforms out"
-                )
-        return found
+        fits = len(found) == times and all(
+            len(one.slices) == count
+            and one.size == (columns, rows)
+            and all(len(motion.gains) in (1, channels, len(self.stack.colours.rstrip("A"))) for motion in one.slices)
+            for one in found
+        )
+        if not fits:
+            first = found[0] if found else None
+            is_for = "nothing" if first is None else f"{len(first.slices)} slices of {_by(first.size)} pixels"
+            several = f" at {len(found)} timepoints" if len(found) > 1 else ""
+            raise InputError(
+                f"{given}: is for {is_for}{several}, the stack has {count} of {_by((columns, rows))}; give the file of "
+                "these slices, or leave focus.align.transforms out"
+            )
+        named = [Path(name).name for name in self.stack.names]
+        others = [Path(one.name).name for one in found[0].slices]
+        wrong = next(((a, b) for a, b in zip(others, named, strict=True) if a and a != b), None)
+        if wrong is None:
+            return found
+        said = f"{given}: was made for slices of other names, or in another order: {wrong[0]} is now {wrong[1]}"
+        return [replace(one, said=(*one.said, said)) for one in found]
 
     def estimate(self, workers: int, tell: Callable[[int], None] | None = None) -> list[Alignment]:
         """Look at all slices.
@@ -148,13 +165,25 @@ class WantedAlignment:
     def _reader(self, t: int) -> Callable[[int], NDArray[Any]]:
         """Gives slices [c, y, x]."""
         stack = self.stack
-        _, channels, _, rows, columns = stack.shape
+        _, channels, count, rows, columns = stack.shape
         colours = len(stack.colours.rstrip("A")) if stack.photographs else channels
         first, last = (0, colours) if self.channel is None else (self.channel, self.channel + 1)
+        read_from, read_to = (0, channels) if stack.photographs else (first, last)
+        deep, lock = stack.depth_chunk, threading.Lock()
+
+        def some(group: int) -> NDArray[Any]:
+            ends = (group * deep, min(count, (group + 1) * deep))
+            box = Box((t, read_from, ends[0], 0, 0), (t + 1, read_to, ends[1], rows, columns))
+            found: NDArray[Any] = stack.slices(box)
+            return found[0, first - read_from : last - read_from]
+
+        kept = functools.lru_cache(maxsize=1)(some)
 
         def read(k: int) -> NDArray[Any]:
-            found: NDArray[Any] = stack.slices(Box((t, 0, k, 0, 0), (t + 1, channels, k + 1, rows, columns)))
-            return found[0, first:last, 0]
+            if deep == 1:
+                return some(k)[:, 0]
+            with lock:  # planes of a chunk are decoded together, once
+                return kept(k // deep)[:, k % deep]
 
         return read
 
@@ -166,6 +195,10 @@ class WantedAlignment:
         tried = sorted({round(i * (count - 1) / (_TRIED - 1)) for i in range(_TRIED)})
         found = [np.percentile(np.nan_to_num(read(k)), _BRIGHT, axis=(1, 2)) for k in tried]
         return np.asarray(np.maximum(np.max(found, axis=0), 1e-12), np.float32)[:, None, None]
+
+
+def _by(size: tuple[int, int]) -> str:
+    return f"{size[0]} x {size[1]}"
 
 
 def wanted_alignment(
