@@ -17,7 +17,7 @@ from tests.focus.stacks import scene, write
 
 CONFIG = """version: 1
 input: {images: "day/*/"}
-focus: {multiscale: {levels: 2}, output: {path: out/sharp.tif, depth: out/depth.tif}}
+focus: {multiscale: {levels: 2}, output: {path: out/sharp.tif, depth: out/depth.tif, slices: out/slices}}
 """
 
 
@@ -52,6 +52,7 @@ def test_each_folder_has_a_result_as_if_it_were_alone(day: Path, capsys: pytest.
         found, wanted = tifffile.imread(folder / f"out/sharp_{name}.tif"), tifffile.imread(alone["path"])
         assert np.array_equal(found, wanted)
         assert (folder / f"out/depth_{name}.tif").exists()
+        assert any((folder / f"out/slices_{name}").iterdir())
     page = (folder / "day.batch.html").read_text()
     assert "<h2>a&lt;b&gt;</h2>" in page
     assert page.count('<img alt="result" src="data:') == 3

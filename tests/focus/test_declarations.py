@@ -139,7 +139,10 @@ def prepared(folder: Path, *, raw: bool = False) -> list[Plan]:
     """Plans for photographs whose slices are moved, and whose values are changed besides."""
     folder = folder / f"prepared{raw}"
     paths = write(folder / "in", scene(SHAPE, 3)[0], raw=raw)
-    return [fusestack.plan(config(paths, folder, options="--blur", prepare=PREPARED[:n])) for n in (2, 4)]
+    output = {"slices": str(folder / "slices")}
+    return [
+        fusestack.plan(config(paths, folder, options="--blur", prepare=PREPARED[:n], output=output)) for n in (2, 4)
+    ]
 
 
 def test_reads_of_prepared_slices_are_declared(
