@@ -13,11 +13,15 @@ import pytest
 import zarr
 
 import fusestack
+from fusestack.config.load import from_mapping
 from fusestack.focus import lowpass
+from fusestack.focus.nested import Part
+from fusestack.focus.region import Region
 from fusestack.focus.slices import VolumeSlices
 from fusestack.model.fingerprint import arrays_of
 from fusestack.model.geometry import Box
 from fusestack.model.stage import Along, Compute, Stage, StoredArray
+from fusestack.planner import Tuning
 from fusestack.planning.plan import Plan
 from tests.focus.stacks import config, scene, section, write
 from tests.focus.test_invariance import CHAINS, cut
@@ -92,8 +96,10 @@ def check_reads(compute: Compute, block: Box, reads: list[Read]) -> None:
     assert set(reaches) <= set(needed)
     for array, box in reads:
         assert array in needed, f"{compute} reads what it does not need"
-        if array not in reaches:
-            assert array.dtype == "float64", f"{compute} does not say what it reads of {array.key}"
+        if array not in reaches:  # statistics, and what a part is made of, are waited for whole
+            assert array.dtype == "float64" or isinstance(compute, Part), (
+                f"{compute} does not say what it reads of {array.key}"
+            )
             continue
         for axis, along in enumerate(reaches[array]):
             if along is not None:
@@ -152,6 +158,20 @@ def test_reads_of_prepared_slices_are_declared(
     for plan in (*prepared(tmp_path), *prepared(tmp_path, raw=True)):
         watch(plan, reads)
     watch(volume(tmp_path, (2, 2, 5, 70, 90), options="--multiscale=l4", prepare=PREPARED), reads)
+
+
+def tuned(folder: Path) -> list[Plan]:
+    """Plans of tuning: the depth by which a part is chosen, and sets on a part."""
+    paths = slices(folder / "tuned", (150, 130), alpha=False)
+    tune = {"options": ["--blur --cutwave", "--multiscale=l3"]}
+    tuning = Tuning.of(from_mapping(config(paths, folder / "tuned", tune=tune)))
+    return [tuning.rough_depth(), tuning.on_part(Region(20, 90, 30, 101))[1]]
+
+
+def test_reads_of_tuning_are_declared(tmp_path: Path, reads: list[Read], monkeypatch: pytest.MonkeyPatch) -> None:
+    cut(monkeypatch, 48, 16)
+    for plan in tuned(tmp_path):
+        watch(plan, reads)
 
 
 def wide(folder: Path, shape: tuple[int, int]) -> Plan:
@@ -221,7 +241,7 @@ def test_every_kind_of_stage_is_watched(tmp_path: Path, monkeypatch: pytest.Monk
     plans = [planned(paths, tmp_path, OPAQUE[name]) for name in OPAQUE if name != "tiled"]
     monkeypatch.setattr(lowpass, "WHOLE_PIXELS", 0)
     plans += [planned(paths, tmp_path, OPAQUE["tiled"]), wide(tmp_path, SHAPE), several_scales(tmp_path)]
-    plans += prepared(tmp_path)
+    plans += [*prepared(tmp_path), *tuned(tmp_path)]
     seen = {type(stage.compute).__name__ for plan in plans for stage in plan.stages} | {VolumeSlices.__name__}
     ours = {kind.__name__ for kind in kinds(Compute) if kind.__module__.startswith("fusestack.focus")}
     # slices that are arrays already, or lie in their files as they are, are stored by nobody
