@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
 
 from fusestack.focus.aligning.alignment import Alignment, SliceMotion
 from fusestack.focus.aligning.estimate import Wanted, estimate
@@ -174,3 +175,12 @@ def test_the_reference_is_a_slice(moved: NDArray[np.float32]) -> None:
     assert aligned(moved, reference="last").reference == 5
     with pytest.raises(ConfigError, match="there is no slice 6; they are 0 to 5"):
         aligned(moved, reference=6)
+
+
+def test_what_is_nowhere_sharp_is_aligned_by_what_is_coarse(
+    slices: NDArray[np.float64], true: list[NDArray[np.float64]]
+) -> None:
+    """Photographs that a camera has enlarged have no finest detail."""
+    soft = gaussian_filter(slices, (0, 2.5, 2.5)) + 0.002 * np.random.default_rng(0).standard_normal(slices.shape)
+    found = aligned(seen(soft, true))
+    assert errors([one.matrix for one in found.slices], true, found.reference).max() < 1.5

@@ -126,20 +126,32 @@ def track(here: Look, there: Look, guess: Matrix | None = None) -> tuple[Tracks,
     float64[3, 3] or None
         That motion; None if they do not agree.
     """
+    coarse = None
     if guess is None:
-        found = _follow(here.coarse, there.coarse, _sharpest(_halved(here.detail)), levels=4)
-        guess = _agreed(found, _NEAR, _SHARE)[0]
+        coarse, guess = _track_coarse(here, there)
         if guess is None:
-            return found, None
-        guess = _DOUBLE @ guess @ np.linalg.inv(_DOUBLE)
+            return coarse, None
     height, width = here.even.shape
     even, detail = (_moved(one, guess, (width, height)) for one in (there.even, there.detail))
     found = _follow(here.even, even, _sharpest(np.minimum(here.detail, detail)), levels=1)
     found = Tracks(found.here, move(guess, found.there))
     motion, kept = _agreed(found, max(_CLOSE, width * _PARALLAX), _SHARE_CLOSE)
     if motion is None or _likeness(here.even, _moved(there.even, motion, (width, height)), found.here[kept]) < _ALIKE:
-        return found, None
+        return (found, None) if coarse is None else (coarse, guess)
     return Tracks(found.here[kept], found.there[kept]), motion
+
+
+def _track_coarse(here: Look, there: Look) -> tuple[Tracks, Matrix | None]:
+    """The same of pictures half as large, for what moved far, or is nowhere sharp in both."""
+    found = _follow(here.coarse, there.coarse, _sharpest(_halved(here.detail)), levels=4)
+    motion, kept = _agreed(found, _NEAR, _SHARE)
+    if motion is None:
+        return found, None
+    height, width = here.coarse.shape
+    if _likeness(here.coarse, _moved(there.coarse, motion, (width, height)), found.here[kept]) < _ALIKE:
+        return found, None
+    tracks = Tracks(move(_DOUBLE, found.here[kept]), move(_DOUBLE, found.there[kept]))
+    return tracks, np.asarray(_DOUBLE @ motion @ np.linalg.inv(_DOUBLE))
 
 
 def recognise(here: Look, there: Look) -> Matrix | None:
