@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
 
+from fusestack.focus.aligning import tracks
 from fusestack.focus.aligning.alignment import Alignment, SliceMotion
 from fusestack.focus.aligning.estimate import Wanted, estimate
 from fusestack.model.errors import ConfigError, InputError
@@ -177,10 +177,17 @@ def test_the_reference_is_a_slice(moved: NDArray[np.float32]) -> None:
         aligned(moved, reference=6)
 
 
-def test_what_is_nowhere_sharp_is_aligned_by_what_is_coarse(
-    slices: NDArray[np.float64], true: list[NDArray[np.float64]]
+def test_where_fine_detail_does_not_agree_coarse_detail_counts(
+    moved: NDArray[np.float32], true: list[NDArray[np.float64]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Photographs that a camera has enlarged have no finest detail."""
-    soft = gaussian_filter(slices, (0, 2.5, 2.5)) + 0.002 * np.random.default_rng(0).standard_normal(slices.shape)
-    found = aligned(seen(soft, true))
+    inner = tracks._agreed
+
+    def coarse_only(found: tracks.Tracks, within: float, share: float) -> tuple[NDArray | None, NDArray[np.bool_]]:
+        if share == tracks._SHARE_CLOSE:
+            return None, np.zeros(len(found.here), bool)
+        return inner(found, within, share)
+
+    monkeypatch.setattr(tracks, "_agreed", coarse_only)
+    found = aligned(moved)
     assert errors([one.matrix for one in found.slices], true, found.reference).max() < 1.5
