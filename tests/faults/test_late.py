@@ -25,8 +25,8 @@ from tests.small import config, tree
 from tests.taskgraph.toys import ToyCompute, drive, toy_stage
 from tests.taskgraph.toys import written as blocks_written
 
-# A worker that waits in the middle of a block, for as long as a file is there.
-WORKER = """
+# A source that waits in the middle of a block, for as long as a file is there.
+WAITING = """
 import sys, time
 from pathlib import Path
 import fusestack.sources.tiff as tiff
@@ -40,6 +40,8 @@ def waiting(self, level, box):
             time.sleep(0.02)
     return read(self, level, box)
 tiff.TiffSource.read = waiting
+"""
+WORKER = f"""{WAITING}
 from distributed import LocalCluster
 if __name__ == "__main__":
     with LocalCluster(

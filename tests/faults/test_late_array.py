@@ -12,25 +12,12 @@ import pytest
 import fusestack
 from fusestack.running.submission import read_submission
 from fusestack.taskgraph.job_systems import JobSystem
-from tests.faults.test_late import results, until
+from tests.faults.test_late import WAITING, results, until
 from tests.small import config
 
-PART = """
-import sys, time
+PART = f"""{WAITING}
 from contextlib import nullcontext
-from pathlib import Path
 import fusestack.running.submission as submission
-import fusestack.sources.tiff as tiff
-folder = Path(sys.argv[1])
-read, seen = tiff.TiffSource.read, []
-def waiting(self, level, box):
-    seen.append(box)
-    if len(seen) > 5:
-        (folder / "waiting").touch()
-        while (folder / "hold").exists():
-            time.sleep(0.02)
-    return read(self, level, box)
-tiff.TiffSource.read = waiting
 submission.shared_lock = lambda *_: nullcontext()
 print(submission.run_part(sys.argv[2], sys.argv[3], 1, 0))
 """

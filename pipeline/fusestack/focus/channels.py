@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -73,6 +73,14 @@ class SharedScale(Scale):
         return min(low for low, _ in ends), max(high for _, high in ends)
 
 
+def shares(pixels: NDArray[Any], ends: tuple[float, float], out: Planes) -> None:
+    """Fill `out` with pixels of any type as float32: 0 what is black, 1 what is white."""
+    low, high = ends
+    if low:
+        pixels = np.subtract(pixels, np.float32(low), out=out, dtype=np.float32, casting="unsafe")
+    np.divide(pixels, np.float32(high - low), out=out, dtype=np.float32, casting="unsafe")
+
+
 @dataclass(frozen=True)
 class SliceChannels:
     """Some channels of the slices for each mask set; what is no number is black.
@@ -107,11 +115,7 @@ class SliceChannels:
         found = self.array.read(region.box(t, (first, max(channels) + 1), (k, k + 1)))[0, :, 0]
         planes = np.empty((len(channels), *region.shape), np.float32)
         for plane, channel in zip(planes, channels, strict=True):
-            low, high = self.scale.black_white(t, channel)
-            pixels = found[channel - first]
-            if low:
-                pixels = np.subtract(pixels, np.float32(low), out=plane, dtype=np.float32, casting="unsafe")
-            np.divide(pixels, np.float32(high - low), out=plane, dtype=np.float32, casting="unsafe")
+            shares(found[channel - first], self.scale.black_white(t, channel), plane)
         if found.dtype.kind == "f":
             np.nan_to_num(planes, copy=False, nan=np.nan if keeps_nan else 0.0, posinf=1.0, neginf=0.0)
         if isinstance(self.scale, SharedScale) and self.scale.clips:

@@ -16,6 +16,8 @@ import numpy as np
 
 from fusestack import kernels
 from fusestack.focus import blocks
+from fusestack.focus.channels import shares
+from fusestack.focus.region import Region
 from fusestack.focus.slices import PictureSlices, RawPictures, VolumeSlices
 from fusestack.model.geometry import Box
 from fusestack.model.stage import Along, Compute
@@ -149,7 +151,7 @@ class PlacedSlices(Compute):
         """Pixels [c, k, y, x] of the source."""
         every = isinstance(self.source, PictureSlices)  # decoded whole
         read = (0, self.shape[1]) if every else channels
-        found: Pixels = self.source(_box(t, read, slices, needed))[0]
+        found: Pixels = self.source(Region(*needed).box(t, read, (slices.start, slices.stop)))[0]
         return found[channels[0] - read[0] : channels[1] - read[0]]
 
     def reaches(self) -> dict[StoredArray, Reach]:
@@ -173,12 +175,11 @@ class PlacedSlices(Compute):
     def _sides(self, rows: int, columns: int) -> tuple[int, int]:
         """Rows and columns of the source that a block needs, at most."""
         most = np.zeros(2)
-        for one in self.places:
-            for place in one:
-                matrix, spread = _map(place, self.shape[3:])
-                slopes = np.abs(matrix[:2, :2] / matrix[2, 2])
-                around = [2 * kernels.warp.reach(self.interpolation, wide) + 4 for wide in spread]
-                most = np.maximum(most, 1.1 * (slopes @ (columns, rows)) + around)
+        for place in {place for one in self.places for place in one}:
+            matrix, spread = _map(place, self.shape[3:])
+            slopes = np.abs(matrix[:2, :2] / matrix[2, 2])
+            around = [2 * kernels.warp.reach(self.interpolation, wide) + 4 for wide in spread]
+            most = np.maximum(most, 1.1 * (slopes @ (columns, rows)) + around)
         width = self.sizes[1] if isinstance(self.source, PictureSlices) else min(self.sizes[1], math.ceil(most[0]))
         return min(self.sizes[0], math.ceil(most[1])), width
 
@@ -235,14 +236,10 @@ class TonedSlices(Compute):
 
     def __call__(self, box: Box) -> Pixels:
         """Change the values of a region; a box holds all colours."""
-        sides = [
-            (max(0, a - self.halo), min(n, b + self.halo))
-            for a, b, n in zip(box.start[3:], box.stop[3:], self.shape[3:], strict=True)
-        ]
-        grown = Box((*box.start[:3], sides[0][0], sides[1][0]), (*box.stop[:3], sides[0][1], sides[1][1]))
-        rows, columns = (
-            slice(a - low, b - low) for a, b, (low, _) in zip(box.start[3:], box.stop[3:], sides, strict=True)
-        )
+        region = Region.of(box)
+        outer = region.grown(self.halo, (self.shape[3], self.shape[4]))
+        rows, columns = region.within(outer)
+        grown = Box((*box.start[:3], outer.top, outer.left), (*box.stop[:3], outer.bottom, outer.right))
         found = self.placed(grown)
         out = np.ascontiguousarray(found[..., rows, columns])
         for t in range(found.shape[0]):
@@ -276,7 +273,7 @@ class TonedSlices(Compute):
         return found
 
     def _toned(self, pixels: Pixels, ends: tuple[float, float], counts: Sequence[NDArray[np.float64] | None]) -> Pixels:
-        planes = shares(pixels, ends)
+        planes = numbers_of(pixels, ends)
         for one, known in zip(self.tones, counts, strict=True):
             planes = one.apply(planes, known)
         kind = np.dtype(self.dtype)
@@ -315,19 +312,12 @@ def prepared_level(stack: StackInput, slices: PlacedSlices | TonedSlices) -> Lev
     return sharded(stack.shape, (1, colours, 1, min(source.rows, stack.shape[3]), stack.shape[4]), together=colours)
 
 
-def _box(t: int, channels: tuple[int, int], slices: range, needed: tuple[int, int, int, int]) -> Box:
-    top, bottom, left, right = needed
-    return Box((t, channels[0], slices.start, top, left), (t + 1, channels[1], slices.stop, bottom, right))
-
-
-def shares(pixels: Pixels, ends: tuple[float, float]) -> Planes:
-    """Pixels as float32, 0 what is black and 1 what is white; what is no number is black."""
-    found = pixels.astype(np.float32)
+def numbers_of(pixels: Pixels, ends: tuple[float, float]) -> Planes:
+    """Pixels as `shares`; what is no number is black."""
+    found = np.empty(pixels.shape, np.float32)
+    shares(pixels, ends, found)
     if pixels.dtype.kind == "f":
-        np.nan_to_num(found, copy=False, nan=ends[0], posinf=ends[1], neginf=ends[0])
-    if ends[0]:
-        found -= np.float32(ends[0])
-    found /= np.float32(ends[1] - ends[0])
+        np.nan_to_num(found, copy=False, nan=0.0, posinf=1.0, neginf=0.0)
     return found
 
 

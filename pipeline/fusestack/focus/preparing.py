@@ -139,19 +139,17 @@ def prepared_stack(
 
 def _toned(stack: StackInput, placed: PlacedSlices, tones: Sequence[Toning], cached: CachedStages) -> TonedSlices:
     """Slices whose values are changed; what the type of pixels does not say is measured: white, and the mean image."""
-    colours = len(stack.colours.rstrip("A")) if stack.photographs else 0
+    colours = stack.painted if stack.photographs else 0
+    whole = isinstance(placed.source, PictureSlices)
     scale = Scale(stack.dtype)
     if np.dtype(stack.dtype).kind == "f":
-        whole = isinstance(placed.source, PictureSlices)
         limits = Extremes(placed, Bands(placed.shape, whole=whole))
         found = cached.statistic("unprepared limits", "limits/unprepared", limits)
         scale = SharedScale(stack.dtype, found, colours) if colours else Scale(stack.dtype, found)
     mean = None
     if any(one.measures for one in tones):
         times, channels, *rest = placed.shape
-        bands = Bands(
-            (times, 1 if colours else channels, *rest), deep=True, whole=isinstance(placed.source, PictureSlices)
-        )
+        bands = Bands((times, 1 if colours else channels, *rest), deep=True, whole=whole)
         mean = cached.statistic("mean image", "counts/mean", MeanCounts(placed, scale, colours, bands))
     return TonedSlices(placed, tuple(tones), scale, colours, mean)
 
@@ -184,9 +182,8 @@ def _placed(
 
 def _gains(found: NDArray[np.float64], channels: int, stack: StackInput) -> tuple[float, ...]:
     """One number for each channel; an opacity stays."""
-    colours = len(stack.colours.rstrip("A")) if stack.photographs else channels
     made = np.ones(channels)
-    made[:colours] = found if len(found) == colours else found[0]
+    made[: stack.painted] = found
     return tuple(float(value) for value in made)
 
 

@@ -87,6 +87,11 @@ class StackInput:
     warnings: tuple[str, ...] = ()
 
     @property
+    def painted(self) -> int:
+        """Channels that are colours, without an opacity; all of a volume."""
+        return len(self.colours.rstrip("A")) if self.photographs else self.shape[1]
+
+    @property
     def names(self) -> tuple[str, ...]:
         """Of the slices, for people: files, or numbers from 1 where files hold several."""
         if self.files and len(set(self.files)) == len(self.files):

@@ -151,27 +151,25 @@ def _weights(place: float, spread: float, lobes: Any, taps: Any) -> int:
             weight = (sine if i % 2 == 0 else -sine) * inner / (x * x)
             taps[i] = weight
             total += weight
+    else:
         for i in range(taps.size):
-            taps[i] /= total
-        return start
-    for i in range(taps.size):
-        x = abs(start + i - place) / spread
-        weight = 0.0
-        if lobes == np.float32(3.0):
-            if x < 1e-9:
-                weight = 1.0
-            elif x < 3.0:
-                angle = np.pi * x
-                weight = 3.0 * np.sin(angle) * np.sin(angle / 3.0) / (angle * angle)
-        elif lobes == np.float32(2.0):
-            if x < 1.0:
-                weight = (1.5 * x - 2.5) * x * x + 1.0
-            elif x < 2.0:
-                weight = ((-0.5 * x + 2.5) * x - 4.0) * x + 2.0
-        elif x < 1.0:
-            weight = 1.0 - x
-        taps[i] = weight
-        total += weight
+            x = abs(start + i - place) / spread
+            weight = 0.0
+            if lobes == np.float32(3.0):
+                if x < 1e-9:
+                    weight = 1.0
+                elif x < 3.0:
+                    angle = np.pi * x
+                    weight = 3.0 * np.sin(angle) * np.sin(angle / 3.0) / (angle * angle)
+            elif lobes == np.float32(2.0):
+                if x < 1.0:
+                    weight = (1.5 * x - 2.5) * x * x + 1.0
+                elif x < 2.0:
+                    weight = ((-0.5 * x + 2.5) * x - 4.0) * x + 2.0
+            elif x < 1.0:
+                weight = 1.0 - x
+            taps[i] = weight
+            total += weight
     for i in range(taps.size):
         taps[i] /= total
     return start
@@ -220,30 +218,30 @@ def _general(
             place_x = (matrix[0, 0] * x + matrix[0, 1] * y + matrix[0, 2]) / depth
             place_y = (matrix[1, 0] * x + matrix[1, 1] * y + matrix[1, 2]) / depth
             left, top = _weights(place_x, spread[0], lobes, wx), _weights(place_y, spread[1], lobes, wy)
-            left, top = left - corner[1], top - corner[0]
-            inside = left >= 0 and top >= 0 and left + nx <= source.shape[2] and top + ny <= source.shape[1]
+            first, upper = left - corner[1], top - corner[0]  # in the array
+            inside = first >= 0 and upper >= 0 and first + nx <= source.shape[2] and upper + ny <= source.shape[1]
             if inside and nx == 6:
                 for c in range(colours):
                     total = number(0)
                     for a in range(ny):
-                        row = source[c, top + a]
+                        row = source[c, upper + a]
                         line = (
-                            wx[0] * number(row[left])
-                            + wx[1] * number(row[left + 1])
-                            + wx[2] * number(row[left + 2])
-                            + wx[3] * number(row[left + 3])
-                            + wx[4] * number(row[left + 4])
-                            + wx[5] * number(row[left + 5])
+                            wx[0] * number(row[first])
+                            + wx[1] * number(row[first + 1])
+                            + wx[2] * number(row[first + 2])
+                            + wx[3] * number(row[first + 3])
+                            + wx[4] * number(row[first + 4])
+                            + wx[5] * number(row[first + 5])
                         )
                         total += wy[a] * line
                     out[c, j, i] = _stored(total, gains[c], low, high, kind)
                 continue
             for b in range(nx):
-                columns[b] = _clamped(left + corner[1] + b, corner[1], source.shape[2], corner[3])
+                columns[b] = _clamped(left + b, corner[1], source.shape[2], corner[3])
             for c in range(colours):
                 total = number(0)
                 for a in range(ny):
-                    row = source[c, _clamped(top + corner[0] + a, corner[0], source.shape[1], corner[2])]
+                    row = source[c, _clamped(top + a, corner[0], source.shape[1], corner[2])]
                     line = number(0)
                     for b in range(nx):
                         line += wx[b] * number(row[columns[b]])

@@ -127,19 +127,21 @@ def _estimated(wanted: WantedAlignment, loaded: LoadedConfig, say: Say | None) -
 
 def _told(made: Sequence[Alignment]) -> list[str]:
     """How far slices moved, and how well they fit now."""
+    from fusestack.focus.aligning.motions import move
+
     found = []
     for t, one in enumerate(made):
         where = f"timepoint {t}: " if len(made) > 1 else ""
-        middle = np.array([(one.size[0] - 1) / 2, (one.size[1] - 1) / 2, 1.0])
-        shifts = [(matrix.matrix @ middle)[:2] / (matrix.matrix @ middle)[2] - middle[:2] for matrix in one.slices]
-        sizes = [np.sqrt(abs(np.linalg.det(matrix.matrix[:2, :2]))) for matrix in one.slices]
-        errors = [matrix.error for matrix in one.slices if matrix.points]
+        middle = (np.array([one.size], float) - 1) / 2
+        shifts = [np.hypot(*(move(motion.matrix, middle) - middle)[0]) for motion in one.slices]
+        sizes = [np.sqrt(abs(np.linalg.det(motion.matrix[:2, :2]))) for motion in one.slices]
+        errors = [motion.error for motion in one.slices if motion.points]
         found.append(
-            f"{where}aligned: shifts up to {max(np.hypot(*shift) for shift in shifts):.1f} pixels, sizes "
+            f"{where}aligned: shifts up to {max(shifts):.1f} pixels, sizes "
             f"{100 * min(sizes):.2f} to {100 * max(sizes):.2f} %, details fit within "
             f"{np.median(errors) if errors else 0:.2f} pixels (median)"
         )
-        weak = [matrix.name.rpartition("/")[2] for matrix in one.slices if 0 < matrix.points < _FEW]
+        weak = [motion.name.rpartition("/")[2] for motion in one.slices if 0 < motion.points < _FEW]
         if weak:
             found.append(f"{where}{', '.join(weak[:5])}: few details say where it lies; look at it")
     return found

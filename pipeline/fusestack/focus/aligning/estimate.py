@@ -272,13 +272,9 @@ def _sharpness(pairs: Sequence[Pair], small: list[Small], matrices: list[Matrix]
     found = []
     for pair in pairs:
         here, there = small[pair.first].at(pair.tracks.here), small[pair.second].at(pair.tracks.there)
-        most = np.fmax(best.at(move(matrices[pair.first], pair.tracks.here)), np.maximum(here, there))
-        less = np.minimum(here, there)
-        found.append(
-            np.nan_to_num(
-                less / np.maximum(most, 1e-9) * (less / np.maximum(np.maximum(here, there), 1e-9)) ** _UNEQUAL
-            )
-        )
+        less, more = np.minimum(here, there), np.maximum(here, there)
+        most = np.fmax(best.at(move(matrices[pair.first], pair.tracks.here)), more)
+        found.append(np.nan_to_num(less / np.maximum(most, 1e-9) * (less / np.maximum(more, 1e-9)) ** _UNEQUAL))
     return found
 
 

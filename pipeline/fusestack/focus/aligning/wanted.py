@@ -64,7 +64,7 @@ class WantedAlignment:
         """What may move: of a volume, its planes do not turn."""
         return self.options.model or ("similarity" if self.stack.photographs else "translation")
 
-    @property
+    @functools.cached_property
     def fingerprint(self) -> str:
         """Of what it is made of."""
         options = self.options.model_dump(mode="json", include={"reference", "exposure", "white_balance"})
@@ -98,13 +98,13 @@ class WantedAlignment:
 
     def _checked(self, found: list[Alignment], given: str) -> list[Alignment]:
         """Alignments that fit the stack; says which were made for slices of other names."""
-        times, channels, count, rows, columns = self.stack.shape
+        times, _, count, rows, columns = self.stack.shape
         if len(found) == 1:
             found = found * times
         fits = len(found) == times and all(
             len(one.slices) == count
             and one.size == (columns, rows)
-            and all(len(motion.gains) in (1, channels, len(self.stack.colours.rstrip("A"))) for motion in one.slices)
+            and all(len(motion.gains) in (1, self.stack.painted) for motion in one.slices)
             for one in found
         )
         if not fits:
@@ -166,8 +166,7 @@ class WantedAlignment:
         """Gives slices [c, y, x]."""
         stack = self.stack
         _, channels, count, rows, columns = stack.shape
-        colours = len(stack.colours.rstrip("A")) if stack.photographs else channels
-        first, last = (0, colours) if self.channel is None else (self.channel, self.channel + 1)
+        first, last = (0, stack.painted) if self.channel is None else (self.channel, self.channel + 1)
         read_from, read_to = (0, channels) if stack.photographs else (first, last)
         deep, lock = stack.depth_chunk, threading.Lock()
 
@@ -191,7 +190,7 @@ class WantedAlignment:
         """White: of integers in photographs their greatest value, else nearly the brightest of some slices."""
         count = self.stack.shape[2]
         if np.dtype(self.stack.dtype).kind != "f" and self.stack.photographs:
-            return np.full((len(self.stack.colours.rstrip("A")), 1, 1), np.iinfo(self.stack.dtype).max, np.float32)
+            return np.full((self.stack.painted, 1, 1), np.iinfo(self.stack.dtype).max, np.float32)
         tried = sorted({round(i * (count - 1) / (_TRIED - 1)) for i in range(_TRIED)})
         found = [np.percentile(np.nan_to_num(read(k)), _BRIGHT, axis=(1, 2)) for k in tried]
         return np.asarray(np.maximum(np.max(found, axis=0), 1e-12), np.float32)[:, None, None]
