@@ -13,6 +13,7 @@ from fusestack.api.configured import checked_client, client_of, loaded_from
 from fusestack.model.errors import ConfigError, OutputError, tell
 from fusestack.model.geometry import Box
 from fusestack.model.summary import Shown, Summary
+from fusestack.storage.moving import take_place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -380,7 +381,7 @@ def _replace(path: Path, text: str) -> None:
         mode = place.stat().st_mode
         scratch.write_bytes(text.encode())
         scratch.chmod(mode & 0o7777)
-        scratch.replace(place)
+        take_place(scratch, place)
     except OSError as error:
         scratch.unlink(missing_ok=True)
         raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
