@@ -301,9 +301,12 @@ def kill_chain(trial: Trial, rng: random.Random, kills: int, seconds: float) -> 
         if all(run.poll() is not None for run in runs):
             break
         who = rng.choice(who_may)
-        for victim in trial.victims(runs, who):
+        victims = trial.victims(runs, who)
+        for victim in victims:
             with suppress(psutil.Error):
                 victim.kill()
+        if trial.cluster is not None and trial.cluster.pid in {victim.pid for victim in victims}:
+            trial.cluster.wait()  # else the next run is given the address of one that is just dying
         killed[who] += 1
         if who in ("worker", "one"):
             _wait(runs)  # the others go on

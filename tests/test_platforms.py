@@ -188,6 +188,23 @@ def test_a_drive_is_no_address(path: str) -> None:
     assert paths.is_address(f"s3://{path}")
 
 
+def test_capitals_do_not_hide_an_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from fusestack.planning.plan import _is_within
+
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "tile.tif").touch()
+    path = str(tmp_path / "data" / "tile.tif")
+    assert _is_within(path, path)
+    assert _is_within(path, str(tmp_path / "data"))
+    assert not _is_within(path, str(tmp_path / "dat"))
+    assert not _is_within(path, str(tmp_path / "DATA"))
+    monkeypatch.setattr(Path, "exists", lambda self: True)  # as macOS and Windows say
+    monkeypatch.setattr(Path, "samefile", lambda self, other: True)
+    assert _is_within(path, str(tmp_path / "DATA"))
+    assert _is_within(path, str(tmp_path / "data" / "Tile.TIF"))
+    assert not _is_within(path, str(tmp_path / "data" / "tile"))
+
+
 def test_a_backslash_is_a_character_elsewhere() -> None:
     assert paths.slashed("a\\b") == "a\\b"
     assert paths.slashed(Path("a/b")) == "a/b"

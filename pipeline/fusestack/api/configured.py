@@ -185,14 +185,19 @@ def run_planned(
     """
     from fusestack.running.places import SUBMITTED
     from fusestack.running.runner import run_plan
-    from fusestack.storage import identity_of
+    from fusestack.storage import identity_of, open_folder
+    from fusestack.storage.look import looking
 
-    if identity_of(f"{plan.work}/{SUBMITTED}") is not None:
+    with looking(known.seen):
+        submitted = open_folder(plan.work).identity(SUBMITTED) is not None
+    if submitted:
         from fusestack.running.submission import refuse_submitted
 
         refuse_submitted(plan)
     report = run_plan(plan, force=force, listener=listener, client=client, known=known)
-    if not report.reused_all or identity_of(plan.report) is None:
+    with looking(known.seen):
+        shown = report.reused_all and identity_of(plan.report) is not None
+    if not shown:
         from fusestack.display.report import write_report
 
         write_report(plan, report)

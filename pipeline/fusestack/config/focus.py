@@ -21,6 +21,7 @@ from fusestack.config.values import (
     Id,
     Model,
     NotNegative,
+    Number,
     Positive,
     Switch,
     Text,
@@ -144,6 +145,21 @@ class Multiscale(Model):
     )
 
 
+class Retouch(Model):
+    """An area of the picture that one slice shows, drawn by hand."""
+
+    slice: Id = Field(description="slice that is shown there, counted from 0, as in the depth map")
+    polygon: Annotated[tuple[tuple[Number, Number], ...], Field(min_length=3, max_length=10_000)] = Field(
+        description="outline of the area: corners [x, y], in pixels of the picture"
+    )
+    timepoint: Id | None = Field(default=None, description="of a stack with several timepoints: where it is done")
+
+    def contradictions(self) -> Iterator[tuple[str, str]]:
+        """Refuse outlines around nothing."""
+        if len(set(self.polygon)) < 3:
+            yield "polygon", "has fewer than three different corners; draw around an area"
+
+
 class FocusOutput(Model):
     """What is written; the suffix chooses OME-Zarr, TIFF, PNG or JPEG."""
 
@@ -243,6 +259,9 @@ class Focus(Model):
     )
     substacks: tuple[Substacks, ...] = Field(
         default=(), description="ranges of slices that are focused by themselves and painted over one another"
+    )
+    retouch: tuple[Retouch, ...] = Field(
+        default=(), description="areas of the picture that are shown as in one slice, blended in without a border"
     )
     layered: Switch = Field(default=False, description="a TIFF of pages: the picture, backgrounds, substacks")
     statistics: Statistics = Field(default=unsaid(Statistics), description="statistics of the whole stack")

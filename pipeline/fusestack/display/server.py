@@ -26,6 +26,7 @@ from fusestack.model.machine import cores
 from fusestack.storage import folder_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from fusestack.display.neuroglancer import Scene
@@ -64,6 +65,8 @@ class ViewServer(ThreadingHTTPServer):
     scene : Scene
     blocks : Blocks
         Of the images of the scene.
+    drawn : callable, optional
+        Called with the areas that are drawn, as a configuration says them, whenever they change.
 
     Raises
     ------
@@ -73,7 +76,7 @@ class ViewServer(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, scene: Scene, blocks: Blocks) -> None:
+    def __init__(self, scene: Scene, blocks: Blocks, drawn: Callable[[list[Any]], None] | None = None) -> None:
         self.files: dict[str, Path] = client_files()
         self.token = secrets.token_urlsafe(24)
         self.scene, self.blocks = scene, blocks
@@ -85,6 +88,8 @@ class ViewServer(ThreadingHTTPServer):
         super().__init__((_LOOPBACK, 0), _Handler)
         self.state: dict[str, Any] = page_state(scene, lambda n: f"{self.origin}/data/{self.token}/{n}/")
         self.generation = "0"
+        self._drawn, self._areas = drawn, self._areas_of(self.state)
+        self._drawing = threading.Lock()
 
     @property
     def origin(self) -> str:
@@ -95,6 +100,20 @@ class ViewServer(ThreadingHTTPServer):
     def address(self) -> str:
         """Of the page, with its token."""
         return f"{self.origin}/{self.token}/"
+
+    def _areas_of(self, state: dict[str, Any]) -> list[Any]:
+        drawing = self.scene.drawing
+        return [] if drawing is None else drawing.drawn(state, self.scene.world)
+
+    def tell_drawn(self) -> None:
+        """Say which areas are drawn, if they are others than before."""
+        if self._drawn is None:
+            return
+        with self._drawing:
+            areas = self._areas_of(self.state)
+            if areas != self._areas:
+                self._drawn(areas)
+                self._areas = areas
 
     def shutdown(self) -> None:
         """Stop serving, and end the streams that pages listen to."""
@@ -288,6 +307,7 @@ class _Handler(BaseHTTPRequestHandler):
                 return
             server.state, server.generation = state, after
             server.changed.notify_all()
+        server.tell_drawn()
         self._send(json.dumps({"g": after}).encode(), "application/json")
 
 

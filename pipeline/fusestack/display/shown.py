@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fusestack.config.load import LoadedConfig
+    from fusestack.display.drawing import Drawing
     from fusestack.display.served import ServedImage
     from fusestack.display.stored import Outline
 
@@ -35,7 +36,12 @@ class Shown:
 
 
 def show(
-    source: str, overrides: Sequence[str] = (), *, remember: bool = False, layers: Sequence[int] | None = None
+    source: str,
+    overrides: Sequence[str] = (),
+    *,
+    remember: bool = False,
+    layers: Sequence[int] | None = None,
+    draws: bool = False,
 ) -> Shown:
     """Make a scene of the path of an image, a project or a configuration; reads metadata only.
 
@@ -49,6 +55,8 @@ def show(
         Whether decoded chunks of the views of a fusion are kept in memory, in as much of it as blocks may take.
     layers : sequence of int, optional
         Setups of a fusion whose views become layers; without it the first ones.
+    draws : bool
+        Whether areas of the focus-stacked picture can be drawn.
 
     Raises
     ------
@@ -56,7 +64,10 @@ def show(
     """
     loaded = configured(source, overrides)
     if loaded is not None:
-        return _of_config(loaded, layers, remember=remember)
+        shown = _of_config(loaded, layers, remember=remember)
+        return replace(shown, scene=replace(shown.scene, drawing=_drawing(source, loaded))) if draws else shown
+    if draws:
+        raise ConfigError(f"{source}: is an image; --retouch draws in the slices of a configuration (.yaml)")
     if layers is not None:
         raise ConfigError(
             f"{source}: is an image; --views chooses views of a configuration (.yaml) or a project (.xml)"
@@ -126,6 +137,22 @@ def _of_config(loaded: LoadedConfig, layers: Sequence[int] | None, *, remember: 
         shown, warnings = [*shown, *focused], [*warnings, *said]
     scene = Scene(_title(loaded), tuple(shown), tuple(outlines), _report(loaded))
     return Shown(scene, tuple(warnings), memory)
+
+
+def _drawing(source: str, loaded: LoadedConfig) -> Drawing:
+    """The areas of a configuration, to be changed."""
+    from fusestack.display.drawing import Drawing
+    from fusestack.display.focused import slices_of
+
+    focus = loaded.config.focus
+    if focus is None or loaded.name == _MAPPING:
+        raise ConfigError(f"{source}: --retouch is for a configuration (.yaml) with a section focus")
+    stack, to_world = slices_of(loaded)
+    if stack.shape[0] > 1:
+        raise ConfigError(
+            f"{source}: --retouch draws in one timepoint, the stack has {stack.shape[0]}; write focus.retouch yourself"
+        )
+    return Drawing(focus.retouch, to_world, stack.shape[2])
 
 
 def _fused(

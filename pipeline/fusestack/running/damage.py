@@ -17,14 +17,15 @@ from fusestack.running.lost import describe, foresee, lost_blocks, named
 from fusestack.running.records import RECORD, read_record
 from fusestack.running.stage_cache import cache_entry
 from fusestack.running.status import FILE_NAME
-from fusestack.storage import folder_of, is_address
-from fusestack.storage.look import is_looking, looking
-from fusestack.storage.together import FEW, each
+from fusestack.storage import folder_of, identity_of, is_address, open_folder
+from fusestack.storage.look import Look, is_looking, looking
+from fusestack.storage.together import each
 from fusestack.taskgraph.edges import edges
 from fusestack.taskgraph.ledger import Ledger, forget_ledger, ledger_of, ledger_path
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+    from typing import Any
 
     from numpy.typing import NDArray
 
@@ -84,6 +85,7 @@ class Known:
 
     states: list[StageState]
     damage: Damage
+    seen: Look = field(default_factory=Look)
 
 
 def look(plan: Plan, *, force: bool = False) -> Known:
@@ -94,25 +96,29 @@ def look(plan: Plan, *, force: bool = False) -> Known:
     OutputError
         If an output exists that this plan did not make.
     """
-    with looking({}):
+    seen = Look()
+    with looking(seen):
         foresee_plan(plan)
         check_outputs(plan, force=force)
         damage = find_damage(plan, force=force)
-        return Known(inspect(plan, force=force, damage=damage), damage)
+        return Known(inspect(plan, force=force, damage=damage), damage, seen)
 
 
 def _moment(plan: Plan) -> tuple[str | None, ...]:
     """Identities of what every run changes before it writes pixels, or when it ends."""
-    works = sorted({image.target.work for image in plan.images} | {plan.work})
-    files = [f"{work}/{name}" for work in works for name in (RECORD, FILE_NAME)]
+    files = [f"{work}/{name}" for work in _works(plan) for name in (RECORD, FILE_NAME)]
     files += [mark for image in plan.images if (mark := finished_mark(image.product)) is not None]
 
     def identity(path: str) -> str | None:
         folder, name = folder_of(path)
         return folder.identity(name)
 
-    with looking(None):
-        return tuple(each(identity, files, far=is_address(plan.work)))
+    return tuple(each(identity, files, far=is_address(plan.work)))
+
+
+def _works(plan: Plan) -> list[str]:
+    """Work folders of a plan."""
+    return sorted({image.target.work for image in plan.images} | {plan.work})
 
 
 class _Search:
@@ -208,10 +214,14 @@ def foresee_plan(plan: Plan) -> None:
     """Ask for all that will be looked at of a plan together, where it lies in a store."""
     if not is_looking() or not is_address(plan.work):
         return
-    there = each(lambda image: image.target.open().exists(), plan.images, far=True, most=FEW)
-    found = [image for image, is_there in zip(plan.images, there, strict=True) if is_there]
-    stages = [stage for image in found for stage in (*image.preparation, *image.stages)]
-    foresee([(ledger_path(stage.target.work, stage.key), stage.grid.count, stage.target) for stage in stages])
+    places = [open_folder(path) for path in (*_works(plan), *(image.target.image.path for image in plan.images))]
+    asked: list[Callable[[], Any]] = [*(place.entries for place in places), lambda: _moment(plan)]
+    asked += [functools.partial(read_record, work) for work in _works(plan)]
+    asked += [functools.partial(identity_of, plan.report)]
+    for image in plan.images:
+        asked += [image.target.open().exists, functools.partial(sizes_of, finished_mark(image.product))]
+    stages = [stage for image in plan.images for stage in (*image.preparation, *image.stages)]
+    foresee([(ledger_path(stage.target.work, stage.key), stage.grid.count, stage.target) for stage in stages], asked)
 
 
 def mend(plan: Plan, known: Damage | None = None) -> Damage:

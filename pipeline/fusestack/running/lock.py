@@ -16,10 +16,11 @@ from fusestack.model.errors import OutputError
 from fusestack.storage import is_address, open_store
 from fusestack.storage.locks import lock, open_lock
 from fusestack.storage.look import looking
+from fusestack.storage.together import each
 from fusestack.writers.base import link_refused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
     from fusestack.project.append import AppendedProject
@@ -165,8 +166,17 @@ class _ObjectLock:
     def take(self, *, wait: bool) -> None:
         """Take it where nobody has it, or whoever has it gives no sign of life."""
         seen, since = "", time.monotonic()
+        asked: list[Callable[[], Any]] = [lambda: self._put(None), self._look]
+        first, found = each(lambda ask: ask(), asked, far=True)
+        if first is not None:  # nobody has ever had it
+            self._version = first
+            return
         while True:
-            version, said = self._look()
+            version, said = found or self._look()
+            found = None
+            if said.get("token") == self._token:  # it was written, and the answer was lost
+                self._version = version
+                return
             dead = version == seen and time.monotonic() - since > STALE
             if version is None or said.get("free") or dead or _ended_here(said):
                 self._version = self._put(version)
@@ -199,7 +209,7 @@ class _ObjectLock:
                 self._put(self._version, free=True)
 
     def _look(self) -> tuple[str | None, dict[str, Any]]:
-        return self._folder.version(self._name), _read_lock(self._folder, self._name)
+        return _read_lock(self._folder, self._name)
 
     def _put(self, version: str | None, *, free: bool = False) -> str | None:
         self._beats += 1
@@ -230,12 +240,14 @@ def _ended_here(said: dict[str, Any]) -> bool:
     return False
 
 
-def _read_lock(folder: StoreFolder, name: str) -> dict[str, Any]:
+def _read_lock(folder: StoreFolder, name: str) -> tuple[str | None, dict[str, Any]]:
+    """Version of a lock, None where there is none, and what its holder says."""
+    version, content = folder.version(name)
     try:
-        found = json.loads(folder.get(name) or b"{}")
+        found = json.loads(content)
     except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
+        return version, {}
+    return version, found if isinstance(found, dict) else {}
 
 
 def is_locked(path: str | Path) -> bool:
@@ -259,12 +271,12 @@ def _gives_signs_of_life(address: str) -> bool:
     """Whether an object is a lock that changes while one looks."""
     place, _, name = address.rpartition("/")
     folder = open_store(place)
-    version, said = folder.version(name), _read_lock(folder, name)
+    version, said = _read_lock(folder, name)
     if version is None or said.get("free") or _ended_here(said):
         return False
     until = time.monotonic() + 1.5 * HEARTBEAT
     while time.monotonic() < until:
-        if folder.version(name) != version:
+        if folder.version(name)[0] != version:
             return True
         time.sleep(_LOOK)
     return False

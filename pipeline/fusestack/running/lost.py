@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -14,12 +16,12 @@ from fusestack.running.finished import change
 from fusestack.storage import identity_of, is_address
 from fusestack.storage.folder import is_on_network
 from fusestack.storage.look import is_looking
-from fusestack.storage.together import FEW, each
+from fusestack.storage.together import each
 from fusestack.taskgraph.ledger import Ledger
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from typing import TypeAlias
+    from collections.abc import Callable, Iterable, Iterator
+    from typing import Any, TypeAlias
 
     from numpy.typing import NDArray
 
@@ -32,18 +34,21 @@ _PAUSES = (2, 8, 30, 30)
 """Seconds after which files are looked for again; NFS believes what it knows of a folder for a minute at most."""
 
 
-def foresee(records: Iterable[tuple[str, int, Target]]) -> None:
-    """Ask for ledgers and listings together, where they lie in a store and whoever calls is looking."""
+def foresee(records: Iterable[tuple[str, int, Target]], others: Iterable[Callable[[], Any]] = ()) -> None:
+    """Ask for ledgers, listings and other things together, where they lie in a store and whoever calls is looking."""
     far = [one for one in records if is_address(one[2].image.path)]
 
-    def ask(one: tuple[str, int, Target]) -> None:
-        path, count, target = one
+    def ask(what: Callable[[], Any]) -> None:
         with suppress(OSError, OutputError):  # who needs it will say
-            Ledger(path, count)
-            target.open().stored(target.level)
+            what()
+
+    def asked() -> Iterator[Callable[[], Any]]:
+        for path, count, target in far:
+            yield functools.partial(Ledger, path, count)
+            yield functools.partial(target.open().stored, target.level)
 
     if is_looking():
-        each(ask, far, far=True, most=FEW)
+        each(ask, itertools.chain(others if far else (), asked()), far=True)
 
 
 def lost_blocks(ledger: Ledger, target: Target) -> _Bools:

@@ -15,6 +15,7 @@ from fusestack.model.function import import_functions
 from fusestack.planning.copied import Copied
 from fusestack.running.aligning import refuse_pending
 from fusestack.running.damage import foresee_plan, look, mend
+from fusestack.running.ending import Turn
 from fusestack.running.inspection import check_outputs, inspect
 from fusestack.running.lock import output_lock
 from fusestack.running.provenance import run_record, write_statistics
@@ -22,9 +23,9 @@ from fusestack.running.records import write_json
 from fusestack.running.report import RunReport, StageReport
 from fusestack.running.stage_cache import cache_entry, cache_in_use, trim_cache
 from fusestack.running.status import StatusFile
-from fusestack.running.units import BeginImage, Turn, units_of
+from fusestack.running.units import BeginImage, units_of
 from fusestack.storage import is_address
-from fusestack.storage.look import looking
+from fusestack.storage.look import Look, looking
 from fusestack.storage.together import each
 from fusestack.taskgraph.chunks import ChunkTasks
 from fusestack.taskgraph.clusters import Cluster, Threads, at_address, local_cluster
@@ -33,17 +34,16 @@ from fusestack.taskgraph.job import failed_blocks
 from fusestack.taskgraph.ledger import ledger_of
 from fusestack.taskgraph.rounds import Refused, StageOutcome, run_units
 from fusestack.taskgraph.stop import forget_stops
-from fusestack.taskgraph.turns import end_turn, has_turn, new_token, release_old_tasks, turns
+from fusestack.taskgraph.turns import end_turn, has_turn, keeping_turn, new_token, release_old_tasks, turns
 from fusestack.writers.base import output_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from fusestack.model.stage import Stage
     from fusestack.planning.plan import Plan
     from fusestack.planning.resources import Resources
     from fusestack.running.damage import Known
-    from fusestack.storage.look import Look
     from fusestack.taskgraph.clusters import Backend
     from fusestack.taskgraph.events import Event, Listener
     from fusestack.taskgraph.job import Unit
@@ -90,7 +90,8 @@ def run_plan(
     import_functions(json.dumps(plan.config, default=str))
     known = look(plan, force=force) if known is None else known
     # workers first: where none come, nothing has been created yet
-    todo = units_of(plan, known.states, force=force)
+    with looking(known.seen):
+        todo = units_of(plan, known.states, force=force)
     cached = any(image.preparation for image in plan.images)
     with ExitStack() as stack:
         hired = stack.enter_context(ExitStack())  # given up last
@@ -102,7 +103,7 @@ def run_plan(
         workers = hire() if todo else None
         stack.enter_context(_locked(plan))
         stack.enter_context(cache_in_use(plan.cache) if cached else nullcontext())
-        seen: Look = {}  # under the lock nobody else writes
+        seen = Look()  # under the lock nobody else writes
         with looking(seen):
             foresee_plan(plan)
             check_outputs(plan, force=force)
@@ -177,6 +178,8 @@ class _Run:
         with ExitStack() as locks:
             with looking(self._seen):
                 units = self._begun(locks)
+                if self._turn is not None:
+                    locks.enter_context(keeping_turn(self._turn.work, self._turn.path, self._turn.token))
                 stages = [stage for unit in units for stage in unit.stages]
                 found = each(ledger_of, stages, far=is_address(self._plan.work))
             ledgers = {stage.key: ledger for stage, ledger in zip(stages, found, strict=True)}
@@ -294,17 +297,18 @@ class _Run:
 
     def close(self, event: RunEnded) -> None:
         """Write down what happened."""
-        if self._status.state:
-            self._tell(event)
-        suppressed = nullcontext() if event.outcome == "done" else suppress(OutputError)
-        with suppressed:  # what went wrong is more than that it cannot be written down
-            if self._is_over:
-                return
-            found = self.found if event.outcome == "done" else ()
-            write_json(f"{self._plan.output}.run.json", run_record(self._plan, self.reports(), found))
-        if event.outcome == "done":
-            for work, path in self._places:
-                end_turn(work, path, self._token)
+        done, over = event.outcome == "done", self._is_over
+        left: list[Callable[[], Any]] = []
+        if not over:
+            record = run_record(self._plan, self.reports(), self.found if done else ())
+            left = [functools.partial(write_json, f"{self._plan.output}.run.json", record)]
+            left += [functools.partial(self._status, event)] if self._status.state else []
+        if done and not over:
+            left += [functools.partial(end_turn, work, path, self._token) for work, path in self._places]
+        with nullcontext() if done else suppress(OutputError):  # what went wrong is more than that it cannot be written
+            each(lambda write: write(), left, far=is_address(self._plan.work))
+        if self._status.state and self._listener is not None:
+            self._listener(event)
 
 
 def _made_by(stage: Stage) -> str:

@@ -14,7 +14,7 @@ from fusestack.model.errors import FusestackError, InputError
 from fusestack.model.geometry import Box
 from fusestack.model.stage import resolve
 from fusestack.model.view import SourceLevel as SourceLevel  # noqa: TC001 -- all sources have it from here
-from fusestack.storage import identity_of, is_address, open_file
+from fusestack.storage import identity_of, is_address, is_container, open_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -187,7 +187,7 @@ def file_identity(path: str) -> Identity:
     """Inode, size and time of change of a file or folder, ETag of an object; None where there is none."""
     if is_address(path):
         with input_errors(path, "cannot be reached", "check the address, the bucket and the credentials"):
-            return identity_of(path)
+            return None if is_container(path) else identity_of(path)
     try:
         found = Path(path).stat()
     except OSError:

@@ -13,7 +13,7 @@ from fusestack.model.geometry import Affine
 from fusestack.model.stage import resolve
 from fusestack.model.view import SourceLevel, SourceRef, StoredPixels
 from fusestack.sources.known_facts import FactsOnDisk, recall, remember, witnesses
-from fusestack.storage.look import looking
+from fusestack.storage.look import Look, looking
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Sequence
@@ -191,7 +191,7 @@ def _facts_of_file(wanted: Sequence[FactsWanted]) -> list[ImageFacts | InputErro
     found = {which: recall(which) for which in wanted}
     missing = [which for which in wanted if found[which] is None]
     before = witnesses([wanted[0].path])
-    with looking({}):  # readers ask for the same metadata several times
+    with looking(Look()):  # readers ask for the same metadata several times
         read = _read(missing)
     for which, facts in zip(missing, read, strict=True):
         found[which] = _told_apart(facts) if isinstance(facts, ImageFacts) else facts

@@ -18,7 +18,7 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from fusestack.storage import LocalFolder, identity_of, is_address
+from fusestack.storage import LocalFolder, identity_of, is_address, is_container
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Mapping, Sequence
@@ -53,7 +53,7 @@ def witnesses(paths: Iterable[str]) -> tuple[Witness, ...]:
 def _witness(path: str) -> Witness:
     try:
         if is_address(path):
-            return identity_of(path)
+            return None if is_container(path) else identity_of(path)
         found = os.stat(path)  # noqa: PTH116 -- six of them for each of 20,000 Zarr images
     except OSError:
         return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,7 +29,7 @@ from fusestack.storage import is_address, open_folder
 from fusestack.storage.zarr_chunks import group_attributes, open_zarr
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from fusestack.model.geometry import Float3
     from fusestack.sources.ome_xml import Sizes
@@ -95,6 +94,7 @@ class _Group:
     def __init__(self, path: str) -> None:
         self._path = path
         self._read: list[str] = []
+        self._known: dict[str, Any] = {}  # no cached_property: its lock is one for all images, and stores answer late
 
     def facts(self, series: int | None, axes: str | None) -> ImageFacts:
         """Facts of one image."""
@@ -129,19 +129,26 @@ class _Group:
             read += [f"{described.path}/{name}" for name in levels]
             return replace(_image(described, images[number], facts, order, []), behind=_behind(read))
 
-    @functools.cached_property
-    def _node(self) -> Any:
-        return open_node(self._path)
+    def _once(self, what: str, ask: Callable[[], Any]) -> Any:
+        if what not in self._known:
+            self._known[what] = ask()
+        return self._known[what]
 
-    @functools.cached_property
+    @property
+    def _node(self) -> Any:
+        return self._once("node", lambda: open_node(self._path))
+
+    @property
     def _members(self) -> list[str]:
         """Images inside, by their paths in it."""
-        return _members(self._path, self._node, self._read)
+        found: list[str] = self._once("members", lambda: _members(self._path, self._node, self._read))
+        return found
 
-    @functools.cached_property
+    @property
     def _xml(self) -> str | None:
         """OME-XML that bioformats2raw keeps beside its images."""
-        data = open_folder(f"{self._path}/OME").get(_XML) if is_collection(self._node) else None
+        folder = open_folder(f"{self._path}/OME")
+        data = self._once("xml", lambda: folder.get(_XML) if is_collection(self._node) else None)
         return data.decode() if data else None
 
     def _member(self, attributes: Mapping[str, Any], series: int | None) -> _Described:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fusestack.storage.folder import SCRATCH, Folder, LocalFolder
+from fusestack.storage.look import is_looking
 from fusestack.storage.paths import absolute, is_address, relative, slashed
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ __all__ = [
     "folder_of",
     "identity_of",
     "is_address",
+    "is_container",
     "open_file",
     "open_folder",
     "open_store",
@@ -37,6 +39,13 @@ __all__ = [
 ]
 
 _IDENTITY_LIVES = 5.0
+
+
+def is_container(address: str) -> bool:
+    """Whether an address is of a Zarr or an N5, or of a level in one: no object, so that its identity is not asked."""
+    *above, name = address.rstrip("/").lower().split("/")
+    suffixes = (".zarr", ".n5")
+    return name.endswith(suffixes) or ("." not in name and any(part.endswith(suffixes) for part in above))
 
 
 def open_folder(path: str | Path, scratch: str = SCRATCH) -> Folder:
@@ -78,8 +87,11 @@ def identity_of(path: str) -> str | None:
     Of an object that is there it is remembered for some seconds.
     """
     if not is_address(path):
-        folder, name = os.path.split(path)
-        return LocalFolder(Path(folder)).identity(name)
+        above, name = os.path.split(path)
+        return LocalFolder(Path(above)).identity(name)
+    if is_looking():
+        place, name = folder_of(path)
+        return place.identity(name)
     try:
         return _remote_identity(path, int(time.monotonic() / _IDENTITY_LIVES))
     except FileNotFoundError:  # what is raised is not remembered: it may be there in a moment

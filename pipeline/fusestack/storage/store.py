@@ -14,7 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
-from fusestack.storage.look import changed, is_looking, seen
+from fusestack.storage.look import changed, has_nothing, is_looking, seen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -28,6 +28,8 @@ _RETRIES, _RETRY_FOR = 4, timedelta(seconds=30)
 _PATIENT_RETRIES, _PATIENT_FOR = 1000, timedelta(seconds=90)
 """Of stores that have answered before: a server that dies is given time to come back, however quickly it refuses."""
 _READ_AHEAD = 2**18
+_MOST_AT_ONCE, _PART = 2**25, 2**24
+"""Bytes of an object that is put by one request, and of the parts of larger ones, which take three at least."""
 _MOST_REMEMBERED = 2**17
 """Objects whose listing is kept in memory for a while: about 20 MB."""
 _DELETED_AT_ONCE = 1000
@@ -67,8 +69,12 @@ class StoreFolder:
     def _seen(self, what: str, key: str, ask: Callable[[], Any]) -> Any:
         return seen(what, f"{self.where}/{key}".rstrip("/"), ask)
 
-    def _changed(self, key: str) -> None:
-        changed(f"{self.where}/{key}".rstrip("/"))
+    def _changed(self, key: str, content: bytes | None = None) -> None:
+        changed(f"{self.where}/{key}".rstrip("/"), content)
+
+    def _has_nothing(self, key: str) -> bool:
+        """Whether a look has said that there is nothing to delete."""
+        return has_nothing(f"{self.where}/{key}".rstrip("/"))
 
     @contextmanager
     def _asking(self, key: str) -> Iterator[Any]:
@@ -129,7 +135,9 @@ class StoreFolder:
         data = b"".join(parts)
         self._changed(key)
         with self._asking(key) as obstore:
-            obstore.put(self.store, self._path(key), data)
+            in_parts = len(data) > _MOST_AT_ONCE
+            obstore.put(self.store, self._path(key), data, use_multipart=in_parts, chunk_size=_PART)
+        self._changed(key, data)
         return len(data)
 
     def create(self, key: str, data: bytes) -> bool:
@@ -142,13 +150,14 @@ class StoreFolder:
                 return False
         return True
 
-    def version(self, key: str) -> str | None:
-        """ETag of an object; None if it does not exist."""
+    def version(self, key: str) -> tuple[str | None, bytes]:
+        """ETag and content of an object; None, and nothing, if it does not exist."""
         with self._asking(key) as obstore:
             try:
-                return str(obstore.head(self.store, self._path(key))["e_tag"])
+                found = obstore.get(self.store, self._path(key))
+                return str(found.meta["e_tag"]), bytes(found.bytes())
             except FileNotFoundError:
-                return None
+                return None, b""
 
     def replace(self, key: str, data: bytes, version: str | None) -> str | None:
         """Write an object only if it still is of a version (None: does not exist); its new version, None if it is not.
@@ -170,6 +179,8 @@ class StoreFolder:
 
     def delete(self, key: str) -> None:
         """Delete an object; does nothing if it does not exist."""
+        if self._has_nothing(key):
+            return
         self._changed(key)
         with self._asking(key) as obstore:
             try:
@@ -199,9 +210,9 @@ class StoreFolder:
     def delete_files(self, keys: Iterable[str], key: str = "") -> None:
         """Delete objects below a prefix; everything else stays."""
         left = iter(keys)
-        self._changed(key)
         with self._asking(key) as obstore:
             while batch := [self._path(name) for name in islice(left, _DELETED_AT_ONCE)]:
+                self._changed(key)
                 obstore.delete(self.store, batch)
 
     def files(self, key: str = "") -> Iterator[tuple[str, int]]:
@@ -223,6 +234,8 @@ class StoreFolder:
 
     def delete_tree(self, key: str) -> None:
         """Delete an object or everything below a prefix."""
+        if self._has_nothing(key):
+            return
         self.delete(key)
         with self._asking(key) as obstore:
             for batch in obstore.list(self.store, self._path(key)):

@@ -138,7 +138,7 @@ class Ledger:
         """
         if {_MERGED, _STORED}.issuperset(self._files):
             return  # nothing is there, or nothing is new
-        self._write([_STORED, _MERGED])
+        self._write([_STORED, _MERGED], together=True)  # files of tasks still say it, too
 
     def untick(self, blocks: NDArray[np.bool_]) -> None:
         """Take blocks for missing.
@@ -167,15 +167,14 @@ class Ledger:
         self.done, self.stored = done, stored
         self._write([_STORED, _MERGED])
 
-    def _write(self, order: list[str]) -> None:
+    def _write(self, order: list[str], *, together: bool = False) -> None:
         """Write what is known in two files, which are never apart in a way that says too much."""
         content = {
             _MERGED: _text(np.flatnonzero(self.done)),
             _STORED: zlib.compress(self.stored.tobytes(), 1),
         }
         try:
-            for name in order:
-                self._folder.put(name, [content[name]])
+            each(lambda name: self._folder.put(name, [content[name]]), order, far=is_address(self.path) and together)
             each(self._folder.delete, set(self._files) - set(order), far=is_address(self.path))
         except OSError as error:
             raise OutputError(f"{self.path}: cannot record finished blocks: {error.strerror or error}") from error
@@ -200,10 +199,11 @@ class Ticks:
         self._written = time.monotonic()
         self._new = False
         self._own: dict[int, Written | None] = {}
-        for run, stored in _lines(self._folder.get(name) or b""):
+        own, merged = each(self._folder.get, (name, _MERGED), far=is_address(self.path))
+        for run, stored in _lines(own or b""):
             for place, block in enumerate(run):
                 self._own[block] = None if stored is None else Written(*map(int, stored[place]))
-        self._before = [run for run, _ in _lines(self._folder.get(_MERGED) or b"")]
+        self._before = [run for run, _ in _lines(merged or b"")]
         self._starts = [run.start for run in self._before]
 
     @property

@@ -5,7 +5,9 @@ from __future__ import annotations
 import threading
 import time
 import traceback
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fusestack.model.clock import seconds_read
@@ -13,12 +15,13 @@ from fusestack.model.errors import OutputError
 from fusestack.model.stage import BlockFailure, Reduction, Written, forget_writers
 from fusestack.storage import is_address
 from fusestack.storage.kept import forget_kept
+from fusestack.storage.look import Look, looking
 from fusestack.storage.together import each
 from fusestack.taskgraph.ahead import Ahead
 from fusestack.taskgraph.ledger import Ticks, runs_of
 from fusestack.taskgraph.parts import Parts, inside, placed
 from fusestack.taskgraph.stop import is_stopped, stop
-from fusestack.taskgraph.turns import check_turn, token_of
+from fusestack.taskgraph.turns import check_turn, has_turn, keeping_turn, token_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -97,20 +100,40 @@ def run_batch(tower: Tower, blocks: Sequence[int], run: str, name: str, needs: i
     *before
         Results of other tasks.
     """
-    work = tower.top.target.work
-    if not all(result.complete for result in before[:needs]) or is_stopped(work, run):
+    if not all(result.complete for result in before[:needs]):
         return LEFT_OUT
-    try:
-        check_turn(work, tower.top.target.image.path, token_of(run))
-        _open_anew(run)
-        batch = _Batch(tower, run, name)
-    except Exception as error:  # of ledgers that cannot be read, of kernels: as if every block had failed
-        failed = tuple(_failure(tower.top, block, error) for block in blocks)
-        return BatchResult((StageResult(tower.top.key, (), 0.0, 0, 0, failed),))
-    there = batch.make_tops(blocks)
-    batch.flush()
+    work, path, token = tower.top.target.work, tower.top.target.image.path, token_of(run)
+    with keeping_turn(work, path, token):
+        with looking(Look() if is_address(work) else None):
+            _foresee(tower, run, name)
+            if is_stopped(work, run):
+                return LEFT_OUT
+            try:
+                check_turn(work, path, token)
+                _open_anew(run)
+                batch = _Batch(tower, run, name)
+            except Exception as error:  # of ledgers that cannot be read, of kernels: as if every block had failed
+                failed = tuple(_failure(tower.top, block, error) for block in blocks)
+                return BatchResult((StageResult(tower.top.key, (), 0.0, 0, 0, failed),))
+        there = batch.make_tops(blocks)
+        batch.flush()
     results = batch.results()
     return BatchResult(results, all(there) and not any(one.failed for one in results))
+
+
+def _foresee(tower: Tower, run: str, name: str) -> None:
+    """Ask a store together for what a task looks at before its first block."""
+    work, path = tower.top.target.work, tower.top.target.image.path
+    if not is_address(work):
+        return
+
+    def ask(what: Callable[[], Any]) -> None:
+        with suppress(OSError, OutputError):  # who needs it will say
+            what()
+
+    asked: list[Callable[[], Any]] = [partial(is_stopped, work, run), partial(has_turn, work, path, token_of(run))]
+    asked += [partial(Ticks, stage, name) for stage in tower.stages]
+    each(ask, asked, far=True)
 
 
 def _failure(stage: Stage, block: int, error: Exception) -> BlockFailure:

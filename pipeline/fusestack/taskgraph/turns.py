@@ -10,22 +10,27 @@ from __future__ import annotations
 import hashlib
 import time
 import uuid
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Any
 
 from fusestack.model.errors import OutputError
 from fusestack.storage import is_address, open_folder
+from fusestack.storage.look import forget
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 RUNS = "runs"
 """Folder in the work folder of an output for the tokens of those who write its images."""
 _LOOK_SECONDS_AT_STORES = 1.0
 _SETTLE_AT_STORES = 1.5
+_LEAST_PAUSE = 0.1
 _MOST_TOGETHER = 50
 
 _looked: dict[tuple[str, str, str], float] = {}
+_KEEPING: dict[tuple[str, str, str], _Keeper] = {}
+_KEEPING_LOCK = Lock()
 
 
 def new_token() -> str:
@@ -68,8 +73,11 @@ def take_turn(work: str, path: str, token: str, *, alone: bool) -> None:
         open_folder(f"{work}/{RUNS}", scratch="").put(_name(path), ["\n".join(wanted).encode()])
     except OSError as error:
         raise OutputError(f"{work}/{RUNS}: cannot be written: {error.strerror or error}") from error
+    if is_address(work):
+        _looked[work, path, token] = _now()
     if alone and tokens and is_address(work):
         time.sleep(_SETTLE_AT_STORES)  # until those whose turn is over have looked
+        forget()  # and may have written since we did
 
 
 def end_turn(work: str, path: str, token: str) -> None:
@@ -96,13 +104,60 @@ def has_turn(work: str, path: str, token: str) -> bool:
         return True
     if not is_address(work):
         return token in turns(work, path)
-    now = _now()
-    if now - _looked.get((work, path, token), -float("inf")) < _LOOK_SECONDS_AT_STORES:
+    if _now() - _looked.get((work, path, token), -float("inf")) < _LOOK_SECONDS_AT_STORES:
         return True
+    return _look(work, path, token)
+
+
+def _look(work: str, path: str, token: str) -> bool:
+    """Ask a store whose turn it is; the answer counts from when it was asked."""
+    now = _now()
     if token not in turns(work, path):
         return False
     _looked[work, path, token] = now
     return True
+
+
+@contextmanager
+def keeping_turn(work: str, path: str, token: str) -> Iterator[None]:
+    """Look again and again meanwhile, where that is a wait: who is about to write then knows already."""
+    if not token or not is_address(work):
+        yield
+        return
+    with _KEEPING_LOCK:
+        keeper = _KEEPING.get((work, path, token))
+        if keeper is None:
+            keeper = _KEEPING[work, path, token] = _Keeper(work, path, token)
+        keeper.count += 1
+    try:
+        yield
+    finally:
+        with _KEEPING_LOCK:
+            keeper.count -= 1
+            if not keeper.count:
+                del _KEEPING[work, path, token]
+                keeper.over.set()
+
+
+class _Keeper:
+    """A thread that looks at a turn, so that what is known of it is never older than a store may be believed."""
+
+    def __init__(self, work: str, path: str, token: str) -> None:
+        self.count, self.over = 0, Event()
+        self._turn = (work, path, token)
+        Thread(target=self._keep, name="turn", daemon=True).start()
+
+    def _keep(self) -> None:
+        took = _LOOK_SECONDS_AT_STORES / 4
+        while not self.over.wait(max(_LEAST_PAUSE, _LOOK_SECONDS_AT_STORES - 2 * took - _LEAST_PAUSE)):
+            began = _now()
+            try:
+                if not _look(*self._turn):
+                    return  # who asks finds it, too
+            except OSError:  # who asks tries again, and says so
+                continue
+            finally:
+                took = _now() - began
 
 
 def check_turn(work: str, path: str, token: str) -> None:

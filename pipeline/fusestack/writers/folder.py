@@ -11,7 +11,7 @@ from fusestack.storage.together import each
 from fusestack.writers.base import output_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 Part = TypeVar("Part")
 
@@ -38,6 +38,10 @@ class OutputFolder:
         """Write a file in one atomic step; returns its bytes."""
         with output_errors(f"{self.path}/{key}"):
             return self.storage.put(key, parts)
+
+    def put_each(self, files: Mapping[str, bytes]) -> None:
+        """Write files that do not depend on one another; to a store together."""
+        each(lambda key: self.put(key, [files[key]]), files, far=self.is_far)
 
     def store(self, key: str, parts: Sequence[bytes]) -> Written:
         """Write a file of a block in one atomic step; returns what was written."""

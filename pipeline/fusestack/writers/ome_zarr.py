@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -111,16 +112,18 @@ class OmeZarrWriter(BlockFiles):
         if found is None:
             if not self._has_our_arrays():
                 self._refuse_foreign()
-            for key, data in group_files(self.spec.ome_zarr_version, attributes).items():
-                self._folder.put(key, [data])
+            wanted = group_files(self.spec.ome_zarr_version, attributes)
         elif level_paths(found) != level_paths(attributes):  # places and names may be corrected
             raise settings_differ(self.spec.path, "number of levels")
+        else:
+            wanted = {}
         for key, data in files.items():
             there = self._folder.get(key)
             if there is None or not is_json(there):
-                self._folder.put(key, [data])
+                wanted[key] = data
             elif not self._is_whole(key, pixel_facts(data)):
                 raise settings_differ(f"{self.spec.path}/{key}", "shape, dtype, chunks, shards or codec")
+        self._folder.put_each(wanted)
 
     def write(self, level: int, box: Box, pixels: NDArray[Any]) -> Written:
         """Store whole shards (chunks where there are none); returns what was written. Safe to repeat.
@@ -169,11 +172,13 @@ class OmeZarrWriter(BlockFiles):
         """Whether chunks end with a checksum: in Zarr 3, unless the image was begun by a version without them."""
         if self.spec.ome_zarr_version == "0.4":
             return False
-        said = []
+        said = False
         for level in range(len(self.spec.levels)):
             with suppress(ValueError, LookupError, TypeError):
-                said.append(has_checksums(self._folder.get(f"{level}/zarr.json") or b""))
-        return any(said) or not said
+                if has_checksums(self._folder.get(f"{level}/zarr.json") or b""):
+                    return True
+                said = True
+        return not said
 
     def _encoded(self, level: int, pixels: NDArray[Any]) -> list[bytes]:
         target = self.spec.levels[level]
@@ -225,9 +230,8 @@ class OmeZarrWriter(BlockFiles):
             if level_paths(found) == level_paths(own):
                 own.get("ome", own)["multiscales"] = multiscales(found)
             attributes = found | own | ({"fusestack": made} if made else {})
-            for key, data in group_files(self.spec.ome_zarr_version, attributes).items():
-                if self._folder.get(key) != data:
-                    self._folder.put(key, [data])
+            files = group_files(self.spec.ome_zarr_version, attributes)
+            self._folder.put_each({key: data for key, data in files.items() if self._folder.get(key) != data})
         if not is_address(self.spec.path):
             self._folder.delete_tree(self._scratch)
 
@@ -236,6 +240,8 @@ class OmeZarrWriter(BlockFiles):
         last = len(self.spec.levels) - 1
         level = self.spec.levels[last]
         grid = Grid((level.shape[0], *level.shape[2:]), (1, *level.chunks[2:]))
+        if math.prod(grid.shape) <= _SAMPLE_PIXELS:  # all of it, in as few pieces as there are
+            grid = Grid(grid.shape, (1, *(level.shards or level.chunks)[2:]))
         count = max(1, min(grid.count, _SAMPLE_PIXELS // Box.of_shape(grid.block).size))
 
         def sample(number: int) -> NDArray[Any]:
@@ -243,6 +249,7 @@ class OmeZarrWriter(BlockFiles):
             region = Box((start[0], channel, *start[1:]), (stop[0], channel + 1, *stop[1:]))
             return self.read(last, region).ravel()
 
+        self._open.setdefault(last, self._reader(last))
         numbers = np.unique(np.linspace(0, grid.count - 1, count).astype(np.int64)).tolist()
         values = np.concatenate(each(sample, numbers, far=self._folder.is_far, most=FEW))
         return data_window(self.spec.dtype, values, self.spec.fill)
@@ -281,9 +288,8 @@ class OmeZarrWriter(BlockFiles):
         """
         self._open.clear()
         attributes = adapted_attributes(self._group() or {}, before, self.spec)
-        for key, data in (*group_files(self.spec.ome_zarr_version, attributes).items(), *self._array_files().items()):
-            if self._folder.get(key) != data:
-                self._folder.put(key, [data])
+        files = group_files(self.spec.ome_zarr_version, attributes) | self._array_files()
+        self._folder.put_each({key: data for key, data in files.items() if self._folder.get(key) != data})
 
     def remove(self) -> None:
         """Delete the image, also where so much is missing that it is none any more.
