@@ -8,7 +8,7 @@ WORKERS ?= 3
 # as pip compiles what it copies: where nothing may write bytecode, every start took half a second longer
 COMPILE := @$(BIN)/python -m compileall -q pipeline
 
-.PHONY: help setup demo test lint unit explore bench clean
+.PHONY: help setup demo test lint unit explore bench dist clean
 
 help:
 	@echo "make demo    set up, simulate an acquisition, fuse it, say how close it came"
@@ -18,6 +18,7 @@ help:
 	@echo "make unit    tests only"
 	@echo "make explore tests with examples that were never tried"
 	@echo "make bench   benchmarks (minutes; peers are measured where they are installed)"
+	@echo "make dist    source distribution and wheel in dist/, checked"
 	@echo "make clean   remove .venv, caches and the demo"
 
 # .installed: the program; .test-ready: the program with what its tests need
@@ -60,5 +61,10 @@ explore: $(VENV)/.test-ready
 bench: $(VENV)/.test-ready
 	$(BIN)/python benchmarks/kernels.py
 
+dist: $(VENV)/.test-ready
+	rm -rf build dist
+	$(BIN)/python -m build
+	$(BIN)/python -m twine check --strict dist/*
+
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis demo
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist pipeline/*.egg-info demo

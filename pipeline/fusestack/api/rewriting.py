@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from fusestack.config.rewriting import rewritten
 from fusestack.model.errors import ConfigError, OutputError
+from fusestack.storage.moving import take_place
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -61,7 +62,7 @@ def replace_text(path: str | Path, text: str) -> None:
         mode = place.stat().st_mode
         scratch.write_bytes(text.encode())
         scratch.chmod(mode & 0o7777)
-        scratch.replace(place)
+        take_place(scratch, place)
     except OSError as error:
         scratch.unlink(missing_ok=True)
         raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hmac
 import json
 import mimetypes
-import os
 import secrets
 import select
 import socket
@@ -23,6 +22,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from fusestack.display.neuroglancer import client_files, page_state
 from fusestack.model.errors import FusestackError
+from fusestack.model.machine import cores
 from fusestack.storage import folder_of
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class ViewServer(ThreadingHTTPServer):
         self.scene, self.blocks = scene, blocks
         self.documents = [image.documents() for image in scene.images]
         # more at once would only take memory from one another
-        self.computing = threading.BoundedSemaphore(len(os.sched_getaffinity(0)))
+        self.computing = threading.BoundedSemaphore(cores())
         self.changed = threading.Condition()
         self.closing = False
         super().__init__((_LOOPBACK, 0), _Handler)

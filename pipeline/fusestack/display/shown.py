@@ -10,6 +10,7 @@ from fusestack.config.load import from_mapping, load_config, unsupported
 from fusestack.display.neuroglancer import Scene
 from fusestack.model.errors import ConfigError, InputError
 from fusestack.planning.resources import resolve_resources
+from fusestack.storage import absolute
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,7 +75,7 @@ def show(
     from fusestack.display.focused import picture_image
     from fusestack.display.stored import stored_image
 
-    path = source if "://" in source else str(Path(source).absolute())
+    path = absolute(source)
     try:
         image = picture_image(path) or stored_image(path)
     except InputError as error:
@@ -111,7 +112,7 @@ def configured(source: str, overrides: Sequence[str] = ()) -> LoadedConfig | Non
     if name.endswith((".yaml", ".yml")):
         return load_config(source, overrides)
     if ".xml" in name and not name.endswith(".zarr"):  # also dataset.xml~1, as BigStitcher keeps earlier ones
-        mapping: dict[str, Any] = {"version": 1, "input": {"project": str(Path(source).absolute())}}
+        mapping: dict[str, Any] = {"version": 1, "input": {"project": absolute(source)}}
         return from_mapping(mapping, Path.cwd(), overrides)
     if overrides:
         raise ConfigError(
