@@ -53,12 +53,13 @@ html_theme_options = {
     "show_toc_level": 2,
     "navigation_with_keys": False,
     "show_prev_next": True,
-    "header_links_before_dropdown": 7,
+    "header_links_before_dropdown": 6,
     "footer_start": ["copyright"],
     "footer_end": [],
     "secondary_sidebar_items": ["page-toc"],
 }
 project_copyright = "the authors of fusestack, BSD-3-Clause"
+html_sidebars = {page: [] for page in ("made/gallery", "install", "troubleshooting", "compare", "migrate")}
 linkcheck_timeout = 20
 
 

@@ -21,7 +21,7 @@ from PIL import Image
 import fusestack
 from fusestack import kernels
 from fusestack.operators import REGISTRY
-from made_pages import _flow
+from made_pages import flow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,10 +44,12 @@ class Entry:
     title: str
     options: dict[str, Any]
     shows: str = "image"
+    own: str = ""
 
     def said(self) -> str:
-        """The options as YAML in one line."""
-        return _flow(self.options)[1:-1]
+        """The options as YAML in one line; of several, its own key."""
+        options = {key: value for key, value in self.options.items() if self.own in ("", key)}
+        return flow(options)[1:-1]
 
 
 SMOOTHED = {"merge": [{"blur": {"sigma": 2}}]}
@@ -101,11 +103,11 @@ def focus_entries(kind: str) -> Iterator[Entry]:
             continue
         operator = {name: WITH.get((kind, name), {})}
         if kind == "generator":
-            yield Entry(name, name, {"masks": [operator], **SMOOTHED}, "depth")
+            yield Entry(name, name, {"masks": [operator], **SMOOTHED}, "depth", key)
         elif kind == "mask":
-            yield Entry(name, name, {"masks": BASE["masks"], "merge": [operator]}, "mask")
+            yield Entry(name, name, {"masks": BASE["masks"], "merge": [operator]}, "mask", key)
         else:
-            yield Entry(name, name, {**BASE, key: [operator]})
+            yield Entry(name, name, {**BASE, key: [operator]}, own=key)
 
 
 def make(folder: Path, pixels: int = PIXELS) -> str:
@@ -149,11 +151,12 @@ SECTIONS = (
     (
         "generator",
         "Generators",
-        "The depth of the masks that each makes by itself: indigo in front, blue, green, yellow, red, white behind.",
+        "The depth of the masks that each makes by itself: indigo in front, blue, green, yellow, red, white behind. "
+        f"With `{flow(SMOOTHED)[1:-1]}`.",
     ),
-    ("mask", "On the merged mask", "The final mask."),
-    ("cut", "On the cut", "The sharp picture."),
-    ("final", "On the picture", "The sharp picture."),
+    ("mask", "On the merged mask", f"The final mask, of `{flow({'masks': BASE['masks']})[1:-1]}`."),
+    ("cut", "On the cut", f"The sharp picture, of `{flow(BASE)[1:-1]}`."),
+    ("final", "On the picture", f"The sharp picture, of `{flow(BASE)[1:-1]}`."),
 )
 
 

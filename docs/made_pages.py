@@ -76,7 +76,7 @@ def configuration() -> str:
         title = f"({_target(path)})=\n## `{path}`" if path else "## The file"
         lines += [title, "", _sentence(section["description"]), ""]
         rows = [_row(schema, path, key, one, section) for key, one in section["properties"].items()]
-        lines += [*_table(("key", "values", "default", "example", ""), rows), ""]
+        lines += [*_table(("key", "values", "default", "what it is, and an example"), rows), ""]
     return "\n".join(lines)
 
 
@@ -131,11 +131,10 @@ def _row(schema: Schema, path: str, key: str, one: Schema, section: Schema) -> l
     default = "needed" if key in section.get("required", ()) else _default(schema, one)
     inner = _inner(schema, one)[0] is not None
     return [
-        f"`{key}`" if inner else f"`{key}`{{#{_target(name)}}}",
+        f"`{key}`" if inner else f"`{key}`{{#key-{_target(name).replace('.', '-')}}}",
         values(schema, one).replace("options", f"[options](#{_target(name)})"),
         default,
-        f"`{key}: {_flow(example(schema, one))}`",
-        _sentence(one["description"]),
+        f"{_sentence(one['description'])}<br>`{key}: {flow(example(schema, one))}`",
     ]
 
 
@@ -149,7 +148,7 @@ def _default(schema: Schema, one: Schema) -> str:
         return "see there"
     if default in (None, "", [], {}):
         return "none" if "default: " not in one["description"] else "see right"
-    return f"`{_flow(default)}`"
+    return f"`{flow(default)}`"
 
 
 def values(schema: Schema, one: Schema) -> str:
@@ -204,12 +203,12 @@ def _limits(form: Schema) -> str:
     return f" from {low:g}" if low is not None else ""
 
 
-def _flow(value: Any) -> str:
+def flow(value: Any) -> str:
     """A value as YAML in one line."""
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{key}: {_flow(one)}" for key, one in value.items()) + "}"
+        return "{" + ", ".join(f"{key}: {flow(one)}" for key, one in value.items()) + "}"
     if isinstance(value, list | tuple):
-        return "[" + ", ".join(_flow(one) for one in value) + "]"
+        return "[" + ", ".join(flow(one) for one in value) + "]"
     if isinstance(value, bool):
         return str(value).lower()
     if value is None:
@@ -280,7 +279,7 @@ def _option(key: str, one: Schema, letters: Mapping[str, str]) -> list[str]:
         f"`{key}`",
         f"`{letters[key]}`" if key in letters else "",
         values({"$defs": {}}, one),
-        "" if default in (None, "") else f"`{_flow(default)}`",
+        "" if default in (None, "") else f"`{flow(default)}`",
         _sentence(one.get("description", "")),
     ]
 
