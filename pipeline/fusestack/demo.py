@@ -60,12 +60,13 @@ def run_demo(folder: Path, *, seed: int, progress: bool | None = None) -> DemoRe
         If the folder cannot be written.
     """
     from fusestack.config.load import load_config
+    from fusestack.config.schema import schema_line
 
     folder = folder.absolute()
     simulation = simulate_acquisition(folder, seed=seed)
     config = folder / "fuse.yaml"
     try:
-        config.write_text(_CONFIG)
+        config.write_text(schema_line() + _CONFIG, encoding="utf-8")
     except OSError as error:
         raise OutputError(f"{config}: cannot be written: {error.strerror or error}; choose another folder") from error
     plan = make_plan(load_config(config))
@@ -118,6 +119,7 @@ def run_focus_demo(folder: Path, *, seed: int, progress: bool | None = None) -> 
     import tifffile
 
     from fusestack.config.load import load_config
+    from fusestack.config.schema import schema_line
 
     folder = folder.absolute()
     stack = simulate_macro("hairs", size=400, seed=seed)
@@ -127,7 +129,7 @@ def run_focus_demo(folder: Path, *, seed: int, progress: bool | None = None) -> 
         for k, one in enumerate(stack.slices, 1):
             pixels = np.rint(one * 65535).astype(np.uint16)
             tifffile.imwrite(folder / "photographs" / f"slice_{k}.tif", pixels, photometric="rgb")
-        config.write_text(_FOCUS_CONFIG)
+        config.write_text(schema_line() + _FOCUS_CONFIG, encoding="utf-8")
     except OSError as error:
         raise OutputError(f"{folder}: cannot be written: {error.strerror or error}; choose another folder") from error
     api.run(make_plan(load_config(config)), progress=progress)

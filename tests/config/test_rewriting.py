@@ -13,6 +13,11 @@ from fusestack.focus.option_sets import SETTINGS
 from fusestack.model.errors import ConfigError
 
 CASES = [
+    (  # what editors know the schema by
+        "# yaml-language-server: $schema=file:///a/schema.json\n# A\nversion: 1\nfocus:\n  options: --fft\n",
+        {"options": "--sob"},
+        "# yaml-language-server: $schema=file:///a/schema.json\n# A\nversion: 1\nfocus:\n  options: --sob\n",
+    ),
     (
         'focus:\n  # a\n  options: "--fft"   # b\n  # c\n  output: {path: x.tif}\nother:\n      deep: 1\n',
         {"options": "--sob"},

@@ -168,6 +168,20 @@ def tuned(folder: Path) -> list[Plan]:
     return [tuning.rough_depth(), tuning.on_part(Region(20, 90, 30, 101))[1]]
 
 
+def drawn(folder: Path) -> Plan:
+    """A plan with areas that somebody drew."""
+    polygons = [[[20, 20], [100, 20], [60, 75]], [[50, 40], [120, 40], [120, 80]]]
+    areas = [{"slice": k, "polygon": polygon} for k, polygon in enumerate(polygons)]
+    return fusestack.plan(config(slices(folder / "drawn", SHAPE), folder, retouch=areas))
+
+
+def test_reads_of_retouched_pictures_are_declared(
+    tmp_path: Path, reads: list[Read], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut(monkeypatch, 48, 16)
+    watch(drawn(tmp_path), reads)
+
+
 def test_reads_of_tuning_are_declared(tmp_path: Path, reads: list[Read], monkeypatch: pytest.MonkeyPatch) -> None:
     cut(monkeypatch, 48, 16)
     for plan in tuned(tmp_path):
@@ -241,7 +255,7 @@ def test_every_kind_of_stage_is_watched(tmp_path: Path, monkeypatch: pytest.Monk
     plans = [planned(paths, tmp_path, OPAQUE[name]) for name in OPAQUE if name != "tiled"]
     monkeypatch.setattr(lowpass, "WHOLE_PIXELS", 0)
     plans += [planned(paths, tmp_path, OPAQUE["tiled"]), wide(tmp_path, SHAPE), several_scales(tmp_path)]
-    plans += [*prepared(tmp_path), *tuned(tmp_path)]
+    plans += [*prepared(tmp_path), *tuned(tmp_path), drawn(tmp_path)]
     seen = {type(stage.compute).__name__ for plan in plans for stage in plan.stages} | {VolumeSlices.__name__}
     ours = {kind.__name__ for kind in kinds(Compute) if kind.__module__.startswith("fusestack.focus")}
     # slices that are arrays already, or lie in their files as they are, are stored by nobody
@@ -302,6 +316,11 @@ def test_memory_is_enough(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyP
     if name == "tiled":
         monkeypatch.setattr(lowpass, "WHOLE_PIXELS", 0)
     check_memory(planned(slices(tmp_path / "in", (1500, 1300), alpha=name == "masks"), tmp_path, MEMORY[name]))
+
+
+def test_memory_of_areas_is_enough(tmp_path: Path) -> None:
+    areas = [{"slice": 1, "polygon": [[20, 20], [1400, 20], [1400, 1200]]}]
+    check_memory(fusestack.plan(config(slices(tmp_path / "in", (1500, 1300), alpha=False), tmp_path, retouch=areas)))
 
 
 def test_memory_of_volumes_is_enough(tmp_path: Path) -> None:

@@ -73,9 +73,9 @@ def _is_ours(path: str) -> bool:
     suffix = place.suffix.lower()
     try:
         if suffix == ".xml":
-            return "<SpimData" in place.read_text(errors="replace")[:4096]
+            return "<SpimData" in place.read_text(encoding="utf-8", errors="replace")[:4096]
         if suffix in (".yaml", ".yml"):
-            data, _ = read_document(place.read_text(), path)
+            data, _ = read_document(place.read_text(encoding="utf-8"), path)
             return isinstance(data, dict) and "version" in data and bool({"input", "focus"} & data.keys())
         return is_zarr(path)
     except (OSError, FusestackError):

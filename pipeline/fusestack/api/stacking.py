@@ -13,7 +13,7 @@ from fusestack.api.configured import plan, run
 from fusestack.model.errors import ConfigError, InputError, tell
 from fusestack.model.geometry import Box
 from fusestack.sources.file_names import is_pattern
-from fusestack.storage import is_address
+from fusestack.storage import absolute
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -260,7 +260,7 @@ def _share(pixels: Any) -> Any:
 
 
 def _absolute(path: str) -> str:
-    return path if is_address(path) else str(Path(path).absolute())
+    return absolute(path)
 
 
 def _paths_of(stack: Any) -> str | list[str] | None:

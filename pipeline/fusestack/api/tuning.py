@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fusestack.api.configured import checked_client, client_of, loaded_from
-from fusestack.model.errors import ConfigError, OutputError, tell
+from fusestack.model.errors import ConfigError, tell
 from fusestack.model.geometry import Box
 from fusestack.model.summary import Shown, Summary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+    from pathlib import Path
 
     from distributed import Client
 
@@ -329,6 +328,7 @@ def apply_set(path: str | Path, number: int, overrides: Sequence[str] = ()) -> t
     OutputError
         If the file cannot be written.
     """
+    from fusestack.api.rewriting import replace_text
     from fusestack.config.load import load_config
     from fusestack.config.rewriting import rewritten
     from fusestack.focus.option_sets import PLAIN, SETTINGS
@@ -355,7 +355,7 @@ def apply_set(path: str | Path, number: int, overrides: Sequence[str] = ()) -> t
             keys.append(key)
     after = rewritten(loaded.text, loaded.name, "focus", keys, settings)
     _check_rewritten(loaded, chosen.recipe, after)
-    _replace(Path(path), after)
+    replace_text(path, after)
     return loaded.text, after
 
 
@@ -370,17 +370,3 @@ def _check_rewritten(loaded: LoadedConfig, recipe: Any, text: str) -> None:
     known = [recipe_of(focus, photographs=a, opacity=b) for a in (True, False) for b in (False, True)] if focus else []
     if recipe not in known:
         raise ConfigError(f"{loaded.name}: cannot be rewritten, it would say something else; change it yourself")
-
-
-def _replace(path: Path, text: str) -> None:
-    """Write a file in one step, so that there is the old one or the new one."""
-    place = path.resolve()
-    scratch = place.with_name(f".{place.name}.{os.getpid()}.tmp")
-    try:
-        mode = place.stat().st_mode
-        scratch.write_bytes(text.encode())
-        scratch.chmod(mode & 0o7777)
-        scratch.replace(place)
-    except OSError as error:
-        scratch.unlink(missing_ok=True)
-        raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error

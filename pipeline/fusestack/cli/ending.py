@@ -10,8 +10,13 @@ if TYPE_CHECKING:
 
 
 def end_as_after_ctrl_c() -> None:
-    """From now on SIGTERM, with which job systems and ``kill`` end processes, is as Ctrl-C."""
-    signal.signal(signal.SIGTERM, _end)
+    """From now on SIGTERM, with which job systems and ``kill`` end processes, is as Ctrl-C.
+
+    On Windows so are Ctrl-Break, with which a process can end another one's group, and a console that is closed.
+    """
+    for name in ("SIGTERM", "SIGBREAK"):
+        if number := getattr(signal, name, None):
+            signal.signal(number, _end)
 
 
 def _end(number: int, frame: FrameType | None) -> None:

@@ -47,9 +47,11 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     if config.exists() and not arguments.force:
         raise OutputError(f"{config}: exists; name another one with -o, or replace it with --force")
     from fusestack.cli.proposal import describe
+    from fusestack.config.schema import schema_line
 
     made = describe(arguments.source, config.absolute().parent, arguments.kind)
-    _write(config, made.text if arguments.profile is None else _with_profile(made.text, arguments.profile))
+    text = made.text if arguments.profile is None else _with_profile(made.text, arguments.profile)
+    _write(config, schema_line() + text)
     for sentence in made.said:
         print(f"look at this: {sentence}", file=sys.stderr)
     if not arguments.quiet:

@@ -6,6 +6,7 @@ import argparse
 import difflib
 import gc
 import importlib
+import io
 import json
 import logging
 import os
@@ -86,6 +87,9 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its threads start with NumPy and spin; our matrices are 3x3
     gc.set_threshold(50_000)  # the modules that a run loads are no garbage: looking for it takes a seventh of its time
     end_as_after_ctrl_c()
+    for stream in (sys.stdout, sys.stderr):  # a console or a pipe with an old code page has no µ, × or bars
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     argv = sys.argv[1:] if argv is None else argv
     if "--verbose" not in argv:  # what a library logs of a broken file, we say in words of ours
         logging.lastResort = logging.NullHandler()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 from dataclasses import dataclass, field, replace
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING
 from fusestack.model.amounts import counted
 from fusestack.model.errors import InputError
 from fusestack.sources.file_names import is_companion, is_pattern, named_files, natural_order
-from fusestack.storage import is_address
+from fusestack.storage import absolute, is_address, relative
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
@@ -262,7 +261,7 @@ def _images(images: Sequence[str | Path]) -> list[tuple[str, int, ImageFacts]]:
     from fusestack.fusion.stored_tiles import reader_of_file
     from fusestack.sources.facts import FactsWanted, all_facts
 
-    paths = [str(path) if is_address(str(path)) else str(Path(path).absolute()) for path in images]
+    paths = [absolute(path) for path in images]
     wanted = [FactsWanted(reader_of_file(path), path) for path in paths]
     known = all_facts(wanted)
     found: list[tuple[str, int, ImageFacts]] = []
@@ -342,4 +341,4 @@ def _named(paths: Sequence[Path]) -> str:
 
 
 def _relative(path: Path, folder: Path) -> str:
-    return Path(os.path.relpath(path.absolute(), folder)).as_posix()
+    return relative(path.absolute(), folder)

@@ -10,15 +10,24 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments: none of its own."""
+    """Declare the arguments."""
+    parser.add_argument(
+        "--path",
+        action="store_true",
+        help="print where its file is, for the settings of an editor",
+    )
 
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Print the schema."""
-    from fusestack.config.schema import json_schema
+    """Print the schema, or where it is."""
+    from fusestack.config.schema import SCHEMA
 
-    schema = json_schema()
+    if arguments.path:
+        if not arguments.json:
+            print(SCHEMA)
+        return {"path": str(SCHEMA)}
+    text = SCHEMA.read_text(encoding="utf-8")
     if not arguments.json:
-        print(json.dumps(schema, indent=2))
+        print(text, end="")
         return {}
-    return {"schema": schema}
+    return {"schema": json.loads(text)}

@@ -42,6 +42,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="setups whose views are layers that can be switched on, as input.select.setups: 7, 0-99, ...; "
         "default: the first 100. What is fused stays the same",
     )
+    parser.add_argument(
+        "--retouch",
+        action="store_true",
+        help="draw areas of the focus-stacked picture that one slice shall show: ctrl-click the corners of a polygon "
+        "in the slice that is seen, the last one twice; they are written into the configuration, as focus.retouch",
+    )
     parser.add_argument("--browser", action="store_true", help="open the page in the browser")
     add_set(parser)
 
@@ -56,10 +62,16 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     from fusestack.display.shown import show
 
     remember = arguments.mode != "virtual"
-    shown = show(arguments.source, _overrides(arguments), remember=remember, layers=_setups(arguments.views))
+    shown = show(
+        arguments.source,
+        _overrides(arguments),
+        remember=remember,
+        layers=_setups(arguments.views),
+        draws=arguments.retouch,
+    )
     warn(shown.warnings)
     blocks = Blocks(shown.scene.images, arguments.mode, shown.memory)
-    server = ViewServer(shown.scene, blocks)
+    server = ViewServer(shown.scene, blocks, _Writing(arguments.source) if arguments.retouch else None)
     if arguments.mode == "precomputed":
         blocks.precompute(_quiet if arguments.quiet else _Lines())
     if not arguments.quiet:
@@ -76,6 +88,26 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     finally:
         server.server_close()
     return {"page": server.address}
+
+
+class _Writing:
+    """Writes areas that are drawn into a configuration, and says so."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def __call__(self, areas: list[Any]) -> None:
+        from fusestack.api.rewriting import write_retouch
+        from fusestack.model.amounts import counted
+        from fusestack.model.errors import FusestackError
+
+        try:
+            write_retouch(self._path, areas)
+        except FusestackError as error:
+            print("\n".join(error.problems), file=sys.stderr, flush=True)
+        else:
+            said = counted(len(areas), "area")
+            print(f"{self._path}: {said} to retouch; fusestack run makes the picture", file=sys.stderr, flush=True)
 
 
 def _quiet(done: int, total: int) -> None:

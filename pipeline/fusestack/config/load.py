@@ -15,6 +15,7 @@ from fusestack.config.document import Places, override, read_document
 from fusestack.config.models import Config
 from fusestack.config.values import is_array
 from fusestack.model.errors import ConfigError
+from fusestack.storage import is_address, slashed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -80,9 +81,9 @@ class LoadedConfig:
 
     def resolve_path(self, text: str) -> str:
         """Absolute path of a path of the configuration; URLs stay as they are."""
-        if "://" in text:
+        if is_address(text):
             return text
-        return os.path.normpath(self.folder / Path(text).expanduser())
+        return slashed(os.path.normpath(self.folder / Path(text).expanduser()))
 
 
 def load_config(path: str | os.PathLike[str], overrides: Iterable[str] = ()) -> LoadedConfig:

@@ -69,11 +69,12 @@ class _Schema:
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         """One alternative for each operator."""
+        from fusestack.config.values import Untitled
         from fusestack.operators import REGISTRY
 
         alternatives = []
         for name, operator in REGISTRY[self.kind].items():
-            options = operator.model_json_schema()
+            options = operator.model_json_schema(schema_generator=Untitled)
             alternatives.append(
                 {
                     "type": "object",

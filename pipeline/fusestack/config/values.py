@@ -20,7 +20,7 @@ from pydantic import (
     Strict,
     model_validator,
 )
-from pydantic.json_schema import SkipJsonSchema
+from pydantic.json_schema import GenerateJsonSchema, SkipJsonSchema
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 if TYPE_CHECKING:
@@ -71,6 +71,14 @@ def needs_path(schema: dict[str, Any]) -> None:
     """Say in a JSON schema that a path is needed: what may be given instead is no part of files."""
     del schema["properties"]["path"]["default"]
     schema["required"] = ["path"]
+
+
+class Untitled(GenerateJsonSchema):
+    """JSON Schema whose keys have no titles: an editor would show them above the description, and they say the same."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        """Never."""
+        return False
 
 
 T = TypeVar("T")

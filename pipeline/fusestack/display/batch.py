@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
@@ -12,6 +11,7 @@ from urllib.parse import quote
 from fusestack.display.charts import inline
 from fusestack.model.errors import InputError, OutputError
 from fusestack.model.image import PICTURE_SUFFIXES
+from fusestack.storage import is_address, relative
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -51,7 +51,7 @@ def write_batch(path: str, entries: Sequence[BatchEntry], left: Sequence[str]) -
         f"<body><h1>{title}: {len(entries)} stacks</h1><div class='stacks'>{shown}</div>{rest}</body></html>"
     )
     try:
-        Path(path).write_text(page)
+        Path(path).write_text(page, encoding="utf-8")
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
     return path
@@ -67,7 +67,7 @@ def _figure(one: BatchEntry, folder: Path) -> str:
 
 
 def _link(path: str, text: str, folder: Path) -> str:
-    address = path if "://" in path else quote(os.path.relpath(path, folder))
+    address = path if is_address(path) else quote(relative(path, folder))
     return f'<a href="{escape(address)}">{escape(text)}</a>'
 
 
@@ -77,7 +77,7 @@ def _thumbnail(path: str) -> str:
 
     from fusestack.sources.pictures import describe_picture, read_picture
 
-    if not path.lower().endswith(PICTURE_SUFFIXES) or "://" in path:
+    if not path.lower().endswith(PICTURE_SUFFIXES) or is_address(path):
         return ""
     try:
         page = describe_picture(path)[0]

@@ -42,7 +42,7 @@ class Computed:
 
     def __init__(self, stages: Mapping[str, Stage], stored: Collection[str]) -> None:
         self._stages = stages
-        self._stored = frozenset(stored)
+        self.stored = frozenset(stored)
         self._computes: dict[str, Any] = {}
         self._measured: dict[tuple[str, int, int], NDArray[np.float64]] = {}
         self._measuring = threading.RLock()
@@ -53,7 +53,7 @@ class Computed:
     def read(self, key: str, box: Box) -> NDArray[Any]:
         """Pixels t, c, z, y, x of a stage."""
         stage = self._stages[key]
-        if key in self._stored:
+        if key in self.stored:
             return stage.array.read(box)
         compute = stage.compute
         if isinstance(compute, PictureSlices):
@@ -112,7 +112,7 @@ class Computed:
         with self._measuring:
             if (key, t, c) not in self._measured:
                 stage, compute = self._stages[key], self._compute(key)
-                if key in self._stored:
+                if key in self.stored:
                     whole = Box((t, c, 0, 0, 0), (t + 1, c + 1, *stage.grid.shape[2:]))
                     entries = stage.array.read(whole)[0, 0, 0]
                 else:

@@ -10,17 +10,22 @@ import numpy as np
 from fusestack.config.focus import Focus
 from fusestack.display.computed import Computed, StagePixels, pictured
 from fusestack.display.served import ServedImage, ServedLevel, settled, with_levels
+from fusestack.focus.cached import CachedStages
 from fusestack.focus.hyperstacks import Hyperstack, hyperstack_of
 from fusestack.focus.input import stack_inputs
 from fusestack.focus.masks import Masks
 from fusestack.focus.merge import Merge
 from fusestack.focus.photographs import photographs
+from fusestack.focus.plan import turned_round
+from fusestack.focus.preparing import ready_stack
 from fusestack.focus.slices import AXES, PictureSlices
 from fusestack.model.amounts import counted
-from fusestack.model.errors import InputError
+from fusestack.model.errors import ConfigError, InputError
 from fusestack.model.geometry import Affine, Box, float3
 from fusestack.model.image import PICTURE_SUFFIXES, Channel
+from fusestack.planner import cache_folder
 from fusestack.planning.levels import int3
+from fusestack.planning.resources import resolve_resources
 from fusestack.running.aligning import plan_aligned
 from fusestack.running.inspection import finished, is_finished
 from fusestack.sources.pictures import describe_picture
@@ -34,7 +39,7 @@ if TYPE_CHECKING:
     from fusestack.config.load import LoadedConfig
     from fusestack.focus.stack import StackInput
     from fusestack.model.stage import Compute, Target
-    from fusestack.planning.plan import Plan
+    from fusestack.planning.plan import Plan, PlannedImage
 
 _COLOURS = {"R": "FF0000", "G": "00FF00", "B": "0000FF"}
 
@@ -104,23 +109,44 @@ def focus_images(loaded: LoadedConfig, *, fuses: bool) -> tuple[list[ServedImage
     """
     plan = plan_aligned(loaded)
     fused = [image for image in plan.images if image.fusion is not None]
-    stacks = stack_inputs(loaded, loaded.config.focus or Focus(), fused)
+    source = _source(plan)
+    stacks = _stacks(loaded, fused)
     results = [list(_results(plan, stack, several=len(stacks) > 1)) for stack in stacks]
     images: list[ServedImage] = []
     for stack, made in zip(stacks, results, strict=True):
         if not stack.fused:
-            images.append(_slices(stack, shown=not any(result.shown for result in made)))
+            images.append(_slices(stack, plan, source, shown=not any(result.shown for result in made)))
         images += [replace(result, shown=result.shown and not fuses) for result in made]
-    masks, computed = _masks(plan, stacks)
+    masks, computed = _masks(plan, stacks, source)
     said = []
     if computed:
         whole = "; those that are merged need limits of the whole stack first" if len(masks) > 1 else ""
         said.append(f"{counted(computed, 'stage')} of masks: not in the cache, and computed when looked at{whole}")
-    if loaded.config.focus is not None and (loaded.config.focus.align or loaded.config.focus.prepare):
-        said.append("slices are shown as they were taken, neither aligned nor prepared")
     if not any(results):
         said.append("the focus-stacked image is not made yet; fusestack run makes it")
     return [*images, *masks], said
+
+
+def _stacks(loaded: LoadedConfig, fused: list[PlannedImage]) -> list[StackInput]:
+    """Stacks, aligned and prepared."""
+    focus = turned_round(loaded, loaded.config.focus or Focus())
+    cached = CachedStages(cache_folder(loaded), resolve_resources(loaded.config.execution, loaded.folder))
+    return [ready_stack(loaded, focus, one, cached)[0] for one in stack_inputs(loaded, focus, fused)]
+
+
+def slices_of(loaded: LoadedConfig) -> tuple[StackInput, Affine]:
+    """The stack of a configuration, and the places z, y, x of its slices, rows and columns.
+
+    Raises
+    ------
+    ConfigError
+        If there are several.
+    """
+    plan = plan_aligned(loaded)
+    stacks = _stacks(loaded, [image for image in plan.images if image.fusion is not None])
+    if len(stacks) > 1:
+        raise ConfigError(f"{loaded.name}: has {len(stacks)} stacks; name the one that is retouched in focus.input")
+    return stacks[0], _world(stacks[0])
 
 
 def picture_image(path: str) -> ServedImage | None:
@@ -162,29 +188,38 @@ def _world(stack: StackInput) -> Affine:
 
 
 def _axis(stack: StackInput) -> str:
-    number = getattr(stack.slices, "axis", 0)
+    slices = getattr(stack.slices, "placed", stack.slices)
+    number = getattr(getattr(slices, "source", slices), "axis", 0)
     return next(name for name, i in AXES.items() if i == number)
 
 
-def _slices(stack: StackInput, *, shown: bool) -> ServedImage:
+def _slices(stack: StackInput, plan: Plan | None = None, source: Computed | None = None, *, shown: bool) -> ServedImage:
+    """Slices as they are read, or as a stage makes them that aligns and prepares them."""
+    stages = () if plan is None or source is None else plan.stages
+    made = next((stage.key for stage in stages if stage.compute == stack.slices), None)
+    pixels = SlicePixels(stack.slices, stack.shape) if source is None or made is None else StagePixels(source, made)
     channels = tuple(Channel(i, name, _COLOURS.get(name, "FFFFFF")) for i, name in enumerate(stack.colours))
     if not stack.photographs:
         channels = stack.channels
-    return _placed("slices", stack.dtype, stack.shape, channels, SlicePixels(stack.slices, stack.shape), stack, shown)
+    return _placed("slices", stack.dtype, stack.shape, channels, pixels, stack, shown)
 
 
-def _masks(plan: Plan, stacks: list[StackInput]) -> tuple[list[ServedImage], int]:
+def _source(plan: Plan) -> Computed:
+    """What stages of a plan write, read where it is stored, else computed."""
+    stages = {stage.key: stage for stage in plan.stages}
+    return Computed(stages, {key for key, stage in stages.items() if finished(stage) == stage.grid.count})
+
+
+def _masks(plan: Plan, stacks: list[StackInput], source: Computed) -> tuple[list[ServedImage], int]:
     """Masks, and how many of them are not in the cache, and are computed when they are asked for."""
     found, computed = [], 0
-    stages = {stage.key: stage for stage in plan.stages}
-    stored = {key for key, stage in stages.items() if finished(stage) == stage.grid.count}
-    source = Computed(stages, stored)
-    for key, stage in stages.items():
+    for stage in plan.stages:
+        key = stage.key
         shape = stage.grid.shape
         stack = next((one for one in stacks if one.shape[2] == shape[2]), None)
         if not isinstance(stage.compute, Masks | Merge) or stack is None:
             continue
-        computed += key not in stored
+        computed += key not in source.stored
         channels = tuple(Channel(i, f"mask {i}") for i in range(shape[1]))
         name, dtype = stage.target.image.name, stage.target.image.dtype
         image = _placed(name, dtype, shape, channels, StagePixels(source, key), stack, shown=False)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fusestack.display.drawing import LAYER
 from fusestack.display.outlines import outline_layers
 from fusestack.model.errors import ConfigError
 from fusestack.model.units import length_factor
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from fusestack.display.drawing import Drawing
     from fusestack.display.served import ServedImage
     from fusestack.display.stored import Outline
     from fusestack.model.image import Channel
@@ -46,12 +48,26 @@ class Scene:
     outlines : tuple of Outline
     report : str or None
         Path of the report of the run that made it.
+    drawing : Drawing or None
+        Polygons that can be changed.
     """
 
     title: str
     images: tuple[ServedImage, ...]
     outlines: tuple[Outline, ...] = ()
     report: str | None = None
+    drawing: Drawing | None = None
+
+    @property
+    def world(self) -> float:
+        """Step of the axes of the page, in the unit of places."""
+        first = self.first
+        return _step(first)[0] / _meters(first)
+
+    @property
+    def first(self) -> ServedImage:
+        """The image that says how large the page is."""
+        return next(image for image in self.images if image.shown)
 
 
 def client_files() -> dict[str, Path]:
@@ -79,7 +95,7 @@ def page_state(scene: Scene, source: Callable[[int], str]) -> dict[str, Any]:
     source : callable
         Address of an image, by its number.
     """
-    first = next(image for image in scene.images if image.shown)
+    first, world = scene.first, scene.world
     step, unit = _step(first)
     dimensions: dict[str, Any] = {axis: [step, unit] for axis in "xyz"}
     if any(image.times > 1 for image in scene.images):
@@ -92,9 +108,10 @@ def page_state(scene: Scene, source: Callable[[int], str]) -> dict[str, Any]:
         for c, channel in enumerate(image.channels):
             window = of_channel.get((image.dtype, channel.id)) if image.kind == "input" else windows[number][c]
             layers.append(_layer(image, c, window, source(number), crowded=crowded))
-    layers += outline_layers(scene.outlines, {axis: dimensions[axis] for axis in "xyz"}, step / _meters(first))
+    axes = {axis: dimensions[axis] for axis in "xyz"}
+    layers += outline_layers(scene.outlines, axes, world)
+    drawing = [] if scene.drawing is None else [scene.drawing.layer(axes, world)]
     low, high = _bounds(first)
-    world = step / _meters(first)
     zoom = max(high[1:] - low[1:]) / _PANEL
     if max(first.levels[-1].shape[1:]) > _MOST_SEEN:  # all of it would be much to compute: the middle is shown
         zoom = min(zoom, 1.5 * max(_steps(first, -1)[1:]))
@@ -103,13 +120,20 @@ def page_state(scene: Scene, source: Callable[[int], str]) -> dict[str, Any]:
         "position": [*(float(v) for v in reversed((low + high) / 2 / world)), *([0] if "t" in dimensions else [])],
         "crossSectionScale": float(zoom / world),
         "projectionScale": float(1.3 * np.linalg.norm(high - low) / world),
-        "layers": layers,
-        "layout": "xy" if all(one.shape[0] == 1 for one in first.levels) else "4panel",
+        "layers": layers + drawing,
+        **({"selectedLayer": {"visible": True, "layer": LAYER}} if drawing else {}),
+        "layout": _layout(scene),
         "showAxisLines": False,
         "crossSectionBackgroundColor": "#000000",
         "layerListPanel": {"visible": crowded},
         "title": scene.title,
     }
+
+
+def _layout(scene: Scene) -> str:
+    if scene.drawing is not None:
+        return scene.drawing.layout
+    return "xy" if all(one.shape[0] == 1 for one in scene.first.levels) else "4panel"
 
 
 def _meters(image: ServedImage) -> float:

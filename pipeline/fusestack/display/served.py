@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import math
-import os
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass, field, replace
@@ -17,6 +16,7 @@ from fusestack.model.amounts import size
 from fusestack.model.errors import ConfigError
 from fusestack.model.geometry import Box, float3
 from fusestack.model.grid import Grid
+from fusestack.model.machine import cores
 from fusestack.planning.pyramid import block_means, level_shape, source_box
 
 if TYPE_CHECKING:
@@ -212,7 +212,7 @@ def _processors() -> ThreadPoolExecutor:
     """A thread for each processor."""
     from concurrent.futures import ThreadPoolExecutor
 
-    return ThreadPoolExecutor(len(os.sched_getaffinity(0)))
+    return ThreadPoolExecutor(cores())
 
 
 def settled(image: ServedImage) -> ServedImage:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hmac
 import json
 import mimetypes
-import os
 import secrets
 import select
 import socket
@@ -23,9 +22,11 @@ from urllib.parse import parse_qs, urlsplit
 
 from fusestack.display.neuroglancer import client_files, page_state
 from fusestack.model.errors import FusestackError
+from fusestack.model.machine import cores
 from fusestack.storage import folder_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from fusestack.display.neuroglancer import Scene
@@ -64,6 +65,8 @@ class ViewServer(ThreadingHTTPServer):
     scene : Scene
     blocks : Blocks
         Of the images of the scene.
+    drawn : callable, optional
+        Called with the areas that are drawn, as a configuration says them, whenever they change.
 
     Raises
     ------
@@ -73,18 +76,20 @@ class ViewServer(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, scene: Scene, blocks: Blocks) -> None:
+    def __init__(self, scene: Scene, blocks: Blocks, drawn: Callable[[list[Any]], None] | None = None) -> None:
         self.files: dict[str, Path] = client_files()
         self.token = secrets.token_urlsafe(24)
         self.scene, self.blocks = scene, blocks
         self.documents = [image.documents() for image in scene.images]
         # more at once would only take memory from one another
-        self.computing = threading.BoundedSemaphore(len(os.sched_getaffinity(0)))
+        self.computing = threading.BoundedSemaphore(cores())
         self.changed = threading.Condition()
         self.closing = False
         super().__init__((_LOOPBACK, 0), _Handler)
         self.state: dict[str, Any] = page_state(scene, lambda n: f"{self.origin}/data/{self.token}/{n}/")
         self.generation = "0"
+        self._drawn, self._areas = drawn, self._areas_of(self.state)
+        self._drawing = threading.Lock()
 
     @property
     def origin(self) -> str:
@@ -95,6 +100,20 @@ class ViewServer(ThreadingHTTPServer):
     def address(self) -> str:
         """Of the page, with its token."""
         return f"{self.origin}/{self.token}/"
+
+    def _areas_of(self, state: dict[str, Any]) -> list[Any]:
+        drawing = self.scene.drawing
+        return [] if drawing is None else drawing.drawn(state, self.scene.world)
+
+    def tell_drawn(self) -> None:
+        """Say which areas are drawn, if they are others than before."""
+        if self._drawn is None:
+            return
+        with self._drawing:
+            areas = self._areas_of(self.state)
+            if areas != self._areas:
+                self._drawn(areas)
+                self._areas = areas
 
     def shutdown(self) -> None:
         """Stop serving, and end the streams that pages listen to."""
@@ -288,6 +307,7 @@ class _Handler(BaseHTTPRequestHandler):
                 return
             server.state, server.generation = state, after
             server.changed.notify_all()
+        server.tell_drawn()
         self._send(json.dumps({"g": after}).encode(), "application/json")
 
 

@@ -50,7 +50,7 @@ def write_sheet(tuned: Tuned, planned: PlannedTuning) -> str:
     colours = len(planned.slices.painted.sets[0])
     encoded, side = _encoded([_drawn(planned, number, colours) for number in range(len(tuned.sets))])
     room = importlib.resources.files("fusestack.display")
-    style, script = ((room / f"sheet.{suffix}").read_text() for suffix in ("css", "js"))
+    style, script = ((room / f"sheet.{suffix}").read_text(encoding="utf-8") for suffix in ("css", "js"))
     title = escape(tuned.page.rpartition("/")[2].removesuffix(".html"))
     shown = "" if side is None else f" The middle {side} x {side} pixels are shown; scores are those of the whole part."
     x, y, width, height = (tuned.part[key] for key in ("x", "y", "width", "height"))

@@ -10,11 +10,13 @@ from fusestack.config.load import from_mapping, load_config, unsupported
 from fusestack.display.neuroglancer import Scene
 from fusestack.model.errors import ConfigError, InputError
 from fusestack.planning.resources import resolve_resources
+from fusestack.storage import absolute
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fusestack.config.load import LoadedConfig
+    from fusestack.display.drawing import Drawing
     from fusestack.display.served import ServedImage
     from fusestack.display.stored import Outline
 
@@ -34,7 +36,12 @@ class Shown:
 
 
 def show(
-    source: str, overrides: Sequence[str] = (), *, remember: bool = False, layers: Sequence[int] | None = None
+    source: str,
+    overrides: Sequence[str] = (),
+    *,
+    remember: bool = False,
+    layers: Sequence[int] | None = None,
+    draws: bool = False,
 ) -> Shown:
     """Make a scene of the path of an image, a project or a configuration; reads metadata only.
 
@@ -48,6 +55,8 @@ def show(
         Whether decoded chunks of the views of a fusion are kept in memory, in as much of it as blocks may take.
     layers : sequence of int, optional
         Setups of a fusion whose views become layers; without it the first ones.
+    draws : bool
+        Whether areas of the focus-stacked picture can be drawn.
 
     Raises
     ------
@@ -55,7 +64,10 @@ def show(
     """
     loaded = configured(source, overrides)
     if loaded is not None:
-        return _of_config(loaded, layers, remember=remember)
+        shown = _of_config(loaded, layers, remember=remember)
+        return replace(shown, scene=replace(shown.scene, drawing=_drawing(source, loaded))) if draws else shown
+    if draws:
+        raise ConfigError(f"{source}: is an image; --retouch draws in the slices of a configuration (.yaml)")
     if layers is not None:
         raise ConfigError(
             f"{source}: is an image; --views chooses views of a configuration (.yaml) or a project (.xml)"
@@ -63,7 +75,7 @@ def show(
     from fusestack.display.focused import picture_image
     from fusestack.display.stored import stored_image
 
-    path = source if "://" in source else str(Path(source).absolute())
+    path = absolute(source)
     try:
         image = picture_image(path) or stored_image(path)
     except InputError as error:
@@ -100,7 +112,7 @@ def configured(source: str, overrides: Sequence[str] = ()) -> LoadedConfig | Non
     if name.endswith((".yaml", ".yml")):
         return load_config(source, overrides)
     if ".xml" in name and not name.endswith(".zarr"):  # also dataset.xml~1, as BigStitcher keeps earlier ones
-        mapping: dict[str, Any] = {"version": 1, "input": {"project": str(Path(source).absolute())}}
+        mapping: dict[str, Any] = {"version": 1, "input": {"project": absolute(source)}}
         return from_mapping(mapping, Path.cwd(), overrides)
     if overrides:
         raise ConfigError(
@@ -125,6 +137,22 @@ def _of_config(loaded: LoadedConfig, layers: Sequence[int] | None, *, remember: 
         shown, warnings = [*shown, *focused], [*warnings, *said]
     scene = Scene(_title(loaded), tuple(shown), tuple(outlines), _report(loaded))
     return Shown(scene, tuple(warnings), memory)
+
+
+def _drawing(source: str, loaded: LoadedConfig) -> Drawing:
+    """The areas of a configuration, to be changed."""
+    from fusestack.display.drawing import Drawing
+    from fusestack.display.focused import slices_of
+
+    focus = loaded.config.focus
+    if focus is None or loaded.name == _MAPPING:
+        raise ConfigError(f"{source}: --retouch is for a configuration (.yaml) with a section focus")
+    stack, to_world = slices_of(loaded)
+    if stack.shape[0] > 1:
+        raise ConfigError(
+            f"{source}: --retouch draws in one timepoint, the stack has {stack.shape[0]}; write focus.retouch yourself"
+        )
+    return Drawing(focus.retouch, to_world, stack.shape[2])
 
 
 def _fused(

@@ -15,6 +15,7 @@ from fusestack.model.errors import ConfigError
 from fusestack.model.image import PICTURE_SUFFIXES
 from fusestack.planning.pictures import split_suffix
 from fusestack.sources.file_names import fitting, natural_order
+from fusestack.storage import is_address
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,7 +48,7 @@ def batch_patterns(loaded: LoadedConfig) -> list[str]:
     if images is None:
         return []
     patterns = [images] if isinstance(images, str) else list(images)
-    folders = all(one.endswith("/") and "://" not in one for one in patterns)
+    folders = all(one.endswith("/") and not is_address(one) for one in patterns)
     return patterns if folders and (len(patterns) > 1 or glob.has_magic(patterns[0])) else []
 
 

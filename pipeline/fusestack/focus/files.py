@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ import numpy as np
 from fusestack.focus.recipe import NESTED
 from fusestack.focus.surfaces import Surface, corner_step
 from fusestack.focus.written import Shown, WrittenImage
+from fusestack.model.amounts import counted
 from fusestack.model.errors import ConfigError
 from fusestack.model.fingerprint import digest
 from fusestack.model.image import (
@@ -144,6 +145,7 @@ class FocusFiles:
                 "layered": self.focus.layered,
                 "between_slices": recipe.between,
                 "sharpen_between": recipe.sharpen,
+                **({"retouch": [list(astuple(area)) for area in recipe.retouch]} if recipe.retouch else {}),
             },
             "inputs": dict(self.input.read),
             "output": {**layout, **cut_facts(spec)},
@@ -193,7 +195,9 @@ class FocusFiles:
     def _notes(self, kind: str, *, picture: bool, alpha: bool) -> dict[str, Any]:
         sources = [Path(path).name for path in self.input.read]
         listed = ", ".join(sources[:20]) + (f" and {len(sources) - 20} more" if len(sources) > 20 else "")
-        notes: dict[str, Any] = {"description": f"{kind}: {self.on.recipe.option_string()} [{listed}]".strip()}
+        retouched = f", retouched in {counted(len(self.on.recipe.retouch), 'area')}" if self.on.recipe.retouch else ""
+        options = self.on.recipe.option_string()
+        notes: dict[str, Any] = {"description": f"{kind}: {options}{retouched} [{listed}]".strip()}
         if not picture:
             return notes
         notes |= self.input.notes

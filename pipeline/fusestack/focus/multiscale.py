@@ -184,8 +184,8 @@ def mixing_stages(
     *,
     depth: bool,
     no_data: float | None,
-) -> list[StoredArray]:
-    """Multi-scale pictures of ranges of slices, before the final operators.
+) -> tuple[list[StoredArray], Statistic | None]:
+    """Multi-scale pictures of ranges of slices, before the final operators; counts of slices that differ in brightness.
 
     Parameters
     ----------
@@ -240,4 +240,4 @@ def mixing_stages(
         )
         title = f"slices {part[0] + 1} to {part[1]} mixed at {options.levels} scales"
         found.append(on.cached.add(f"{on.prefix}mixed{name}", title, compute, on.cached.fitting(compute, levels)))
-    return found
+    return found, small.counts if gains else None

@@ -11,6 +11,7 @@ from fusestack.focus.montage import montage_stages
 from fusestack.focus.multiscale import mixing_stages
 from fusestack.focus.picture import backgrounds_of, composition_stage, is_background
 from fusestack.focus.recipe import NESTED, Recipe, StackRecipe, ranges
+from fusestack.focus.retouching import check_retouch, retouched
 from fusestack.focus.slices import stored_slices
 from fusestack.focus.statistics import Bands, Extremes, WideExtremes
 from fusestack.model.errors import ConfigError
@@ -82,15 +83,19 @@ def paint_stack(
     _check_between(loaded, recipe)
     pictures: list[StoredArray] = []
     keeps = False
+    counts = None
     parts = ranges(recipe.substacks, stack.shape[2])
     if recipe.multiscale is not None:
         names = tuple(name.rpartition("/")[2] for name in stack.names) if stack.photographs else ()
         needed = depth or bool(recipe.finals or recipe.backgrounds or recipe.substacks)
-        pictures = mixing_stages(on, recipe.multiscale, parts, names, depth=needed, no_data=stack.no_data)
+        pictures, counts = mixing_stages(on, recipe.multiscale, parts, names, depth=needed, no_data=stack.no_data)
     elif recipe.generators:
         painted = montage_stages(on, parts, between=recipe.between, sharpen=recipe.sharpen)
         keeps = painted[0][1].keeps_canvas
         pictures = [made for made, _ in painted]
+    if recipe.retouch:
+        check_retouch(loaded, recipe, stack)
+        pictures = [retouched(on, pictures[0], counts, stack.timepoints)]
     numbers = range(len(pictures)) if len(pictures) > 1 else [-1]
     pictures = [final_stages(on, made, number) for made, number in zip(pictures, numbers, strict=False)]
     solid = recipe.multiscale is not None and not (recipe.finals or recipe.backgrounds or recipe.substacks)

@@ -65,7 +65,7 @@ def plan_focus(
     InputError
         If slices are missing, unreadable or do not fit one another.
     """
-    focus = _turned_round(loaded, focus)
+    focus = turned_round(loaded, focus)
     inputs = stack_inputs(loaded, focus, fused)
     use, save = focus.statistics.use, focus.statistics.save
     frozen = None if use is None else known_statistics(loaded.resolve_path(use))
@@ -125,13 +125,14 @@ def alignments_wanted(loaded: LoadedConfig, cache: str) -> list[WantedAlignment]
     focus = loaded.config.focus
     if focus is None or focus.align is None:
         return []
-    focus = _turned_round(loaded, focus)
+    focus = turned_round(loaded, focus)
     if focus.input == "fused" and (loaded.config.input is None or loaded.config.input.images is None):
         return []  # what is fused first is refused by the plan
     return [alignment_of(loaded, focus, one, cache) for one in stack_inputs(loaded, focus, ())]
 
 
-def _turned_round(loaded: LoadedConfig, focus: Focus) -> Focus:
+def turned_round(loaded: LoadedConfig, focus: Focus) -> Focus:
+    """The section, with what `input.reverse` says."""
     reverse = loaded.config.input is not None and loaded.config.input.reverse
     return focus.model_copy(update={"reverse": True}) if reverse else focus
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from fusestack.config.focus import Focus
 from fusestack.config.optionstring import option_string
+from fusestack.focus.areas import Area
 from fusestack.focus.channels import Resizing
 from fusestack.operators.masks import MaskLevel, MaskMerge
 
@@ -67,6 +68,8 @@ class Recipe:
         Share of the blur between slices that is undone, 0..1.
     multiscale : Multiscale or None
         How slices are mixed at every scale; None where they are painted by masks.
+    retouch : tuple of Area
+        What was chosen by hand, in this order.
     """
 
     generators: tuple[Generator, ...]
@@ -84,6 +87,7 @@ class Recipe:
     between: bool
     sharpen: float
     multiscale: Multiscale | None = None
+    retouch: tuple[Area, ...] = ()
 
     def option_string(self) -> str:
         """The shortest option string that says the same."""
@@ -198,7 +202,12 @@ def recipe_of(focus: Focus, *, photographs: bool, opacity: bool = False) -> Reci
         reverse=focus.reverse,
         between=between,
         sharpen=percent / 100,
+        retouch=_areas(focus),
     )
+
+
+def _areas(focus: Focus) -> tuple[Area, ...]:
+    return tuple(Area(one.slice, one.polygon, one.timepoint) for one in focus.retouch)
 
 
 def _named(backgrounds: tuple[str, ...]) -> tuple[str, ...]:
@@ -227,6 +236,7 @@ def _mixing(focus: Focus, multiscale: Multiscale) -> Recipe:
         between=between,
         sharpen=(percent or 0) / 100,
         multiscale=multiscale,
+        retouch=_areas(focus),
     )
 
 

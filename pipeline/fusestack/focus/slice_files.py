@@ -117,7 +117,7 @@ def _why_nothing(pattern: str) -> str:
 
 
 def _entries(folder: str) -> list[str]:
-    return [str(entry) for entry in Path(folder).iterdir() if not is_companion(entry) and entry.is_file()]
+    return [entry.as_posix() for entry in Path(folder).iterdir() if not is_companion(entry) and entry.is_file()]
 
 
 def _pictures(names: Iterable[str], where: str) -> tuple[list[str], list[str]]:

@@ -102,7 +102,7 @@ def known_statistics(path: str) -> dict[str, Any]:
         If it cannot be read, or is something else.
     """
     try:
-        return dict(json.loads(Path(path).read_text())["statistics"])
+        return dict(json.loads(Path(path).read_bytes())["statistics"])
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error}); correct focus.statistics.use") from error
     except (ValueError, KeyError, TypeError) as error:

@@ -47,7 +47,10 @@ class Inputs:
             return files[0] if files else counted(len(self.views), "array")
         if any(is_address(path) for path in files):
             return f"{len(files):,} files, {files[0]} to {files[-1]}"
-        folder = os.path.commonpath([Path(path).parent for path in files])
+        try:
+            folder = os.path.commonpath([Path(path).parent for path in files])
+        except ValueError:  # several drives
+            return f"{len(files):,} files, {files[0]} to {files[-1]}"
         first, last = (os.path.relpath(files[k], folder) for k in (0, -1))
         return f"{len(files):,} files in {folder}, {first} to {last}"
 

@@ -15,7 +15,7 @@ from fusestack.project.readers import READERS, reader_of
 from fusestack.sources.arrays import zarr_identity
 from fusestack.sources.facts import FactsWanted, ImageFacts, facts_of
 from fusestack.sources.ome_zarr_facts import is_zarr
-from fusestack.storage import is_address
+from fusestack.storage import absolute
 
 _ZARR = READERS[".zarr"]
 _NO_TILES = {
@@ -33,7 +33,7 @@ def file_tile(label: str, path: str | Path) -> Tile:
     InputError
         If there is no such file, it is of a kind that is not read, or holds several images.
     """
-    text = str(path) if is_address(str(path)) else str(Path(path).absolute())
+    text = absolute(path)
     suffix = Path(text).suffix.lower()
     if suffix in _NO_TILES:
         raise InputError(f"{label}: {path} is {_NO_TILES[suffix]}")
@@ -118,7 +118,7 @@ def _folder(held: Any) -> str | None:
 
     if not isinstance(held.store, zarr.storage.LocalStore):
         return None
-    return str(Path(held.store.root, held.path).absolute())
+    return absolute(Path(held.store.root, held.path))
 
 
 def _file_tile(label: str, path: str, reader: str) -> Tile:

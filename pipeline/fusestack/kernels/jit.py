@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
 import functools
 import hashlib
 import os
+import sys
 import time
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -86,7 +86,7 @@ def _alone(cache: Any, what: str) -> Iterator[bool]:
     nobody, nor does a disk without locks.
     """
     key = hashlib.sha256(f"{cache._impl.filename_base} {what}".encode()).digest()
-    byte, waited, until = int.from_bytes(key[:6], "big"), False, time.monotonic() + _PATIENCE
+    byte, waited, until = int.from_bytes(key[:4], "big") >> 2, False, time.monotonic() + _PATIENCE
     file = None
     with suppress(OSError):
         Path(cache.cache_path).mkdir(parents=True, exist_ok=True)
@@ -102,12 +102,12 @@ def _alone(cache: Any, what: str) -> Iterator[bool]:
     finally:
         if file is not None:
             with suppress(OSError):
-                fcntl.lockf(file, fcntl.LOCK_UN, 1, byte)
+                _lock_byte(file, byte, free=True)
 
 
 def _is_locked(file: int, byte: int) -> bool:
     try:
-        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, byte)
+        _lock_byte(file, byte)
     except (BlockingIOError, PermissionError):  # which of them, the system decides
         return False
     return True
@@ -116,7 +116,21 @@ def _is_locked(file: int, byte: int) -> bool:
 @functools.cache
 def _locks(folder: str) -> int:
     """File of the locks of a cache, which stays open: who closes one loses all locks that it has on it."""
-    return os.open(f"{folder}/compiling.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    return os.open(f"{folder}/compiling.lock", os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o666)
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _lock_byte(file: int, byte: int, *, free: bool = False) -> None:
+        os.lseek(file, byte, os.SEEK_SET)  # its library counts bytes with 31 bits
+        msvcrt.locking(file, msvcrt.LK_UNLCK if free else msvcrt.LK_NBLCK, 1)
+
+else:
+    import fcntl
+
+    def _lock_byte(file: int, byte: int, *, free: bool = False) -> None:
+        fcntl.lockf(file, fcntl.LOCK_UN if free else fcntl.LOCK_EX | fcntl.LOCK_NB, 1, byte)
 
 
 @functools.cache

@@ -144,7 +144,7 @@ Statistic = choice(
 
 _CURVE = re.compile(r"gradient|gaussian|solid|(log|inverselog|pow|cos)(\d+(\.\d*)?)?")
 _CURVE_NAMES = ("gradient", "log", "inverselog", "pow", "gaussian", "cos", "solid")
-IMAGES = ("enfuse", *EVALUATIONS, *MODES, *(f"{mode}2" for mode in MODES))
+IMAGES = tuple(dict.fromkeys(("enfuse", *EVALUATIONS, *MODES, *(f"{mode}2" for mode in MODES))))
 """Images of a whole stack, by name: folded over the slices, composed of the darkest and the brightest, or blended."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from fusestack.model.amounts import counted, size
@@ -257,7 +258,16 @@ def refuse_inputs_as_outputs(images: Sequence[PlannedImage], paths: Sequence[str
             if written is None or (where == "output.project" and image.appended):
                 continue
             place = os.path.realpath(written)
-            if any(place == path or path.startswith(place + os.sep) for path in read if path != os.sep):
+            if any(_is_within(path, place) for path in read if path != os.sep):
                 raise ConfigError(
                     f"{where}: {written} is an input of this run, and would be replaced; choose another name"
                 )
+
+
+def _is_within(path: str, place: str) -> bool:
+    """Whether a path is a place or below it, also on a disk that takes capitals for small letters."""
+    head, rest = path[: len(place)], path[len(place) :]
+    if rest and not rest.startswith(os.sep):
+        return False
+    alike = head != place and head.casefold() == place.casefold()
+    return head == place or (alike and Path(place).exists() and Path(head).samefile(place))

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fusestack.model.amounts import size
 from fusestack.model.errors import ConfigError
+from fusestack.model.machine import cores, memory_bytes
 from fusestack.planning.cluster_profiles import load_profile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from fusestack.config.execution import Execution
 
@@ -82,10 +82,10 @@ def resolve_resources(execution: Execution, folder: Path, client: Any = None) ->
         return _of_jobs(execution, load_profile(execution.profile, folder))
     workers = execution.workers
     if workers == "auto":
-        workers = len(os.sched_getaffinity(0)) if local else _CLUSTER_WORKERS
+        workers = cores() if local else _CLUSTER_WORKERS
     memory = execution.memory
     if memory == "auto":
-        memory = _machine_bytes() // workers if local else _CLUSTER_MEMORY
+        memory = int(memory_bytes() * _SHARE_OF_MACHINE) // workers if local else _CLUSTER_MEMORY
     return Resources(
         scheduler=execution.scheduler,
         workers=workers,
@@ -132,14 +132,3 @@ def _of_client(client: Any, execution: Execution) -> Resources:
     memory = execution.memory if execution.memory != "auto" else min(limits, default=_CLUSTER_MEMORY)
     count = sum(worker["nthreads"] for worker in workers)
     return Resources("client", max(1, count), threads, int(memory), execution.retries, block_timeout=execution.seconds)
-
-
-def _machine_bytes() -> int:
-    """Share of the memory of this machine (or of its container) that a run takes by itself."""
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    for limit in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        try:
-            total = min(total, int(Path(limit).read_text()))
-        except (OSError, ValueError):
-            continue
-    return int(total * _SHARE_OF_MACHINE)

@@ -6,14 +6,15 @@ import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 from xml.etree.ElementTree import Element, SubElement
 
 from fusestack.model.errors import OutputError
 from fusestack.project import elements
 from fusestack.project.loaders.base import join, resolve_path, resolve_uri
-from fusestack.project.write import partition, zgroup
+from fusestack.project.write import partition, set_place, zgroup
+from fusestack.storage import relative, slashed
 from fusestack.storage.hdf5_links import LinkedFile, write_links
+from fusestack.storage.moving import take_place
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,7 +71,7 @@ def _add_hdf5(
             files.setdefault(at.path, {})[at.channel] = image.setup.id
             times.setdefault(at.path, set()).add(timepoint)
     linked = [LinkedFile(str(old), without=without), *(LinkedFile(path, setups) for path, setups in files.items())]
-    _set_path(element, str(_new_main(old, linked)), folder)
+    set_place(element, str(_new_main(old, linked)), folder)
     found = loader.findall("partition")
     if not found:
         every = elements.timepoints(root.find("SequenceDescription/Timepoints"))  # type: ignore[arg-type]
@@ -96,7 +97,7 @@ def _new_main(old: Path, linked: list[LinkedFile]) -> Path:
         while True:
             path = old.with_name(f"{stem}-m{number}{old.suffix}")
             if not path.exists():
-                temporary.replace(path)
+                take_place(temporary, path)
                 return path
             if path != old and path.read_bytes() == content:
                 return path
@@ -108,11 +109,6 @@ def _new_main(old: Path, linked: list[LinkedFile]) -> Path:
         temporary.unlink(missing_ok=True)
 
 
-def _set_path(element: Element, path: str, folder: str) -> None:
-    element.text = Path(os.path.relpath(path, folder)).as_posix()
-    element.set("type", "relative")
-
-
 def _add_zarr(loader: Element, folder: str, images: Sequence[FusedImage], without: AbstractSet[int]) -> None:
     """Groups of the container; it becomes a folder further up where that does not hold the new images."""
     element = loader.find("zarr")
@@ -121,7 +117,7 @@ def _add_zarr(loader: Element, folder: str, images: Sequence[FusedImage], withou
     old = resolve_uri(element, folder)
     paths = {at.path for image in images for at in image.stored}
     inside = all(path.startswith(old.rstrip("/") + "/") for path in paths)
-    container = old if inside else os.path.commonpath([old, *(os.path.dirname(path) for path in paths)])  # noqa: PTH120
+    container = old if inside else slashed(os.path.commonpath([old, *map(os.path.dirname, paths)]))
     groups = loader.find("zgroups")
     if groups is None:
         groups = SubElement(loader, "zgroups")
@@ -131,8 +127,7 @@ def _add_zarr(loader: Element, folder: str, images: Sequence[FusedImage], withou
             continue
         _modernise(group, container, old)
     loader.set("version", "3.0")
-    _set_path(element, container, folder)
-    element.text = quote(element.text or "")
+    set_place(element, container, folder, uri=True)
     for image in images:
         for timepoint, at in zip(image.timepoints, image.stored, strict=True):
             groups.append(zgroup(image.setup.id, timepoint, at, container))
@@ -147,5 +142,5 @@ def _modernise(group: Element, container: str, old: str) -> None:
         group.remove(child)
     group.attrib.pop("timepoint", None)
     group.set("tp", timepoint)
-    group.set("path", os.path.relpath(place, container) if place != container else "/")
+    group.set("path", relative(place, container) if place != container else "/")
     group.set("indicies", group.get("indicies", "[]"))

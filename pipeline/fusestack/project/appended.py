@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from xml.etree.ElementTree import SubElement
 
 from fusestack.project.loaders.base import join
+from fusestack.storage import relative
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,6 +60,6 @@ def mark_appended(root: Element, folder: str, entries: Sequence[Appended]) -> No
         root.remove(element)
     marks = SubElement(root, _MARK)
     for entry in entries:
-        path = os.path.relpath(entry.path, folder)
+        path = relative(entry.path, folder)
         setups = " ".join(map(str, entry.setups))
         SubElement(marks, "Image", path=path, fingerprint=entry.fingerprint, setups=setups)

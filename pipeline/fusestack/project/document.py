@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 
 from fusestack.model.errors import InputError, OutputError
 from fusestack.storage import open_file
+from fusestack.storage.moving import take_place
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -98,7 +99,7 @@ def write_document(content: bytes, path: str | Path) -> None:
                 os.fsync(file.fileno())
             if target.exists():
                 _keep_backup(target)
-            temporary.replace(target)
+            take_place(temporary, target)
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
@@ -116,5 +117,5 @@ def _keep_backup(target: Path) -> None:
     backups = [target.with_name(f"{target.name}~{number}") for number in range(1, BACKUPS + 1)]
     for younger, older in reversed(list(itertools.pairwise(backups))):
         if younger.exists():
-            younger.replace(older)
+            take_place(younger, older)
     shutil.copy2(target, backups[0])

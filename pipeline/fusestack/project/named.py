@@ -9,7 +9,7 @@ from fusestack.model.errors import InputError
 from fusestack.project.document import read_tree
 from fusestack.project.loaders.base import base_folder, resolve_path
 from fusestack.project.xml import read_project
-from fusestack.storage import is_address
+from fusestack.storage import is_address, slashed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,4 +34,4 @@ def containers_named(path: str | Path) -> frozenset[str]:
 
 def same_place(path: str) -> str:
     """A path without links, to compare it with others; an address as it is."""
-    return path if is_address(path) else os.path.realpath(path)
+    return path if is_address(path) else slashed(os.path.realpath(path))

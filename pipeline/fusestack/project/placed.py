@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from fusestack.model.errors import InputError
 from fusestack.project.model import Project, Setup, check_registration
+from fusestack.storage import absolute
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -122,7 +123,7 @@ def project_of_files(entries: Sequence[PlacedFile], folder: str | Path) -> Proje
     if problems:
         raise InputError(*problems)
     return Project(
-        path=str(Path(folder).absolute()),
+        path=absolute(folder),
         loader="files",
         views=tuple(sorted(views, key=lambda view: view.id)),
         timepoints=tuple(sorted({entry.timepoint for entry in entries})),

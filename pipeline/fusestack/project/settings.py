@@ -13,6 +13,7 @@ from xml.etree.ElementTree import Comment, Element, ElementTree, SubElement, ind
 from fusestack.model.errors import InputError, OutputError
 from fusestack.project.document import bytes_of, read_tree
 from fusestack.storage import identity_of
+from fusestack.storage.moving import take_place
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -79,7 +80,7 @@ def write_settings(path: str, shades: Mapping[int, Shade]) -> None:
         try:
             temporary.write_bytes(content)
             if target.exists() and is_ours(target.read_bytes()):
-                temporary.replace(target)
+                take_place(temporary, target)
                 return
             _put(target, temporary, content)
         except FileExistsError:

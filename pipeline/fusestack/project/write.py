@@ -13,7 +13,7 @@ from xml.etree.ElementTree import Element, ElementTree, SubElement, indent
 from fusestack.model.geometry import flip3
 from fusestack.project.document import bytes_of, write_tree
 from fusestack.project.model import ATTRIBUTES, Setup, check_registration
-from fusestack.storage import is_address
+from fusestack.storage import absolute, is_address, relative
 from fusestack.storage.hdf5_links import LinkedFile, is_main, write_main
 
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ def _tree(
     _text(root, "BasePath", ".").set("type", "relative")
     timepoints = sorted({timepoint for image in ordered for timepoint in image.timepoints})
     loader = _loader(file_format, container, path, ordered, timepoints)
-    folder = str(Path(path).absolute().parent)
+    folder = absolute(Path(path).absolute().parent)
     for part in partitions:
         times, numbers = [timepoints[t] for t in part.times], {c: c for c in part.channels}
         loader.append(partition(part.path, folder, times, numbers))
@@ -193,8 +193,15 @@ def _linked(container: str, images: Sequence[FusedImage]) -> dict[str, tuple[set
     return found
 
 
-def _relative(target: str | Path, path: str | Path) -> str:
-    return Path(os.path.relpath(Path(target).absolute(), Path(path).absolute().parent)).as_posix()
+def set_place(element: Element, path: str | Path, folder: str | Path, *, uri: bool = False) -> None:
+    """Let an element name a file: as seen from the folder of the project, where both are on one drive."""
+    seen = relative(path, folder)
+    if os.path.isabs(seen):  # noqa: PTH117 -- a text
+        element.text = Path(seen).as_uri() if uri else seen
+        element.set("type", "absolute")
+    else:
+        element.text = quote(seen) if uri else seen
+        element.set("type", "relative")
 
 
 def _text(parent: Element, tag: str, text: object) -> Element:
@@ -217,8 +224,7 @@ def _loader(
     if is_address(str(container)):
         _text(loader, tag, container).set("type", "absolute")
     else:
-        relative = _relative(container, path)
-        _text(loader, tag, quote(relative) if version else relative).set("type", "relative")
+        set_place(SubElement(loader, tag), absolute(container), Path(path).absolute().parent, uri=bool(version))
     if file_format == "ome-zarr":
         groups = SubElement(loader, "zgroups")
         for channel, image in enumerate(images):
@@ -236,7 +242,7 @@ def _append_files(loader: Element, path: str | Path, images: Sequence[FusedImage
         for timepoint, at in zip(image.timepoints, image.stored, strict=True):
             view = {"view_setup": str(image.setup.id), "timepoint": str(timepoint), "series": "0", "channel": "0"}
             entry = SubElement(files, "FileMapping", view)
-            _text(entry, "file", _relative(at.path, path)).set("type", "relative")
+            set_place(SubElement(entry, "file"), absolute(at.path), Path(path).absolute().parent)
 
 
 def zgroup(setup: int, timepoint: int, at: StoredAt, container: str) -> Element:
@@ -320,7 +326,7 @@ def registration(timepoint: int, image: FusedImage) -> Element:
 def partition(path: str, folder: str, timepoints: Sequence[int], setups: Mapping[int, int]) -> Element:
     """A file that holds some views of an HDF5 project; `setups` has the number in it by that in the project."""
     element = Element("partition")
-    _text(element, "path", Path(os.path.relpath(path, folder)).as_posix()).set("type", "relative")
+    set_place(SubElement(element, "path"), path, folder)
     _text(element, "timepoints", " ".join(map(str, timepoints)))
     _text(element, "setups", " ".join(map(str, setups)))
     if any(here != there for here, there in setups.items()):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from fusestack.model.errors import InputError
@@ -16,10 +15,11 @@ from fusestack.project.loaders import sources_of
 from fusestack.project.loaders.base import Description, base_folder
 from fusestack.project.model import Project, Setup
 from fusestack.project.settings import colors_in, colors_of_channels
-from fusestack.storage import is_address
+from fusestack.storage import absolute
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Set
+    from pathlib import Path
     from types import TracebackType
     from xml.etree.ElementTree import Element
 
@@ -63,7 +63,7 @@ def read_project(path: str | Path) -> Project:
     -----
     The elements are those of mpicbg's ``XmlIoSpimData`` and of BigStitcher's ``XmlIoSpimData2``.
     """
-    file = str(path) if is_address(str(path)) else str(Path(path).absolute())
+    file = absolute(path)
     root = read_tree(path).getroot()
     if root.tag != "SpimData":
         raise InputError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import platform
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from fusestack.model.errors import OutputError
 from fusestack.storage import is_address, open_store
+from fusestack.storage.locks import lock, open_lock
 from fusestack.storage.look import looking
 from fusestack.storage.together import each
 from fusestack.writers.base import link_refused
@@ -62,10 +62,10 @@ def output_lock(path: str | Path, output: str, *, wait: bool = False) -> Iterato
         If another run holds it; names the machine and the process.
     """
     if is_address(str(path)):
-        lock = _object_lock(str(path), output, wait=wait)
+        held = _object_lock(str(path), output, wait=wait)
     else:
-        lock = _file_lock(Path(path), output, wait=wait)
-    with lock:
+        held = _file_lock(Path(path), output, wait=wait)
+    with held:
         yield
 
 
@@ -73,7 +73,7 @@ def output_lock(path: str | Path, output: str, *, wait: bool = False) -> Iterato
 def shared_lock(path: Path, output: str) -> Iterator[None]:
     """Hold a lock on a disk together with others; whoever wants it alone waits, or is refused."""
     with _descriptor(path, output) as descriptor:
-        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        lock(descriptor, shared=True, wait=True)
         yield
 
 
@@ -103,7 +103,7 @@ def _cannot_write(output: str, place: str, error: OSError) -> OutputError:
 def _descriptor(path: Path, output: str) -> Iterator[int]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+        descriptor = open_lock(path)
     except OSError as error:
         if path.is_symlink():
             raise OutputError(link_refused(path)) from error
@@ -118,9 +118,10 @@ def _descriptor(path: Path, output: str) -> Iterator[int]:
 def _file_lock(path: Path, output: str, *, wait: bool) -> Iterator[None]:
     with _descriptor(path, output) as descriptor:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock(descriptor, wait=wait)
         except BlockingIOError as error:
-            raise _held(output, path.read_text(errors="replace").strip() or "another process") from error
+            said = path.read_text(encoding="utf-8", errors="replace").strip()
+            raise _held(output, said or "another process") from error
         if os.fstat(descriptor).st_nlink == 1:  # else it is also a file of somebody else
             os.ftruncate(descriptor, 0)
             os.write(descriptor, f"process {os.getpid()} on {platform.node()}".encode())
@@ -130,23 +131,23 @@ def _file_lock(path: Path, output: str, *, wait: bool) -> Iterator[None]:
 @contextmanager
 def _object_lock(address: str, output: str, *, wait: bool) -> Iterator[None]:
     place, _, name = address.rpartition("/")
-    lock = _ObjectLock(open_store(place), name, output)
+    held = _ObjectLock(open_store(place), name, output)
     try:
         with looking(None):
-            lock.take(wait=wait)
+            held.take(wait=wait)
     except OutputError:
         raise
     except OSError as error:
         raise _cannot_write(output, address, error) from error
     over = Event()
-    thread = Thread(target=lock.live, args=(over,), name="lock", daemon=True)
+    thread = Thread(target=held.live, args=(over,), name="lock", daemon=True)
     thread.start()
     try:
         yield
     finally:
         over.set()
         thread.join()
-        lock.release()
+        held.release()
 
 
 class _ObjectLock:
@@ -220,7 +221,7 @@ class _ObjectLock:
 def _here() -> str:
     """Which running system this is, and which of its sets of process numbers; empty where that is not known."""
     try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
         return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
     except OSError:
         return ""
@@ -254,11 +255,11 @@ def is_locked(path: str | Path) -> bool:
     if is_address(str(path)):
         return _gives_signs_of_life(str(path))
     try:
-        descriptor = os.open(path, os.O_RDWR)
+        descriptor = open_lock(path, create=False)
     except OSError:
         return False
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock(descriptor)
     except BlockingIOError:
         return True
     finally:

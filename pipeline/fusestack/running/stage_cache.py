@@ -204,7 +204,7 @@ def _facts(path: Path) -> dict[str, Any] | None:
     if path.is_symlink() or path.parent.is_symlink():
         return None
     try:
-        found = json.loads(path.read_text())
+        found = json.loads(path.read_bytes())
     except (OSError, ValueError):
         return None
     name = _NAME.fullmatch(path.parent.name)

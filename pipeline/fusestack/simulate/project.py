@@ -10,6 +10,7 @@ import numpy as np
 
 from fusestack.model.errors import OutputError
 from fusestack.model.geometry import Affine, flip3
+from fusestack.storage.moving import take_place
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -67,7 +68,7 @@ def write_project(folder: Path, tiles: Sequence[Placement], raw: Sequence[NDArra
         # by a rename: a viewer or a notebook may hold the file of an earlier simulation open
         partial = folder / ".dataset.h5.partial"
         _write_pixels(partial, [image for channel in zip(*raw, strict=True) for image in channel])
-        partial.replace(folder / "dataset.h5")
+        take_place(partial, folder / "dataset.h5")
         tree = _project_tree(tiles, len(raw[0]), raw[0].shape[1:], z_step)
         tree.write(project, encoding="UTF-8", xml_declaration=True)
     except OSError as error:

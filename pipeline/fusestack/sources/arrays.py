@@ -14,6 +14,7 @@ import numpy as np
 from fusestack.model.errors import InputError
 from fusestack.sources.base import file_identity
 from fusestack.sources.hdf5_chunks import require_filters
+from fusestack.storage import absolute
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -167,7 +168,7 @@ class StoredHdf5:
     @classmethod
     def of(cls, held: Any) -> StoredHdf5:
         """What reads a dataset of h5py."""
-        return cls(str(Path(held.file.filename).absolute()), held.name, held.shape, held.dtype)
+        return cls(absolute(held.file.filename), held.name, held.shape, held.dtype)
 
     @property
     def ndim(self) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fusestack.model.errors import InputError
-from fusestack.storage import is_address
+from fusestack.storage import is_address, slashed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -56,16 +56,16 @@ def is_companion(path: str | Path) -> bool:
 
 def fitting(pattern: str) -> list[str]:
     """Files and folders that fit a pattern; of a name that is there as it is written, brackets are no pattern."""
-    found = [Path(pattern).anchor or "."]
+    found = [slashed(Path(pattern).anchor) or "."]
     for part in Path(pattern).parts[bool(Path(pattern).anchor) :]:
         following: list[str] = []
         for folder in found:
             if Path(folder, part).exists():
-                following.append(str(Path(folder, part)))
+                following.append(Path(folder, part).as_posix())
             elif glob.has_magic(part):
                 literal = part.replace("[", "[[]")
                 within = glob.escape(folder)
-                following += glob.glob(f"{within}/{literal}") or glob.glob(f"{within}/{part}")  # noqa: PTH207 - as text
+                following += map(slashed, glob.glob(f"{within}/{literal}") or glob.glob(f"{within}/{part}"))  # noqa: PTH207 - as text
         found = following
     return found
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from fusestack.storage.folder import SCRATCH, Folder, LocalFolder
 from fusestack.storage.look import is_looking
+from fusestack.storage.paths import absolute, is_address, relative, slashed
 
 if TYPE_CHECKING:
     from typing import BinaryIO
@@ -33,14 +34,11 @@ __all__ = [
     "open_file",
     "open_folder",
     "open_store",
+    "relative",
+    "slashed",
 ]
 
 _IDENTITY_LIVES = 5.0
-
-
-def is_address(path: str) -> bool:
-    """Whether a path is an address and not a place on this machine."""
-    return "://" in path
 
 
 def is_container(address: str) -> bool:
@@ -48,11 +46,6 @@ def is_container(address: str) -> bool:
     *above, name = address.rstrip("/").lower().split("/")
     suffixes = (".zarr", ".n5")
     return name.endswith(suffixes) or ("." not in name and any(part.endswith(suffixes) for part in above))
-
-
-def absolute(path: str) -> str:
-    """A path as it is from the root on, without a slash at its end; an address stays."""
-    return path.rstrip("/") if is_address(path) else os.path.abspath(path)  # noqa: PTH100 - links stay
 
 
 def open_folder(path: str | Path, scratch: str = SCRATCH) -> Folder:
@@ -70,7 +63,7 @@ def open_store(address: str) -> StoreFolder:
 
 def folder_of(path: str) -> tuple[Folder, str]:
     """Folder of a file or an object, and its name there."""
-    folder, _, name = path.rpartition("/")
+    folder, _, name = slashed(path).rpartition("/")
     return open_folder(folder, scratch="") if folder else LocalFolder(Path(), scratch=""), name
 
 

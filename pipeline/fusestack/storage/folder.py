@@ -10,6 +10,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
+from fusestack.storage.moving import take_place
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
@@ -158,10 +160,10 @@ class LocalFolder:
         partial = self._partial(parts)
         try:
             try:
-                partial.replace(path)
+                take_place(partial, path)
             except FileNotFoundError:
                 path.parent.mkdir(parents=True, exist_ok=True)
-                partial.replace(path)
+                take_place(partial, path)
         except OSError:
             _forget(partial)
             raise
@@ -175,6 +177,8 @@ class LocalFolder:
             os.link(partial, path)
         except FileExistsError:
             return False
+        except OSError:  # a disk without hard links: exFAT, some shares of SMB
+            return _created(path, data)
         finally:
             _forget(partial)
         return True
@@ -274,6 +278,16 @@ class _FileParts:
             yield self._file.read(count)
 
 
+def _created(path: Path, data: bytes) -> bool:
+    """Write a file only if there is none; for a moment it is there and not whole."""
+    try:
+        with path.open("xb") as file:
+            file.write(data)
+    except FileExistsError:
+        return False
+    return True
+
+
 def _forget(path: Path) -> None:
     try:
         path.unlink(missing_ok=True)
@@ -284,9 +298,10 @@ def _forget(path: Path) -> None:
 def is_on_network(path: str, mounts: str = "/proc/mounts") -> bool:
     """Whether a file system shows late what other machines have written: NFS, SMB and what programs provide."""
     try:
-        lines = [line.split() for line in Path(mounts).read_text().splitlines()]
+        said = Path(mounts).read_text(encoding="utf-8", errors="surrogateescape")
     except OSError:
         return False
+    lines = [line.split() for line in said.splitlines()]
     place = os.path.realpath(path)
     above = [(words[1], words[2]) for words in lines if f"{place}/".startswith(f"{words[1].rstrip('/')}/")]
     _, kind = max(above, key=lambda one: len(one[0]), default=("", ""))

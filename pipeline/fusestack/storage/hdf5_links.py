@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from fusestack.model.errors import OutputError
+from fusestack.storage.moving import take_place
+from fusestack.storage.paths import relative, slashed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -58,7 +60,7 @@ def write_links(path: Path, files: list[LinkedFile]) -> None:
     with h5py.File(path, "w") as main:
         for linked in files:
             with h5py.File(linked.path, "r", locking="best-effort") as file:
-                _link(main, file, linked, os.path.relpath(linked.path, path.parent))
+                _link(main, file, linked, relative(linked.path, path.parent))
 
 
 def write_main(path: Path, files: Sequence[LinkedFile]) -> None:
@@ -78,7 +80,7 @@ def write_main(path: Path, files: Sequence[LinkedFile]) -> None:
         write_links(partial, list(files))
         with h5py.File(partial, "r+") as main:
             main.attrs[_MAIN] = True
-        partial.replace(path)
+        take_place(partial, path)
     except OSError as error:
         partial.unlink(missing_ok=True)
         raise OutputError(f"{path}: cannot be written: {error}; free some space and run again") from error
@@ -124,5 +126,5 @@ def _link(main: Any, file: Any, linked: LinkedFile, name: str) -> None:
                 found = levels[level].get("cells", getlink=True)
                 place = (name, f"/{key}/{setup}/{level}/cells")
                 if isinstance(found, h5py.ExternalLink):
-                    place = (os.path.join(os.path.dirname(name), found.filename), found.path)  # noqa: PTH118, PTH120
+                    place = (slashed(os.path.join(os.path.dirname(name), found.filename)), found.path)  # noqa: PTH118, PTH120
                 main[f"{key}/s{number:02d}/{level}/cells"] = h5py.ExternalLink(*place)

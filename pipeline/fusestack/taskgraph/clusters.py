@@ -362,7 +362,7 @@ def _check_guard() -> None:
     if path is None or getattr(main, "__spec__", None) is not None or hasattr(sys, "ps1") or sys.flags.interactive:
         return
     try:
-        guarded = "__name__" in Path(path).read_text(errors="replace")
+        guarded = "__name__" in Path(path).read_text(encoding="utf-8", errors="replace")
     except OSError:
         return
     if not guarded:

@@ -166,7 +166,7 @@ class JobSystem:
         """Give a script to a command; what it prints."""
         import tempfile
 
-        with tempfile.NamedTemporaryFile("w", suffix=".sh", prefix="fusestack-") as file:
+        with tempfile.NamedTemporaryFile("w", suffix=".sh", prefix="fusestack-", encoding="utf-8") as file:
             file.write(script)
             file.flush()
             full = [*command] if self.stdin else [*command, file.name]

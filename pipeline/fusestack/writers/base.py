@@ -14,6 +14,7 @@ import numpy as np
 
 from fusestack.model.errors import FusestackError, OutputError
 from fusestack.model.grid import Grid
+from fusestack.storage.moving import take_place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -97,7 +98,7 @@ def appear(path: Path, make: Callable[[Path], None], check: Callable[[], None]) 
             with partial.open("r+b") as file:
                 os.fsync(file.fileno())
             check()
-            partial.replace(path)
+            take_place(partial, path)
         except (OSError, RuntimeError):
             partial.unlink(missing_ok=True)
             raise

@@ -165,6 +165,7 @@ class DeepZoomWriter(StagedWriter):
                 if level:
                     read, (height, width) = _halved(read, height, width, self._colours, scratch[level % 2])
         finally:
+            read = self._plane  # lets the last file go: Windows deletes none that is mapped
             for left in scratch:
                 left.unlink(missing_ok=True)
         size = {"Width": str(self.spec.shape[4]), "Height": str(self.spec.shape[3])}

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import unquote, urlsplit
 from xml.etree.ElementTree import Element
 
+from fusestack.storage import is_address, slashed
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -97,7 +99,7 @@ def resolve_uri(element: Element, folder: str) -> str:
 
 def join(folder: str, text: str) -> str:
     """Path below a folder or a URL; a path that is absolute stays as it is."""
-    if "://" not in folder:
-        return os.path.normpath(os.path.join(folder, text))  # noqa: PTH118 - also for paths of other machines
+    if not is_address(folder):
+        return slashed(os.path.normpath(os.path.join(folder, text)))  # noqa: PTH118 - also for paths of other machines
     parts = [part for part in text.split("/") if part not in ("", ".")]
     return "/".join([folder.rstrip("/"), *parts])

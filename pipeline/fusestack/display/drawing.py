@@ -1,0 +1,86 @@
+"""Areas to be retouched, as polygons that somebody draws in the page of the viewer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from fusestack.config.focus import Retouch
+    from fusestack.model.geometry import Affine
+
+LAYER = "retouch"
+_FEWEST_CORNERS = 3
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A layer of polygons, each in the slice that it lies in.
+
+    Parameters
+    ----------
+    areas : tuple of Retouch
+        Those that are there at first.
+    to_world : Affine
+        Slice, row and column to places z, y, x.
+    slices : int
+    """
+
+    areas: tuple[Retouch, ...]
+    to_world: Affine
+    slices: int
+
+    @property
+    def layout(self) -> str:
+        """The panel that shows slices."""
+        return ("xy", "xz", "yz")[int(np.argmax(np.abs(self.to_world.linear[:, 0])))]
+
+    def layer(self, dimensions: Mapping[str, Sequence[Any]], world: float) -> dict[str, Any]:
+        """The layer of a page, with the tool for polygons.
+
+        Parameters
+        ----------
+        dimensions : mapping
+            Axes x, y, z of the page.
+        world : float
+            Their step, in the unit of places.
+        """
+        return {
+            "type": "annotation",
+            "name": LAYER,
+            "source": {"url": "local://annotations", "transform": {"outputDimensions": dict(dimensions)}},
+            "tool": "annotatePolyline",
+            "tab": "annotations",
+            "annotationColor": "#00e5ff",
+            "annotations": [
+                {"type": "polyline", "id": f"area{number}", "points": self._points(area, world)}
+                for number, area in enumerate(self.areas)
+            ],
+        }
+
+    def _points(self, area: Retouch, world: float) -> list[list[float]]:
+        """The corners, and the first one once more, in axes of the page x, y, z."""
+        corners = np.array([(area.slice, y, x) for x, y in (*area.polygon, area.polygon[0])], np.float64)
+        found: list[list[float]] = (self.to_world.apply(corners) / world)[:, ::-1].tolist()
+        return found
+
+    def drawn(self, state: Mapping[str, Any], world: float) -> list[dict[str, Any]]:
+        """Areas of the state of a page, as a configuration says them; what has no three corners is no area."""
+        layers: Iterable[Mapping[str, Any]] = state.get("layers") or ()
+        shapes = [shape for layer in layers if layer.get("name") == LAYER for shape in layer.get("annotations") or ()]
+        found = (self._area(shape["points"], world) for shape in shapes if shape.get("type") == "polyline")
+        return [area for area in found if area is not None]
+
+    def _area(self, points: Sequence[Sequence[float]], world: float) -> dict[str, Any] | None:
+        corners = np.array([point[2::-1] for point in points], np.float64).reshape(-1, 3) * world
+        places = self.to_world.inverse().apply(corners)
+        if len(places) > 1 and np.allclose(places[0], places[-1], atol=0.5):
+            places = places[:-1]  # it is closed anyway
+        if len(places) < _FEWEST_CORNERS:
+            return None
+        k = int(np.clip(np.floor(np.median(places[:, 0]) + 0.5), 0, self.slices - 1))
+        return {"slice": k, "polygon": [[round(float(x), 1), round(float(y), 1)] for _, y, x in places]}

@@ -1,0 +1,233 @@
+"""Retouching by hand: parts of the picture are those of a slice that somebody chose.
+
+What a slice has beyond the picture is put in level by level of a pyramid, within outlines that are as wide as the
+level is coarse (Burt and Adelson 1983, "A multiresolution spline with application to image mosaics"), so that no
+border is seen: the middle of an area is the slice, its surroundings stay the picture.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from fusestack import kernels
+from fusestack.focus.blocks import BYTES, BlockWise, in_blocks, read_planes
+from fusestack.focus.exposures import exposures_of
+from fusestack.focus.montage import PICTURE_PLANES
+from fusestack.focus.region import Region
+from fusestack.model.amounts import counted
+from fusestack.model.errors import ConfigError
+from fusestack.model.stage import Along
+from fusestack.operators.finals import Picture
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from numpy.typing import NDArray
+
+    from fusestack.config.load import LoadedConfig
+    from fusestack.focus.areas import Area
+    from fusestack.focus.channels import SliceChannels
+    from fusestack.focus.recipe import Recipe, StackRecipe
+    from fusestack.focus.stack import StackInput
+    from fusestack.model.stage import Reach, StoredArray
+    from fusestack.operators.base import Place
+    from fusestack.planning.plan import Statistic
+
+    Plane = NDArray[np.float32]
+    Planes = NDArray[np.float32]
+
+
+class Patch(NamedTuple):
+    """An area, and what its slice has there: colours float32[c, y, x], opacity float32[y, x] (None: opaque)."""
+
+    area: Area
+    colours: Planes
+    opacity: Plane | None
+
+
+@dataclass(frozen=True)
+class Retouching:
+    """Areas become those of slices, one after another: the block function of retouched pictures.
+
+    Its arrays begin at multiples of `step`.
+
+    Parameters
+    ----------
+    areas : tuple of Area
+    """
+
+    areas: tuple[Area, ...]
+
+    @property
+    def step(self) -> int:
+        """Where the pixels of the coarsest level lie: at multiples of this."""
+        return 1 << max(area.levels for area in self.areas)
+
+    @functools.cached_property
+    def depth(self) -> int:
+        """Pixels around a pixel that decide about it: those of areas that lie over one another, too."""
+        found: list[int] = []
+        for number, area in enumerate(self.areas):
+            (left, top), (right, bottom) = np.min(area.polygon, axis=0), np.max(area.polygon, axis=0)
+            around = Region(math.floor(top), math.ceil(bottom) + 1, math.floor(left), math.ceil(right) + 1)
+            below = [
+                reach
+                for one, reach in zip(self.areas[:number], found, strict=True)
+                if one.meets(around, one.reach + area.reach)
+            ]
+            found.append(area.reach + max(below, default=0))
+        return max(found)
+
+    def __call__(self, planes: Planes, patches: Iterable[Patch], place: Place) -> Planes:
+        """Retouch planes float32[plane, y, x] in place: colours, and those of `Picture`; others stay."""
+        for area, colours, opacity in patches:
+            count = len(colours)
+            inside = kernels.polygon.inside(area.polygon, place.origin, (planes.shape[1], planes.shape[2]))
+            _blend(planes[:count], colours, inside, area.levels)
+            chosen = inside > 0
+            picture = Picture.unpacked(planes[: count + PICTURE_PLANES])
+            picture.alpha[chosen] = 1 if opacity is None else opacity[chosen]
+            picture.mask[chosen] = picture.depth_alpha[chosen] = 1
+            picture.depth[chosen] = area.slice
+        return planes
+
+
+def _blend(picture: Planes, slice_: Planes, inside: Plane, levels: int) -> None:
+    """Put a slice into a picture, in place; what is not known of one of them is that of the other."""
+    unknown = np.isnan(picture) & (inside == 0)
+    start = np.where(np.isnan(picture), slice_, picture)
+    more = np.where(np.isnan(slice_), 0, slice_ - start)
+    pyramid, weights = [more], [inside[None]]
+    for _ in range(levels):
+        pyramid.append(kernels.pyramid.reduce(pyramid[-1]))
+        weights.append(kernels.pyramid.reduce(weights[-1]))
+    for fine, coarse in itertools.pairwise(pyramid):
+        kernels.pyramid.add_expanded(fine, coarse, -1)
+    found = pyramid[-1] * weights[-1]
+    for fine, weight in zip(pyramid[-2::-1], weights[-2::-1], strict=True):
+        fine *= weight
+        kernels.pyramid.add_expanded(fine, found)
+        found = fine
+    lowest, highest = np.fmin(np.fmin(start, slice_), 0), np.fmax(np.fmax(start, slice_), 1)
+    picture[:] = np.clip(start + found, lowest, highest)
+    picture[unknown] = np.nan
+
+
+@dataclass(frozen=True)
+class RetouchedPicture(BlockWise):
+    """A picture [t, m, plane, y, x] with areas that somebody chose.
+
+    Parameters
+    ----------
+    picture : StoredArray
+    painted : SliceChannels
+    opacity : SliceChannels or None
+        Of the slices.
+    counts : Statistic or None
+        See `SliceCounts`; where slices were made equally bright.
+    timepoints : tuple of int
+        As areas name them.
+    """
+
+    function: Retouching
+    picture: StoredArray
+    painted: SliceChannels
+    opacity: SliceChannels | None
+    counts: Statistic | None
+    timepoints: tuple[int, ...]
+
+    def around(self, region: Region) -> Region:
+        """As of all blocks, from a pixel of the coarsest level on."""
+        return region.grown(self.function.depth, self.plane, self.function.step)
+
+    def read(self, t: int, m: int, k: int, region: Region) -> tuple[Planes, Iterator[Patch]]:
+        """All planes of the picture, and what areas show there, one by one."""
+        planes = read_planes(self.picture, t, m, (0, self.picture.shape[2]), region)
+        return planes, self._patches(t, m, region)
+
+    def _patches(self, t: int, m: int, region: Region) -> Iterator[Patch]:
+        for area in self.function.areas:
+            if area.timepoint not in (None, self.timepoints[t]) or not area.meets(region, area.reach):
+                continue
+            colours = self.painted.read(t, m, area.slice, region, keeps_nan=True)
+            if self.counts is not None:
+                colours /= np.float32(exposures_of(self.counts, t, m, gains=True).gains[area.slice])
+            opacity = None if self.opacity is None else self.opacity.read(t, m, area.slice, region)[0]
+            yield Patch(area, colours, opacity)
+
+    def reaches(self) -> dict[StoredArray, Reach]:
+        """All planes, and slices, with what is around a block."""
+        halo = Along(1, self.function.depth + self.function.step - 1, self.function.depth)
+        found = {self.picture: (Along(), Along(), None, halo, halo)} | self.painted.reaches(None, halo, halo)
+        return found if self.opacity is None else found | self.opacity.reaches(None, halo, halo)
+
+    def outer_pixels(self, block: tuple[int, ...]) -> int:
+        """Pixels of a plane of a block with what is around it, at most."""
+        more = 2 * self.function.depth + self.function.step
+        return math.prod(min(b + more, n) for b, n in zip(block[3:], self.plane, strict=True))
+
+    def peak_bytes(self, block: tuple[int, ...]) -> int:
+        """Memory of a block: the picture, a slice, its pyramid, limits; the outline and its pyramid."""
+        colours = len(self.painted.sets[0])
+        return BYTES * self.outer_pixels(block) * (block[2] + 9 * colours + 6)
+
+    def warm_up(self) -> None:
+        """Compile what the blending needs, on a few pixels."""
+        planes = np.zeros((1, 4, 4), np.float32)
+        _blend(planes, planes.copy(), kernels.polygon.inside([(0, 0), (2, 0), (0, 2)], (0, 0), (4, 4)), 1)
+
+
+def retouched(
+    on: StackRecipe, picture: StoredArray, counts: Statistic | None, timepoints: tuple[int, ...]
+) -> StoredArray:
+    """The picture with the areas of a recipe.
+
+    Parameters
+    ----------
+    on : StackRecipe
+    picture : StoredArray
+        Of all slices, before the final operators.
+    counts : Statistic or None
+        Of slices that were made equally bright.
+    timepoints : tuple of int
+        Of the stack.
+    """
+    areas, sets = on.recipe.retouch, on.sets
+    compute = RetouchedPicture(sets.size, Retouching(areas), picture, sets.painted, sets.opacity, counts, timepoints)
+    title = f"retouched in {counted(len(areas), 'area')}"
+    return on.cached.add(f"{on.prefix}retouched", title, compute, in_blocks(picture.shape, (1, 1, picture.shape[2])))
+
+
+def check_retouch(loaded: LoadedConfig, recipe: Recipe, stack: StackInput) -> None:
+    """Refuse areas of slices that there are not, and outside of the picture.
+
+    Raises
+    ------
+    ConfigError
+    """
+    whole = Region(0, stack.shape[3], 0, stack.shape[4])
+    for number, area in enumerate(recipe.retouch):
+        said = loaded.cite(f"focus.retouch.{number}")
+        if recipe.substacks:
+            raise ConfigError(f"{said}: substacks are pictures of their own; remove retouch or substacks")
+        if recipe.multiscale is None and not recipe.generators:
+            raise ConfigError(f"{said}: there is no picture without masks, only a background; name masks")
+        if area.slice >= stack.shape[2]:
+            raise ConfigError(
+                f"{said}: there is no slice {area.slice}; the stack has {stack.shape[2]}, counted from 0, as in the "
+                "depth map"
+            )
+        if not area.meets(whole, 0):
+            raise ConfigError(
+                f"{said}: the polygon lies outside of the picture, which has {whole.right} x {whole.bottom} pixels"
+            )
+        if area.timepoint is not None and area.timepoint not in stack.timepoints:
+            raise ConfigError(f"{said}: there is no timepoint {area.timepoint}")
+        if area.timepoint is None and stack.shape[0] > 1:
+            raise ConfigError(f"{said}: the stack has {stack.shape[0]} timepoints; name the one that is retouched")
