@@ -490,7 +490,7 @@ def test_bad_slices_end_a_run_before_anything_is_made(
 def test_reports_keep_the_alignment_in_the_cache(
     shaken: tuple[list[str], list[NDArray[np.float64]]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is listed and freed with the stages; the copy beside the output is taken then, and it is made again without."""
+    """Listed and freed with the stages; then the copy beside the output is taken; without both it is made again."""
     run(shaken[0], tmp_path, align=True)
     cache = str(tmp_path / "cache.fusestack")
     (entry,) = [one for one in cache_entries(cache) if one.stage == "align"]
