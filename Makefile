@@ -8,7 +8,7 @@ WORKERS ?= 3
 # as pip compiles what it copies: where nothing may write bytecode, every start took half a second longer
 COMPILE := @$(BIN)/python -m compileall -q pipeline
 
-.PHONY: help setup demo test lint unit explore bench dist clean
+.PHONY: help setup demo test lint unit explore bench docs docs-links dist clean
 
 help:
 	@echo "make demo    set up, simulate an acquisition, fuse it, say how close it came"
@@ -19,6 +19,8 @@ help:
 	@echo "make explore tests with examples that were never tried"
 	@echo "make bench   benchmarks (minutes; peers are measured where they are installed)"
 	@echo "make dist    source distribution and wheel in dist/, checked"
+	@echo "make docs    documentation into docs/_build/html, offline; warnings are errors"
+	@echo "make docs-links  asks for every link of it that leads elsewhere"
 	@echo "make clean   remove .venv, caches and the demo"
 
 # .installed: the program; .test-ready: the program with what its tests need
@@ -66,5 +68,17 @@ dist: $(VENV)/.test-ready
 	$(BIN)/python -m build
 	$(BIN)/python -m twine check --strict dist/*
 
+$(VENV)/.docs-ready: $(VENV)/.python pyproject.toml
+	@echo "installing fusestack and what builds its documentation into $(VENV) ..."
+	$(PIP) install -e ".[docs,align,tune,mesh]"
+	@touch $(VENV)/.installed $@
+
+docs: $(VENV)/.docs-ready
+	$(BIN)/python -m sphinx -W --keep-going -q docs docs/_build/html
+	@echo "docs/_build/html/index.html; links that lead elsewhere: docs/_build/html/external-links.txt"
+
+docs-links: $(VENV)/.docs-ready
+	$(BIN)/python -m sphinx -q -b linkcheck docs docs/_build/links
+
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist pipeline/*.egg-info demo
+	rm -rf docs/_build docs/made $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist pipeline/*.egg-info demo

@@ -91,20 +91,6 @@ def test_examples_are_valid_and_available(path: Path) -> None:
     assert text["version"] == 1
 
 
-def test_readme_shows_valid_configurations() -> None:
-    text = (ROOT / "README.md").read_text()
-    blocks = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
-    assert blocks
-    for block in blocks:
-        from fusestack.config.load import from_mapping
-
-        shown = YAML(typ="safe").load(block)
-        if "version" not in shown:  # a part of one
-            shown |= {"version": 1, "input": {"images": "*.jpg"}}
-        config = from_mapping(shown).config
-        assert config.output is not None or config.focus is not None
-
-
 def documents(name: str) -> list[Any]:
     return list(YAML(typ="safe").load_all(ROOT / "deploy" / "kubernetes" / name))
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from fusestack import kernels
 from fusestack.config.focus import Focus
 from fusestack.focus.finals import FinalChain
 from fusestack.focus.images import Fold
@@ -23,6 +24,7 @@ SHAPE = (128, 200)
 CHAINS = {
     "preset": PRESET,
     "masks": "--statistic=r4 --dog=s1 --maskmorph=r2 --maskstat=r5 --maskkuwahara=r2 --finalthreshold=t20,s1",
+    "guided": "--blur=s1 --maskguided=s2,t10 --cutless=p10,far",
     "cuts": "--laplacian --maskblur=s1 --cutless=p10 --cutblur=s1 --cutbg --finalblur=t50,s2,S1",
     "recursive": "--blur=s1 --cutblur=s0.5 --cuttest=t40 --cutbg=background",
 }
@@ -46,7 +48,7 @@ class Chain:
         def seen(k: int) -> SeenSlice:
             place = Place((0, 0), SHAPE, k, len(stack))
             masks = (mask(stack[k], [], place) for mask in self.masks)
-            merged = self.merge(np.zeros(size[1:], np.float32), masks, (), None, place)
+            merged = self.merge(np.zeros(size[1:], np.float32), masks, (), None, kernels.colour.luma(stack[k]), place)
             return SeenSlice(k, merged, stack[k], None)
 
         place = Place((0, 0), SHAPE, 0, len(stack))

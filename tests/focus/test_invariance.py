@@ -38,6 +38,7 @@ CHAINS = {
     "multiscale parts": "--multiscale=l3,s2,n3,h4 --substacks=n2,r1 --finalthreshold=t20 --bg=median",
     "commands": "--cmddiff='-blur 0x2 -auto-level -gamma 2' --cmd=-normalize,c1 --maskcmd='-blur 0x1 -auto-level "
     "-evaluate Pow 0.8' --cutcmd='-blur 0x1 -auto-level' --finalcmd='-level 5%,95% -auto-level -blur 0x1 -normalize'",
+    "guided": "--prepresize=p80 --blur=s1 --maskguided=s3 --maskguided=s2,t20 --cutless=p10,far",
     "recursive": "--laplacian --cutblur=s1 --cutless=p10 --cuttest=t40 --cutbg=background",
 }
 

@@ -16,7 +16,7 @@ from fusestack.operators.base import Operator, Place
 from fusestack.operators.cuts import TOLERANCE, Canvas, CutOperator, Step
 from fusestack.operators.finals import FinalOperator, Picture
 from fusestack.operators.generators import Generator
-from fusestack.operators.masks import MaskOperator
+from fusestack.operators.masks import MaskGuided, MaskOperator
 from fusestack.operators.preparations import BINS, Placing, Toning
 from tests.operators.table import TABLE
 
@@ -50,6 +50,8 @@ def inputs(kind: str) -> NDArray[np.float32]:
 
 def applied(operator: Operator) -> Apply:
     """The operator as a function of planes."""
+    if isinstance(operator, MaskGuided):
+        return lambda found, place: operator.apply(found, place, np.sqrt(found))
     if isinstance(operator, Generator | MaskOperator):
         return operator.apply
     if isinstance(operator, Toning):
@@ -229,3 +231,35 @@ def test_words_are_those_of_the_kernels() -> None:
     assert choices.ENHANCE_REACH == kernels.cleaning.ENHANCE_REACH
     assert choices.SHAPES == kernels.fourier.SHAPES
     assert set(choices.MODES) == set(kernels.compose.MODES)
+
+
+def test_a_guided_mask_follows_edges_of_the_slice() -> None:
+    """Single sharp pixels decide about all that looks alike around them, and nothing beyond the edge."""
+    rng = np.random.default_rng(0)
+    guide = np.full((1, 60, 80), 0.3, np.float32)
+    guide[..., 40:] = 0.7
+    guide += rng.normal(0, 0.005, guide.shape).astype(np.float32)
+    mask = np.zeros((1, 60, 80), np.float32)
+    mask[..., :40] = rng.random((1, 60, 40)) < 0.3
+    found = REGISTRY["mask"]["guided"](sigma=6, edge=5).apply(mask, Place((0, 0), (60, 80)), guide)[0]
+    assert found[10:50, 10:39].std() < 0.08, "holes are filled"
+    assert found[10:50, 10:39].min() > 0.1
+    assert found[10:50, 44:].max() < 0.03
+    blurred = kernels.smooth.blur(mask, 0, 6)[0]
+    assert blurred[10:50, 44:].max() > 0.08, "a blur crosses the edge"
+
+
+@pytest.mark.parametrize(("side", "wins"), [("near", 1), ("far", 4)])
+def test_one_side_of_what_is_seen_through_wins(side: str, wins: int) -> None:
+    """Two slices are sharp; on a slope, where one follows the other, both sides leave the sharpest."""
+    gauze, slope = [0.1, 0.7, 0.2, 0.3, 0.8, 0.1], [0.3, 0.5, 0.7, 0.9, 0.6, 0.3]
+    operator = REGISTRY["cut"]["less"](percent=20, side=side)
+    shown = np.full((1, 2), -1)
+    greatest, valley = np.zeros((2, 1, 2), np.float32)
+    for k in reversed(range(6)):
+        mask = np.array([[gauze[k], slope[k]]], np.float32)
+        hard = kernels.paint.hard_cut(mask, greatest, TOLERANCE)
+        step = Step(mask, hard, greatest, mask[None], np.zeros((1, 2), np.float32), valley)
+        operator.apply(step)
+        shown[step.cut > 0] = k
+    assert shown.tolist() == [[wins, 3]]

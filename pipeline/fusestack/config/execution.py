@@ -26,20 +26,23 @@ class Execution(Model):
     """Who computes."""
 
     scheduler: Scheduler | Address = Field(
-        default="threads", description="on this machine, a job system, or the address of a dask scheduler"
+        default="threads",
+        description="on this machine, a job system, or the address of a dask scheduler",
+        examples=["tcp://host:8786"],
     )
-    workers: Literal["auto"] | Count = Field(default="auto", description="auto, or a number")
+    workers: Literal["auto"] | Count = Field(default="auto", description="auto, or a number", examples=[8])
     threads_per_worker: Count = Field(default=1, description="threads of one worker")
     memory: Literal["auto"] | Bytes = Field(
-        default="auto", description='per worker: auto, bytes, or a size such as "4GiB"'
+        default="auto", description='per worker: auto, bytes, or a size such as "4GiB"', examples=["4GiB"]
     )
     retries: Id = Field(default=3, description="how often a failed block is tried again")
     block_timeout: Literal["auto"] | Positive = Field(
         default="auto",
         description="seconds after which a block on a worker of dask will never return and is given to another; "
         "auto: 50 times what others took, and at least 10 minutes",
+        examples=[3600],
     )
-    profile: Text | None = Field(default=None, description="cluster profile: a name, or a path")
+    profile: Text | None = Field(default=None, description="cluster profile: a name, or a path", examples=["slurm"])
 
     @property
     def seconds(self) -> float | None:
@@ -50,7 +53,11 @@ class Execution(Model):
 class Cache(Model):
     """Where the results of stages are kept."""
 
-    path: Text | None = Field(default=None, description="folder; default: beside the output")
+    path: Text | None = Field(
+        default=None, description="folder; default: beside the output", examples=["/scratch/cache"]
+    )
     limit: Literal["auto"] | Bytes | None = Field(
-        default="auto", description='most bytes, or a size such as "500GB"; auto: a tenth of its disk; null: no limit'
+        default="auto",
+        description='most bytes, or a size such as "500GB"; auto: a tenth of its disk; null: no limit',
+        examples=["500GB"],
     )

@@ -52,7 +52,9 @@ class Align(Model):
         default="lanczos", description="how pixels between pixels are found"
     )
     transforms: Text | None = Field(
-        default=None, description="file of transforms that a run wrote, or somebody else; nothing is estimated"
+        default=None,
+        description="file of transforms that a run wrote, or somebody else; nothing is estimated",
+        examples=["transforms.json"],
     )
 
     def contradictions(self) -> Iterator[tuple[str, str]]:
@@ -64,8 +66,8 @@ class Align(Model):
 class Statistics(Model):
     """Levels and histograms of a whole stack, kept so that a crop gives the same pixels."""
 
-    save: Text | None = Field(default=None, description="file to keep them in")
-    use: Text | None = Field(default=None, description="file to take them from")
+    save: Text | None = Field(default=None, description="file to keep them in", examples=["moss.json"])
+    use: Text | None = Field(default=None, description="file to take them from", examples=["moss.json"])
 
 
 def _capitalised(value: Any) -> Any:
@@ -99,8 +101,10 @@ class MaskSize(Model):
 class Colorspace(Model):
     """What the generators look at, where they do not say it themselves."""
 
-    space: Annotated[Text, BeforeValidator(_space)] = Field(default="sRGB", description="colour space, such as Lab")
-    channel: Id | None = Field(default=None, description="one channel of it, 0-based")
+    space: Annotated[Text, BeforeValidator(_space)] = Field(
+        default="sRGB", description="colour space, such as Lab", examples=["Lab"]
+    )
+    channel: Id | None = Field(default=None, description="one channel of it, 0-based", examples=[0])
 
 
 class Substacks(Model):
@@ -110,11 +114,15 @@ class Substacks(Model):
     number of slices where they are given instead. Each range is made longer by `radius` on both sides.
     """
 
-    number: Count | None = Field(default=None, description="first slice of the range; alone: slices of each range")
-    last_number: Count | None = Field(default=None, description="last slice of the range")
-    percent: Positive | None = Field(default=None, description="the same in percent; default: 14")
-    last_percent: Positive | None = Field(default=None, description="the same in percent")
-    radius: Id | None = Field(default=None, description="slices that ranges reach beyond; default: 5 percent")
+    number: Count | None = Field(
+        default=None, description="first slice of the range; alone: slices of each range", examples=[3]
+    )
+    last_number: Count | None = Field(default=None, description="last slice of the range", examples=[7])
+    percent: Positive | None = Field(default=None, description="the same in percent; default: 14", examples=[14])
+    last_percent: Positive | None = Field(default=None, description="the same in percent", examples=[50])
+    radius: Id | None = Field(
+        default=None, description="slices that ranges reach beyond; default: 5 percent", examples=[1]
+    )
     radius_percent: NotNegative = Field(default=5, description="the same in percent")
     kurt: Switch = Field(default=False, description="every range begins with the first slice")
 
@@ -164,43 +172,55 @@ class FocusOutput(Model):
     """What is written; the suffix chooses OME-Zarr, TIFF, PNG or JPEG."""
 
     path: Text | None = Field(
-        default=None, description="the sharp picture; default: a name made of the sources and the options"
+        default=None,
+        description="the sharp picture; default: a name made of the sources and the options",
+        examples=["sharp.tif"],
     )
-    mask: Text | None = Field(default=None, description="the final mask")
+    mask: Text | None = Field(default=None, description="the final mask", examples=["mask.tif"])
     depth: Text | None = Field(
         default=None,
         description="the depth map: index of the slice, from 0 (TIFF, OME-Zarr); its share of the last one (PNG); "
         "its colour (JPEG)",
+        examples=["depth.tif"],
     )
-    height: Text | None = Field(default=None, description="the depth map in physical units (TIFF, OME-Zarr)")
+    height: Text | None = Field(
+        default=None, description="the depth map in physical units (TIFF, OME-Zarr)", examples=["height.tif"]
+    )
     mesh: Text | None = Field(
         default=None,
         description="the surface as a mesh of triangles (PLY, STL), in physical units; holes where the depth is not "
         "known; needs fusestack[mesh]",
+        examples=["surface.ply"],
     )
     mesh_corners: Annotated[int, Strict(), Field(ge=4, le=100_000_000)] = Field(
         default=500_000, description="corners of the mesh, at most: squares of pixels become one corner, their median"
     )
     slices: Text | None = Field(
-        default=None, description="a folder for the slices themselves, aligned and prepared, as TIFF files"
+        default=None,
+        description="a folder for the slices themselves, aligned and prepared, as TIFF files",
+        examples=["aligned"],
     )
-    depth_colour: Text | None = Field(default=None, description="the depth map in colours, indigo to red")
+    depth_colour: Text | None = Field(
+        default=None, description="the depth map in colours, indigo to red", examples=["depth.png"]
+    )
     between_slices: Switch | None = Field(
         default=None,
         description="depth between slices; default: with method multiscale, and with the masks and the cut of the "
         "preset",
+        examples=[True],
     )
     sharpen_between: Annotated[float, Strict(), Field(ge=0, le=100)] | None = Field(
         default=None,
         description="undo so much of the blur of what lies between two slices, percent; default: 100 with method "
         "multiscale, and with the masks and the cut of the preset, where the depth is found between slices, else 0",
+        examples=[50],
     )
     dtype: Literal["input", "uint8", "uint16", "float32"] = Field(default="input", description="type of its pixels")
     pyramid: Literal["auto", "none"] | tuple[CountPerAxis, ...] = Field(
         default="auto", description="levels of OME-Zarr and OME-TIFF"
     )
-    folder: Text = Field(default=".", description="where a default name goes")
-    basename: Annotated[str, Strict()] = Field(default="", description="beginning of a default name")
+    folder: Text = Field(default=".", description="where a default name goes", examples=["results"])
+    basename: Annotated[str, Strict()] = Field(default="", description="beginning of a default name", examples=["moss"])
     long_name: Switch = Field(default=False, description="append the options to a default name")
     suffix: Literal[".tif", ".png", ".jpg", ".ome.zarr"] = Field(default=".tif", description="of a default name")
     overwrite: Switch = Field(default=False, description="replace an output that was made with other settings")
@@ -210,7 +230,9 @@ class Focus(Model):
     """Focus stacking: one sharp picture from a stack."""
 
     input: Text = Field(
-        default="fused", description="fused, or the path of an OME-Zarr, a TIFF stack or a folder of images"
+        default="fused",
+        description="fused, or the path of an OME-Zarr, a TIFF stack or a folder of images",
+        examples=["volume.ome.zarr"],
     )
     axis: Literal["x", "y", "z"] = Field(default="z", description="axis along which the focus changes")
     method: Literal["multiscale", "masks"] | None = Field(
@@ -218,53 +240,76 @@ class Focus(Model):
         description="multiscale, or masks made by operators; default: multiscale, masks where operators of masks, "
         "colorspace, mask_size or substacks are named, or slices have an opacity",
     )
-    multiscale: Multiscale | None = Field(default=None, description="options of method multiscale, which they ask for")
+    multiscale: Multiscale | None = Field(
+        default=None, description="options of method multiscale, which they ask for", examples=[{"levels": 6}]
+    )
     reverse: Switch = Field(default=False, description="slices are ordered from back to front")
     reference_channel: Id | None = Field(
-        default=None, description="channel that the masks are built from; they are applied to all channels"
+        default=None,
+        description="channel that the masks are built from; they are applied to all channels",
+        examples=[0],
     )
     align: Annotated[
         Align | None, BeforeValidator(switch("{model: rigid}"), json_schema_input_type=bool | Align | None)
-    ] = Field(default=None, description="bring the slices over one another first: false, true, or options")
+    ] = Field(
+        default=None, description="bring the slices over one another first: false, true, or options", examples=[True]
+    )
     prepare: Preparations = Field(
         default=(),
         description="operators applied to the slices first: crop, shave, resize, rotate, gamma, level, "
         "contrast_stretch, sigmoidal, sharpen, compose",
+        examples=[[{"shave": {"x": 20, "y": 20}}, {"level": {}}]],
     )
     options: Text | tuple[Text, ...] | None = Field(
-        default=None, description="imfuse's option string, instead of masks, merge, cut and final"
+        default=None,
+        description="imfuse's option string, instead of masks, merge, cut and final",
+        examples=["--blur=s1,S2 --statistic=r4 --maskwave=p20 --cutless=p20"],
     )
-    colorspace: Colorspace = Field(default=unsaid(Colorspace), description="what the generators look at")
-    mask_size: MaskSize | None = Field(default=None, description="make the masks at another size")
+    colorspace: Colorspace = Field(
+        default=unsaid(Colorspace), description="what the generators look at", examples=[{"space": "Lab", "channel": 0}]
+    )
+    mask_size: MaskSize | None = Field(
+        default=None, description="make the masks at another size", examples=[{"percent": 50}]
+    )
     masks: Generators | None = Field(
         default=None,
         description="operators that say how sharp each pixel is; default: a preset, []: none, the background alone",
+        examples=[[{"blur": {"sigma": 1, "sigma2": 2}}, {"statistic": {"window": 4}}]],
     )
     merge: MaskOperators | None = Field(
-        default=None, description="operators applied to the merged mask; default: those of the preset, none with masks"
+        default=None,
+        description="operators applied to the merged mask; default: those of the preset, none with masks",
+        examples=[[{"wave": {"percent": 20}}]],
     )
     cut: CutOperators | None = Field(
         default=None,
         description="operators applied to the cut mask of every slice; default: those of the preset, none with masks",
+        examples=[[{"less": {"percent": 20}}]],
     )
     final: FinalOperators | None = Field(
         default=None,
         description="operators applied to the sharp picture; default: those of the preset, none with masks",
+        examples=[[{"sharpen": {}}]],
     )
     background: tuple[Text, ...] | None = Field(
         default=None,
         description="what is painted where nothing is sharp: a colour, transparent, enfuse, wave, wavedark, or an "
         "image of the stack such as max; several are painted in order; default: that of the preset; with masks, "
         "transparent in photographs and max in volumes",
+        examples=[["enfuse"]],
     )
     substacks: tuple[Substacks, ...] = Field(
-        default=(), description="ranges of slices that are focused by themselves and painted over one another"
+        default=(),
+        description="ranges of slices that are focused by themselves and painted over one another",
+        examples=[[{"number": 3, "radius": 1}]],
     )
     retouch: tuple[Retouch, ...] = Field(
         default=(), description="areas of the picture that are shown as in one slice, blended in without a border"
     )
     layered: Switch = Field(default=False, description="a TIFF of pages: the picture, backgrounds, substacks")
-    statistics: Statistics = Field(default=unsaid(Statistics), description="statistics of the whole stack")
+    statistics: Statistics = Field(
+        default=unsaid(Statistics), description="statistics of the whole stack", examples=[{"save": "moss.json"}]
+    )
     output: FocusOutput = Field(default=unsaid(FocusOutput), description="what is written")
     tune: Tune | None = Field(default=None, description="sets of these settings that fusestack tune tries")
 

@@ -42,34 +42,51 @@ class ViewInput(Model):
 
     model_config = ConfigDict(json_schema_extra=needs_path)
 
-    path: Text = Field(default="", description="TIFF, OME-TIFF, OME-Zarr; what is not said here comes from it")
+    path: Text = Field(
+        default="",
+        description="TIFF, OME-TIFF, OME-Zarr; what is not said here comes from it",
+        examples=["tile0.ome.tif"],
+    )
     array: Array = Field(default=None, description="from Python: instead of path, an array [z, y, x] or [y, x]")
     affine: Annotated[tuple[Number, ...], Field(min_length=12, max_length=12)] | None = Field(
         default=None,
         description="3x4 matrix, row-major, x, y, z: pixel index to world pixels; default: the file's place",
+        examples=[[1, 0, 0, 920.5, 0, 1, 0, 0, 0, 0, 1, 0]],
     )
     translation: NumberPerAxis | None = Field(
-        default=None, description="world pixels; instead of affine; default: as the file says"
+        default=None,
+        description="world pixels; instead of affine; default: as the file says",
+        examples=[{"x": 920.5, "y": 0, "z": 0}],
     )
     voxel_size: PositivePerAxis | None = Field(
-        default=None, description="physical size of a pixel; default: as the file says"
+        default=None,
+        description="physical size of a pixel; default: as the file says",
+        examples=[{"x": 0.406, "y": 0.406, "z": 2}],
     )
-    unit: Text | None = Field(default=None, description="unit of voxel_size, such as micrometer")
+    unit: Text | None = Field(
+        default=None, description="unit of voxel_size, such as micrometer", examples=["micrometer"]
+    )
     timepoint: Id | None = Field(
-        default=None, description="timepoint; also the index along t in files that hold several; default: all"
+        default=None,
+        description="timepoint; also the index along t in files that hold several; default: all",
+        examples=[0],
     )
     channel: Id | None = Field(
-        default=None, description="channel; also the index along c in files that hold several; default: all"
+        default=None,
+        description="channel; also the index along c in files that hold several; default: all",
+        examples=[1],
     )
     illumination: Id = Field(default=0, description="illumination direction")
     angle: Id = Field(default=0, description="angle")
     tile: Id = Field(default=0, description="tile")
     no_data: Number | None = Field(
-        default=None, description="value of the pixels where nothing was recorded; default: input.no_data"
+        default=None, description="value of the pixels where nothing was recorded; default: input.no_data", examples=[0]
     )
-    series: Id | None = Field(default=None, description="image of a file that holds several")
+    series: Id | None = Field(default=None, description="image of a file that holds several", examples=[0])
     axes: Annotated[Text, Field(pattern="^[tczyx]+$")] | None = Field(
-        default=None, description="axes of the file's array, slowest first, such as zyx; default: what the file says"
+        default=None,
+        description="axes of the file's array, slowest first, such as zyx; default: what the file says",
+        examples=["tyx"],
     )
 
     def contradictions(self) -> Iterator[tuple[str, str]]:
@@ -85,32 +102,41 @@ class ViewInput(Model):
 class Select(Model):
     """Which views take part; all conditions must hold. None stands for all."""
 
-    timepoints: Numbers = Field(default=None, description="all, a list, or a pattern such as 0-3,5 or 0-6:3")
-    channels: Numbers = Field(default=None, description="all, a list, or a pattern")
-    illuminations: Numbers = Field(default=None, description="all, a list, or a pattern")
-    angles: Numbers = Field(default=None, description="all, a list, or a pattern")
-    tiles: Numbers = Field(default=None, description="all, a list, or a pattern")
-    setups: Numbers = Field(default=None, description="all, a list, or a pattern")
-    views: Pairs = Field(default=None, description="all, or pairs [timepoint, setup]")
+    timepoints: Numbers = Field(
+        default=None, description="all, a list, or a pattern such as 0-3,5 or 0-6:3", examples=["0-3"]
+    )
+    channels: Numbers = Field(default=None, description="all, a list, or a pattern", examples=[[0, 2]])
+    illuminations: Numbers = Field(default=None, description="all, a list, or a pattern", examples=[[0]])
+    angles: Numbers = Field(default=None, description="all, a list, or a pattern", examples=[[0, 180]])
+    tiles: Numbers = Field(default=None, description="all, a list, or a pattern", examples=["0-5"])
+    setups: Numbers = Field(default=None, description="all, a list, or a pattern", examples=[[0, 1]])
+    views: Pairs = Field(default=None, description="all, or pairs [timepoint, setup]", examples=[[[0, 3], [0, 4]]])
 
 
 class Input(Model):
     """What is read: exactly one of project, views, images."""
 
-    project: Text | None = Field(default=None, description="BigDataViewer or BigStitcher project (XML)")
+    project: Text | None = Field(
+        default=None, description="BigDataViewer or BigStitcher project (XML)", examples=["dataset.xml"]
+    )
     views: Annotated[tuple[ViewInput, ...], Field(min_length=1)] | None = Field(
-        default=None, description="files with their placement"
+        default=None,
+        description="files with their placement",
+        examples=[[{"path": "tile0.ome.tif"}, {"path": "tile1.ome.tif"}]],
     )
     images: Text | Annotated[tuple[Text, ...], Field(min_length=1)] | None = Field(
         default=None,
         description="focus stack of plain images, natural order, front to back: pattern such as *.jpg, or list; with / "
         "at the end (*/), each folder is a stack of its own",
+        examples=["moss/*.jpg"],
     )
     no_data: Number | None = Field(
-        default=None, description="value of the pixels of views where nothing was recorded, such as 0 for padding"
+        default=None,
+        description="value of the pixels of views where nothing was recorded, such as 0 for padding",
+        examples=[0],
     )
     reverse: Switch = Field(default=False, description="images are ordered from back to front")
-    select: Select = Field(default=unsaid(Select), description="which views take part")
+    select: Select = Field(default=unsaid(Select), description="which views take part", examples=[{"channels": [0]}])
 
     def contradictions(self) -> Iterator[tuple[str, str]]:
         """Refuse none or several sources, and options of another source."""
@@ -130,8 +156,8 @@ class Input(Model):
 class Corners(Model):
     """A box of world pixels; the maximum is included."""
 
-    min: WholePerAxis = Field(description="first pixel")
-    max: WholePerAxis = Field(description="last pixel")
+    min: WholePerAxis = Field(description="first pixel", examples=[{"x": 0, "y": 0, "z": 0}])
+    max: WholePerAxis = Field(description="last pixel", examples=[{"x": 511, "y": 511, "z": 99}])
 
     def contradictions(self) -> Iterator[tuple[str, str]]:
         """Refuse empty boxes."""
@@ -165,9 +191,13 @@ class IntensityAdjustment(Model):
     """Linear correction of the intensities of every view."""
 
     coefficients: Text | None = Field(
-        default=None, description="container of coefficient maps (N5, Zarr, HDF5); default: the models of the project"
+        default=None,
+        description="container of coefficient maps (N5, Zarr, HDF5); default: the models of the project",
+        examples=["maps.n5"],
     )
-    group: Annotated[str, Strict()] = Field(default="", description="group of the maps in their container")
+    group: Annotated[str, Strict()] = Field(
+        default="", description="group of the maps in their container", examples=["coefficients"]
+    )
     dataset: Text = Field(default="intensity", description="name of the map of each view")
 
     def contradictions(self) -> Iterator[tuple[str, str]]:
@@ -184,35 +214,47 @@ class Fusion(Model):
     bounding_box: Text | Corners = Field(
         default="all_views",
         description="all_views, selected_views, a name in the project, or {min, max} in world pixels",
+        examples=[{"min": 0, "max": {"x": 511, "y": 511, "z": 99}}],
     )
     group_by: Literal["timepoint_channel", "timepoint_channel_illumination", "all", "view"] = Field(
         default="timepoint_channel", description="produce one fused image for each"
     )
     method: Method = Field(
-        default="average", description="what is made of the views that cover a pixel; module:function of your own"
+        default="average",
+        description="what is made of the views that cover a pixel; module:function of your own",
+        examples=["closest_pixel"],
     )
-    weights: OwnFunction | None = Field(default=None, description="module:function of your own: further weights")
+    weights: OwnFunction | None = Field(
+        default=None, description="module:function of your own: further weights", examples=["my_module:weigh"]
+    )
     mask_offset: NumberPerAxis = Field(
         default=NumberPerAxis(x=0.0, y=0.0, z=0.0),
         description="method mask: by how many input pixels views are widened",
+        examples=[2],
     )
     background: Annotated[float, Field(strict=True, allow_inf_nan=True)] = Field(
-        default=0.0, description="value where no view covers; .nan with dtype float32"
+        default=0.0, description="value where no view covers; .nan with dtype float32", examples=[100]
     )
     blending: Annotated[
         Blending | None,
         BeforeValidator(switch("{range: 40, border: 0}"), json_schema_input_type=bool | Blending | None),
-    ] = Field(default=unsaid(Blending), description="fade views towards their borders: false, true, or options")
+    ] = Field(
+        default=unsaid(Blending),
+        description="fade views towards their borders: false, true, or options",
+        examples=[{"range": 20}],
+    )
     content_based: Annotated[
         ContentBased | None,
         BeforeValidator(switch("{sigma1: 20, sigma2: 40}"), json_schema_input_type=bool | ContentBased | None),
-    ] = Field(default=None, description="prefer the sharper view: false, true, or options")
+    ] = Field(default=None, description="prefer the sharper view: false, true, or options", examples=[True])
     interpolation: Literal["linear", "nearest"] = Field(default="linear", description="between the pixels of a view")
     downsampling: Positive = Field(
-        default=1.0, description="world pixels in one pixel of the fused image, along every axis"
+        default=1.0, description="world pixels in one pixel of the fused image, along every axis", examples=[2]
     )
     preserve_anisotropy: Switch | Positive = Field(
-        default=False, description="keep z coarser than x and y: false, true (factor from the voxel sizes), or a factor"
+        default=False,
+        description="keep z coarser than x and y: false, true (factor from the voxel sizes), or a factor",
+        examples=[True],
     )
     dtype: Literal["input", "uint8", "uint16", "float32"] = Field(
         default="input", description="pixel type of the output"
@@ -221,13 +263,17 @@ class Fusion(Model):
         default="half_up", description="integer output: half_up as BigStitcher computes, down as its manual says"
     )
     intensity_range: Literal["auto"] | tuple[Number, Number] = Field(
-        default="auto", description="auto, or [min, max] that is mapped to the whole range of an integer dtype"
+        default="auto",
+        description="auto, or [min, max] that is mapped to the whole range of an integer dtype",
+        examples=[[100, 4000]],
     )
     intensity_adjustment: Annotated[
         IntensityAdjustment | None,
         BeforeValidator(switch("{coefficients: PATH}"), json_schema_input_type=bool | IntensityAdjustment | None),
     ] = Field(
-        default=None, description="correct the intensity of every view: false, true (models of the project), or options"
+        default=None,
+        description="correct the intensity of every view: false, true (models of the project), or options",
+        examples=[True],
     )
     numerics: Literal["exact", "bigstitcher"] = Field(
         default="exact", description="exact, or equal numbers to BigStitcher's"

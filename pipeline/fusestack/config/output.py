@@ -49,6 +49,7 @@ class Compression(Model):
     level: Whole = Field(
         default_factory=lambda data: _CODEC_LEVELS[data["codec"]][0],
         description="effort: blosc and gzip 0..9, lz4 1..9, zstd 1..22; default: 3 for zstd, 1 for the others",
+        examples=[5],
     )
 
     def contradictions(self) -> Iterator[tuple[str, str]]:
@@ -69,11 +70,13 @@ class Partitions(Model):
 class Output(Model):
     """What is written."""
 
-    path: Text = Field(description="local path or URL")
+    path: Text = Field(description="local path or URL", examples=["fused.ome.zarr"])
     format: Format = Field(
         default=cast("Format", None), validate_default=True, description="default: guessed from the suffix of path"
     )
-    project: Text | None = Field(default=None, description="also write (or extend) this BigDataViewer project")
+    project: Text | None = Field(
+        default=None, description="also write (or extend) this BigDataViewer project", examples=["fused.xml"]
+    )
     append: Switch = Field(default=False, description="add the fused images to input.project, which keeps all else")
     ome_zarr_version: Annotated[
         Literal["0.5", "0.4"], BeforeValidator(lambda v: str(v) if isinstance(v, float) else v)
@@ -82,19 +85,27 @@ class Output(Model):
         default_factory=lambda data: _default_chunks(data["format"]),
         description="smallest compressed unit, of all levels or a list of each (the last one is that of all further "
         "levels); default: x 128, y 128, z 64; bdv-hdf5: x 64, y 64, z 32; not for tiff, bdv-tiff, dzi",
+        examples=[{"x": 256, "y": 256, "z": 32}],
     )
     partitions: Partitions | None = Field(
-        default=None, description="bdv-hdf5: split the file, path is then a file of links; default: one file"
+        default=None,
+        description="bdv-hdf5: split the file, path is then a file of links; default: one file",
+        examples=[{"timepoints": 1}],
     )
     shards: Literal["auto", "none"] | CountPerAxis = Field(
-        default="auto", description="smallest unit that is written (Zarr 0.5): auto, none, or multiples of chunks"
+        default="auto",
+        description="smallest unit that is written (Zarr 0.5): auto, none, or multiples of chunks",
+        examples=[{"x": 1024, "y": 1024, "z": 64}],
     )
     compression: Compression = Field(
         default_factory=lambda data: _default_compression(data["format"]),
         description="default: blosc, level 1; bdv-hdf5: gzip, level 1; bdv-n5: zstd, level 3; tiff, bdv-tiff: none",
+        examples=[{"codec": "zstd", "level": 5}],
     )
     pyramid: Literal["auto", "none"] | Annotated[tuple[CountPerAxis, ...], Field(min_length=1)] = Field(
-        default="auto", description="resolution levels: auto, none, or a list of factors that begins with 1"
+        default="auto",
+        description="resolution levels: auto, none, or a list of factors that begins with 1",
+        examples=[[1, {"x": 2, "y": 2, "z": 1}, {"x": 4, "y": 4, "z": 2}]],
     )
     overwrite: Switch = Field(default=False, description="replace an output that was made with other settings")
 

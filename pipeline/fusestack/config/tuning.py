@@ -45,14 +45,20 @@ class Tune(Model):
         default=(),
         description="sets, each an option string, or keys of focus such as {method: multiscale}; default: what focus "
         "says",
+        examples=[["--multiscale", {"method": "masks"}]],
     )
     vary: Annotated[dict[str, Values], BeforeValidator(_flat)] = Field(
         default={},
         description="values of options, such as cutless.percent: [10, 20, 30]; every set with every combination",
+        examples=[{"multiscale.levels": [4, 5, 6]}],
     )
     crop: Literal["auto"] | Crop = Field(
-        default="auto", description="part of the slices; auto: where the depth has most edges"
+        default="auto",
+        description="part of the slices; auto: where the depth has most edges",
+        examples=[{"x": 900, "y": 300}],
     )
     truth: Text | None = Field(
-        default=None, description="a picture that is as it should be, as large as the slices: PSNR and SSIM are told"
+        default=None,
+        description="a picture that is as it should be, as large as the slices: PSNR and SSIM are told",
+        examples=["true.tif"],
     )

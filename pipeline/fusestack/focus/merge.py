@@ -17,6 +17,7 @@ from fusestack.model.errors import ConfigError
 from fusestack.model.stage import Along
 from fusestack.operators.base import Place
 from fusestack.operators.commands import MaskCommand, stretching
+from fusestack.operators.masks import MaskGuided
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -114,8 +115,19 @@ class MaskChain:
             return None
         return sum(operator.halo() for operator in self.chain)
 
+    @property
+    def guided(self) -> bool:
+        """Whether an operator looks at the slice."""
+        return any(isinstance(operator, MaskGuided) for operator in self.chain)
+
     def __call__(
-        self, begun: Plane, first: Iterable[Plane], last: Iterable[Plane], opacity: Plane | None, place: Place
+        self,
+        begun: Plane,
+        first: Iterable[Plane],
+        last: Iterable[Plane],
+        opacity: Plane | None,
+        guide: Planes | None,
+        place: Place,
     ) -> Plane:
         """Merged mask float32[y, x] of a region.
 
@@ -126,6 +138,8 @@ class MaskChain:
         first, last : iterable of float32[y, x]
             Merged before and after the operators.
         opacity : float32[y, x] or None
+        guide : float32[1, y, x] or None
+            Brightness of the slice, for what is guided by it.
         place : Place
         """
         mask = begun
@@ -133,7 +147,10 @@ class MaskChain:
             mask = self._merged(one, mask)
         planes = mask[None]
         for operator in self.chain:
-            planes = operator.apply(planes, place)
+            if isinstance(operator, MaskGuided):
+                planes = operator.apply(planes, place, guide)
+            else:
+                planes = operator.apply(planes, place)
         mask = np.ascontiguousarray(planes[0])
         for one in last:
             mask = self._merged(one, mask)
@@ -165,6 +182,8 @@ class Merge(BlockWise):
     last : tuple of WeightedMasks
         Merged at the end.
     opacity : SliceChannels or None
+    guide : SliceChannels or None
+        Slices, where an operator looks at them.
     """
 
     BY_SLICE = True
@@ -176,6 +195,7 @@ class Merge(BlockWise):
     low_pass: TiledLowPass | None
     last: tuple[WeightedMasks, ...]
     opacity: SliceChannels | None
+    guide: SliceChannels | None
 
     def __call__(self, box: Box) -> Planes:
         """Compute masks."""
@@ -183,13 +203,16 @@ class Merge(BlockWise):
 
     def read(
         self, t: int, m: int, k: int, region: Region
-    ) -> tuple[Plane, Iterator[Plane], Iterator[Plane], Plane | None]:
-        """Masks one by one, and how opaque the slice is."""
+    ) -> tuple[Plane, Iterator[Plane], Iterator[Plane], Plane | None, Planes | None]:
+        """Masks one by one, how opaque the slice is, and how bright."""
         first, last = ((part.read(t, m, k, region) for part in parts) for parts in (self.first, self.last))
         opacity, opaque = None, self.opacity
         if opaque is not None:
             opacity = self.resizing.apply(region, lambda at: opaque.read(t, m, k, at))[0]
-        return self._begun(t, m, k, region), first, last, opacity
+        guide, seen = None, self.guide
+        if seen is not None:
+            guide = self.resizing.apply(region, lambda at: kernels.colour.luma(seen.read(t, m, k, at)))
+        return self._begun(t, m, k, region), first, last, opacity, guide
 
     def _begun(self, t: int, m: int, k: int, region: Region) -> Plane:
         below = self.below
@@ -207,8 +230,9 @@ class Merge(BlockWise):
         found: dict[StoredArray, Reach] = {}
         for part in (*self.first, *self.last):
             found |= part.masks.reaches(halo)
-        if self.opacity is not None:
-            found |= self.opacity.reaches(Along(), *self.resizing.along(halo, halo))
+        for slices in (self.opacity, self.guide):
+            if slices is not None:
+                found |= slices.reaches(Along(), *self.resizing.along(halo, halo))
         if self.below is not None:
             found |= self.below.reaches(halo) if self.low_pass is None else self.low_pass.reaches(self.below)
         return found
@@ -218,8 +242,9 @@ class Merge(BlockWise):
         if self.function.depth is None:
             return whole_bytes(self.plane, 1)
         pixels = self.outer_pixels(block)
-        resized = 0 if self.opacity is None else self.resizing.source_pixels(pixels)
-        return BYTES * (10 * pixels + 2 * resized)
+        resized = 0 if self.opacity is None and self.guide is None else self.resizing.source_pixels(pixels)
+        guided = 0 if self.guide is None else 8 + len(self.guide.sets[0])
+        return BYTES * ((10 + guided) * pixels + (2 + guided) * resized)
 
     def warm_up(self) -> None:
         """Compile what the operators need, on a few pixels."""
@@ -229,8 +254,11 @@ class Merge(BlockWise):
             if part.levels is not None and part.levels.counts is not None:
                 kernels.levels.equalise(one, 0, 1, np.zeros(kernels.levels.BINS, np.float32))
         for operator in self.function.chain:
-            if operator.compiles:
-                operator.apply(np.zeros((1, 4, 4), np.float32), Place((0, 0), (4, 4)))
+            zeros, place = np.zeros((1, 4, 4), np.float32), Place((0, 0), (4, 4))
+            if isinstance(operator, MaskGuided):
+                operator.apply(zeros, place, zeros)
+            elif operator.compiles:
+                operator.apply(zeros, place)
 
 
 def merged_masks(on: StackRecipe) -> StoredArray:
@@ -265,15 +293,17 @@ def merged_masks(on: StackRecipe) -> StoredArray:
         elif below is not None:
             low_pass = low_pass_stages(on.cached, name, below, 1, on.mask_shape, chain[0].transfers)
             left = chain[1:]
+        function = MaskChain(recipe.mode, left, end)
         compute = Merge(
             on.mask_shape[2:],
-            MaskChain(recipe.mode, left, end),
+            function,
             on.resizing,
             tuple(first) if number == 0 else (),
             below,
             low_pass,
             tuple(last) if end else (),
             on.sets.opacity if end else None,
+            on.sets.looked if function.guided else None,
         )
         title = " ".join(["merged masks", option_string(chain)]).rstrip()
         below = StoredMasks(on.cached.add(name, title, compute, mask_level(on, whole=whole)))

@@ -120,6 +120,30 @@ def _less(mask: Any, cut: Any, greatest: Any, valley: Any, rise: Any, tolerance:
             cut[y, x] = np.float32(1) if m >= high - tolerance and high > 0 else np.float32(0)
 
 
+def farther(mask: Plane, cut: Plane, greatest: Plane, valley: Plane, fall: np.float32) -> None:
+    """Let no slice win in front of one above whose mask falls by so much: `less`, seen from the front.
+
+    Parameters
+    ----------
+    mask : float32[y, x]
+        Of this slice.
+    cut, greatest, valley : float32[y, x]
+        As in `less`; changed in place. Below 0 the valley says that the slice behind is the one that stays.
+    fall : float32
+    """
+    _farther(np.ascontiguousarray(mask), cut, greatest, valley, fall)
+
+
+@njit
+def _farther(mask: Any, cut: Any, greatest: Any, valley: Any, fall: Any) -> None:
+    for y in range(mask.shape[0]):
+        for x in range(mask.shape[1]):
+            if valley[y, x] < 0:
+                cut[y, x] = np.float32(0)
+            elif cut[y, x] == 0 and mask[y, x] < greatest[y, x] - fall:
+                valley[y, x] = np.float32(-1)
+
+
 def follow_peak(mask: Plane, previous: Plane, cut: Plane, peak: Planes, closed: NDArray[np.bool_]) -> None:
     """Keep the mask of the slice in focus and of its two neighbours, for the depth between slices.
 

@@ -158,15 +158,25 @@ class CutBlur(CutOperator):
 
 @operator("cut", "less", "cutless")
 class CutLess(CutOperator):
-    """A slice in front wins where its mask rises above the valley behind it, even if that behind was higher."""
+    """Of several slices that are sharp at a pixel, with a valley of the mask between them, one side wins.
+
+    Where something in front is seen through, or where a hair lies before the ground: `near`, as in imfuse, lets a slice
+    in front win where its mask rises above the valley behind it, even if that behind was higher; `far` the one behind.
+    """
 
     percent: AnyPercent = Field(default=20, description="how far it must rise above the valley")
+    side: choice(("near", "far")) = Field(default="near", description="which one wins")  # type: ignore[valid-type]
     letters: ClassVar = {"p": "percent"}
+    words: ClassVar = ("side",)
     recursive: ClassVar = True
 
     def apply(self, step: Step) -> None:
         """See `CutOperator.apply`."""
-        kernels.paint.less(step.mask, step.cut, step.greatest, step.valley, np.float32(self.percent / 100), TOLERANCE)
+        rise = np.float32(self.percent / 100)
+        if self.side == "far":
+            kernels.paint.farther(step.mask, step.cut, step.greatest, step.valley, rise)
+        else:
+            kernels.paint.less(step.mask, step.cut, step.greatest, step.valley, rise, TOLERANCE)
         step.stored = step.cut
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, Strict
 
 from fusestack import kernels
 from fusestack.operators.base import (
@@ -152,6 +152,37 @@ class MaskFourier(MaskOperator):
     def apply(self, mask: Planes, place: Place) -> Planes:
         """See `MaskOperator.apply`; for whole planes."""
         return self.combine(kernels.fourier.whole(mask, self.transfers))
+
+
+@operator("mask", "guided", "maskguided")
+class MaskGuided(MaskOperator):
+    """Smooths the mask within areas that look alike in the slice, and not beyond their edges.
+
+    What is sharp at a few pixels decides about the area around them, and borders between slices lie where the picture
+    has edges: a depth without patches. The filter of He, Sun and Tang 2013, "Guided Image Filtering", on each slice of
+    the masks, as Hosni et al. 2013, "Fast Cost-Volume Filtering", on costs of disparities; windows are Gaussians.
+    """
+
+    sigma: Annotated[float, Strict(), Field(gt=0, le=100)] = Field(default=4, description="pixels")
+    edge: Annotated[float, Strict(), Field(gt=0, le=100)] = Field(
+        default=10, description="differences that are an edge, percent of full scale; smaller ones are smoothed over"
+    )
+    letters: ClassVar = {"s": "sigma", "t": "edge"}
+
+    def halo(self) -> int:
+        """Two windows, one after the other."""
+        return 2 * (len(kernels.gaussians.blur_weights(0, self.sigma)) // 2)
+
+    def apply(self, mask: Planes, place: Place, guide: Planes | None = None) -> Planes:
+        """See `MaskOperator.apply`; `guide` is the brightness of the slice, float32[1, y, x]."""
+        if guide is None:
+            raise ValueError("a guided filter needs the slice")
+        smooth = kernels.smooth.blur
+        planes = np.concatenate([guide, mask, guide * mask, guide * guide])
+        mean, level, both, square = smooth(planes, 0, self.sigma)
+        slope = (both - mean * level) / (np.maximum(square - mean * mean, 0) + np.float32((self.edge / 100) ** 2))
+        slope, offset = smooth(np.stack([slope, level - slope * mean]), 0, self.sigma)
+        return np.asarray(np.clip(slope * guide + offset, 0, 1))
 
 
 @operator("mask", "kuwahara", "maskkuwahara")
