@@ -23,10 +23,12 @@ from fusestack.taskgraph.job import Ended, Unit
 from fusestack.taskgraph.ledger import Ledger, runs_of
 from fusestack.taskgraph.rounds import StageOutcome, run_units
 
+GREEDY_BYTES, GREEDY_SECONDS = 600 * 2**20, 0.7
+
 
 @dataclass(frozen=True)
 class ToyCompute(Compute):
-    """Value = global index; faults per block: ``fail``, ``die``, ``hang``, ``ok`` for the first, second ... try."""
+    """Value = global index; faults per block and try: ``fail``, ``die``, ``hang``, ``greedy``, ``ok`` ..."""
 
     folder: str
     grid: Grid
@@ -47,6 +49,10 @@ class ToyCompute(Compute):
             os._exit(9)
         if fate == "hang":
             time.sleep(3600)
+        if fate == "greedy":
+            room = np.ones(GREEDY_BYTES, np.uint8)
+            time.sleep(GREEDY_SECONDS)
+            del room
         if fate == "empty":
             return None
         return np.full(box.shape, block, dtype=np.uint16)

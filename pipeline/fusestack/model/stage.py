@@ -362,6 +362,8 @@ class BlockFailure:
         Traceback.
     hopeless : bool
         The store refuses (full disk, no permission): other blocks will fail alike.
+    exhausted : bool
+        There was not memory enough.
     """
 
     block: int
@@ -369,6 +371,7 @@ class BlockFailure:
     error: str
     details: str = field(default="", repr=False)
     hopeless: bool = False
+    exhausted: bool = False
 
     def __str__(self) -> str:
         return f"{self.place}: {self.error}"

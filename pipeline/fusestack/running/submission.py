@@ -143,6 +143,7 @@ class _Handed:
     workers: int
     hands_over: bool = True
     dashboard: str = ""
+    processes: int = 1
 
     def execute(self, graph: TaskGraph, take: Take, lose: Lose) -> None:
         """See `Backend.execute`."""

@@ -69,6 +69,11 @@ class Backend(Protocol):
         """Where its work is shown, or empty."""
         ...
 
+    @property
+    def processes(self) -> int:
+        """Processes that share the workers, each with memory of its own."""
+        ...
+
     def execute(self, graph: TaskGraph, take: Take, lose: Lose) -> None:
         """Run all tasks; `take` gets each result as it comes, `lose` each task whose worker died."""
         ...
@@ -91,6 +96,7 @@ class Threads:
 
     dashboard = ""
     hands_over = False
+    processes = 1
 
     def __init__(self, workers: int) -> None:
         self.workers = workers
@@ -147,7 +153,7 @@ class Cluster:
         self._expected = expected
         self._seen = self._looked = time.monotonic()
         self._futures: list[Any] = []
-        self.workers = expected
+        self.workers, self.processes = expected, 1
         self.watch = Watch(client, silent)
         self._departures = Departures(client)
         self._count_workers(self.watch.workers() or {})
@@ -267,8 +273,9 @@ class Cluster:
 
     def _count_workers(self, workers: Mapping[str, Mapping[str, Any]]) -> None:
         threads = sum(facts["nthreads"] for facts in workers.values())
+        self._departures.learn(workers)
         if threads:
-            self._seen = time.monotonic()
+            self._seen, self.processes = time.monotonic(), len(workers)
         self.workers = max(self._expected, threads)
 
     def __enter__(self) -> Self:
@@ -313,13 +320,15 @@ def local_cluster(workers: int, threads_per_worker: int, memory: int) -> Cluster
         If the script that calls this would be run again by every process.
     """
     import dask
-    from distributed import Client, LocalCluster
+    from distributed import Client
+
+    from fusestack.taskgraph.local import lasting_cluster
 
     _check_guard()
 
     environment = _Environment()
     with dask.config.set(dask_settings()):
-        cluster = LocalCluster(
+        cluster = lasting_cluster(
             n_workers=workers,
             threads_per_worker=threads_per_worker,
             memory_limit=memory,

@@ -89,14 +89,14 @@ class Todo:
         Those of them that the graph makes; what stands on the others is left out.
     failed : mapping of str to set of int
         Those that failed before.
-    one_by_one : bool
-        Whether each block is a task of its own that waits for the one before it.
+    abreast : int or None
+        Tasks under way at a time, where that is less than there are workers; with 1, each waits for the one before it.
     """
 
     missing: Mapping[str, _Bools]
     included: Mapping[str, _Bools]
     failed: Mapping[str, set[int]] = field(default_factory=dict)
-    one_by_one: bool = False
+    abreast: int | None = None
 
 
 @dataclass(frozen=True)
@@ -197,10 +197,10 @@ class _Builder:
         self._batches: dict[Key, tuple[Tower, Sequence[int]]] = {}
         self._towers: dict[str, Tower] = {}
         self._made: dict[str, tuple[str, Layer, int]] = {}
-        self._last: Key | None = None
+        self._lasts: list[Key] = []
         self._chunks: ChunkLayer | None = None
         if chunks is not None:
-            self._chunks = ChunkLayer(chunks, self._run, guarded=guarded, apart=todo.one_by_one)
+            self._chunks = ChunkLayer(chunks, self._run, guarded=guarded, apart=todo.abreast == 1)
 
     def graph(self) -> TaskGraph:
         made = [self._unit(unit) for unit in self._units]
@@ -227,7 +227,7 @@ class _Builder:
         self._layers[begin[0]] = {begin: Task(begin, begin_unit, unit.begin)}
         work = [stage for stage in unit.stages if self._todo.included[stage.key].any()]
         keys: list[Key] = []
-        single = bool(self._todo.failed) or self._todo.one_by_one
+        single = bool(self._todo.failed) or self._todo.abreast == 1
         for tower in towers(work, workers=self._workers, memory=None if single else self._memory):
             keys += self._tower(tower, begin)
         return [begin, *keys]
@@ -266,7 +266,8 @@ class _Builder:
         for number, blocks in enumerate(layer.batches):
             key = _key(name, number, len(layer.batches))
             needs = [begin, *waits.get(number, ())]
-            after = [self._last] if self._todo.one_by_one and self._last else []
+            abreast = self._todo.abreast or 0
+            after = self._lasts[-abreast:][:1] if abreast and len(self._lasts) >= abreast else []
             before = [LEFT_OUT if one is None else refs.setdefault(one, TaskRef(one)) for one in (*needs, *after)]
             arguments = (TaskRef(load), blocks, self._run, tick_name(self._run, key), len(needs))
             if self._chunks is not None and number in reads:
@@ -276,7 +277,7 @@ class _Builder:
             else:
                 tasks[key] = Task(key, run_batch, *arguments, *before)
             self._batches[key] = tower, blocks
-            self._last = key
+            self._lasts.append(key)
         for level, stage in enumerate(tower.stages):
             self._made[stage.key] = name, layer, level
         return [key for key in tasks if key in self._batches]

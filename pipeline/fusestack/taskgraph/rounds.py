@@ -12,7 +12,8 @@ import numpy as np
 from fusestack.model.errors import BlockError
 from fusestack.model.stage import BlockFailure
 from fusestack.taskgraph.departures import WorkerLeft
-from fusestack.taskgraph.events import BlocksEnded, StageEnded
+from fusestack.taskgraph.events import BlocksEnded, Noticed, StageEnded
+from fusestack.taskgraph.exhaustion import Exhaustion, OutOfMemory, of_ended_worker
 from fusestack.taskgraph.job import Ended, Todo, build_graph, tick_name
 from fusestack.taskgraph.ledger import Ticks, ledger_of, runs_of
 from fusestack.taskgraph.stop import stop
@@ -164,6 +165,7 @@ class _Rounds:
         self._left, self._in_vain = False, 0
         self._runs: list[str] = []
         self._lost = False
+        self._memory_known = Exhaustion(backend.workers, backend.processes, lambda text: listener(Noticed(text)))
         self._open = {key for key, ledger in self._ledgers.items() if not ledger.complete}
         self._ended = [Ended(complete=False)] * len(units)
         self.outcomes = outcomes
@@ -215,12 +217,12 @@ class _Rounds:
             included = {key: np.zeros_like(blocks) for key, blocks in missing.items()}
             for key, block in alone:
                 included[key][block] = missing[key][block]
-            return Todo(missing, included, failed, one_by_one=True)
+            return Todo(missing, included, failed, 1)
         included = {key: blocks.copy() for key, blocks in missing.items()}
         for (key, block), count in self._attempts.items():
             if count > self._retries:
                 included[key][block] = False
-        return Todo(missing, included, failed)
+        return Todo(missing, included, failed, self._memory_known.abreast)
 
     def _one(self, todo: Todo) -> None:
         workers = self._backend.workers
@@ -290,6 +292,8 @@ class _Rounds:
             raise Refused(refused)
 
     def _fail(self, key: str, failure: BlockFailure) -> None:
+        if failure.exhausted:
+            self._memory_known.learn()
         self._attempts[key, failure.block] += 1
         self._failures[key, failure.block] = failure
         outcome = self.outcomes[key]
@@ -321,12 +325,21 @@ class _Rounds:
                 continue
             mine = np.isin(tower.homes(level), np.asarray(tops)) & todo.included[stage.key]
             lost = np.flatnonzero(mine & ~self._ledgers[stage.key].done).tolist()
-            died = type(cause).__name__ == "KilledWorker"
-            of = _of_lost_chunk if not died else _of_dead_worker if todo.one_by_one else _of_worker_that_left
-            failures = tuple(of(stage, block, cause) for block in lost)
+            exhausted = isinstance(cause, OutOfMemory)
+            died = exhausted or type(cause).__name__ == "KilledWorker"
+            of = _of_lost_chunk if not died else _of_dead_worker if todo.abreast == 1 else _of_worker_that_left
+            failures, alone = tuple(of(stage, block, cause) for block in lost), False
+            if isinstance(cause, OutOfMemory):
+                alone = todo.abreast == 1 and len(tops) == 1  # others that only waited there die with it
+                failures = tuple(_of_memory(stage, block, cause, alone=alone) for block in lost)
+                self._memory_known.learn()
             for failure in failures:
-                if died:
-                    self._suspect(stage.key, failure, single=len(tops) == 1, alone=todo.one_by_one)
+                if alone:
+                    self._attempts[stage.key, failure.block] = self._retries  # it would take as much again
+                    self._fail(stage.key, failure)
+                    self._memory_known.alone_failed(failure, _KEPT)
+                elif died:
+                    self._suspect(stage.key, failure, single=len(tops) == 1, alone=todo.abreast == 1)
                 else:
                     self._fail(stage.key, failure)
             self._listener(BlocksEnded(stage.name, (), 0, failures))
@@ -366,6 +379,11 @@ def _of_worker_that_left(stage: Stage, block: int, cause: BaseException) -> Bloc
         known[0] if known else "the worker left, or died, while it was at this block or one beside it; tried again"
     )
     return BlockFailure(block, stage.place(block), message, repr(cause))
+
+
+def _of_memory(stage: Stage, block: int, cause: OutOfMemory, *, alone: bool) -> BlockFailure:
+    text = of_ended_worker(stage, cause, alone=alone)
+    return BlockFailure(block, stage.place(block), text, repr(cause), exhausted=not alone)
 
 
 def _of_dead_worker(stage: Stage, block: int, cause: BaseException) -> BlockFailure:

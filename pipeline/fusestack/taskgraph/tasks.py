@@ -18,6 +18,7 @@ from fusestack.storage.kept import forget_kept
 from fusestack.storage.look import Look, looking
 from fusestack.storage.together import each
 from fusestack.taskgraph.ahead import Ahead
+from fusestack.taskgraph.exhaustion import of_refused_memory
 from fusestack.taskgraph.ledger import Ticks, runs_of
 from fusestack.taskgraph.parts import Parts, inside, placed
 from fusestack.taskgraph.stop import is_stopped, stop
@@ -137,8 +138,9 @@ def _foresee(tower: Tower, run: str, name: str) -> None:
 
 
 def _failure(stage: Stage, block: int, error: Exception) -> BlockFailure:
-    text = str(error) or type(error).__name__
-    return BlockFailure(block, stage.place(block), text, traceback.format_exc(), isinstance(error, OutputError))
+    exhausted, details = isinstance(error, MemoryError), traceback.format_exc()
+    text = of_refused_memory(stage, error) if isinstance(error, MemoryError) else str(error) or type(error).__name__
+    return BlockFailure(block, stage.place(block), text, details, isinstance(error, OutputError), exhausted)
 
 
 _ready: dict[str, None] = {}
