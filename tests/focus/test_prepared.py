@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 import fusestack
 from fusestack.cli.main import run as main
+from fusestack.focus.aligning.wanted import WantedAlignment
 from fusestack.focus.prepared import PlacedSlices, TonedSlices
 from fusestack.model.errors import ConfigError, InputError
 from fusestack.model.geometry import Box
@@ -487,13 +488,24 @@ def test_bad_slices_end_a_run_before_anything_is_made(
 
 
 def test_reports_keep_the_alignment_in_the_cache(
-    shaken: tuple[list[str], list[NDArray[np.float64]]], tmp_path: Path
+    shaken: tuple[list[str], list[NDArray[np.float64]]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is listed and freed with the stages, and made again when it is gone."""
+    """Listed and freed with the stages; then the copy beside the output is taken; without both it is made again."""
     run(shaken[0], tmp_path, align=True)
     cache = str(tmp_path / "cache.fusestack")
     (entry,) = [one for one in cache_entries(cache) if one.stage == "align"]
     assert left_alone(entry) is None
     remove_entries(cache, [entry])
     assert not list(tmp_path.glob("cache.fusestack/align-*/transforms.json"))
-    assert fusestack.run(config(shaken[0], tmp_path, align=True)).reused_all
+    kept = tmp_path / "sharp.tif.fusestack" / "transforms.json"
+    data = config(shaken[0], tmp_path, align=True)
+    assert not fusestack.plan(data).pending
+    with monkeypatch.context() as patch:
+        patch.setattr(WantedAlignment, "estimate", None)
+        assert fusestack.run(data).reused_all
+    (entry,) = [one for one in cache_entries(cache) if one.stage == "align"]
+    remove_entries(cache, [entry])
+    kept.unlink()
+    assert fusestack.plan(data).pending
+    assert fusestack.run(data).reused_all
+    assert kept.exists()

@@ -57,18 +57,26 @@ def align_first(loaded: LoadedConfig, say: Say | None = None) -> None:
 
     cache = cache_folder(loaded)
     for wanted in alignments_wanted(loaded, cache):
-        if wanted.known() is not None:
-            if wanted.given is None:
-                put_entry(wanted.folder, {ENTRY: entry_facts(STAGE, wanted.stack.title)})  # it is used
-            continue
-        with cache_in_use(cache), output_lock(f"{wanted.folder}/{LOCK}", wanted.folder, wait=True):
-            if wanted.known() is None:
-                made = _estimated(wanted, loaded, say)
-                content = alignments_file(made, wanted.fingerprint)
-                put_entry(wanted.folder, {ENTRY: entry_facts(STAGE, wanted.stack.title), FILE: content})
-                if say is not None:
-                    for line in _told(made):
-                        say(line)
+        used = {ENTRY: entry_facts(STAGE, wanted.stack.title)}
+        if wanted.given is not None:
+            wanted.known()
+        elif not wanted.lacking():
+            put_entry(wanted.folder, used)
+        else:
+            with cache_in_use(cache), output_lock(f"{wanted.folder}/{LOCK}", wanted.folder, wait=True):
+                content = alignments_file(wanted.known() or _made(wanted, loaded, say), wanted.fingerprint)
+                put_entry(wanted.folder, used)
+                for folder in wanted.lacking():
+                    put_entry(folder, {FILE: content})
+
+
+def _made(wanted: WantedAlignment, loaded: LoadedConfig, say: Say | None) -> Sequence[Alignment]:
+    """Estimate an alignment, and say what was found."""
+    made = _estimated(wanted, loaded, say)
+    if say is not None:
+        for line in _told(made):
+            say(line)
+    return made
 
 
 def plan_aligned(loaded: LoadedConfig, client: Client | None = None, say: Say | None = None) -> Plan:

@@ -51,6 +51,9 @@ class WantedAlignment:
         Folder of the cache.
     given : str or None
         A file that holds it.
+    beside : str or None
+        Folder beside the output where it is kept, too: where a cache was trimmed, another machine would find it again
+        but for its last digits, and all would be made anew.
     """
 
     stack: StackInput
@@ -58,6 +61,7 @@ class WantedAlignment:
     channel: int | None
     cache: str
     given: str | None
+    beside: str | None = None
 
     @property
     def model(self) -> Any:
@@ -84,17 +88,30 @@ class WantedAlignment:
             If a file that is given cannot be read, or is of other slices.
         """
         if self.given is None:
-            content = open_folder(self.folder).get(FILE)
-            try:
-                found, made_of = ([], "") if content is None else alignments_of(bytes(content), FILE)
-            except InputError:  # damaged: it is made again
-                return None
-            return found if made_of == self.fingerprint else None
+            kept = (self._kept(folder) for folder in self.folders)
+            return next((found for found in kept if found is not None), None)
         try:
             found, _ = alignments_of(Path(self.given).read_bytes(), self.given)
         except OSError as error:
             raise InputError(f"{self.given}: cannot be read ({error}); correct focus.align.transforms") from error
         return self._checked(found, self.given)
+
+    @property
+    def folders(self) -> list[str]:
+        """Where it is kept."""
+        return [self.folder, *([] if self.beside is None else [self.beside])]
+
+    def _kept(self, folder: str) -> list[Alignment] | None:
+        content = open_folder(folder).get(FILE)
+        try:
+            found, made_of = ([], "") if content is None else alignments_of(bytes(content), FILE)
+        except InputError:  # damaged: it is made again
+            return None
+        return found if made_of == self.fingerprint else None
+
+    def lacking(self) -> list[str]:
+        """Folders that do not have it."""
+        return [folder for folder in self.folders if self._kept(folder) is None]
 
     def _checked(self, found: list[Alignment], given: str) -> list[Alignment]:
         """Alignments that fit the stack; says which were made for slices of other names."""
@@ -216,4 +233,6 @@ def wanted_alignment(
             "the fusion alone, then name its output in focus.input"
         )
     given = None if align.transforms is None else loaded.resolve_path(align.transforms)
-    return WantedAlignment(stack, align, channel, cache, given)
+    output = None if loaded.config.focus is None else loaded.config.focus.output.path
+    beside = None if output is None else f"{loaded.resolve_path(output).rstrip('/')}.fusestack"
+    return WantedAlignment(stack, align, channel, cache, given, beside)
