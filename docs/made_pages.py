@@ -394,7 +394,9 @@ def performance() -> str:
         lines += [f"## {group['title']}", "", f"`{group['command']}`", ""]
         if "note" in group:
             lines += [group["note"], ""]
-        rows = [[row["what"], row["found"], row.get("beside", ""), row.get("on", "")] for row in group["rows"]]
-        lines += [*_table(("what", "fusestack", "beside it", "measured on"), rows), ""]
+        columns = {"what": "what", "found": "fusestack", "beside": "beside it", "on": "measured on"}
+        used = [key for key in columns if any(row.get(key) for row in group["rows"])]
+        rows = [[row.get(key, "") for key in used] for row in group["rows"]]
+        lines += [*_table(tuple(columns[key] for key in used), rows), ""]
     lines += ["## Machines", "", *(f"* **{name}**: {text}" for name, text in found["machines"].items()), ""]
     return "\n".join(lines)
