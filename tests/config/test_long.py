@@ -52,6 +52,15 @@ def test_what_is_written_is_read_alike(data: dict[str, Any], flow: bool) -> None
         "a: no\nb: yes\nc: ~\nd:\ne: 0o17\nf: 017\ng: 12:30:00\nh: 1e-3\ni: .inf\nj: 2001-12-14\nk: 1_000\nl: <<\n",
         "a: &x [1, 2]\nb: *x\n",
         "a: &x {b: *x}\n",
+        "a: &id001\n  x: 1\nb: *id001\nc: *id001\n",
+        "a: *x\nb: &x 1\n",
+        "a: &x\nb: *x\n",
+        "a: &x-y 1\nb: *x-y\n",
+        "a: &x\n- *x\n",
+        "&x a: 1\nb: *x\n",
+        "a: b & c\nd: x&y z\ne: 'f &g h'\nf: &\n",
+        "a: &x [1]\n? *x\n: 1\n",
+        "a: &tümör 1\nb: *tümör\n",
         "{a: 1, 'b': [x, y], \"c\":1, d:1}",
         "a: |\n  two\n  lines\nb: >\n  folded\n  text\n",
         'a: "C:\\temp"\n',
@@ -94,3 +103,10 @@ def test_thousands_of_views_take_the_quick_way(monkeypatch: pytest.MonkeyPatch) 
         "voxel_size": {"x": 1, "y": 1, "z": 2.5},
     }
     assert places.where(("input", "views", 998, "timepoint")) == "fuse.yaml:1002:34"
+
+
+def test_values_that_programs_write_once_and_name_are_no_slow_text() -> None:
+    """What `yaml.safe_dump` makes of 3,000 views with the same voxel size."""
+    shared = "".join(f"- path: t{number}.tif\n  voxel_size: *id001\n" for number in range(9))
+    text = f"a: &id001\n  x: 1\nviews:\n{shared}"
+    assert libyaml.compose(text, YAML(typ="safe", pure=True)) is not None

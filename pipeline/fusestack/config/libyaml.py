@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 LONG = 2**15
 """Characters from which on it is worth another import."""
 
-_OTHERWISE = re.compile("[\x85\u2028\u2029\ufeff\t]|^%|[!&]", re.MULTILINE)
-"""Line breaks of 1.1 that are none in 1.2, marks, tabs, directives, tags and anchors."""
+_OTHERWISE = re.compile("[\x85\u2028\u2029\ufeff\t]|^%|!|&(?!\\w+(?:\\s|$))", re.MULTILINE | re.ASCII)
+"""Line breaks of 1.1 that are none in 1.2, marks, tabs, directives, tags, anchors but for those that programs write."""
 
 
 def compose(text: str, rules: YAML) -> Any:

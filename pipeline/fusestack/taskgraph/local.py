@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import Any
+
+from fusestack.model.errors import ConfigError
 
 
 def lasting_cluster(**options: Any) -> Any:
@@ -19,3 +23,20 @@ def lasting_cluster(**options: Any) -> Any:
             Cluster._update_worker_status(self, op, msg)  # whoever looks after a process starts another one
 
     return Lasting(**options)
+
+
+def check_guard() -> None:
+    """Refuse scripts that start processes whenever they are imported: each process imports them."""
+    main = sys.modules["__main__"]
+    path = getattr(main, "__file__", None)
+    if path is None or getattr(main, "__spec__", None) is not None or hasattr(sys, "ps1") or sys.flags.interactive:
+        return
+    try:
+        guarded = "__name__" in Path(path).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return
+    if not guarded:
+        raise ConfigError(
+            f"{path}: every worker process imports this script, and would run all of it again; put what it does "
+            'below a line if __name__ == "__main__":, or use execution.scheduler: threads'
+        )
