@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +16,6 @@ import gallery  # noqa: E402
 import made_pages  # noqa: E402
 
 if TYPE_CHECKING:
-    from docutils import nodes
     from sphinx.application import Sphinx
 
 HERE = Path(__file__).parent
@@ -61,6 +61,7 @@ html_theme_options = {
 project_copyright = "the authors of fusestack, BSD-3-Clause"
 html_sidebars = {page: [] for page in ("made/gallery", "install", "troubleshooting", "compare", "migrate")}
 linkcheck_timeout = 20
+linkcheck_ignore = [r"http://127\.0\.0\.1"]  # a dashboard of the reader
 
 
 def _make(app: Sphinx) -> None:
@@ -72,22 +73,18 @@ def _make(app: Sphinx) -> None:
     figures.difference(MADE / "figures")
 
 
-def _external(app: Sphinx, doctree: nodes.document, docname: str) -> None:
-    from docutils import nodes
-
-    found: set[str] = app.env.__dict__.setdefault("external_links", set())
-    found |= {node["refuri"] for node in doctree.findall(nodes.reference) if "://" in node.get("refuri", "")}
-
-
 def _list_external(app: Sphinx, exception: Exception | None) -> None:
     """`external-links.txt` beside the pages; `make docs-links` asks for each of them."""
     if exception is None and app.builder.name == "html":
-        links = sorted(app.env.__dict__.get("external_links", ()))
-        (Path(app.outdir) / "external-links.txt").write_text("".join(f"{link}\n" for link in links))
+        found: set[str] = set()
+        for page in Path(app.outdir).rglob("*.html"):
+            main = page.read_text(encoding="utf-8").partition("<main")[2]
+            found |= set(re.findall(r'href="(https?://[^"]+)"', main))
+        text = "".join(f"{link}\n" for link in sorted(found))
+        (Path(app.outdir) / "external-links.txt").write_text(text, encoding="utf-8")
 
 
 def setup(app: Sphinx) -> None:
     """Connect what the build makes."""
     app.connect("builder-inited", _make)
-    app.connect("doctree-resolved", _external)
     app.connect("build-finished", _list_external)

@@ -64,7 +64,9 @@ def configuration() -> str:
         "# Configuration",
         "",
         "Every key, made from the models that check your file. Mistakes are answered with file, line, key and what is",
-        "allowed. `fusestack schema` prints the same as JSON Schema, for editors that complete and check YAML.",
+        "allowed. `fusestack schema` prints the same as JSON Schema. Editors that know it complete and check YAML: VS",
+        "Code with its YAML extension reads the first line that `fusestack init` writes,",
+        "`# yaml-language-server: $schema=...`.",
         "",
         "* Positions and boxes are in *world pixels*, as in BigStitcher; a box contains its maximum.",
         "* A value per axis is `{x: 2, y: 2, z: 1}`, or one number for all.",
@@ -106,8 +108,9 @@ def example(schema: Schema, one: Schema) -> Any:
             return others[0]
     inner, listed = _inner(schema, one)
     if inner is not None:
-        key, first = next(iter(inner["properties"].items()))
-        return [{key: example(schema, first)}] if listed else {key: example(schema, first)}
+        keys = inner.get("required") or [next(iter(inner["properties"]))]
+        found = {key: example(schema, inner["properties"][key]) for key in keys}
+        return [found] if listed else found
     return one.get("const", default)
 
 
@@ -391,7 +394,9 @@ def performance() -> str:
         lines += [f"## {group['title']}", "", f"`{group['command']}`", ""]
         if "note" in group:
             lines += [group["note"], ""]
-        rows = [[row["what"], row["found"], row.get("beside", ""), row.get("on", "")] for row in group["rows"]]
-        lines += [*_table(("what", "fusestack", "beside it", "measured on"), rows), ""]
+        columns = {"what": "what", "found": "fusestack", "beside": "beside it", "on": "measured on"}
+        used = [key for key in columns if any(row.get(key) for row in group["rows"])]
+        rows = [[row.get(key, "") for key in used] for row in group["rows"]]
+        lines += [*_table(tuple(columns[key] for key in used), rows), ""]
     lines += ["## Machines", "", *(f"* **{name}**: {text}" for name, text in found["machines"].items()), ""]
     return "\n".join(lines)

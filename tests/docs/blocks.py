@@ -42,7 +42,7 @@ def pages() -> list[Path]:
     """README, every page that somebody wrote, and those of `deploy`, which are part of the site."""
     docs = ROOT / "docs"
     written = [path for path in docs.rglob("*.md") if not {"made", "_build"} & set(path.relative_to(docs).parts)]
-    return [ROOT / "README.md", *sorted(written), *sorted((ROOT / "deploy").glob("*.md"))]
+    return [ROOT / "README.md", *sorted(written), *sorted((ROOT / "deploy").rglob("*.md"))]
 
 
 def blocks(path: Path) -> list[Block]:

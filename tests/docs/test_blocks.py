@@ -36,6 +36,7 @@ NOT_RUN = {  # why, and how many blocks: one more is a decision
     "installs": 2,
     "needs Apptainer": 2,
     "needs Kubernetes": 1,
+    "needs Snakemake; the tests of pipelines run the recipe": 1,
     "needs Slurm; the tests of jobs start a real one": 2,
     "needs a bucket; an S3 server stands for one in the tests of buckets": 1,
     "needs a cluster, and graphviz": 1,

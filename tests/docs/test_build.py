@@ -57,6 +57,7 @@ def test_links_that_lead_elsewhere_are_listed(site: Path) -> None:
     listed = (site / "html" / "external-links.txt").read_text().splitlines()
     assert all("://" in link for link in listed)
     assert listed == sorted(set(listed))
+    assert "http://127.0.0.1:8787/status" in listed, "deploy/local.md has it"
 
 
 def test_nothing_comes_from_the_network(site: Path) -> None:

@@ -18,7 +18,7 @@ import fusestack
 from fusestack.cli.main import COMMANDS
 from fusestack.config.schema import json_schema
 from fusestack.operators import REGISTRY
-from tests.docs.blocks import ROOT
+from tests.docs.blocks import ROOT, pages
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +98,21 @@ def test_figures_of_readme_and_comparison_are_measured_ones() -> None:
                 for figure in re.findall(r"[\d,.]*\d(?= (?:s\b|MiB|times|dB))", line):
                     assert re.search(rf"(?<![\d.,]){re.escape(figure)}(?![\d.,])", measured), f"{figure}: {line}"
     assert seen >= 8
+
+
+def test_keys_that_pages_name_are_keys(made: ModuleType) -> None:
+    """Such as `fusion.blending` in a table: a key that was renamed is found."""
+    known = {path.replace("[]", "") for path, _ in made.sections(json_schema())}
+    for path, section in made.sections(json_schema()):
+        known |= {".".join(filter(None, (path.replace("[]", ""), key))) for key in section["properties"]}
+    roots = "|".join(key for key in json_schema()["properties"] if key != "version")
+    seen = 0
+    for page in pages():
+        text = re.sub(r"^ *```.*?^ *```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+        for name in re.findall(rf"`((?:{roots})(?:\.[a-z_0-9]+)+)(?=[`: ])", text):
+            seen += 1
+            assert name in known | {"cache.fusestack"}, f"{page}: {name}"  # a folder
+    assert seen > 100
 
 
 def test_links_of_the_readme_lead_somewhere() -> None:

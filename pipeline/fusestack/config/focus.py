@@ -156,11 +156,12 @@ class Multiscale(Model):
 class Retouch(Model):
     """An area of the picture that one slice shows, drawn by hand."""
 
-    slice: Id = Field(description="slice that is shown there, counted from 0, as in the depth map")
+    slice: Id = Field(description="slice that is shown there, counted from 0, as in the depth map", examples=[7])
     polygon: Annotated[tuple[tuple[Number, Number], ...], Field(min_length=3, max_length=10_000)] = Field(
-        description="outline of the area: corners [x, y], in pixels of the picture"
+        description="outline of the area: corners [x, y], in pixels of the picture",
+        examples=[[[410, 120], [520, 135], [470, 240]]],
     )
-    timepoint: Id | None = Field(default=None, description="of a stack with several timepoints: where it is done")
+    timepoint: Id | None = Field(default=None, description="which one, of a stack with several", examples=[0])
 
     def contradictions(self) -> Iterator[tuple[str, str]]:
         """Refuse outlines around nothing."""

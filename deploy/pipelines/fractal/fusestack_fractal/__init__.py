@@ -1,0 +1,1 @@
+"""fusestack as a task of Fractal."""

@@ -1,0 +1,1 @@
+"""What the manifest is made from."""
