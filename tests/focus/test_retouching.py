@@ -63,7 +63,7 @@ def test_no_border_is_seen(more: float) -> None:
     """A slice of another brightness goes over into the picture; its detail is there where the area is."""
     rng = np.random.default_rng(0)
     fine = rng.normal(0, 0.01, (1, 160, 160)).astype(np.float32)
-    planes = np.concatenate([np.full((1, 160, 160), 0.5), np.zeros((4, 160, 160))]).astype(np.float32)
+    planes = np.concatenate([np.full((1, 160, 160), 0.5), np.ones((4, 160, 160))]).astype(np.float32)
     area = Area(0, ((40.0, 40.0), (120.0, 40.0), (120.0, 120.0), (40.0, 120.0)))
     assert area.levels == 3
     slice_ = np.float32(0.5 + more) + fine
@@ -161,7 +161,13 @@ def test_pixels_in_a_polygon(found: list[tuple[int, int]]) -> None:
     ("area", "said"),
     [
         ({"slice": 5, "polygon": SQUARE}, "there is no slice 5; the stack has 5, counted from 0"),
-        ({"slice": 0, "polygon": [[200, 0], [300, 0], [300, 50]]}, "lies outside of the picture, which has 130 x 90"),
+        (
+            {"slice": 0, "polygon": [[200, 0], [300, 0], [300, 50]]},
+            "no pixel lies in the polygon; the picture has 130 x 90",
+        ),
+        ({"slice": 0, "polygon": [[10.1, 10.1], [10.4, 10.1], [10.2, 10.4]]}, "no pixel lies in the polygon"),
+        ({"slice": 0, "polygon": [[-50, 80], [20, 150], [-50, 150]]}, "no pixel lies in the polygon"),
+        ({"slice": 0, "polygon": [[1e30, 1e30], [2e30, 1e30], [1e30, 3e30]]}, "no pixel lies in the polygon"),
         ({"slice": 0, "polygon": SQUARE, "timepoint": 3}, "there is no timepoint 3"),
     ],
 )
@@ -205,10 +211,35 @@ def test_a_stack_with_times_asks_which_one(tmp_path: Path) -> None:
 def test_what_was_done_is_written_down(paths: list[str], tmp_path: Path) -> None:
     run(paths, tmp_path, retouch=[{"slice": 1, "polygon": SQUARE}])
     with tifffile.TiffFile(tmp_path / "sharp.tif") as file:
-        assert "--multiscale, retouched in 1 area" in file.pages[0].description or "retouched in 1 area" in str(
-            file.pages[0].tags["ImageDescription"].value
-        )
+        assert "--multiscale --between=p100, retouched in 1 area [" in file.pages[0].description
     _, again = run(paths, tmp_path, retouch=[{"slice": 1, "polygon": SQUARE}])
     assert not any(stage.computed for stage in again.stages)
     with pytest.raises(fusestack.OutputError, match="retouch"):
         run(paths, tmp_path, retouch=[{"slice": 2, "polygon": SQUARE}])
+
+
+def test_colours_of_what_is_transparent_are_not_mixed_in() -> None:
+    """Neither those of a picture where nothing is sharp, nor those of a slice that is cut out."""
+    rng = np.random.default_rng(0)
+    planes = np.full((5, 128, 128), 1, np.float32)
+    planes[0] = 0.7 + rng.normal(0, 0.01, (128, 128))
+    planes[:2, :, :64] = 0  # nothing is painted there
+    area = Area(2, ((20.0, 20.0), (110.0, 20.0), (110.0, 110.0), (20.0, 110.0)))
+    slice_ = np.full((1, 128, 128), 0.7, np.float32)
+    slice_[:, 80:] = 0
+    opacity = np.where(np.arange(128)[:, None] < 80, 1, 0) * np.ones((128, 128))
+    made = Retouching((area,))(
+        planes.copy(), [Patch(area, slice_, opacity.astype(np.float32))], Place((0, 0), (128, 128))
+    )
+    shown = made[1] > 0
+    assert np.abs(made[0][shown] - 0.7).max() < 0.06
+    assert shown[25:75, 25:60].all()
+    assert not shown[85:105, 25:60].any(), "the slice has nothing to show"
+    assert np.array_equal(made[1:, 85:], planes[1:, 85:]), "the picture stays there"
+
+
+def test_many_areas_cost_no_more_around_a_block() -> None:
+    strokes = tuple(
+        Area(0, ((x, 20.0), (x + 80.0, 20.0), (x + 80.0, 90.0), (x, 90.0))) for x in map(float, range(0, 2000, 40))
+    )
+    assert Retouching(strokes).depth == strokes[0].reach < 64

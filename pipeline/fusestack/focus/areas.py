@@ -5,17 +5,17 @@ from __future__ import annotations
 import functools
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fusestack.focus.region import Region
 from fusestack.kernels import reaches
-
-if TYPE_CHECKING:
-    from fusestack.focus.region import Region
 
 _MOST_LEVELS = 5
 """Outlines are at most so wide that they are seen nowhere: two to this, in pixels."""
+
+_FAR = 2.0**40
+"""Pixels: farther away there is no picture."""
 
 
 @dataclass(frozen=True)
@@ -53,12 +53,41 @@ class Area:
         """Pixels around one that decide about it: down a pyramid and up again."""
         return 2 * reaches.PYRAMID * ((1 << self.levels) - 1)
 
-    def meets(self, region: Region, beyond: int) -> bool:
-        """Whether a region has pixels of the area, or so near to it."""
+    @property
+    def step(self) -> int:
+        """Where the pixels of the coarsest level lie: at multiples of this."""
+        return 1 << self.levels
+
+    def box(self, whole: Region) -> Region:
+        """The rows and columns of a region that the area lies in; none where it does not."""
         (left, top), (right, bottom) = np.min(self.polygon, axis=0), np.max(self.polygon, axis=0)
-        return bool(
-            top - beyond < region.bottom
-            and bottom + beyond >= region.top
-            and left - beyond < region.right
-            and right + beyond >= region.left
+        rows, columns = (
+            (
+                int(np.clip(math.floor(np.clip(low, -_FAR, _FAR)), first, last)),
+                int(np.clip(math.ceil(np.clip(high, -_FAR, _FAR)) + 1, first, last)),
+            )
+            for low, high, first, last in (
+                (top, bottom, whole.top, whole.bottom),
+                (left, right, whole.left, whole.right),
+            )
         )
+        return Region(*rows, *columns)
+
+    def around(self, whole: Region) -> Region:
+        """The part of a region in which something changes, and what that depends on; it begins as pyramids do."""
+        box = self.box(whole)
+        beyond = 2 * self.reach
+        top, left = (
+            max(first, (edge - beyond) // self.step * self.step)
+            for edge, first in zip(box.origin, whole.origin, strict=True)
+        )
+        return Region(top, min(whole.bottom, box.bottom + beyond), left, min(whole.right, box.right + beyond))
+
+    def meets(self, region: Region) -> bool:
+        """Whether anything changes in a region."""
+        near = self.box(
+            Region(
+                region.top - self.reach, region.bottom + self.reach, region.left - self.reach, region.right + self.reach
+            )
+        )
+        return min(near.shape) > 0

@@ -7,7 +7,6 @@ border is seen: the middle of an area is the slice, its surroundings stay the pi
 
 from __future__ import annotations
 
-import functools
 import itertools
 import math
 from dataclasses import dataclass
@@ -42,6 +41,9 @@ if TYPE_CHECKING:
     Plane = NDArray[np.float32]
     Planes = NDArray[np.float32]
 
+_ROWS = 256
+"""Of a large area, that are looked at together."""
+
 
 class Patch(NamedTuple):
     """An area, and what its slice has there: colours float32[c, y, x], opacity float32[y, x] (None: opaque)."""
@@ -53,9 +55,11 @@ class Patch(NamedTuple):
 
 @dataclass(frozen=True)
 class Retouching:
-    """Areas become those of slices, one after another: the block function of retouched pictures.
+    """Areas become those of slices, later ones over earlier ones: the block function of retouched pictures.
 
-    Its arrays begin at multiples of `step`.
+    Each pixel belongs to one area, or to the picture, and each area is blended with the picture as it was; so a pixel
+    depends on what is as near as one outline is wide, however many areas lie over one another. Its arrays begin at
+    multiples of `step`.
 
     Parameters
     ----------
@@ -67,43 +71,72 @@ class Retouching:
     @property
     def step(self) -> int:
         """Where the pixels of the coarsest level lie: at multiples of this."""
-        return 1 << max(area.levels for area in self.areas)
+        return max(area.step for area in self.areas)
 
-    @functools.cached_property
+    @property
     def depth(self) -> int:
-        """Pixels around a pixel that decide about it: those of areas that lie over one another, too."""
-        found: list[int] = []
-        for number, area in enumerate(self.areas):
-            (left, top), (right, bottom) = np.min(area.polygon, axis=0), np.max(area.polygon, axis=0)
-            around = Region(math.floor(top), math.ceil(bottom) + 1, math.floor(left), math.ceil(right) + 1)
-            below = [
-                reach
-                for one, reach in zip(self.areas[:number], found, strict=True)
-                if one.meets(around, one.reach + area.reach)
-            ]
-            found.append(area.reach + max(below, default=0))
-        return max(found)
+        """Pixels around a pixel that decide about it."""
+        return max(area.reach for area in self.areas)
 
     def __call__(self, planes: Planes, patches: Iterable[Patch], place: Place) -> Planes:
-        """Retouch planes float32[plane, y, x] in place: colours, and those of `Picture`; others stay."""
-        for area, colours, opacity in patches:
-            count = len(colours)
-            inside = kernels.polygon.inside(area.polygon, place.origin, (planes.shape[1], planes.shape[2]))
-            _blend(planes[:count], colours, inside, area.levels)
-            chosen = inside > 0
-            picture = Picture.unpacked(planes[: count + PICTURE_PLANES])
-            picture.alpha[chosen] = 1 if opacity is None else opacity[chosen]
-            picture.mask[chosen] = picture.depth_alpha[chosen] = 1
-            picture.depth[chosen] = area.slice
+        """Retouch planes float32[plane, y, x] in place: colours, and those of `Picture`; others stay.
+
+        Parameters
+        ----------
+        planes : array
+        patches : iterable of Patch
+            The last one first.
+        place : Place
+        """
+        whole = Region(
+            place.origin[0], place.origin[0] + planes.shape[1], place.origin[1], place.origin[1] + planes.shape[2]
+        )
+        start: Planes | None = None
+        taken = np.zeros(whole.shape, bool)
+        for area, slice_, opacity in patches:
+            colours = planes[: len(slice_)]
+            if start is None:
+                start = np.where(planes[len(slice_)] > 0, colours, np.nan)
+                ends = np.fmin(start, 0), np.fmax(start, 1)
+            rows, columns = part = area.around(whole).within(whole)
+            box = area.around(whole)
+            inside = kernels.polygon.inside(area.polygon, box.origin, box.shape) > 0
+            own = inside & ~taken[part]
+            taken[part] |= inside
+            seen = slice_[:, rows, columns]
+            if opacity is not None:
+                seen = np.where(opacity[part] > 0, seen, np.nan)
+            before = start[:, rows, columns]
+            more = _outlined(np.nan_to_num(seen - before), own, area.levels)
+            for end, limit in zip(ends, (np.fmin, np.fmax), strict=True):
+                end[:, rows, columns] = np.where(more != 0, limit(end[:, rows, columns], seen), end[:, rows, columns])
+            shown = own & ~np.isnan(seen).any(axis=0)
+            within = colours[:, rows, columns]
+            within[:, shown] = np.where(np.isnan(before), seen, within)[:, shown]
+            within += more
+            _set(
+                Picture.unpacked(planes[: len(slice_) + PICTURE_PLANES, rows, columns]),
+                shown,
+                area,
+                None if opacity is None else opacity[part],
+            )
+        if start is not None:
+            colours = planes[: len(start)]
+            touched = ~np.isnan(colours)
+            np.clip(colours, *ends, out=colours, where=touched)
         return planes
 
 
-def _blend(picture: Planes, slice_: Planes, inside: Plane, levels: int) -> None:
-    """Put a slice into a picture, in place; what is not known of one of them is that of the other."""
-    unknown = np.isnan(picture) & (inside == 0)
-    start = np.where(np.isnan(picture), slice_, picture)
-    more = np.where(np.isnan(slice_), 0, slice_ - start)
-    pyramid, weights = [more], [inside[None]]
+def _set(picture: Picture, shown: NDArray[np.bool_], area: Area, opacity: Plane | None) -> None:
+    """What is known of pixels that somebody chose, in place."""
+    picture.alpha[shown] = 1 if opacity is None else np.maximum(picture.alpha, opacity)[shown]
+    picture.mask[shown] = picture.depth_alpha[shown] = 1
+    picture.depth[shown] = area.slice
+
+
+def _outlined(more: Planes, own: NDArray[np.bool_], levels: int) -> Planes:
+    """A difference within outlines that are as wide as each level of it is coarse; changes it."""
+    pyramid, weights = [np.ascontiguousarray(more)], [own[None].astype(np.float32)]
     for _ in range(levels):
         pyramid.append(kernels.pyramid.reduce(pyramid[-1]))
         weights.append(kernels.pyramid.reduce(weights[-1]))
@@ -114,9 +147,7 @@ def _blend(picture: Planes, slice_: Planes, inside: Plane, levels: int) -> None:
         fine *= weight
         kernels.pyramid.add_expanded(fine, found)
         found = fine
-    lowest, highest = np.fmin(np.fmin(start, slice_), 0), np.fmax(np.fmax(start, slice_), 1)
-    picture[:] = np.clip(start + found, lowest, highest)
-    picture[unknown] = np.nan
+    return found
 
 
 @dataclass(frozen=True)
@@ -152,8 +183,8 @@ class RetouchedPicture(BlockWise):
         return planes, self._patches(t, m, region)
 
     def _patches(self, t: int, m: int, region: Region) -> Iterator[Patch]:
-        for area in self.function.areas:
-            if area.timepoint not in (None, self.timepoints[t]) or not area.meets(region, area.reach):
+        for area in reversed(self.function.areas):
+            if area.timepoint not in (None, self.timepoints[t]) or not area.meets(region):
                 continue
             colours = self.painted.read(t, m, area.slice, region, keeps_nan=True)
             if self.counts is not None:
@@ -173,14 +204,14 @@ class RetouchedPicture(BlockWise):
         return math.prod(min(b + more, n) for b, n in zip(block[3:], self.plane, strict=True))
 
     def peak_bytes(self, block: tuple[int, ...]) -> int:
-        """Memory of a block: the picture, a slice, its pyramid, limits; the outline and its pyramid."""
+        """Memory of a block: the picture, limits, a slice, differences and their pyramid; outlines."""
         colours = len(self.painted.sets[0])
-        return BYTES * self.outer_pixels(block) * (block[2] + 9 * colours + 6)
+        return BYTES * self.outer_pixels(block) * (block[2] + 11 * colours + 6)
 
     def warm_up(self) -> None:
         """Compile what the blending needs, on a few pixels."""
-        planes = np.zeros((1, 4, 4), np.float32)
-        _blend(planes, planes.copy(), kernels.polygon.inside([(0, 0), (2, 0), (0, 2)], (0, 0), (4, 4)), 1)
+        inside = kernels.polygon.inside([(0, 0), (2, 0), (0, 2)], (0, 0), (4, 4)) > 0
+        _outlined(np.zeros((1, 4, 4), np.float32), inside, 1)
 
 
 def retouched(
@@ -223,11 +254,21 @@ def check_retouch(loaded: LoadedConfig, recipe: Recipe, stack: StackInput) -> No
                 f"{said}: there is no slice {area.slice}; the stack has {stack.shape[2]}, counted from 0, as in the "
                 "depth map"
             )
-        if not area.meets(whole, 0):
+        if not _has_pixels(area, whole):
             raise ConfigError(
-                f"{said}: the polygon lies outside of the picture, which has {whole.right} x {whole.bottom} pixels"
+                f"{said}: no pixel lies in the polygon; the picture has {whole.right} x {whole.bottom}, and the first "
+                "one is 0, 0"
             )
         if area.timepoint is not None and area.timepoint not in stack.timepoints:
             raise ConfigError(f"{said}: there is no timepoint {area.timepoint}")
         if area.timepoint is None and stack.shape[0] > 1:
             raise ConfigError(f"{said}: the stack has {stack.shape[0]} timepoints; name the one that is retouched")
+
+
+def _has_pixels(area: Area, whole: Region) -> bool:
+    box = area.box(whole)
+    bands = range(box.top, box.bottom, _ROWS)
+    return any(
+        kernels.polygon.inside(area.polygon, (top, box.left), (min(_ROWS, box.bottom - top), box.shape[1])).any()
+        for top in bands
+    )
