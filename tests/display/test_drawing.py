@@ -16,7 +16,7 @@ import tifffile
 from numpy.typing import NDArray
 
 import fusestack
-from fusestack.api.rewriting import write_retouch
+from fusestack.api.rewriting import retouch_of, write_retouch
 from fusestack.cli.main import run
 from fusestack.cli.view import _Writing
 from fusestack.config.focus import Retouch
@@ -55,16 +55,16 @@ def job(tmp_path: Path) -> Path:
 
 
 def test_what_is_written_says_only_that(job: Path) -> None:
-    write_retouch(job, AREAS)
+    write_retouch(job, AREAS, [])
     text = job.read_text()
     assert [one.model_dump(exclude={"timepoint"}) for one in load_config(job).config.focus.retouch] == [
         {"slice": one["slice"], "polygon": tuple(map(tuple, one["polygon"]))} for one in AREAS
     ]
     kept = [line for line in text.splitlines() if "retouch" not in line]
     assert kept == TEXT.splitlines()
-    write_retouch(job, AREAS[:1])
+    write_retouch(job, AREAS[:1], AREAS)
     assert len(load_config(job).config.focus.retouch) == 1
-    write_retouch(job, [])
+    write_retouch(job, [], AREAS[:1])
     assert job.read_text() == TEXT
 
 
@@ -84,7 +84,12 @@ def test_areas_come_back_from_the_page(axis: int) -> None:
         {"type": "polyline", "id": "l", "points": [[1, 2, 3], [4, 5, 6]]},
     ]
     assert drawing.drawn({"layers": [layer]}, 0.25) == AREAS
-    assert drawing.drawn({"layers": []}, 0.25) == []
+    layer["annotations"] += [{"type": "polyline", "id": "m", "points": points} for points in ([], [[1, 2]] * 4)]
+    layer["annotations"].append({"type": "polyline", "id": "n", "points": [[1, 2, 3], [4, 5, 6]] * 2})
+    assert drawing.drawn({"layers": [layer]}, 0.25) == AREAS
+    assert drawing.drawn({"layers": [layer | {"annotations": []}]}, 0.25) == []
+    for nothing in ({"layers": []}, {"layers": 3}, {}, None, {"layers": [layer | {"annotations": [{"points": 3}, 7]}]}):
+        assert drawing.drawn(nothing, 0.25) is None
 
 
 @contextmanager
@@ -117,12 +122,26 @@ def test_a_state_with_other_areas_is_written(job: Path, capfd: pytest.CaptureFix
             assert ask(server, f"/state/{server.token}", method="POST", body=json.dumps(told).encode())[0] == 200
             assert len(load_config(job).config.focus.retouch) == len(annotations)
         assert capfd.readouterr().err.count("1 area to retouch") == 1, "only what changes is written"
+        before = job.read_text()
         job.write_text("focus: [")
         layer["annotations"] = []
-        told = {"c": "me", "g": "9", "pg": server.generation, "s": state}
-        assert ask(server, f"/state/{server.token}", method="POST", body=json.dumps(told).encode())[0] == 200
-        assert "moss.yaml" in capfd.readouterr().err, "what cannot be written is said, and the page goes on"
-    assert job.read_text() == "focus: ["
+
+        def post(generation: str) -> str:
+            told = {"c": "me", "g": generation, "pg": server.generation, "s": state}
+            assert ask(server, f"/state/{server.token}", method="POST", body=json.dumps(told).encode())[0] == 200
+            return capfd.readouterr().err
+
+        assert "moss.yaml" in post("9"), "what cannot be written is said, and the page goes on"
+        assert job.read_text() == "focus: ["
+        job.write_text(before)
+        state["layers"].remove(layer)
+        assert post("10") == "", "a layer that was closed says nothing"
+        state["layers"].append(layer)
+        assert "0 areas to retouch" in post("11"), "it is tried again"
+        job.write_text(before)
+        layer["annotations"] = [{"type": "polyline", "id": "a", "points": points[:3]}]
+        assert "somebody else has changed focus.retouch" in post("12")
+        assert job.read_text() == before
 
 
 def test_aligned_and_prepared_slices_are_drawn_in(job: Path) -> None:
@@ -140,9 +159,44 @@ def test_aligned_and_prepared_slices_are_drawn_in(job: Path) -> None:
     assert tifffile.imread(job.parent / "sharp.tif").shape[:2] == (40, 50)
 
 
+@pytest.mark.parametrize(
+    "focus",
+    [
+        "focus:\n  output: {path: a.tif}\n  retouch:\n  # the left antenna\n"
+        "  - {slice: 3, polygon: [[1, 2], [3, 4], [9, 1]]}  # sharp\n",
+        "focus:\n  retouch:\n    - slice: 3  # the left antenna\n      polygon: [[1, 2], [3, 4], [9, 1]]\n",
+        "focus: {}  # the left antenna\n",
+        "focus:  # the left antenna\n  retouch: [{slice: 3, polygon: [[1, 2], [3, 4], [9, 1]]}]\n",
+    ],
+)
+def test_comments_within_stay(focus: str, job: Path) -> None:
+    start = 'version: 1\ninput: {images: "in/*.tif"}\n'
+    job.write_text(start + focus)
+    first = retouch_of(job)
+    write_retouch(job, [*first, AREAS[0]], first)
+    assert retouch_of(job) == [*first, AREAS[0]]
+    assert ("antenna" in job.read_text()) or focus == "focus: {}  # the left antenna\n"
+    assert len(job.read_text().splitlines()) <= len((start + focus).splitlines()) + 1, "an area is a line"
+    write_retouch(job, first, [*first, AREAS[0]])
+    assert retouch_of(job) == first
+    write_retouch(job, [], first)
+    assert retouch_of(job) == []
+
+
+def test_json_is_drawn_in(job: Path) -> None:
+    place = job.with_suffix(".json")
+    images = {"images": str(job.parent / "in" / "*.tif")}
+    place.write_text(json.dumps({"version": 1, "input": images, "focus": {"output": {"path": "a.tif"}}}, indent=2))
+    assert show(str(place), draws=True).scene.drawing is not None
+    write_retouch(place, AREAS, [])
+    assert json.loads(place.read_text())["focus"]["retouch"] == AREAS
+
+
 def test_what_cannot_be_drawn_in_is_refused(job: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["view", str(tmp_path / "in" / "slice_1.tif"), "--retouch"]) == 2
     assert "is an image; --retouch draws in the slices of a configuration" in capsys.readouterr().err
+    assert run(["view", str(job), "--retouch", "--set", "focus.prepare=[{resize: {percent: 50}}]"]) == 2
+    assert "--retouch: draws in what" in capsys.readouterr().err
     other = tmp_path / "plain.yaml"
     other.write_text('version: 1\ninput: {images: "in/*.tif"}\n')
     with pytest.raises(ConfigError, match=r"--retouch is for a configuration .* with a section focus"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -51,7 +52,7 @@ def inputs(kind: str) -> NDArray[np.float32]:
 def applied(operator: Operator) -> Apply:
     """The operator as a function of planes."""
     if isinstance(operator, MaskGuided):
-        return lambda found, place: operator.apply(found, place, np.sqrt(found))
+        return lambda found, place: operator.apply(found, replace(place, guide=np.sqrt(found)))
     if isinstance(operator, Generator | MaskOperator):
         return operator.apply
     if isinstance(operator, Toning):
@@ -241,7 +242,7 @@ def test_a_guided_mask_follows_edges_of_the_slice() -> None:
     guide += rng.normal(0, 0.005, guide.shape).astype(np.float32)
     mask = np.zeros((1, 60, 80), np.float32)
     mask[..., :40] = rng.random((1, 60, 40)) < 0.3
-    found = REGISTRY["mask"]["guided"](sigma=6, edge=5).apply(mask, Place((0, 0), (60, 80)), guide)[0]
+    found = REGISTRY["mask"]["guided"](sigma=6, edge=5).apply(mask, Place((0, 0), (60, 80), guide=guide))[0]
     assert found[10:50, 10:39].std() < 0.08, "holes are filled"
     assert found[10:50, 10:39].min() > 0.1
     assert found[10:50, 44:].max() < 0.03
@@ -263,3 +264,4 @@ def test_one_side_of_what_is_seen_through_wins(side: str, wins: int) -> None:
         operator.apply(step)
         shown[step.cut > 0] = k
     assert shown.tolist() == [[wins, 3]]
+    assert np.allclose(greatest, [[gauze[wins], 0.9]]), "the mask is that of the slice that is shown"

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fusestack.config.focus import Focus
 from fusestack.config.rewriting import rewritten
 from fusestack.model.errors import ConfigError, OutputError
 from fusestack.storage.moving import take_place
@@ -14,7 +15,20 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 
-def write_retouch(path: str | Path, areas: Sequence[Mapping[str, Any]]) -> None:
+def retouch_of(path: str | Path) -> list[dict[str, Any]]:
+    """Areas of a configuration, as it would say them.
+
+    Raises
+    ------
+    ConfigError
+        If the file is wrong.
+    """
+    from fusestack.config.load import load_config
+
+    return _areas(load_config(path).config.focus)
+
+
+def write_retouch(path: str | Path, areas: Sequence[Mapping[str, Any]], known: Sequence[Mapping[str, Any]]) -> None:
     """Write areas that were drawn into a configuration, as ``focus.retouch``; its comments and its order stay.
 
     Parameters
@@ -23,11 +37,13 @@ def write_retouch(path: str | Path, areas: Sequence[Mapping[str, Any]]) -> None:
         Of the configuration.
     areas : sequence of mapping
         Entries of ``focus.retouch``; without any, the key goes.
+    known : sequence of mapping
+        Those that the file has, as far as the caller knows.
 
     Raises
     ------
     ConfigError
-        If the file cannot be kept, or would say something else.
+        If the file has other areas than those that are known, cannot be kept, or would say something else.
     OutputError
         If the file cannot be written.
     """
@@ -35,17 +51,22 @@ def write_retouch(path: str | Path, areas: Sequence[Mapping[str, Any]]) -> None:
     from fusestack.config.load import from_mapping, load_config
 
     before = load_config(path)
-    if before.config.focus is None:
-        raise ConfigError(f"{before.name}: has no section focus, nothing is retouched")
-    text = rewritten(before.text, before.name, "focus", ["retouch"], {})
-    if areas:
-        text = rewritten(text, before.name, "focus", ["retouch"], {"retouch": [dict(area) for area in areas]})
-    after = from_mapping(read_document(text, before.name)[0], before.folder).config.focus
-    wanted = before.config.focus.model_copy(update={"retouch": () if after is None else after.retouch})
-    said = [one.model_dump(mode="json", exclude_none=True) for one in wanted.retouch]
-    if after != wanted or said != [dict(area) for area in areas]:
+    focus = before.config.focus or Focus()
+    if _areas(focus) != list(known):
+        raise ConfigError(
+            f"{before.name}: somebody else has changed focus.retouch; nothing is written. Start the viewer again, and "
+            "draw what is missing"
+        )
+    settings = {"retouch": [dict(area) for area in areas]} if areas else {}
+    text = rewritten(before.text, before.name, "focus", ["retouch"], settings)
+    after = from_mapping(read_document(text, before.name)[0], before.folder).config.focus or Focus()
+    if after.model_copy(update={"retouch": focus.retouch}) != focus or _areas(after) != list(areas):
         raise ConfigError(f"{before.name}: cannot be rewritten, it would say something else; change it yourself")
     replace_text(path, text)
+
+
+def _areas(focus: Focus | None) -> list[dict[str, Any]]:
+    return [] if focus is None else [area.model_dump(mode="json", exclude_none=True) for area in focus.retouch]
 
 
 def replace_text(path: str | Path, text: str) -> None:

@@ -62,9 +62,16 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     from fusestack.display.shown import show
 
     remember = arguments.mode != "virtual"
+    overrides = _overrides(arguments)
+    if arguments.retouch and overrides:
+        from fusestack.model.errors import ConfigError
+
+        raise ConfigError(
+            f"--retouch: draws in what {arguments.source} says; write '{overrides[0]}' there, or leave it out"
+        )
     shown = show(
         arguments.source,
-        _overrides(arguments),
+        overrides,
         remember=remember,
         layers=_setups(arguments.views),
         draws=arguments.retouch,
@@ -94,20 +101,27 @@ class _Writing:
     """Writes areas that are drawn into a configuration, and says so."""
 
     def __init__(self, path: str) -> None:
-        self._path = path
+        from fusestack.api.rewriting import retouch_of
 
-    def __call__(self, areas: list[Any]) -> None:
+        self._path = path
+        self._known = retouch_of(path)
+
+    def __call__(self, areas: list[Any]) -> bool:
         from fusestack.api.rewriting import write_retouch
         from fusestack.model.amounts import counted
         from fusestack.model.errors import FusestackError
 
         try:
-            write_retouch(self._path, areas)
+            write_retouch(self._path, areas, self._known)
         except FusestackError as error:
             print("\n".join(error.problems), file=sys.stderr, flush=True)
-        else:
-            said = counted(len(areas), "area")
-            print(f"{self._path}: {said} to retouch; fusestack run makes the picture", file=sys.stderr, flush=True)
+            return False
+        self._known = areas
+        said = f"{counted(len(areas), 'area')} to retouch; fusestack run makes the picture"
+        print(
+            f"{self._path}: {said} (focus.output.overwrite: true replaces an earlier one)", file=sys.stderr, flush=True
+        )
+        return True
 
 
 def _quiet(done: int, total: int) -> None:

@@ -50,6 +50,8 @@ def rewritten(text: str, name: str, section: str, keys: Sequence[str], settings:
         if section in document and part is not None:
             raise ConfigError(f"{name}: {section} is no mapping")
         return _with_section(text, document, section, wanted)
+    if not part and not name.lower().endswith(".json"):
+        return _with_section(text, document, section, wanted) if wanted else text
     if _shared(part):
         raise ConfigError(
             f"{name}: {section} is shared by an anchor or a merge key; write it out, or change it yourself"
@@ -229,4 +231,23 @@ def _merged(old: Any, new: Any) -> Any:
         for i, one in enumerate(new):
             old[i] = one if old[i] is None else _merged(old[i], one)
         return old
+    if isinstance(old, list) and old and isinstance(new, Sequence) and not isinstance(new, str):
+        for i in reversed([i for i, one in enumerate(old) if one not in new]):
+            del old[i]
+        old += [_in_one_line(one) for one in new if one not in old]
+        return old if list(old) == list(new) else new
     return new
+
+
+def _in_one_line(value: Any) -> Any:
+    """A mapping or a list, written as ``{a: [1, 2]}``."""
+    from ruamel.yaml.comments import CommentedMap, CommentedSeq
+
+    if isinstance(value, Mapping):
+        made: Any = CommentedMap({key: _in_one_line(one) for key, one in value.items()})
+    elif isinstance(value, Sequence) and not isinstance(value, str):
+        made = CommentedSeq([_in_one_line(one) for one in value])
+    else:
+        return value
+    made.fa.set_flow_style()
+    return made

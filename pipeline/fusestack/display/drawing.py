@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from fusestack.config.focus import Retouch
     from fusestack.model.geometry import Affine
 
 LAYER = "retouch"
 _FEWEST_CORNERS = 3
+_AS_BEFORE = 1e-3
+"""Pixels: corners that nobody moved."""
 
 
 @dataclass(frozen=True)
@@ -68,19 +70,30 @@ class Drawing:
         found: list[list[float]] = (self.to_world.apply(corners) / world)[:, ::-1].tolist()
         return found
 
-    def drawn(self, state: Mapping[str, Any], world: float) -> list[dict[str, Any]]:
-        """Areas of the state of a page, as a configuration says them; what has no three corners is no area."""
-        layers: Iterable[Mapping[str, Any]] = state.get("layers") or ()
-        shapes = [shape for layer in layers if layer.get("name") == LAYER for shape in layer.get("annotations") or ()]
-        found = (self._area(shape["points"], world) for shape in shapes if shape.get("type") == "polyline")
-        return [area for area in found if area is not None]
+    def drawn(self, state: Any, world: float) -> list[dict[str, Any]] | None:
+        """Areas of the state of a page, as a configuration says them; None where it has no such layer.
+
+        What has no three corners is no area; one that was there before is what it was, to the last digit.
+        """
+        try:
+            layer = next((one for one in state["layers"] if one.get("name") == LAYER), None)
+            shapes = [] if layer is None else layer.get("annotations") or []
+            found = [self._area(shape["points"], world) for shape in shapes if shape.get("type") == "polyline"]
+        except (AttributeError, KeyError, TypeError, ValueError):
+            return None
+        return None if layer is None else [area for area in found if area is not None]
 
     def _area(self, points: Sequence[Sequence[float]], world: float) -> dict[str, Any] | None:
-        corners = np.array([point[2::-1] for point in points], np.float64).reshape(-1, 3) * world
-        places = self.to_world.inverse().apply(corners)
+        corners = np.array([[*map(float, point)][2::-1] for point in points], np.float64)
+        if corners.shape[1:] != (3,):
+            return None
+        places = self.to_world.inverse().apply(corners * world)
         if len(places) > 1 and np.allclose(places[0], places[-1], atol=0.5):
             places = places[:-1]  # it is closed anyway
-        if len(places) < _FEWEST_CORNERS:
-            return None
         k = int(np.clip(np.floor(np.median(places[:, 0]) + 0.5), 0, self.slices - 1))
-        return {"slice": k, "polygon": [[round(float(x), 1), round(float(y), 1)] for _, y, x in places]}
+        polygon = [[round(float(x), 1), round(float(y), 1)] for _, y, x in places]
+        for area in self.areas:
+            same = area.slice == k and len(area.polygon) == len(polygon)
+            if same and np.allclose(area.polygon, places[:, :0:-1], rtol=0, atol=_AS_BEFORE):
+                return area.model_dump(mode="json", exclude_none=True)
+        return None if len(set(map(tuple, polygon))) < _FEWEST_CORNERS else {"slice": k, "polygon": polygon}

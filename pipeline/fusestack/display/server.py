@@ -66,7 +66,8 @@ class ViewServer(ThreadingHTTPServer):
     blocks : Blocks
         Of the images of the scene.
     drawn : callable, optional
-        Called with the areas that are drawn, as a configuration says them, whenever they change.
+        Called with the areas that are drawn, as a configuration says them, when they are others than what it kept last;
+        says whether it kept them.
 
     Raises
     ------
@@ -76,7 +77,7 @@ class ViewServer(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, scene: Scene, blocks: Blocks, drawn: Callable[[list[Any]], None] | None = None) -> None:
+    def __init__(self, scene: Scene, blocks: Blocks, drawn: Callable[[list[Any]], bool] | None = None) -> None:
         self.files: dict[str, Path] = client_files()
         self.token = secrets.token_urlsafe(24)
         self.scene, self.blocks = scene, blocks
@@ -101,18 +102,17 @@ class ViewServer(ThreadingHTTPServer):
         """Of the page, with its token."""
         return f"{self.origin}/{self.token}/"
 
-    def _areas_of(self, state: dict[str, Any]) -> list[Any]:
+    def _areas_of(self, state: dict[str, Any]) -> list[Any] | None:
         drawing = self.scene.drawing
-        return [] if drawing is None else drawing.drawn(state, self.scene.world)
+        return None if drawing is None else drawing.drawn(state, self.scene.world)
 
     def tell_drawn(self) -> None:
-        """Say which areas are drawn, if they are others than before."""
+        """Say which areas are drawn, if they are others than those that were kept last."""
         if self._drawn is None:
             return
         with self._drawing:
             areas = self._areas_of(self.state)
-            if areas != self._areas:
-                self._drawn(areas)
+            if areas is not None and areas != self._areas and self._drawn(areas):
                 self._areas = areas
 
     def shutdown(self) -> None:

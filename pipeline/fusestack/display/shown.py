@@ -109,7 +109,7 @@ def configured(source: str, overrides: Sequence[str] = ()) -> LoadedConfig | Non
         If it is wrong, or there is nothing to be overridden.
     """
     name = source.lower().rpartition("/")[2]
-    if name.endswith((".yaml", ".yml")):
+    if name.endswith((".yaml", ".yml", ".json")):
         return load_config(source, overrides)
     if ".xml" in name and not name.endswith(".zarr"):  # also dataset.xml~1, as BigStitcher keeps earlier ones
         mapping: dict[str, Any] = {"version": 1, "input": {"project": absolute(source)}}

@@ -67,6 +67,11 @@ def batch_of(loaded: LoadedConfig, settled: float) -> Batch:
     ConfigError
         If there is no folder, or two have the same name and would have the same result.
     """
+    if loaded.config.focus is not None and loaded.config.focus.retouch:
+        raise ConfigError(
+            f"{loaded.cite('focus.retouch')}: areas belong to one stack, input.images names many; give the one that is "
+            "retouched a configuration of its own"
+        )
     folders: dict[str, None] = {}
     results = _result_folders(loaded)
     for pattern in batch_patterns(loaded):

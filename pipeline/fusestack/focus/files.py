@@ -145,7 +145,11 @@ class FocusFiles:
                 "layered": self.focus.layered,
                 "between_slices": recipe.between,
                 "sharpen_between": recipe.sharpen,
-                **({"retouch": [list(astuple(area)) for area in recipe.retouch]} if recipe.retouch else {}),
+                **(
+                    {"retouch": [f"slice {one.slice} ({digest(astuple(one))[:8]})" for one in recipe.retouch]}
+                    if recipe.retouch
+                    else {}
+                ),
             },
             "inputs": dict(self.input.read),
             "output": {**layout, **cut_facts(spec)},

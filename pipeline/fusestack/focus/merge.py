@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +17,6 @@ from fusestack.model.errors import ConfigError
 from fusestack.model.stage import Along
 from fusestack.operators.base import Place
 from fusestack.operators.commands import MaskCommand, stretching
-from fusestack.operators.masks import MaskGuided
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -118,7 +117,7 @@ class MaskChain:
     @property
     def guided(self) -> bool:
         """Whether an operator looks at the slice."""
-        return any(isinstance(operator, MaskGuided) for operator in self.chain)
+        return any(operator.guided for operator in self.chain)
 
     def __call__(
         self,
@@ -145,12 +144,9 @@ class MaskChain:
         mask = begun
         for one in first:
             mask = self._merged(one, mask)
-        planes = mask[None]
+        planes, place = mask[None], replace(place, guide=guide)
         for operator in self.chain:
-            if isinstance(operator, MaskGuided):
-                planes = operator.apply(planes, place, guide)
-            else:
-                planes = operator.apply(planes, place)
+            planes = operator.apply(planes, place)
         mask = np.ascontiguousarray(planes[0])
         for one in last:
             mask = self._merged(one, mask)
@@ -254,11 +250,9 @@ class Merge(BlockWise):
             if part.levels is not None and part.levels.counts is not None:
                 kernels.levels.equalise(one, 0, 1, np.zeros(kernels.levels.BINS, np.float32))
         for operator in self.function.chain:
-            zeros, place = np.zeros((1, 4, 4), np.float32), Place((0, 0), (4, 4))
-            if isinstance(operator, MaskGuided):
-                operator.apply(zeros, place, zeros)
-            elif operator.compiles:
-                operator.apply(zeros, place)
+            if operator.compiles:
+                zeros = np.zeros((1, 4, 4), np.float32)
+                operator.apply(zeros, Place((0, 0), (4, 4), guide=zeros))
 
 
 def merged_masks(on: StackRecipe) -> StoredArray:

@@ -16,6 +16,7 @@ from fusestack.focus.recipe import recipe_of
 from fusestack.focus.samples import samples_of
 from fusestack.focus.slice_outputs import slice_images
 from fusestack.focus.statistics import known_statistics
+from fusestack.model.errors import ConfigError
 from fusestack.model.fingerprint import digest
 from fusestack.planning.pictures import picture_suffix, split_suffix
 from fusestack.planning.plan import FrozenStatistics, PlannedImage
@@ -67,6 +68,10 @@ def plan_focus(
     """
     focus = turned_round(loaded, focus)
     inputs = stack_inputs(loaded, focus, fused)
+    if focus.retouch and len(inputs) > 1:
+        raise ConfigError(
+            f"{loaded.cite('focus.retouch')}: there are {len(inputs)} stacks; retouch one, named in focus.input"
+        )
     use, save = focus.statistics.use, focus.statistics.save
     frozen = None if use is None else known_statistics(loaded.resolve_path(use))
     photographs, opacity = inputs[0].photographs, inputs[0].colours.endswith("A")

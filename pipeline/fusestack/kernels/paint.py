@@ -128,7 +128,7 @@ def farther(mask: Plane, cut: Plane, greatest: Plane, valley: Plane, fall: np.fl
     mask : float32[y, x]
         Of this slice.
     cut, greatest, valley : float32[y, x]
-        As in `less`; changed in place. Below 0 the valley says that the slice behind is the one that stays.
+        As in `less`; changed in place. Where the slice behind is the one that stays, the valley is its mask below 0.
     fall : float32
     """
     _farther(np.ascontiguousarray(mask), cut, greatest, valley, fall)
@@ -140,8 +140,9 @@ def _farther(mask: Any, cut: Any, greatest: Any, valley: Any, fall: Any) -> None
         for x in range(mask.shape[1]):
             if valley[y, x] < 0:
                 cut[y, x] = np.float32(0)
+                greatest[y, x] = -valley[y, x]
             elif cut[y, x] == 0 and mask[y, x] < greatest[y, x] - fall:
-                valley[y, x] = np.float32(-1)
+                valley[y, x] = -greatest[y, x]
 
 
 def follow_peak(mask: Plane, previous: Plane, cut: Plane, peak: Planes, closed: NDArray[np.bool_]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping  # noqa: TC003 - pydantic looks at annotations
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, WithJsonSchema
@@ -41,12 +41,16 @@ REGISTRY: dict[str, dict[str, type[Operator]]] = {kind: {} for kind in (*KINDS, 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a region lies: its first pixel (y, x), the size of the whole plane (y, x), its slice and their number."""
+    """Where a region lies: its first pixel (y, x), the size of the whole plane (y, x), its slice and their number.
+
+    And how bright the slice is there, float32[1, y, x], for operators that are `guided`.
+    """
 
     origin: tuple[int, int]
     shape: tuple[int, int]
     slice: int = 0
     slices: int = 1
+    guide: Planes | None = field(default=None, compare=False)
 
 
 class Operator(BaseModel):

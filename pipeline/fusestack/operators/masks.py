@@ -47,6 +47,9 @@ if TYPE_CHECKING:
 class MaskOperator(Operator):
     """One step from the merged mask to the one that decides."""
 
+    guided: ClassVar[bool] = False
+    """Whether it looks at the slice, too."""
+
     def apply(self, mask: Planes, place: Place) -> Planes:
         """Transform a mask float32[1, y, x]."""
         raise NotImplementedError
@@ -168,13 +171,15 @@ class MaskGuided(MaskOperator):
         default=10, description="differences that are an edge, percent of full scale; smaller ones are smoothed over"
     )
     letters: ClassVar = {"s": "sigma", "t": "edge"}
+    guided: ClassVar = True
 
     def halo(self) -> int:
         """Two windows, one after the other."""
         return 2 * (len(kernels.gaussians.blur_weights(0, self.sigma)) // 2)
 
-    def apply(self, mask: Planes, place: Place, guide: Planes | None = None) -> Planes:
-        """See `MaskOperator.apply`; `guide` is the brightness of the slice, float32[1, y, x]."""
+    def apply(self, mask: Planes, place: Place) -> Planes:
+        """See `MaskOperator.apply`."""
+        guide = place.guide
         if guide is None:
             raise ValueError("a guided filter needs the slice")
         smooth = kernels.smooth.blur

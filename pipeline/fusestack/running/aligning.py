@@ -50,7 +50,7 @@ def align_first(loaded: LoadedConfig, say: Say | None = None) -> None:
     if loaded.config.focus is None or loaded.config.focus.align is None:
         return
     from fusestack.focus.aligning.alignment import alignments_file
-    from fusestack.focus.aligning.wanted import FILE, STAGE
+    from fusestack.focus.aligning.wanted import STAGE
     from fusestack.focus.plan import alignments_wanted
     from fusestack.running.lock import output_lock
     from fusestack.running.stage_cache import ENTRY, LOCK, cache_in_use, entry_facts, put_entry
@@ -66,8 +66,8 @@ def align_first(loaded: LoadedConfig, say: Say | None = None) -> None:
             with cache_in_use(cache), output_lock(f"{wanted.folder}/{LOCK}", wanted.folder, wait=True):
                 content = alignments_file(wanted.known() or _made(wanted, loaded, say), wanted.fingerprint)
                 put_entry(wanted.folder, used)
-                for folder in wanted.lacking():
-                    put_entry(folder, {FILE: content})
+                for folder, name in wanted.lacking():
+                    put_entry(folder, {name: content})
 
 
 def _made(wanted: WantedAlignment, loaded: LoadedConfig, say: Say | None) -> Sequence[Alignment]:

@@ -88,7 +88,7 @@ class WantedAlignment:
             If a file that is given cannot be read, or is of other slices.
         """
         if self.given is None:
-            kept = (self._kept(folder) for folder in self.folders)
+            kept = (self._kept(*place) for place in self.places)
             return next((found for found in kept if found is not None), None)
         try:
             found, _ = alignments_of(Path(self.given).read_bytes(), self.given)
@@ -97,21 +97,22 @@ class WantedAlignment:
         return self._checked(found, self.given)
 
     @property
-    def folders(self) -> list[str]:
-        """Where it is kept."""
-        return [self.folder, *([] if self.beside is None else [self.beside])]
+    def places(self) -> list[tuple[str, str]]:
+        """Folders and files that keep it."""
+        beside = [] if self.beside is None else [(self.beside, f"transforms-{self.fingerprint[:12]}.json")]
+        return [(self.folder, FILE), *beside]
 
-    def _kept(self, folder: str) -> list[Alignment] | None:
-        content = open_folder(folder).get(FILE)
+    def _kept(self, folder: str, name: str) -> list[Alignment] | None:
+        content = open_folder(folder).get(name)
         try:
-            found, made_of = ([], "") if content is None else alignments_of(bytes(content), FILE)
+            found, made_of = ([], "") if content is None else alignments_of(bytes(content), name)
         except InputError:  # damaged: it is made again
             return None
         return found if made_of == self.fingerprint else None
 
-    def lacking(self) -> list[str]:
-        """Folders that do not have it."""
-        return [folder for folder in self.folders if self._kept(folder) is None]
+    def lacking(self) -> list[tuple[str, str]]:
+        """Folders and files that do not keep it yet."""
+        return [place for place in self.places if self._kept(*place) is None]
 
     def _checked(self, found: list[Alignment], given: str) -> list[Alignment]:
         """Alignments that fit the stack; says which were made for slices of other names."""
