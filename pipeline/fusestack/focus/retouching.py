@@ -52,6 +52,10 @@ class Patch(NamedTuple):
     colours: Planes
     opacity: Plane | None
 
+    def within(self, part: tuple[slice, slice, slice]) -> Patch:
+        """A part of it."""
+        return Patch(self.area, self.colours[part], None if self.opacity is None else self.opacity[part[1:]])
+
 
 @dataclass(frozen=True)
 class Retouching:
@@ -88,47 +92,54 @@ class Retouching:
             The last one first.
         place : Place
         """
-        whole = Region(
-            place.origin[0], place.origin[0] + planes.shape[1], place.origin[1], place.origin[1] + planes.shape[2]
-        )
-        start: Planes | None = None
-        taken = np.zeros(whole.shape, bool)
-        for area, slice_, opacity in patches:
-            colours = planes[: len(slice_)]
-            if start is None:
-                start = np.where(planes[len(slice_)] > 0, colours, np.nan)
-                ends = np.fmin(start, 0), np.fmax(start, 1)
-            rows, columns = part = area.around(whole).within(whole)
-            box = area.around(whole)
-            inside = kernels.polygon.inside(area.polygon, box.origin, box.shape) > 0
-            own = inside & ~taken[part]
-            taken[part] |= inside
-            seen = slice_[:, rows, columns]
-            if opacity is not None:
-                seen = np.where(opacity[part] > 0, seen, np.nan)
-            before = start[:, rows, columns]
-            more = _outlined(np.nan_to_num(seen - before), own, area.levels)
-            for end, limit in zip(ends, (np.fmin, np.fmax), strict=True):
-                end[:, rows, columns] = np.where(more != 0, limit(end[:, rows, columns], seen), end[:, rows, columns])
-            shown = own & ~np.isnan(seen).any(axis=0)
-            within = colours[:, rows, columns]
-            within[:, shown] = np.where(np.isnan(before), seen, within)[:, shown]
-            within += more
-            _set(
-                Picture.unpacked(planes[: len(slice_) + PICTURE_PLANES, rows, columns]),
-                shown,
-                area,
-                None if opacity is None else opacity[part],
-            )
-        if start is not None:
-            colours = planes[: len(start)]
-            touched = ~np.isnan(colours)
-            np.clip(colours, *ends, out=colours, where=touched)
+        top, left = place.origin
+        whole = Region(top, top + planes.shape[1], left, left + planes.shape[2])
+        before: Planes | None = None
+        for patch in patches:
+            count = len(patch.colours)
+            if before is None:
+                before = np.where(planes[count] > 0, planes[:count], np.nan)
+                taken = np.zeros(whole.shape, bool)
+                ends = np.fmin(before, 0), np.fmax(before, 1)
+            box = patch.area.around(whole)
+            part = (slice(None), *box.within(whole))
+            own = (kernels.polygon.inside(patch.area.polygon, box.origin, box.shape) > 0) & ~taken[part[1:]]
+            taken[part[1:]] |= own
+            parts = (planes[: count + PICTURE_PLANES][part], before[part], *(end[part] for end in ends))
+            _show(patch.within(part), own, *parts)
+        if before is not None:
+            colours = planes[: len(before)]
+            np.clip(colours, *ends, out=colours, where=~np.isnan(colours))
         return planes
 
 
-def _set(picture: Picture, shown: NDArray[np.bool_], area: Area, opacity: Plane | None) -> None:
-    """What is known of pixels that somebody chose, in place."""
+def _show(
+    patch: Patch, own: NDArray[np.bool_], planes: Planes, before: Planes, lowest: Planes, highest: Planes
+) -> None:
+    """Blend a slice into a picture, in place; what is not known of one of them is that of the other.
+
+    Parameters
+    ----------
+    patch : Patch
+    own : bool[y, x]
+        Pixels that it is shown at.
+    planes : float32[plane, y, x]
+        The picture as it becomes.
+    before : float32[c, y, x]
+        Its colours as they were, NaN where nothing is shown.
+    lowest, highest : float32[c, y, x]
+        Numbers between which it stays.
+    """
+    area, seen, opacity = patch
+    if opacity is not None:
+        seen = np.where(opacity > 0, seen, np.nan)
+    more = _outlined(np.nan_to_num(seen - before), own, area.levels)
+    for end, limit in ((lowest, np.fmin), (highest, np.fmax)):
+        end[:] = np.where(more != 0, limit(end, seen), end)
+    picture = Picture.unpacked(planes)
+    shown = own & ~np.isnan(seen).any(axis=0)
+    picture.colours[:, shown] = np.where(np.isnan(before), seen, picture.colours)[:, shown]
+    picture.colours[:] += more
     picture.alpha[shown] = 1 if opacity is None else np.maximum(picture.alpha, opacity)[shown]
     picture.mask[shown] = picture.depth_alpha[shown] = 1
     picture.depth[shown] = area.slice
