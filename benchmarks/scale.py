@@ -80,6 +80,7 @@ class Simulated:
     """Bytes of the graph as it travels."""
     dashboard: str = ""
     hands_over: bool = False
+    processes: int = 1
     kept: Counter[str] = field(default_factory=Counter)
 
     def execute(self, graph: TaskGraph, take: Take, lose: Lose) -> None:
