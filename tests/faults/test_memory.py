@@ -13,20 +13,21 @@ import pytest
 from fusestack.model.errors import BlockError
 from fusestack.taskgraph.clusters import local_cluster
 from fusestack.taskgraph.events import Noticed
-from tests.taskgraph.toys import GREEDY_BYTES, drive, toy_stage, tries_of, written
+from tests.taskgraph.toys import drive, toy_stage, tries_of, written
 
-_MEMORY = 700 * 2**20
+_MEMORY = 500 * 2**20
 """Of a worker: enough for the program and its libraries, and not for a greedy block, or not for two."""
 _ALWAYS = ("greedy",) * 20
+_ENDED = ("hoard",) * 3
 _NAMED = re.compile(
-    r"out of memory: worker tcp://\S+ took \S+ MiB of the 700\S* MiB that it may, and was ended; "
+    r"out of memory: worker tcp://\S+ took \S+ MiB of the 500\S* MiB that it may, and was ended; "
     r"it was at this block alone, for which \S+ \S+ were planned; raise execution.memory"
 )
 
 
 def test_the_block_that_ends_its_worker_is_named_and_a_rerun_with_more_memory_goes_on(tmp_path: Path) -> None:
     """`processes`: a thread a worker."""
-    stage = toy_stage(tmp_path, 40, faults={7: _ALWAYS})
+    stage = toy_stage(tmp_path, 40, faults={7: (*_ENDED, *_ALWAYS)})
     with local_cluster(2, 1, _MEMORY) as backend:
         outcomes, _, ended = drive([stage], backend, retries=3)
     assert list(outcomes["toy"].failed) == [7]
@@ -42,7 +43,7 @@ def test_the_block_that_ends_its_worker_is_named_and_a_rerun_with_more_memory_go
 
 
 def test_a_run_whose_blocks_all_run_out_of_memory_ends(tmp_path: Path) -> None:
-    stage = toy_stage(tmp_path, 5, faults=dict.fromkeys(range(5), _ALWAYS))
+    stage = toy_stage(tmp_path, 5, faults=dict.fromkeys(range(5), ("hoard",) * 20))
     with local_cluster(1, 1, _MEMORY) as backend, pytest.raises(BlockError, match="no more are tried") as caught:
         drive([stage], backend, retries=3)
     assert str(caught.value).startswith("3 blocks ran out of memory, each of them alone on a worker")
@@ -53,7 +54,7 @@ def test_a_run_whose_blocks_all_run_out_of_memory_ends(tmp_path: Path) -> None:
 def test_threads_that_have_memory_for_one_greedy_block_make_one_at_a_time(tmp_path: Path) -> None:
     """`distributed`: two threads share the memory of a worker."""
     stage = toy_stage(tmp_path, 24, faults=dict.fromkeys((3, 4, 15, 16), _ALWAYS))
-    memory = _MEMORY + GREEDY_BYTES // 2
+    memory = 2 * _MEMORY  # for the program and one of them
     with local_cluster(1, 2, memory) as backend:
         outcomes, events, ended = drive([stage], backend, retries=1)
     assert ended[0].complete

@@ -23,12 +23,13 @@ from fusestack.taskgraph.job import Ended, Unit
 from fusestack.taskgraph.ledger import Ledger, runs_of
 from fusestack.taskgraph.rounds import StageOutcome, run_units
 
-GREEDY_BYTES, GREEDY_SECONDS = 600 * 2**20, 0.7
+GREEDY_BYTES, GREEDY_SECONDS, HOARD_SECONDS = 600 * 2**20, 1.5, 15
+"""A hoard is held until somebody notices, also on a busy machine."""
 
 
 @dataclass(frozen=True)
 class ToyCompute(Compute):
-    """Value = global index; faults per block and try: ``fail``, ``die``, ``hang``, ``greedy``, ``ok`` ..."""
+    """Value = global index; faults per block and try: ``fail``, ``die``, ``hang``, ``greedy``, ``hoard``, ``ok`` ..."""
 
     folder: str
     grid: Grid
@@ -49,9 +50,9 @@ class ToyCompute(Compute):
             os._exit(9)
         if fate == "hang":
             time.sleep(3600)
-        if fate == "greedy":
+        if fate in ("greedy", "hoard"):
             room = np.ones(GREEDY_BYTES, np.uint8)
-            time.sleep(GREEDY_SECONDS)
+            time.sleep(GREEDY_SECONDS if fate == "greedy" else HOARD_SECONDS)
             del room
         if fate == "empty":
             return None
