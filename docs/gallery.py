@@ -151,7 +151,7 @@ SECTIONS = (
     (
         "generator",
         "Generators",
-        "The depth of the masks that each makes by itself: indigo in front, blue, green, yellow, red, white behind. "
+        "The depth of the masks that each makes by itself: white and red in front, yellow, green, blue, indigo behind. "
         f"With `{flow(SMOOTHED)[1:-1]}`.",
     ),
     ("mask", "On the merged mask", f"The final mask, of `{flow({'masks': BASE['masks']})[1:-1]}`."),
@@ -186,9 +186,9 @@ def _focused(slices: Pixels, entry: Entry) -> Pixels:
 
 
 def in_colours(depth: Pixels, slices: int) -> Pixels:
-    """A depth map in colours, uint8[y, x, 3]: indigo in front, white behind, black where it is not known."""
+    """A depth map in colours as `depth_colour` has them, uint8[y, x, 3]: indigo behind, black where it is not known."""
     known = np.isfinite(depth)
-    share = np.where(known, depth, 0) / max(slices - 1, 1)
+    share = (slices - 1 - np.where(known, depth, 0)) / slices
     colours = kernels.colour.rainbow(share.astype(np.float32))
     return np.asarray(np.moveaxis(colours, 0, -1) * known[..., None] * 255, np.uint8)
 

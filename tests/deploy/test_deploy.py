@@ -72,7 +72,7 @@ def test_slurm_profile_makes_the_job() -> None:
     from dask_jobqueue import SLURMCluster
 
     profile = load_profile("slurm", ROOT / "configs")
-    del profile["driver"]  # of jobs that start others
+    del profile["driver"], profile["system"]  # of jobs that start others, and which system it is for
     with SLURMCluster(**profile, scheduler_options={"dashboard_address": "127.0.0.1:0"}) as cluster:
         script = cluster.job_script()
     for line in ("#SBATCH -p general", "#SBATCH --cpus-per-task=1", "#SBATCH -t 02:00:00", "export OMP_NUM_THREADS=1"):

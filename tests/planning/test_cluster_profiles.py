@@ -77,3 +77,14 @@ def test_workers_of_jobs_have_what_the_profile_asks_for(tmp_path: Path) -> None:
         resources(tmp_path, {"cores": 8, "processes": 2, "memory": "16GB"}, memory=int(9e9))
     with pytest.raises(ConfigError, match=r"execution\.threads_per_worker: 2, but cores / processes"):
         resources(tmp_path, {"cores": 8, "processes": 2, "memory": "16GB"}, threads_per_worker=2)
+
+
+def test_a_copy_under_any_name_says_its_system(tmp_path: Path) -> None:
+    """`init --profile slurm -o mine.yaml`, then `submit --profile mine.yaml`."""
+    from fusestack.config.models import Execution
+    from fusestack.running.submission import system_of
+    from fusestack.taskgraph.job_systems import SYSTEMS
+
+    for system in SYSTEMS:
+        (tmp_path / "mine.yaml").write_text(packaged_profile(system))
+        assert system_of(Execution(profile="mine.yaml"), tmp_path) == system

@@ -63,7 +63,7 @@ def _focus(arguments: argparse.Namespace) -> dict[str, Any]:
             f"  depth off by {result.depth_error:.2f} photographs (median)\n"
             f"\nWhere to look\n"
             f"  picture        {result.output}\n"
-            f"  depth          {result.output.with_name('depth.png')}   (indigo is near, red is far)\n"
+            f"  depth          {result.output.with_name('depth.png')}   (red is near, indigo is far)\n"
             f"  record         {result.output}.run.json\n"
             f"  configuration  {result.config}   (change a value, then: fusestack run {result.config})"
         )

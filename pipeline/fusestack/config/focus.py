@@ -202,7 +202,7 @@ class FocusOutput(Model):
         examples=["aligned"],
     )
     depth_colour: Text | None = Field(
-        default=None, description="the depth map in colours, indigo to red", examples=["depth.png"]
+        default=None, description="the depth map in colours, red in front", examples=["depth.png"]
     )
     between_slices: Switch | None = Field(
         default=None,

@@ -95,6 +95,12 @@ def read_inputs(loaded: LoadedConfig) -> Inputs:
         first, text = next(iter(project.flaws.items()))
         more = f" (and {len(project.flaws) - 1:,} more)" if len(project.flaws) > 1 else ""
         said += (f"view {first}{more} cannot be used and is not selected: {text}",)
+    if project.missing:
+        first = min(project.missing)
+        more = f" and {len(project.missing) - 1:,} more" if len(project.missing) > 1 else ""
+        facts += (
+            f"never acquired, by the project: timepoint {first.timepoint}, setup {first.setup}{more}; nothing is there",
+        )
     return Inputs(project, views, said, facts)
 
 
