@@ -51,17 +51,6 @@ def executed() -> Iterator[Executed]:
         found.check("assert not folder.exists()")
 
 
-def test_it_is_stored_without_outputs() -> None:
-    book = nbformat.read(NOTEBOOK, as_version=4)
-    nbformat.validate(book)
-    for cell in book.cells:
-        if cell.cell_type == "code":
-            assert cell.outputs == []
-            assert cell.execution_count is None
-            assert len(cell.source.splitlines()) <= 24
-    assert book.cells[0].source.startswith("# ")
-
-
 def test_nothing_is_said_that_nobody_asked_for(executed: Executed) -> None:
     for name, cell in executed._cells.items():
         for output in cell.get("outputs", []):

@@ -54,7 +54,7 @@ def test_every_notebook_is_executed() -> None:
         assert f"`{name}.ipynb`" in page
 
 
-@pytest.mark.parametrize("name", CHECKS)
+@pytest.mark.parametrize("name", [*CHECKS, *TOLD_ELSEWHERE])
 def test_they_are_stored_without_outputs(name: str) -> None:
     book = nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4)
     nbformat.validate(book)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +15,7 @@ import tifffile
 from numpy.typing import NDArray
 
 import fusestack
-from fusestack.api.rewriting import retouch_of, write_retouch
+from fusestack.api.rewriting import write_retouch
 from fusestack.cli.main import run
 from fusestack.cli.view import _Writing
 from fusestack.config.focus import Retouch
@@ -30,7 +29,7 @@ from fusestack.model.errors import ConfigError
 from fusestack.model.geometry import Affine
 from tests.conftest import UNTESTED
 from tests.display.chromium import Tab, chromium, tab
-from tests.display.test_view import ask
+from tests.display.test_view import answering, ask
 from tests.focus.stacks import scene, write
 
 TEXT = """# my moss
@@ -44,6 +43,12 @@ AREAS = [
     {"slice": 3, "polygon": [[20.0, 20.0], [100.0, 20.0], [60.0, 75.5]]},
     {"slice": 0, "polygon": [[5.5, 4.0], [30.0, 4.0], [30.0, 40.0], [5.0, 40.0]]},
 ]
+
+
+def retouch_of(job: Path) -> list[dict[str, Any]]:
+    """Areas of a configuration, as it would say them."""
+    focus = load_config(job).config.focus
+    return [] if focus is None else [one.model_dump(mode="json", exclude_none=True) for one in focus.retouch]
 
 
 @pytest.fixture
@@ -95,14 +100,10 @@ def test_areas_come_back_from_the_page(axis: int) -> None:
 @contextmanager
 def serving(job: Path) -> Iterator[ViewServer]:
     shown = show(str(job), draws=True)
-    with ViewServer(shown.scene, Blocks(shown.scene.images, "cached", shown.memory), _Writing(str(job))) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
+    assert shown.scene.drawing is not None
+    writing = _Writing(str(job), shown.scene.drawing)
+    with answering(ViewServer(shown.scene, Blocks(shown.scene.images, "cached", shown.memory), writing)) as server:
+        yield server
 
 
 def test_a_state_with_other_areas_is_written(job: Path, capfd: pytest.CaptureFixture[str]) -> None:

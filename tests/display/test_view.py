@@ -70,7 +70,14 @@ def serving(source: Path, mode: Mode = "cached") -> Iterator[ViewServer]:
     blocks = Blocks(shown.scene.images, mode, shown.memory)
     if mode == "precomputed":
         blocks.precompute()
-    with ViewServer(shown.scene, blocks) as server:
+    with answering(ViewServer(shown.scene, blocks)) as server:
+        yield server
+
+
+@contextmanager
+def answering(server: ViewServer) -> Iterator[ViewServer]:
+    """A server that serves, until it is not needed any more."""
+    with server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         try:

@@ -14,18 +14,7 @@ from fusestack.storage.moving import take_place
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-
-def retouch_of(path: str | Path) -> list[dict[str, Any]]:
-    """Areas of a configuration, as it would say them.
-
-    Raises
-    ------
-    ConfigError
-        If the file is wrong.
-    """
-    from fusestack.config.load import load_config
-
-    return _areas(load_config(path).config.focus)
+    from fusestack.config.load import LoadedConfig
 
 
 def write_retouch(path: str | Path, areas: Sequence[Mapping[str, Any]], known: Sequence[Mapping[str, Any]]) -> None:
@@ -47,8 +36,7 @@ def write_retouch(path: str | Path, areas: Sequence[Mapping[str, Any]], known: S
     OutputError
         If the file cannot be written.
     """
-    from fusestack.config.document import read_document
-    from fusestack.config.load import from_mapping, load_config
+    from fusestack.config.load import load_config
 
     before = load_config(path)
     focus = before.config.focus or Focus()
@@ -59,10 +47,23 @@ def write_retouch(path: str | Path, areas: Sequence[Mapping[str, Any]], known: S
         )
     settings = {"retouch": [dict(area) for area in areas]} if areas else {}
     text = rewritten(before.text, before.name, "focus", ["retouch"], settings)
-    after = from_mapping(read_document(text, before.name)[0], before.folder).config.focus or Focus()
+    after = focus_of(text, before) or Focus()
     if after.model_copy(update={"retouch": focus.retouch}) != focus or _areas(after) != list(areas):
-        raise ConfigError(f"{before.name}: cannot be rewritten, it would say something else; change it yourself")
+        raise said_otherwise(before)
     replace_text(path, text)
+
+
+def focus_of(text: str, before: LoadedConfig) -> Focus | None:
+    """The section ``focus`` of a text that would take the place of a configuration."""
+    from fusestack.config.document import read_document
+    from fusestack.config.load import from_mapping
+
+    return from_mapping(read_document(text, before.name)[0], before.folder).config.focus
+
+
+def said_otherwise(before: LoadedConfig) -> ConfigError:
+    """What is raised where such a text does not say what it should."""
+    return ConfigError(f"{before.name}: cannot be rewritten, it would say something else; change it yourself")
 
 
 def _areas(focus: Focus | None) -> list[dict[str, Any]]:

@@ -259,14 +259,10 @@ def _share(pixels: Any) -> Any:
     return pixels.astype(np.float32) / np.float32(white)
 
 
-def _absolute(path: str) -> str:
-    return absolute(path)
-
-
 def _paths_of(stack: Any) -> str | list[str] | None:
     """Absolute paths, where a stack is named by paths."""
     if isinstance(stack, str | Path):
-        return _absolute(str(stack))
+        return absolute(str(stack))
     if isinstance(stack, list | tuple) and stack and all(isinstance(one, str | Path) for one in stack):
-        return [_absolute(str(one)) for one in stack]
+        return [absolute(str(one)) for one in stack]
     return None

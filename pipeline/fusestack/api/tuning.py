@@ -361,12 +361,10 @@ def apply_set(path: str | Path, number: int, overrides: Sequence[str] = ()) -> t
 
 def _check_rewritten(loaded: LoadedConfig, recipe: Any, text: str) -> None:
     """Refuse a text that does not say what it should."""
-    from fusestack.config.document import read_document
-    from fusestack.config.load import from_mapping
+    from fusestack.api.rewriting import focus_of, said_otherwise
     from fusestack.focus.recipe import recipe_of
 
-    data, _ = read_document(text, loaded.name)
-    focus = from_mapping(data, loaded.folder).config.focus
+    focus = focus_of(text, loaded)
     known = [recipe_of(focus, photographs=a, opacity=b) for a in (True, False) for b in (False, True)] if focus else []
     if recipe not in known:
-        raise ConfigError(f"{loaded.name}: cannot be rewritten, it would say something else; change it yourself")
+        raise said_otherwise(loaded)

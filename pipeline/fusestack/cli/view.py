@@ -11,6 +11,8 @@ from fusestack.cli.arguments import add_set
 if TYPE_CHECKING:
     import argparse
 
+    from fusestack.display.drawing import Drawing
+
 _EVERY = 3.0
 
 
@@ -78,7 +80,8 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     )
     warn(shown.warnings)
     blocks = Blocks(shown.scene.images, arguments.mode, shown.memory)
-    server = ViewServer(shown.scene, blocks, _Writing(arguments.source) if arguments.retouch else None)
+    drawing = shown.scene.drawing
+    server = ViewServer(shown.scene, blocks, None if drawing is None else _Writing(arguments.source, drawing))
     if arguments.mode == "precomputed":
         blocks.precompute(_quiet if arguments.quiet else _Lines())
     if not arguments.quiet:
@@ -98,15 +101,14 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 class _Writing:
-    """Writes areas that are drawn into a configuration, and says so."""
+    """Writes areas that are drawn into a configuration, where they are others than those that it has, and says so."""
 
-    def __init__(self, path: str) -> None:
-        from fusestack.api.rewriting import retouch_of
+    def __init__(self, path: str, drawing: Drawing) -> None:
+        self._path, self._known = path, drawing.first
 
-        self._path = path
-        self._known = retouch_of(path)
-
-    def __call__(self, areas: list[Any]) -> bool:
+    def __call__(self, areas: list[Any]) -> None:
+        if areas == self._known:
+            return
         from fusestack.api.rewriting import write_retouch
         from fusestack.model.amounts import counted
         from fusestack.model.errors import FusestackError
@@ -115,13 +117,12 @@ class _Writing:
             write_retouch(self._path, areas, self._known)
         except FusestackError as error:
             print("\n".join(error.problems), file=sys.stderr, flush=True)
-            return False
+            return
         self._known = areas
         said = f"{counted(len(areas), 'area')} to retouch; fusestack run makes the picture"
         print(
             f"{self._path}: {said} (focus.output.overwrite: true replaces an earlier one)", file=sys.stderr, flush=True
         )
-        return True
 
 
 def _quiet(done: int, total: int) -> None:

@@ -70,6 +70,11 @@ class Drawing:
         found: list[list[float]] = (self.to_world.apply(corners) / world)[:, ::-1].tolist()
         return found
 
+    @property
+    def first(self) -> list[dict[str, Any]]:
+        """Those that are there at first, as a configuration says them."""
+        return [_said(area) for area in self.areas]
+
     def drawn(self, state: Any, world: float) -> list[dict[str, Any]] | None:
         """Areas of the state of a page, as a configuration says them; None where it has no such layer.
 
@@ -95,5 +100,9 @@ class Drawing:
         for area in self.areas:
             same = area.slice == k and len(area.polygon) == len(polygon)
             if same and np.allclose(area.polygon, places[:, :0:-1], rtol=0, atol=_AS_BEFORE):
-                return area.model_dump(mode="json", exclude_none=True)
+                return _said(area)
         return None if len(set(map(tuple, polygon))) < _FEWEST_CORNERS else {"slice": k, "polygon": polygon}
+
+
+def _said(area: Retouch) -> dict[str, Any]:
+    return area.model_dump(mode="json", exclude_none=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from fusestack.focus.plan import turned_round
 from fusestack.focus.preparing import ready_stack
 from fusestack.focus.slices import AXES, PictureSlices
 from fusestack.model.amounts import counted
-from fusestack.model.errors import ConfigError, InputError
+from fusestack.model.errors import InputError
 from fusestack.model.geometry import Affine, Box, float3
 from fusestack.model.image import PICTURE_SUFFIXES, Channel
 from fusestack.planner import cache_folder
@@ -92,8 +92,16 @@ class WrittenPixels:
         return found
 
 
-def focus_images(loaded: LoadedConfig, *, fuses: bool) -> tuple[list[ServedImage], list[str]]:
-    """Slices, masks and results of the focus stacking of a configuration, and what should be said about them.
+class FocusShown(NamedTuple):
+    """Slices, masks and results of a focus stacking, what should be said about them, and the stacks."""
+
+    images: list[ServedImage]
+    said: list[str]
+    stacks: list[StackInput]
+
+
+def focus_images(loaded: LoadedConfig, *, fuses: bool) -> FocusShown:
+    """What is shown of the focus stacking of a configuration.
 
     Masks that the cache does not have are computed when they are looked at; results are made by a run.
 
@@ -115,7 +123,7 @@ def focus_images(loaded: LoadedConfig, *, fuses: bool) -> tuple[list[ServedImage
     images: list[ServedImage] = []
     for stack, made in zip(stacks, results, strict=True):
         if not stack.fused:
-            images.append(_slices(stack, plan, source, shown=not any(result.shown for result in made)))
+            images.append(_slices(stack, _pixels(stack, plan, source), shown=not any(result.shown for result in made)))
         images += [replace(result, shown=result.shown and not fuses) for result in made]
     masks, computed = _masks(plan, stacks, source)
     said = []
@@ -124,7 +132,7 @@ def focus_images(loaded: LoadedConfig, *, fuses: bool) -> tuple[list[ServedImage
         said.append(f"{counted(computed, 'stage')} of masks: not in the cache, and computed when looked at{whole}")
     if not any(results):
         said.append("the focus-stacked image is not made yet; fusestack run makes it")
-    return [*images, *masks], said
+    return FocusShown([*images, *masks], said, stacks)
 
 
 def _stacks(loaded: LoadedConfig, fused: list[PlannedImage]) -> list[StackInput]:
@@ -132,21 +140,6 @@ def _stacks(loaded: LoadedConfig, fused: list[PlannedImage]) -> list[StackInput]
     focus = turned_round(loaded, loaded.config.focus or Focus())
     cached = CachedStages(cache_folder(loaded), resolve_resources(loaded.config.execution, loaded.folder))
     return [ready_stack(loaded, focus, one, cached)[0] for one in stack_inputs(loaded, focus, fused)]
-
-
-def slices_of(loaded: LoadedConfig) -> tuple[StackInput, Affine]:
-    """The stack of a configuration, and the places z, y, x of its slices, rows and columns.
-
-    Raises
-    ------
-    ConfigError
-        If there are several.
-    """
-    plan = plan_aligned(loaded)
-    stacks = _stacks(loaded, [image for image in plan.images if image.fusion is not None])
-    if len(stacks) > 1:
-        raise ConfigError(f"{loaded.name}: has {len(stacks)} stacks; name the one that is retouched in focus.input")
-    return stacks[0], _world(stacks[0])
 
 
 def picture_image(path: str) -> ServedImage | None:
@@ -165,7 +158,7 @@ def picture_image(path: str) -> ServedImage | None:
     if isinstance(found, Hyperstack):
         return None
     stack = photographs([path], (), reverse=False, described=found)
-    return replace(_slices(stack, shown=True), name=path.rpartition("/")[2])
+    return replace(_slices(stack, SlicePixels(stack.slices, stack.shape), shown=True), name=path.rpartition("/")[2])
 
 
 def _is_grey(path: str) -> bool:
@@ -176,7 +169,7 @@ def _is_grey(path: str) -> bool:
         return True
 
 
-def _world(stack: StackInput) -> Affine:
+def world_of(stack: StackInput) -> Affine:
     """Slice, row and column to places z, y, x."""
     axis = AXES[_axis(stack)]
     plane = [i for i in range(3) if i != axis]
@@ -193,11 +186,13 @@ def _axis(stack: StackInput) -> str:
     return next(name for name, i in AXES.items() if i == number)
 
 
-def _slices(stack: StackInput, plan: Plan | None = None, source: Computed | None = None, *, shown: bool) -> ServedImage:
-    """Slices as they are read, or as a stage makes them that aligns and prepares them."""
-    stages = () if plan is None or source is None else plan.stages
-    made = next((stage.key for stage in stages if stage.compute == stack.slices), None)
-    pixels = SlicePixels(stack.slices, stack.shape) if source is None or made is None else StagePixels(source, made)
+def _pixels(stack: StackInput, plan: Plan, source: Computed) -> StagePixels | SlicePixels:
+    """Pixels of slices: as a stage makes them that aligns and prepares them, or as they are read."""
+    made = next((stage.key for stage in plan.stages if stage.compute == stack.slices), None)
+    return SlicePixels(stack.slices, stack.shape) if made is None else StagePixels(source, made)
+
+
+def _slices(stack: StackInput, pixels: StagePixels | SlicePixels, *, shown: bool) -> ServedImage:
     channels = tuple(Channel(i, name, _COLOURS.get(name, "FFFFFF")) for i, name in enumerate(stack.colours))
     if not stack.photographs:
         channels = stack.channels
@@ -266,6 +261,6 @@ def _placed(
         unit=stack.unit,
         pixels=pixels,
         shown=shown,
-        to_world=_world(stack),
+        to_world=world_of(stack),
     )
     return with_levels(settled(image))

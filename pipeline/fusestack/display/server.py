@@ -66,8 +66,7 @@ class ViewServer(ThreadingHTTPServer):
     blocks : Blocks
         Of the images of the scene.
     drawn : callable, optional
-        Called with the areas that are drawn, as a configuration says them, when they are others than what it kept last;
-        says whether it kept them.
+        Called with the areas that are drawn, as a configuration says them, whenever the page has changed.
 
     Raises
     ------
@@ -77,7 +76,7 @@ class ViewServer(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, scene: Scene, blocks: Blocks, drawn: Callable[[list[Any]], bool] | None = None) -> None:
+    def __init__(self, scene: Scene, blocks: Blocks, drawn: Callable[[list[Any]], None] | None = None) -> None:
         self.files: dict[str, Path] = client_files()
         self.token = secrets.token_urlsafe(24)
         self.scene, self.blocks = scene, blocks
@@ -89,7 +88,7 @@ class ViewServer(ThreadingHTTPServer):
         super().__init__((_LOOPBACK, 0), _Handler)
         self.state: dict[str, Any] = page_state(scene, lambda n: f"{self.origin}/data/{self.token}/{n}/")
         self.generation = "0"
-        self._drawn, self._areas = drawn, self._areas_of(self.state)
+        self._drawn = drawn
         self._drawing = threading.Lock()
 
     @property
@@ -102,18 +101,14 @@ class ViewServer(ThreadingHTTPServer):
         """Of the page, with its token."""
         return f"{self.origin}/{self.token}/"
 
-    def _areas_of(self, state: dict[str, Any]) -> list[Any] | None:
-        drawing = self.scene.drawing
-        return None if drawing is None else drawing.drawn(state, self.scene.world)
-
     def tell_drawn(self) -> None:
-        """Say which areas are drawn, if they are others than those that were kept last."""
-        if self._drawn is None:
+        """Say which areas are drawn."""
+        if self._drawn is None or self.scene.drawing is None:
             return
         with self._drawing:
-            areas = self._areas_of(self.state)
-            if areas is not None and areas != self._areas and self._drawn(areas):
-                self._areas = areas
+            areas = self.scene.drawing.drawn(self.state, self.scene.world)
+            if areas is not None:
+                self._drawn(areas)
 
     def shutdown(self) -> None:
         """Stop serving, and end the streams that pages listen to."""

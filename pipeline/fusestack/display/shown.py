@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from fusestack.display.drawing import Drawing
     from fusestack.display.served import ServedImage
     from fusestack.display.stored import Outline
+    from fusestack.focus.stack import StackInput
 
 _MOST_INPUTS = 100
 _MOST_SHOWN = 8
@@ -64,8 +65,9 @@ def show(
     """
     loaded = configured(source, overrides)
     if loaded is not None:
-        shown = _of_config(loaded, layers, remember=remember)
-        return replace(shown, scene=replace(shown.scene, drawing=_drawing(source, loaded))) if draws else shown
+        if draws and (loaded.config.focus is None or loaded.name == _MAPPING):
+            raise ConfigError(f"{source}: --retouch is for a configuration (.yaml) with a section focus")
+        return _of_config(loaded, layers, remember=remember, draws=draws)
     if draws:
         raise ConfigError(f"{source}: is an image; --retouch draws in the slices of a configuration (.yaml)")
     if layers is not None:
@@ -122,7 +124,7 @@ def configured(source: str, overrides: Sequence[str] = ()) -> LoadedConfig | Non
     return None
 
 
-def _of_config(loaded: LoadedConfig, layers: Sequence[int] | None, *, remember: bool) -> Shown:
+def _of_config(loaded: LoadedConfig, layers: Sequence[int] | None, *, remember: bool, draws: bool) -> Shown:
     if problems := unsupported(loaded):
         raise ConfigError(*problems)
     config, memory = loaded.config, _memory(loaded)
@@ -130,29 +132,31 @@ def _of_config(loaded: LoadedConfig, layers: Sequence[int] | None, *, remember: 
     if layers is not None and not fuses:
         raise ConfigError(f"{loaded.name}: fuses nothing; --views chooses views of a fusion")
     shown, outlines, warnings = _fused(loaded, memory if remember else 0, layers) if fuses else ([], [], [])
+    drawing = None
     if config.focus is not None or not fuses:
         from fusestack.display.focused import focus_images
 
-        focused, said = focus_images(loaded, fuses=fuses)
-        shown, warnings = [*shown, *focused], [*warnings, *said]
-    scene = Scene(_title(loaded), tuple(shown), tuple(outlines), _report(loaded))
+        focused = focus_images(loaded, fuses=fuses)
+        shown, warnings = [*shown, *focused.images], [*warnings, *focused.said]
+        drawing = _drawing(loaded, focused.stacks) if draws else None
+    scene = Scene(_title(loaded), tuple(shown), tuple(outlines), _report(loaded), drawing)
     return Shown(scene, tuple(warnings), memory)
 
 
-def _drawing(source: str, loaded: LoadedConfig) -> Drawing:
+def _drawing(loaded: LoadedConfig, stacks: Sequence[StackInput]) -> Drawing:
     """The areas of a configuration, to be changed."""
     from fusestack.display.drawing import Drawing
-    from fusestack.display.focused import slices_of
+    from fusestack.display.focused import world_of
 
-    focus = loaded.config.focus
-    if focus is None or loaded.name == _MAPPING:
-        raise ConfigError(f"{source}: --retouch is for a configuration (.yaml) with a section focus")
-    stack, to_world = slices_of(loaded)
+    if len(stacks) > 1:
+        raise ConfigError(f"{loaded.name}: has {len(stacks)} stacks; name the one that is retouched in focus.input")
+    (stack,), focus = stacks, loaded.config.focus
     if stack.shape[0] > 1:
         raise ConfigError(
-            f"{source}: --retouch draws in one timepoint, the stack has {stack.shape[0]}; write focus.retouch yourself"
+            f"{loaded.name}: --retouch draws in one timepoint, the stack has {stack.shape[0]}; write focus.retouch "
+            "yourself"
         )
-    return Drawing(focus.retouch, to_world, stack.shape[2])
+    return Drawing(() if focus is None else focus.retouch, world_of(stack), stack.shape[2])
 
 
 def _fused(

@@ -72,7 +72,7 @@ def _volume_of_focus(loaded: LoadedConfig) -> Volume:
     """The sharp picture of a configuration without fusion, else one of slices that are reduced to be quick."""
     from fusestack.display.focused import focus_images
 
-    images, _ = focus_images(loaded, fuses=False)
+    images = focus_images(loaded, fuses=False).images
     image = next(image for image in images if image.shown)
     most = _MOST_PIXELS if image.levels[0].shape[0] == 1 else _MOST_STACK
     sizes = [len(image.channels) * math.prod(level.shape) for level in image.levels]

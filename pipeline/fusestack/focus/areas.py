@@ -14,9 +14,6 @@ from fusestack.kernels import reaches
 _MOST_LEVELS = 5
 """Outlines are at most so wide that they are seen nowhere: two to this, in pixels."""
 
-_FAR = 2.0**40
-"""Pixels: farther away there is no picture."""
-
 
 @dataclass(frozen=True)
 class Area:
@@ -61,17 +58,8 @@ class Area:
     def box(self, whole: Region) -> Region:
         """The rows and columns of a region that the area lies in; none where it does not."""
         (left, top), (right, bottom) = np.min(self.polygon, axis=0), np.max(self.polygon, axis=0)
-        rows, columns = (
-            (
-                int(np.clip(math.floor(np.clip(low, -_FAR, _FAR)), first, last)),
-                int(np.clip(math.ceil(np.clip(high, -_FAR, _FAR)) + 1, first, last)),
-            )
-            for low, high, first, last in (
-                (top, bottom, whole.top, whole.bottom),
-                (left, right, whole.left, whole.right),
-            )
-        )
-        return Region(*rows, *columns)
+        rows = _between(top, bottom, whole.top, whole.bottom)
+        return Region(*rows, *_between(left, right, whole.left, whole.right))
 
     def around(self, whole: Region) -> Region:
         """The part of a region in which something changes, and what that depends on; it begins as pyramids do."""
@@ -91,3 +79,9 @@ class Area:
             )
         )
         return min(near.shape) > 0
+
+
+def _between(low: float, high: float, first: int, last: int) -> tuple[int, int]:
+    """Begin and end of the pixels from `low` to `high` that lie in a range."""
+    start, stop = (min(max(edge, first), last) for edge in (math.floor(low), math.ceil(high) + 1))
+    return start, stop

@@ -85,9 +85,20 @@ class BlockWise(Compute):
         """Rows and columns of the whole plane."""
         return self.size[1:]
 
+    @property
+    def step(self) -> int:
+        """What the function gets begins at multiples of this: a pixel of its coarsest level."""
+        return 1
+
+    @property
+    def halo(self) -> Along | None:
+        """What is read along y or x; None is all of it."""
+        depth = self.function.depth
+        return None if depth is None else Along(1, depth + self.step - 1, depth)
+
     def around(self, region: Region) -> Region:
         """The region with what the function needs around it, as far as there is an image."""
-        return region.grown(self.function.depth, self.plane)
+        return region.grown(self.function.depth, self.plane, self.step)
 
     def __call__(self, box: Box) -> Planes:
         """Compute a region t, m, k, y, x; a box of a picture holds all its planes."""
@@ -105,8 +116,9 @@ class BlockWise(Compute):
 
     def outer_pixels(self, block: tuple[int, ...]) -> int:
         """Pixels of a plane of a block with what is around it, at most."""
-        depth = self.function.depth
-        sides = [n if depth is None else min(b + 2 * depth, n) for b, n in zip(block[3:], self.plane, strict=True)]
+        halo = self.halo
+        more = None if halo is None else halo.low + halo.high
+        sides = [n if more is None else min(b + more, n) for b, n in zip(block[3:], self.plane, strict=True)]
         return math.prod(sides)
 
 

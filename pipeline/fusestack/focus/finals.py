@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fusestack.focus.blocks import BYTES, BlockWise, along, in_blocks, in_planes, read_planes
+from fusestack.focus.blocks import BYTES, BlockWise, in_blocks, in_planes, read_planes
 from fusestack.focus.lowpass import transformed_whole
 from fusestack.focus.montage import PICTURE_PLANES, planes_of
 from fusestack.focus.region import Region
@@ -80,7 +80,7 @@ class FinalPicture(BlockWise):
 
     def reaches(self) -> dict[StoredArray, Reach]:
         """All planes, with the halo of the operators."""
-        halo = along(self.function.depth)
+        halo = self.halo
         return {self.picture: (Along(), Along(), None, halo, halo)}
 
     def peak_bytes(self, block: tuple[int, ...]) -> int:

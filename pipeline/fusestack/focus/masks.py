@@ -10,7 +10,7 @@ import numpy as np
 from fusestack import kernels
 from fusestack.config.optionstring import option_string
 from fusestack.focus import blocks
-from fusestack.focus.blocks import BYTES, BlockWise, along, read_planes
+from fusestack.focus.blocks import BYTES, BlockWise, read_planes
 from fusestack.focus.images import depth_map_stage, image_stage
 from fusestack.focus.lowpass import low_pass_stages, transformed_whole, whole_bytes
 from fusestack.focus.statistics import Bands, Extremes, Histogram, Levels
@@ -233,7 +233,7 @@ class Masks(BlockWise):
         """Slices with the halo of the generator; the lowest frequencies."""
         if self.low_pass is not None:
             return self.low_pass.reaches(self.source)
-        return self.source.reaches(along(self.function.depth))
+        return self.source.reaches(self.halo)
 
     def peak_bytes(self, block: tuple[int, ...]) -> int:
         """Memory of a block: colours, the generator's answer and its work, the masks."""

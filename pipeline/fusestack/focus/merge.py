@@ -9,7 +9,7 @@ import numpy as np
 
 from fusestack import kernels
 from fusestack.config.optionstring import option_string
-from fusestack.focus.blocks import BYTES, BlockWise, along, read_planes
+from fusestack.focus.blocks import BYTES, BlockWise, read_planes
 from fusestack.focus.lowpass import low_pass_stages, transformed_whole, whole_bytes
 from fusestack.focus.masks import mask_level, mask_stages
 from fusestack.focus.stretching import Stretched, limits_of
@@ -222,7 +222,7 @@ class Merge(BlockWise):
 
     def reaches(self) -> dict[StoredArray, Reach]:
         """Masks with the halo of the operators."""
-        halo = along(self.function.depth)
+        halo = self.halo
         found: dict[StoredArray, Reach] = {}
         for part in (*self.first, *self.last):
             found |= part.masks.reaches(halo)

@@ -9,7 +9,7 @@ import numpy as np
 
 from fusestack import kernels
 from fusestack.config.optionstring import option_string
-from fusestack.focus.blocks import BYTES, BlockWise, along, in_blocks, in_planes, read_planes
+from fusestack.focus.blocks import BYTES, BlockWise, in_blocks, in_planes, read_planes
 from fusestack.focus.lowpass import transformed_whole
 from fusestack.focus.merge import merged_masks
 from fusestack.focus.statistics import Bands, Extremes
@@ -280,7 +280,7 @@ class Montage(BlockWise):
 
     def reaches(self) -> dict[StoredArray, Reach]:
         """All slices and their masks, with the halo of the cuts."""
-        halo = along(self.function.depth)
+        halo = self.halo
         found = self.painted.reaches(None, halo, halo)
         if self.opacity is not None:
             found |= self.opacity.reaches(None, halo, halo)

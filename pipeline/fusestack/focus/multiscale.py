@@ -16,7 +16,6 @@ noise, slices are averaged.
 from __future__ import annotations
 
 import functools
-import math
 import operator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -82,9 +81,10 @@ class MixedPicture(BlockWise):
     gains: bool
     coarse: StoredArray | None = None
 
-    def around(self, region: Region) -> Region:
-        """As of all blocks, from a pixel of the coarsest level on."""
-        return region.grown(self.function.depth, self.plane, self.function.step)
+    @property
+    def step(self) -> int:
+        """See `BlockWise.step`."""
+        return self.function.step
 
     def read(self, t: int, m: int, k: int, region: Region) -> tuple[Iterable[SeenSlice], Exposures, Planes | None]:
         """Slices one by one, how bright and noisy they are, and the coarse levels."""
@@ -103,7 +103,8 @@ class MixedPicture(BlockWise):
 
     def reaches(self) -> dict[StoredArray, Reach]:
         """All slices, with what is around a block."""
-        halo = Along(1, self.function.depth + self.function.step - 1, self.function.depth)
+        halo = self.halo
+        assert halo is not None
         parts = (one for one in (self.looked, self.painted, self.opacity) if one is not None)
         found = functools.reduce(operator.or_, (one.reaches(None, halo, halo) for one in parts))
         if self.coarse is None:
@@ -111,11 +112,6 @@ class MixedPicture(BlockWise):
         around = -(-halo.low // self.function.step) + 1
         coarse = Along(1 / self.function.step, around, around)
         return found | {self.coarse: (Along(), Along(len(self.painted.sets[0])), None, coarse, coarse)}
-
-    def outer_pixels(self, block: tuple[int, ...]) -> int:
-        """Pixels of a plane of a block with what is around it, at most."""
-        more = 2 * self.function.depth + self.function.step
-        return math.prod(min(b + more, n) for b, n in zip(block[3:], self.plane, strict=True))
 
     def peak_bytes(self, block: tuple[int, ...]) -> int:
         """Memory of a block: pyramids of a slice and of the sums, energies and weights, depth, the picture."""

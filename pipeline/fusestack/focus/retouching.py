@@ -8,7 +8,6 @@ border is seen: the middle of an area is the slice, its surroundings stay the pi
 from __future__ import annotations
 
 import itertools
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -103,7 +102,7 @@ class Retouching:
                 ends = np.fmin(before, 0), np.fmax(before, 1)
             box = patch.area.around(whole)
             part = (slice(None), *box.within(whole))
-            own = (kernels.polygon.inside(patch.area.polygon, box.origin, box.shape) > 0) & ~taken[part[1:]]
+            own = kernels.polygon.inside(patch.area.polygon, box.origin, box.shape) & ~taken[part[1:]]
             taken[part[1:]] |= own
             parts = (planes[: count + PICTURE_PLANES][part], before[part], *(end[part] for end in ends))
             _show(patch.within(part), own, *parts)
@@ -184,9 +183,10 @@ class RetouchedPicture(BlockWise):
     counts: Statistic | None
     timepoints: tuple[int, ...]
 
-    def around(self, region: Region) -> Region:
-        """As of all blocks, from a pixel of the coarsest level on."""
-        return region.grown(self.function.depth, self.plane, self.function.step)
+    @property
+    def step(self) -> int:
+        """See `BlockWise.step`."""
+        return self.function.step
 
     def read(self, t: int, m: int, k: int, region: Region) -> tuple[Planes, Iterator[Patch]]:
         """All planes of the picture, and what areas show there, one by one."""
@@ -205,14 +205,9 @@ class RetouchedPicture(BlockWise):
 
     def reaches(self) -> dict[StoredArray, Reach]:
         """All planes, and slices, with what is around a block."""
-        halo = Along(1, self.function.depth + self.function.step - 1, self.function.depth)
+        halo = self.halo
         found = {self.picture: (Along(), Along(), None, halo, halo)} | self.painted.reaches(None, halo, halo)
         return found if self.opacity is None else found | self.opacity.reaches(None, halo, halo)
-
-    def outer_pixels(self, block: tuple[int, ...]) -> int:
-        """Pixels of a plane of a block with what is around it, at most."""
-        more = 2 * self.function.depth + self.function.step
-        return math.prod(min(b + more, n) for b, n in zip(block[3:], self.plane, strict=True))
 
     def peak_bytes(self, block: tuple[int, ...]) -> int:
         """Memory of a block: the picture, limits, a slice, differences and their pyramid; outlines."""
@@ -221,7 +216,7 @@ class RetouchedPicture(BlockWise):
 
     def warm_up(self) -> None:
         """Compile what the blending needs, on a few pixels."""
-        inside = kernels.polygon.inside([(0, 0), (2, 0), (0, 2)], (0, 0), (4, 4)) > 0
+        inside = kernels.polygon.inside([(0, 0), (2, 0), (0, 2)], (0, 0), (4, 4))
         _outlined(np.zeros((1, 4, 4), np.float32), inside, 1)
 
 

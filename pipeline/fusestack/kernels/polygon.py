@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def inside(polygon: Sequence[tuple[float, float]], origin: tuple[int, int], shape: tuple[int, int]) -> NDArray[Any]:
-    """1 where the middle of a pixel lies in a polygon, else 0; by the even-odd rule where its lines cross.
+def inside(
+    polygon: Sequence[tuple[float, float]], origin: tuple[int, int], shape: tuple[int, int]
+) -> NDArray[np.bool_]:
+    """Whether the middle of a pixel lies in a polygon, by the even-odd rule where its lines cross.
 
     Parameters
     ----------
@@ -27,9 +29,9 @@ def inside(polygon: Sequence[tuple[float, float]], origin: tuple[int, int], shap
 
     Returns
     -------
-    float32[y, x]
+    bool[y, x]
     """
-    out = np.zeros(shape, np.float32)
+    out = np.zeros(shape, np.bool_)
     _fill(np.asarray(polygon, np.float64), origin[0], origin[1], out)
     return out
 
@@ -49,4 +51,4 @@ def _fill(corners: Any, top: Any, left: Any, out: Any) -> None:
         for i in range(0, count - 1, 2):
             first = max(int(np.ceil(crossings[i])) - left, 0)
             for x in range(first, min(int(np.ceil(crossings[i + 1])) - left, out.shape[1])):
-                out[row, x] = np.float32(1)
+                out[row, x] = True
