@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -55,13 +57,39 @@ def test_a_worker_that_is_stopped_is_named_and_its_batch_given_to_another(tmp_pa
         try:
             outcomes, _, _ = drive([toy_stage(tmp_path, 60, seconds=0.1)], backend)
         finally:
-            os.kill(stopped[0], signal.SIGCONT)
+            with suppress(ProcessLookupError):
+                os.kill(stopped[0], signal.SIGCONT)
     assert not outcomes["toy"].failed
     assert written(tmp_path) == {b: b for b in range(60)}
     (address,) = [address for address, process in processes.items() if process == stopped[0]]
     assert f"({address}), at toy batch " in said[0]
     assert "has been silent for 2" in said[0]
     assert "what it was at is given to another one" in said[1]
+
+
+def _ten_minutes_later(dask_scheduler: Any) -> None:
+    """What a scheduler finds whose machine slept: its clock went on, and no worker said anything."""
+    for worker in dask_scheduler.workers.values():
+        worker.last_seen -= 600
+    if "worker-ttl" in dask_scheduler.periodic_callbacks:
+        asyncio.get_running_loop().create_task(dask_scheduler.check_worker_ttl())
+
+
+def test_a_machine_that_slept_loses_no_worker(tmp_path: Path) -> None:
+    with local_cluster(2, 1, 2**30) as backend:
+        processes = backend.client.run(os.getpid)
+
+        def wake_up() -> None:
+            wait_for(lambda: len(written(tmp_path)) > 4)
+            backend.client.run_on_scheduler(_ten_minutes_later)
+
+        waking = threading.Thread(target=wake_up)
+        waking.start()
+        outcomes, _, _ = drive([toy_stage(tmp_path, 40, seconds=0.1)], backend)
+        waking.join()
+        assert backend.client.run(os.getpid) == processes
+    assert not outcomes["toy"].failed
+    assert outcomes["toy"].retries == 0
 
 
 def test_a_block_that_does_not_return_is_ended_and_tried_again_alone(tmp_path: Path) -> None:

@@ -294,6 +294,8 @@ def dask_settings() -> dict[str, Any]:
     return {
         # a block that kills its worker shall not kill the others too
         "distributed.scheduler.allowed-failures": 0,
+        # `Watch` looks after silent workers; this compares wall clocks, and ends all of a laptop that wakes up
+        "distributed.scheduler.worker-ttl": None,
         "distributed.worker.multiprocessing-method": "spawn",
         "distributed.nanny.pre-spawn-environ": NATIVE_THREADS,
         # results are small: what fills the memory is a block, which neither spilling nor pausing makes smaller
