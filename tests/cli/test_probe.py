@@ -118,6 +118,25 @@ def test_a_broken_view_is_named_before_anything_is_made(
     assert sorted(tmp_path.iterdir()) == before
 
 
+@pytest.mark.parametrize("suffix", [".h5", ".n5", ".ome.zarr"])
+def test_a_container_that_is_gone_is_named_once(
+    suffix: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A project has one data file for all of its views: what is wrong with that is no matter of each of them."""
+    tifffile.imwrite(tmp_path / "t.tif", PIXELS, metadata={"axes": "ZYX"})
+    channels = {"views": [{"path": "t.tif", "channel": channel} for channel in range(3)]}
+    made = write_config(tmp_path, input=channels, output={"path": f"data{suffix}", "project": "data.xml"})
+    assert said(capsys, "run", made)[0] == 0
+    (tmp_path / f"data{suffix}").rename(tmp_path / "elsewhere")
+    config = write_config(tmp_path, input={"project": "data.xml"})
+    for command in COMMANDS:
+        code, text = said(capsys, command, config)
+        assert code == 3
+        assert text.count(str(tmp_path / f"data{suffix}")) == 1
+        assert "3 views, (timepoint 0, setup 0) to (timepoint 0, setup 2): " in text
+        assert "leave" not in text  # there are no others
+
+
 def test_what_is_not_looked_at(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = write_config(tmp_path, input=views(damage_zarr(tmp_path)))
     for command in ("validate", "plan"):
@@ -268,6 +287,20 @@ def test_places_that_cannot_be_written(command: str, tmp_path: Path, capsys: pyt
     assert said(capsys, command, config)[0] == 0
 
 
+def test_folders_that_a_run_makes_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A name with a mistake in it makes a folder that nobody looks into."""
+    output = {"path": "reslts/deep/out.ome.zarr", "project": "xml/out.xml"}
+    config = write_config(tmp_path, input=_two_tiles(tmp_path)["input"], output=output)
+    told = [f"note: {tmp_path / name}: this folder does not exist; a run makes it" for name in ("reslts/deep", "xml")]
+    for command in ("validate", "plan", "run"):
+        code, text = said(capsys, command, config)
+        assert code == 0
+        assert [line for line in text.splitlines() if line.startswith("note: ")] == told
+        assert command == "run" or not (tmp_path / "reslts").exists()
+    for command in ("validate", "plan", "run"):
+        assert "note: " not in said(capsys, command, config)[1]
+
+
 def test_a_disk_that_is_too_small(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -335,7 +368,7 @@ def test_the_key_of_a_place_that_cannot_be_written(
 def test_time_and_memory_bound_the_look(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "t.tif", PIXELS, metadata={"axes": "ZYX"})
     ref = SourceRef("fusestack.sources.tiff:TiffSource", str(tmp_path / "t.tif"))
-    samples = [Sample(f"view {i}", ref, nbytes=1000 * (1 + 9 * (i % 2))) for i in range(40)]
+    samples = [Sample(str(i), ref, nbytes=1000 * (1 + 9 * (i % 2))) for i in range(40)]
     assert probe(samples).count == 40
     assert probe(samples, seconds=-1).count == 0
     assert probe(samples, memory=10_000).count == 20
@@ -343,10 +376,9 @@ def test_time_and_memory_bound_the_look(tmp_path: Path) -> None:
 
 
 def test_problems_are_bounded(tmp_path: Path) -> None:
-    name = damage_zarr(tmp_path)
-    ref = SourceRef("fusestack.sources.ome_zarr:OmeZarrSource", str(tmp_path / name))
+    refs = [SourceRef("fusestack.sources.tiff:TiffSource", str(tmp_path / f"{i}.tif")) for i in range(50)]
     with pytest.raises(InputError) as caught:
-        probe([Sample(f"view {i}", ref) for i in range(50)])
+        probe([Sample(str(i), ref) for i, ref in enumerate(refs)])
     assert len(caught.value.problems) == 21
     assert caught.value.problems[0].startswith("view 0: ")
     assert caught.value.problems[-1] == "... and 30 more"

@@ -64,14 +64,9 @@ def check_places(plan: Plan) -> None:
     OutputError
         Names every such place.
     """
-    places: dict[str, str] = {}
+    places = _named_places(plan)
     for image in plan.images:
-        places.setdefault(image.target.image.path, image.key)
         places.setdefault(f"{image.target.work}/lock", image.key)
-        if image.project:
-            places.setdefault(image.project, "output.project")
-    if plan.statistics is not None:
-        places.setdefault(plan.statistics.path, "focus.statistics.save")
     if any(image.preparation for image in plan.images):
         places.setdefault(f"{plan.cache}/entry", "cache.path")
     found = [(path, _obstacle(path), key) for path, key in places.items() if not is_address(path)]
@@ -79,6 +74,25 @@ def check_places(plan: Plan) -> None:
     problems = [f"{path}: cannot be written: {why}; choose another {key}" for path, why, key in found if why]
     if problems:
         raise OutputError(*problems)
+
+
+def folders_made(plan: Plan) -> list[str]:
+    """What is to be said of folders that a run makes, since a name in the configuration has them: maybe by mistake."""
+    parents = dict.fromkeys(str(Path(path).parent) for path in _named_places(plan) if not is_address(path))
+    new = [path for path in parents if not Path(path).exists()]
+    return [f"{path}: this folder does not exist; a run makes it" for path in new]
+
+
+def _named_places(plan: Plan) -> dict[str, str]:
+    """Paths that the configuration names for what is made, and their keys."""
+    places: dict[str, str] = {}
+    for image in plan.images:
+        places.setdefault(image.target.image.path, image.key)
+        if image.project:
+            places.setdefault(image.project, "output.project")
+    if plan.statistics is not None:
+        places.setdefault(plan.statistics.path, "focus.statistics.save")
+    return places
 
 
 def links_in_the_way(plan: Plan) -> list[str]:
