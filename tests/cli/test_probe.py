@@ -283,8 +283,40 @@ def test_places_that_cannot_be_written(command: str, tmp_path: Path, capsys: pyt
     assert code == 5
     assert f"{tmp_path / 'notes'} is a file, not a folder" in text
     assert "output.path" in text
+    assert text.count("is a file, not a folder") == 1
     config = write_config(tmp_path, input=views("t0.tif"), output={"path": "out.ome.zarr"})
     assert said(capsys, command, config)[0] == 0
+
+
+def test_what_is_said_of_several_outputs_is_said_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for k in range(3):
+        Image.fromarray(PIXELS[k].astype(np.uint8)).save(tmp_path / f"s{k}.png")
+    output = {"path": "sharp.tif", "depth": "depth.tif", "mask": "mask.tif"}
+    config = write_config(tmp_path, input={"images": "s?.png"}, focus={"output": output})
+    assert said(capsys, "run", config)[0] == 0
+    keys = "another focus.output.path and focus.output.mask and focus.output.depth, or replace it with"
+
+    def once(codes: tuple[int, int, int], *words: str, **output: Any) -> None:
+        focus = {"output": {**output}, "method": "masks"}
+        other = write_config(tmp_path, input={"images": "s?.png"}, focus=focus)
+        for command, code in zip(COMMANDS, codes, strict=True):
+            found, text = said(capsys, command, other)
+            assert found == code
+            for word in words:
+                assert text.count(word) == 1
+
+    once((0, 0, 5), "exists, made with other settings", "sharp.tif and 2 more (mask.tif, depth.tif): ", keys, **output)
+    for name in ("sharp", "depth", "mask"):
+        shutil.rmtree(tmp_path / f"{name}.tif.fusestack", ignore_errors=True)
+        (tmp_path / f"{name}.tif").write_bytes(b"of somebody else")
+    once(
+        (0, 0, 5), "this configuration did not make it", "sharp.tif and 2 more (mask.tif, depth.tif): ", keys, **output
+    )
+    (tmp_path / "notes").write_text("a file")
+    inside = {key: f"notes/{name}" for key, name in output.items()}
+    once(
+        (5, 5, 5), "is a file, not a folder", "sharp.tif and 2 more (mask.tif, depth.tif): cannot be written", **inside
+    )
 
 
 def test_folders_that_a_run_makes_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -292,13 +324,25 @@ def test_folders_that_a_run_makes_are_told(tmp_path: Path, capsys: pytest.Captur
     output = {"path": "reslts/deep/out.ome.zarr", "project": "xml/out.xml"}
     config = write_config(tmp_path, input=_two_tiles(tmp_path)["input"], output=output)
     told = [f"note: {tmp_path / name}: this folder does not exist; a run makes it" for name in ("reslts/deep", "xml")]
-    for command in ("validate", "plan", "run"):
+    for command in COMMANDS:
         code, text = said(capsys, command, config)
         assert code == 0
         assert [line for line in text.splitlines() if line.startswith("note: ")] == told
         assert command == "run" or not (tmp_path / "reslts").exists()
-    for command in ("validate", "plan", "run"):
+    for command in COMMANDS:
         assert "note: " not in said(capsys, command, config)[1]
+
+
+def test_a_folder_of_slices_is_an_output_itself(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for k in range(3):
+        Image.fromarray(PIXELS[k].astype(np.uint8)).save(tmp_path / f"s{k}.png")
+    output = {"path": "sharp.tif", "slices": "prepared/"}
+    config = write_config(tmp_path, input={"images": "s?.png"}, focus={"output": output})
+    assert "note: " not in said(capsys, "plan", config)[1]
+    config = write_config(
+        tmp_path, input={"images": "s?.png"}, focus={"output": {**output, "slices": "reslts/prepared"}}
+    )
+    assert f"note: {tmp_path / 'reslts'}: " in said(capsys, "plan", config)[1]
 
 
 def test_a_disk_that_is_too_small(
