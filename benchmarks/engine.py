@@ -23,8 +23,9 @@ from fusestack.planning.layout import cut_levels
 from fusestack.planning.levels import with_pyramid
 from fusestack.planning.resources import Resources
 from fusestack.taskgraph.clusters import Threads, local_cluster
-from fusestack.taskgraph.job import Todo, Unit, build_graph
+from fusestack.taskgraph.job import Todo, build_graph
 from fusestack.taskgraph.rounds import run_units
+from fusestack.taskgraph.units import Unit
 
 if TYPE_CHECKING:
     from fusestack.model.geometry import Box

@@ -32,10 +32,11 @@ from fusestack.planning.resources import Resources
 from fusestack.running.status import StatusFile
 from fusestack.storage import LocalFolder
 from fusestack.taskgraph.events import RunStarted, StageStarted
-from fusestack.taskgraph.job import Ended, Unit, tick_name
+from fusestack.taskgraph.job import tick_name
 from fusestack.taskgraph.ledger import Ledger, Ticks, ledger_of, ledger_path, runs_of
 from fusestack.taskgraph.rounds import run_units
 from fusestack.taskgraph.tasks import BatchResult, StageResult
+from fusestack.taskgraph.units import Ended, Unit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

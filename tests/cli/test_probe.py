@@ -154,7 +154,7 @@ def test_how_many_were_looked_at(tmp_path: Path, capsys: pytest.CaptureFixture[s
     for command in ("validate", "plan"):
         code, text = said(capsys, command, config, "--json")
         assert code == 0
-        assert "a chunk of each of 2 inputs was decoded" in text
+        assert "a chunk of each of 2 inputs was checked" in text
         assert json.loads(text.splitlines()[-1])["probed"] == 2
     assert said(capsys, "run", config)[0] == 0
     for i in (0, 1):  # nothing is left to be made of them
@@ -381,7 +381,7 @@ def test_a_disk_that_will_never_do(
 def test_what_breaks_the_look_is_said(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An error that is none of the input's is no failure of it, and no chunk that was decoded."""
+    """An error that is none of the input's is no failure of it, and no chunk that was checked."""
     config = write_config(tmp_path, **_two_tiles(tmp_path))
 
     def breaks(self: TiffSource, level: int, box: Any) -> Any:
@@ -392,7 +392,7 @@ def test_what_breaks_the_look_is_said(
         code, text = said(capsys, command, config)
         assert code == 0
         assert "t1.tif: a chunk could not be decoded (RuntimeError: no memory for threads); a run tries again" in text
-        assert "a chunk of 0 of 2 inputs was decoded" in text
+        assert "a chunk of 0 of 2 inputs was checked" in text
 
 
 @pytest.mark.parametrize("key", ["path", "mask", "depth"])
@@ -416,7 +416,7 @@ def test_time_and_memory_bound_the_look(tmp_path: Path) -> None:
     assert probe(samples).count == 40
     assert probe(samples, seconds=-1).count == 0
     assert probe(samples, memory=10_000).count == 20
-    assert str(probe(samples, memory=10_000)) == "a chunk of 20 of 40 inputs was decoded"
+    assert str(probe(samples, memory=10_000)) == "a chunk of 20 of 40 inputs was checked"
 
 
 def test_problems_are_bounded(tmp_path: Path) -> None:

@@ -207,7 +207,7 @@ def test_a_graph_whose_image_was_replaced_says_so(tmp_path: Path) -> None:
     fusestack.run(other)
     before = tree(tmp_path / "fused.ome.zarr")
     tasks = dict(graph)
-    tasks[begin] = fusestack.taskgraph.job.Ended(complete=True)  # long ago
+    tasks[begin] = fusestack.taskgraph.units.Ended(complete=True)  # long ago
     result = dask.threaded.get(tasks, batch)
     assert "another run has taken it over" in result.failed[0][1].error
     assert tree(tmp_path / "fused.ome.zarr") == before

@@ -15,9 +15,11 @@ import zarr
 import fusestack
 from fusestack.config.load import from_mapping
 from fusestack.focus import lowpass
+from fusestack.focus.computed import ComputedPicture
 from fusestack.focus.nested import Part
 from fusestack.focus.region import Region
 from fusestack.focus.slices import VolumeSlices
+from fusestack.focus.written import WrittenImage
 from fusestack.model.fingerprint import arrays_of
 from fusestack.model.geometry import Box
 from fusestack.model.stage import Along, Compute, Stage, StoredArray
@@ -256,10 +258,17 @@ def test_every_kind_of_stage_is_watched(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(lowpass, "WHOLE_PIXELS", 0)
     plans += [planned(paths, tmp_path, OPAQUE["tiled"]), wide(tmp_path, SHAPE), several_scales(tmp_path)]
     plans += [*prepared(tmp_path), *tuned(tmp_path), drawn(tmp_path)]
-    seen = {type(stage.compute).__name__ for plan in plans for stage in plan.stages} | {VolumeSlices.__name__}
+    computes = [one for plan in plans for stage in plan.stages for one in all_of(stage.compute)]
+    seen = {type(one).__name__ for one in computes} | {VolumeSlices.__name__}
     ours = {kind.__name__ for kind in kinds(Compute) if kind.__module__.startswith("fusestack.focus")}
     # slices that are arrays already, or lie in their files as they are, are stored by nobody
     assert ours - {"BlockWise", "BandStatistic", "ArraySlices", "RawPictures"} == seen & ours
+
+
+def all_of(compute: Compute) -> list[Compute]:
+    """A compute, and that of a picture that it makes on the way."""
+    pictures = compute.pictures if isinstance(compute, WrittenImage) else ()
+    return [compute, *(one.compute for one in pictures if isinstance(one, ComputedPicture))]
 
 
 def kinds(base: type) -> Iterator[type]:

@@ -502,13 +502,13 @@ def test_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert command(["plan", str(file), "--json"]) == 0
     text = capsys.readouterr().out
     assert "--multiscale" in text
-    assert '"mixed"' in text
+    assert '"coarse"' in text
     assert command(["run", str(file), "--set", "focus.options=--statistic=r4"]) == 0
     assert "cache:" in capsys.readouterr().out
     assert command(["preview", str(tmp_path / "sharp.png"), "-o", str(tmp_path / "p.png")]) in (0, 3)
     assert (tmp_path / "sharp.png.report.html").exists()
     record = json.loads((tmp_path / "sharp.png.run.json").read_text())
-    assert {"slices", "masks/statistic", "montage", "write/image"} <= {stage["stage"] for stage in record["stages"]}
+    assert {"slices", "masks/statistic", "merge", "write/image"} <= {stage["stage"] for stage in record["stages"]}
 
 
 def test_a_python_user(tmp_path: Path) -> None:

@@ -412,7 +412,8 @@ def test_a_picture_alone_is_the_same_without_looking_for_the_depth(tmp_path: Pat
     picture, *_ = focused(stack, tmp_path / "both")
     data = config(write(tmp_path / "in", stack, "uint16"), tmp_path / "alone")
     data["focus"]["output"] = {"path": str(tmp_path / "alone" / "sharp.tif")}
-    (mixed,) = (stage for stage in fusestack.plan(data).stages if stage.name == "mixed")
+    (written,) = (stage for stage in fusestack.plan(data).stages if stage.name == "write/image")
+    (mixed,) = written.compute.pictures
     assert not mixed.compute.function.finds_depth
     fusestack.run(data)
     assert np.array_equal(tifffile.imread(tmp_path / "alone" / "sharp.tif") / np.float32(65535), picture)

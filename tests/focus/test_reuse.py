@@ -38,12 +38,12 @@ def again(paths: list[str], folder: Path, options: str, **output: Any) -> list[s
 
 def test_late_options_reuse_the_masks(paths: list[str], tmp_path: Path) -> None:
     first = again(paths, tmp_path, OPTIONS)
-    assert {"slices", "masks/blur", "masks/statistic", "merge", "montage", "write/image", "write/depth"} <= set(first)
+    assert {"slices", "masks/blur", "masks/statistic", "merge", "write/image", "write/depth"} <= set(first)
     assert again(paths, tmp_path, OPTIONS) == []
     outputs = ["write/image", "write/mask", "write/depth"]
-    assert again(paths, tmp_path, f"{OPTIONS} --cutwave") == ["montage", *outputs]
-    assert again(paths, tmp_path, f"{OPTIONS} --cutwave --finalblur") == ["final", *outputs]
-    assert again(paths, tmp_path, f"{OPTIONS} --cutwave --finalblur --bg=max") == ["image/Max", "picture", *outputs]
+    assert again(paths, tmp_path, f"{OPTIONS} --cutwave") == outputs
+    assert again(paths, tmp_path, f"{OPTIONS} --cutwave --finalblur") == ["montage", *outputs]
+    assert again(paths, tmp_path, f"{OPTIONS} --cutwave --finalblur --bg=max") == ["final", "image/Max", *outputs]
     assert again(paths, tmp_path, f"{OPTIONS} --cutwave") == outputs
 
 
@@ -105,7 +105,7 @@ def test_cache_commands(paths: list[str], tmp_path: Path, capsys: pytest.Capture
     capsys.readouterr()
     assert command(["cache", "ls", str(file), "--json"]) == 0
     found = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert {entry["stage"] for entry in found["entries"]} >= {"slices", "masks/blur", "merge", "montage"}
+    assert {entry["stage"] for entry in found["entries"]} >= {"slices", "masks/blur", "merge"}
     assert found["bytes"] == sum(entry["bytes"] for entry in found["entries"]) > 0
     assert command(["cache", "rm", str(tmp_path), "--older-than", "1h", "--json"]) == 0
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["freed"] == 0
@@ -126,7 +126,7 @@ def test_a_limit_frees_what_was_used_longest_ago(tmp_path: Path) -> None:
     old = time.time() - 3600
     for seconds, entry in enumerate(reversed(cache_entries(cache))):
         os.utime(Path(entry.folder, "entry.json"), (old + seconds, old + seconds))
-    options = f"{OPTIONS} --cutwave"
+    options = f"{OPTIONS} --cutwave --finalblur"
     again(paths, tmp_path, options)
     used = [entry for entry in cache_entries(cache) if entry.used > old + 600]
     assert {entry.stage for entry in used} >= {"montage"}
@@ -208,7 +208,7 @@ def test_the_plan_says_what_is_reused(paths: list[str], tmp_path: Path) -> None:
     again(paths, tmp_path, OPTIONS)
     plan = fusestack.plan(config(paths, tmp_path, options=f"{OPTIONS} --cutwave", output={"overwrite": True}))
     states = {state.stage.name: state for state in inspect(plan)}
-    assert states["montage"].action == "run"
+    assert states["write/image"].action == "run"
     assert states["merge"].action == "reuse"
     assert states["merge"].needed
     assert not states["masks/blur"].needed
@@ -222,10 +222,10 @@ def test_a_failed_run_continues(paths: list[str], tmp_path: Path, monkeypatch: p
 
     with monkeypatch.context() as patch:
         patch.setattr(Montage, "__call__", fail)
-        with pytest.raises(BlockError, match=r"stage montage, block 0 .*no more memory"):
+        with pytest.raises(BlockError, match=r"stage write/image, block 0 .*no more memory"):
             run(paths, tmp_path, options=OPTIONS)
     _, report = run(paths, tmp_path, options=OPTIONS)
-    assert computed(report)[0] == "montage"
+    assert computed(report) == ["write/image", "write/mask", "write/depth"]
     run(paths, tmp_path / "fresh", options=OPTIONS)
     assert (tmp_path / "sharp.tif").read_bytes() == (tmp_path / "fresh" / "sharp.tif").read_bytes()
 

@@ -245,7 +245,7 @@ def test_putting_a_block_together_takes_no_more_than_is_declared() -> None:
 
 
 def test_an_error_names_the_block_and_the_cause(tmp_path: Path) -> None:
-    from fusestack.taskgraph.job import failed_blocks
+    from fusestack.taskgraph.units import failed_blocks
 
     stage = reading(tmp_path, 4, {0: ("fail",) * 9})
     with Threads(1) as backend:

@@ -19,9 +19,9 @@ from fusestack.model.image import Codec, ImageSpec, Level
 from fusestack.model.stage import Compute, Stage, Target, Written
 from fusestack.taskgraph.clusters import Backend
 from fusestack.taskgraph.events import Event, Listener
-from fusestack.taskgraph.job import Ended, Unit
 from fusestack.taskgraph.ledger import Ledger, runs_of
 from fusestack.taskgraph.rounds import StageOutcome, run_units
+from fusestack.taskgraph.units import Ended, Unit
 
 GREEDY_BYTES, GREEDY_SECONDS, HOARD_SECONDS = 600 * 2**20, 1.5, 15
 """A hoard is held until somebody notices, also on a busy machine."""

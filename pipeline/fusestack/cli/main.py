@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from fusestack.cli.ending import end_as_after_ctrl_c
 from fusestack.model.errors import FusestackError
+from fusestack.taskgraph.allocator import keep_freed_memory
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -86,6 +87,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # looking for them takes longer than the validation
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its threads start with NumPy and spin; our matrices are 3x3
     gc.set_threshold(50_000)  # the modules that a run loads are no garbage: looking for it takes a seventh of its time
+    keep_freed_memory()
     end_as_after_ctrl_c()
     for stream in (sys.stdout, sys.stderr):  # a console or a pipe with an old code page has no µ, × or bars
         if isinstance(stream, io.TextIOWrapper):

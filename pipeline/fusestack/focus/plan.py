@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from fusestack.config.focus import Focus
 from fusestack.focus.cached import CachedStages
+from fusestack.focus.computed import ComputedPicture
 from fusestack.focus.files import KINDS, FocusFiles, check_suffix
 from fusestack.focus.input import stack_inputs
 from fusestack.focus.painted import check_recipe, doubts_of, paint_stack
@@ -27,7 +28,9 @@ if TYPE_CHECKING:
     from fusestack.config.load import LoadedConfig
     from fusestack.focus.aligning.wanted import WantedAlignment
     from fusestack.focus.input import StackInput
+    from fusestack.focus.painted import Painted
     from fusestack.focus.recipe import Recipe
+    from fusestack.model.stage import StoredArray
     from fusestack.planning.plan import Finding, Statistic
     from fusestack.planning.resources import Resources
     from fusestack.sources.probe import Sample
@@ -192,17 +195,31 @@ class _StackOutputs:
         reference = self.focus.reference_channel
         depth = self.focus.layered or any(getattr(self.output, kind) is not None for kind in KINDS)
         painted = paint_stack(self.loaded, self.recipe, self.input, self.cached, reference, opaque=opaque, depth=depth)
-        pages = [painted.final]
+        files = FocusFiles(self.focus, self.input, painted.on, self.path)
+        final = self._final(painted, files)
+        pages = [final]
         if self.focus.layered:
             pages += [composition_stage(painted.on, [], [one], keeps_canvas=False) for one in painted.backgrounds]
             pages += list(reversed(painted.pictures))
-        files = FocusFiles(self.focus, self.input, painted.on, self.path)
         made = [files.image("image", self.path, pages)]
         for kind in KINDS:
             path = getattr(self.output, kind)
             if path is not None:
-                made.append(files.image(kind, self._place(path), [painted.final]))
+                made.append(files.image(kind, self._place(path), [final]))
         if self.output.slices is not None:
             array = painted.on.sets.painted.array
             made += slice_images(self.loaded, self.focus, self.input, array, self.cached, self.output.slices)
         return made
+
+    def _final(self, painted: Painted, files: FocusFiles) -> StoredArray | ComputedPicture:
+        """The picture: computed where it is written, where all that is written is a file; else stored."""
+        stages, output = self.cached.stages, self.output
+        stage = stages[painted.final.key]
+        paths = {"image": self.path} | {kind: path for kind in KINDS if (path := getattr(output, kind)) is not None}
+        if self.focus.layered or "mesh" in paths or any(stage.key in other.needs for other in stages.values()):
+            return painted.final
+        computed = ComputedPicture.of(stage)
+        if not all(files.computes(kind, path, computed) for kind, path in paths.items()):
+            return painted.final
+        del stages[stage.key]
+        return computed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,11 +12,13 @@ import numpy as np
 from fusestack import kernels
 from fusestack.focus import blocks
 from fusestack.focus.channels import Scale
+from fusestack.focus.computed import ComputedPicture
 from fusestack.focus.region import Region
+from fusestack.model.fingerprint import facts_of
 from fusestack.model.stage import Along, Compute
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Hashable
 
     from numpy.typing import NDArray
 
@@ -91,7 +93,7 @@ class WrittenImage(Compute):
 
     Parameters
     ----------
-    pictures : tuple of StoredArray
+    pictures : tuple of StoredArray or ComputedPicture
         One, or one for each page along z.
     function : Shown
     dtype : str
@@ -105,7 +107,7 @@ class WrittenImage(Compute):
         Over how many pages (along z) the channels are spread.
     """
 
-    pictures: tuple[StoredArray, ...]
+    pictures: tuple[StoredArray | ComputedPicture, ...]
     function: Shown
     dtype: str
     channels: tuple[tuple[int, int], ...]
@@ -140,14 +142,40 @@ class WrittenImage(Compute):
             scale, channel = self.scale, self.painted[m][plane]
         return _in_type(found, scale.black_white(t, channel), np.dtype(self.dtype))
 
+    @property
+    def shares(self) -> Hashable:
+        """Pictures that all outputs find where one was made of them."""
+        computed = [one.array.key for one in self.pictures if isinstance(one, ComputedPicture)]
+        return tuple(computed) if computed else None
+
+    def facts(self) -> dict[str, Any]:
+        """What the pixels depend on: not whether pictures are stored."""
+        stored = tuple(one.array if isinstance(one, ComputedPicture) else one for one in self.pictures)
+        return {field.name: facts_of(getattr(self, field.name)) for field in fields(self)} | {
+            "pictures": facts_of(stored)
+        }
+
     def reaches(self) -> dict[StoredArray, Reach]:
-        """The same pixels."""
-        return dict.fromkeys(self.pictures, (Along(), None, None, Along(), Along()))
+        """The same pixels, or what these are computed of."""
+        found: dict[StoredArray, Reach] = {}
+        for one in self.pictures:
+            if isinstance(one, ComputedPicture):
+                found |= one.reaches()
+            else:
+                found[one] = (Along(), None, None, Along(), Along())
+        return found
 
     def peak_bytes(self, block: tuple[int, ...]) -> int:
         """Memory of a block: what is written, also encoded, and for some rows planes of a picture and numbers."""
         written = 2.5 * np.dtype(self.dtype).itemsize * math.prod(block)
-        return int(written) + 8 * blocks.BYTES * min(blocks.BLOCK, block[3]) * block[4]
+        made = max((one.peak_bytes() for one in self.pictures if isinstance(one, ComputedPicture)), default=0)
+        return int(written) + made + 8 * blocks.BYTES * min(blocks.BLOCK, block[3]) * block[4]
+
+    def warm_up(self) -> None:
+        """Compile what computes pictures."""
+        for one in self.pictures:
+            if isinstance(one, ComputedPicture):
+                one.compute.warm_up()
 
 
 def _in_type(values: Plane, ends: tuple[float, float], dtype: np.dtype[Any]) -> NDArray[Any]:

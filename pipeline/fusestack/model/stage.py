@@ -13,7 +13,7 @@ from fusestack.model.clock import reading
 from fusestack.model.geometry import Box
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Hashable, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -54,6 +54,11 @@ class Compute:
     def reaches(self) -> Mapping[StoredArray, Reach]:
         """What a block reads of the arrays among its fields; one that is not named is read whole."""
         return {}
+
+    @property
+    def shares(self) -> Hashable:
+        """Stages of the same value: tasks make blocks of one place together, as threads remember what is shared."""
+        return None
 
     def inputs(self, box: Box) -> Mapping[GraphArray, Box]:
         """What a box reads of arrays that tasks of a dask graph make (tiles that are dask arrays, for example)."""

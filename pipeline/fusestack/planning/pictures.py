@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,9 +45,15 @@ def is_picture(path: str) -> bool:
 
 
 def plane_levels(shape: tuple[int, ...], factors: Sequence[Int3] = ((1, 1, 1),), *, stored: bool) -> tuple[Level, ...]:
-    """Cut planes t, c, z, y, x: of a picture, or of what is stored in chunks and shards."""
-    block = None if stored else (1, _BLOCK, _BLOCK)
-    return cut_levels(shape, factors, (1, _CHUNK, _CHUNK), block, sharded=stored)
+    """Cut planes t, c, z, y, x: stored in chunks and shards, or those of a picture, whose blocks have all colours."""
+    if stored:
+        return cut_levels(shape, factors, (1, _CHUNK, _CHUNK), None, sharded=True)
+    side = (1, _BLOCK, _BLOCK)
+    levels = cut_levels(shape, factors, side, side, sharded=False)
+    colours = shape[1]
+    return tuple(
+        replace(one, chunks=(1, colours, *one.chunks[2:]), block=(1, colours, *one.block[2:])) for one in levels
+    )
 
 
 def colour_channel(number: int, name: str) -> Channel:

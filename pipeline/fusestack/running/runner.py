@@ -30,11 +30,11 @@ from fusestack.storage.together import each
 from fusestack.taskgraph.chunks import ChunkTasks
 from fusestack.taskgraph.clusters import Cluster, Threads, at_address, local_cluster
 from fusestack.taskgraph.events import Noticed, RunEnded, RunStarted, StageStarted
-from fusestack.taskgraph.job import failed_blocks
 from fusestack.taskgraph.ledger import ledger_of
 from fusestack.taskgraph.rounds import Refused, StageOutcome, run_units
 from fusestack.taskgraph.stop import forget_stops
 from fusestack.taskgraph.turns import end_turn, has_turn, keeping_turn, new_token, release_old_tasks, turns
+from fusestack.taskgraph.units import failed_blocks
 from fusestack.writers.base import output_errors
 
 if TYPE_CHECKING:
@@ -46,8 +46,8 @@ if TYPE_CHECKING:
     from fusestack.running.damage import Known
     from fusestack.taskgraph.clusters import Backend
     from fusestack.taskgraph.events import Event, Listener
-    from fusestack.taskgraph.job import Unit
     from fusestack.taskgraph.ledger import Ledger
+    from fusestack.taskgraph.units import Unit
 
 _NUMBERS = ("float64", "int64")
 """Types of statistics, which have no width and height."""

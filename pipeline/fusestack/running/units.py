@@ -18,10 +18,10 @@ from fusestack.running.records import read_record, write_record
 from fusestack.running.stage_cache import make_entry
 from fusestack.storage import folder_of, is_address
 from fusestack.storage.together import each
-from fusestack.taskgraph.job import Unit
 from fusestack.taskgraph.ledger import Ledger, forget_ledger, ledger_path
 from fusestack.taskgraph.parts import forget_parts
 from fusestack.taskgraph.turns import take_turn
+from fusestack.taskgraph.units import Unit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

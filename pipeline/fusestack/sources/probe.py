@@ -1,4 +1,4 @@
-"""What can be seen of inputs before anything is computed: one chunk of each is decoded."""
+"""What can be seen of inputs before anything is computed: one chunk of each is decoded, or known to be whole."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Probed:
-    """What was found: how many of the inputs were decoded, and what is right but may surprise."""
+    """What was found: how many of the inputs were checked, and what is right but may surprise."""
 
     count: int
     total: int
@@ -60,7 +60,7 @@ class Probed:
     def __str__(self) -> str:
         whole = "each" if self.count == self.total else f"{self.count:,}"
         of = "the input" if self.count == self.total == 1 else f"{whole} of {counted(self.total, 'input')}"
-        return f"a chunk of {of} was decoded"
+        return f"a chunk of {of} was checked"
 
 
 def probe(samples: Sequence[Sample], *, seconds: float = _SECONDS, memory: int = _MEMORY) -> Probed:
@@ -148,11 +148,9 @@ def _patiently(sample: Sample) -> str:
 def _look(sample: Sample) -> str:
     """Decode a chunk of an input; returns what is to be said of it."""
     if not isinstance(sample.reads, SourceRef):
-        from fusestack.sources.pictures import read_picture
+        from fusestack.sources.pictures import check_picture
 
-        picture = sample.reads
-        height = picture.shape[0]
-        read_picture(picture, slice(max(0, height - picture.piece), height) if picture.piece else None)
+        check_picture(sample.reads)
         return ""
     source, level, path = open_source(sample.reads), sample.level, sample.reads.path
     _check_levels(source, level, path)

@@ -1,4 +1,4 @@
-"""Decoded chunks that lie across the border of two blocks: the thread that computes the next block needs them again."""
+"""What a thread needs again: decoded chunks that lie across the border of two blocks, and what it computed last."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ class _Kept(threading.local):
         self.limit = 0
         self.bytes = 0
         self.entries: OrderedDict[Hashable, _Entry] = OrderedDict()
+        self.last: tuple[Hashable, NDArray[Any]] | None = None
 
     def add(self, key: Hashable, entry: _Entry) -> None:
         self.entries[key] = entry
@@ -47,6 +48,7 @@ def forget_kept() -> None:
     """Let go of what this thread keeps."""
     _KEPT.entries.clear()
     _KEPT.bytes = 0
+    _KEPT.last = None
 
 
 @contextmanager
@@ -90,3 +92,25 @@ def decoded(key: Hashable, data: bytes, decode: Callable[[bytes], NDArray[Any]],
     if again:
         _KEPT.add(key, (data, pixels))
     return pixels
+
+
+def made_last(key: Hashable, make: Callable[[], NDArray[Any]]) -> NDArray[Any]:
+    """What this thread made last, if it has this key; else it is made, and kept in place of what was.
+
+    Parameters
+    ----------
+    key : hashable
+        Names all that it depends on.
+    make : callable
+
+    Returns
+    -------
+    array
+        Not to be written to.
+    """
+    if _KEPT.last is None or _KEPT.last[0] != key:
+        _KEPT.last = None  # so that there is room
+        made = make()
+        made.flags.writeable = False
+        _KEPT.last = key, made
+    return _KEPT.last[1]

@@ -1,7 +1,7 @@
 """Blocks cut into tasks: integers only, and nothing is measured, so that a graph is a function of plan and ledger.
 
-A *tower* is a stage, and the levels of a pyramid above it that its tasks reduce while its pixels are in memory. A
-*batch* is some blocks of the tower's top, and all blocks below them.
+A *tower* is a stage, and what its tasks make of its pixels, or of what it was made of, while these are in memory:
+levels of a pyramid above it, other outputs. A *batch* is some blocks of the tower's top, and all blocks below them.
 """
 
 from __future__ import annotations
@@ -39,6 +39,8 @@ _MOST_AHEAD = 8
 _BATCHES_A_WORKER_AHEAD = 2
 _BATCH_PIXELS = 2**22
 _TOWER_PIXELS = 2**30
+_PLACES = (0, 3, 4)
+"""Axes t, y, x, along which blocks that are made of the same lie at the same places."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,16 @@ def nesting(upper: Stage) -> Nesting | None:
     return Nesting(lower, grid, tuple(ratio), factors)
 
 
+def beside(first: Stage, second: Stage) -> Nesting | None:
+    """How the blocks of two stages lie over one another that are made of the same; None where they do not."""
+    if first.compute.shares is None or first.compute.shares != second.compute.shares:
+        return None
+    a, b = first.grid, second.grid
+    if a.counts != b.counts or any(a.shape[i] != b.shape[i] or a.block[i] != b.block[i] for i in _PLACES):
+        return None
+    return Nesting(a, b, (1,) * len(a.counts), (1,) * len(a.counts))
+
+
 @dataclass(frozen=True)
 class Tower:
     """Stages that a task makes together.
@@ -102,7 +114,7 @@ class Tower:
     Parameters
     ----------
     stages : tuple of Stage
-        The lowest one first; each but that one is reduced from the one before it.
+        The lowest one first; each but that one is reduced from the one before it, or made of the same (`beside`).
     above : Stage or None
         The level that other tasks reduce from the highest one, from what is left for them.
     ahead : int
@@ -119,9 +131,18 @@ class Tower:
         return self.stages[-1]
 
     @cached_property
+    def places(self) -> tuple[tuple[str, str], ...]:
+        """Work folders and paths of the images that its stages write, each once."""
+        return tuple(dict.fromkeys((stage.target.work, stage.target.image.path) for stage in self.stages))
+
+    @cached_property
     def nestings(self) -> tuple[Nesting | None, ...]:
         """For each stage, how the blocks below lie in its blocks."""
-        return tuple(nesting(stage) for stage in self.stages)
+        lower = (None, *self.stages)
+        return tuple(
+            (None if below is None else beside(below, stage)) or nesting(stage)
+            for below, stage in zip(lower, self.stages, strict=False)
+        )
 
     @cached_property
     def nesting_above(self) -> Nesting | None:
@@ -213,6 +234,8 @@ def _above(top: Stage, stages: Sequence[Stage]) -> Stage | None:
 
 def _goes_with(tower: Sequence[Stage], stage: Stage, workers: int, memory: int) -> bool:
     below = tower[-1]
+    if beside(below, stage) is not None:
+        return tower_bytes([*tower, stage]) <= memory
     if not isinstance(stage.compute, Reduction) or stage.compute.below.key != below.key or nesting(stage) is None:
         return False
     if stage.grid.count < min(TOPS_A_WORKER * workers, below.grid.count):

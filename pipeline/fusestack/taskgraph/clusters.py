@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from fusestack.model.errors import BlockError, ConfigError, FusestackError
+from fusestack.taskgraph.allocator import keeping
 from fusestack.taskgraph.departures import Departures, died
 from fusestack.taskgraph.watch import Watch
 
@@ -289,6 +290,11 @@ def _under_way(words: tuple[str, ...], dask_worker: Any = None) -> bool:
     return any(task.key[0] in words for task in dask_worker.state.executing if isinstance(task.key, tuple))
 
 
+def worker_environment() -> dict[str, str]:
+    """Environment of processes that we start as workers."""
+    return NATIVE_THREADS | keeping()
+
+
 def dask_settings() -> dict[str, Any]:
     """Settings of dask for schedulers and workers that we start."""
     return {
@@ -297,7 +303,7 @@ def dask_settings() -> dict[str, Any]:
         # `Watch` looks after silent workers; this compares wall clocks, and ends all of a laptop that wakes up
         "distributed.scheduler.worker-ttl": None,
         "distributed.worker.multiprocessing-method": "spawn",
-        "distributed.nanny.pre-spawn-environ": NATIVE_THREADS,
+        "distributed.nanny.pre-spawn-environ": worker_environment(),
         # results are small: what fills the memory is a block, which neither spilling nor pausing makes smaller
         "distributed.worker.memory.target": False,
         "distributed.worker.memory.spill": False,
@@ -348,7 +354,9 @@ class _Environment:
     """Variables of this process that dask sets for the processes that it starts, and leaves set."""
 
     def __init__(self) -> None:
-        self._before = {name: os.environ.get(name) for name in (*NATIVE_THREADS, "PYTHONHASHSEED", "__DASK_PARENT_PID")}
+        self._before = {
+            name: os.environ.get(name) for name in (*worker_environment(), "PYTHONHASHSEED", "__DASK_PARENT_PID")
+        }
 
     def close(self) -> None:
         """Put them back."""

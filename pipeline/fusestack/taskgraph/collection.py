@@ -11,7 +11,7 @@ from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 
 from fusestack.model.amounts import counted
 from fusestack.model.summary import Summary
-from fusestack.taskgraph.job import Ended, close_job
+from fusestack.taskgraph.units import Ended, close_job
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -6,75 +6,31 @@ import pickle
 import zlib
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from fusestack.model.errors import BlockError, OutputError
-from fusestack.taskgraph.batches import cut, towers
+from fusestack.taskgraph.batches import beside, cut, towers
 from fusestack.taskgraph.chunks import ChunkLayer, parts_read, run_batch_holding
 from fusestack.taskgraph.edges import edges
 from fusestack.taskgraph.tasks import LEFT_OUT, run_batch
 from fusestack.taskgraph.turns import run_name
+from fusestack.taskgraph.units import all_done, begin_unit, end_unit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Hashable, Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from fusestack.model.stage import BlockFailure, Stage
+    from fusestack.model.stage import Stage
     from fusestack.taskgraph.batches import Layer, Tower
     from fusestack.taskgraph.chunks import ChunkTasks
+    from fusestack.taskgraph.units import Unit
 
     _Bools: TypeAlias = NDArray[np.bool_]
 
 
-class Begin(Protocol):
-    """Makes the container that a unit writes to; picklable, does no harm when it is called again."""
-
-    def __call__(self, *, locked: bool = False, force: bool = False) -> None:
-        """Make it; `locked` says that whoever runs the graph holds its lock, `force` that nothing is kept."""
-        ...
-
-
 Key: TypeAlias = "tuple[str, str]"
-_FAILURES_KEPT = 20
-_FAILURES_NAMED = 5
-
-
-@dataclass(frozen=True)
-class Unit:
-    """Stages that begin and end together: those of an image, or one of the cache.
-
-    Parameters
-    ----------
-    stages : tuple of Stage
-    begin : Begin
-    end : callable
-        Completes it when all blocks are there; its value is the result. Picklable and repeatable.
-    """
-
-    stages: tuple[Stage, ...]
-    begin: Begin
-    end: Callable[[], Any]
-
-
-@dataclass(frozen=True)
-class Ended:
-    """What became of a unit.
-
-    Parameters
-    ----------
-    complete : bool
-    value : object
-        What `Unit.end` gave.
-    failed : tuple of (str, BlockFailure)
-        Some failures, with the keys of their stages.
-    """
-
-    complete: bool
-    value: Any = None
-    failed: tuple[tuple[str, BlockFailure], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -191,6 +147,10 @@ class _Builder:
     ) -> None:
         self._units, self._todo = units, todo
         self._stages = {stage.key: stage for unit in units for stage in unit.stages}
+        self._sharing: dict[Hashable, list[Stage]] = {}
+        for stage in self._stages.values():
+            if (shared := stage.compute.shares) is not None:
+                self._sharing.setdefault(shared, []).append(stage)
         self._workers, self._memory = workers, memory
         self._run = run_name(token)
         self._layers: dict[str, dict[Key, Any]] = {}
@@ -198,12 +158,14 @@ class _Builder:
         self._towers: dict[str, Tower] = {}
         self._made: dict[str, tuple[str, Layer, int]] = {}
         self._lasts: list[Key] = []
+        self._begins: dict[str, Key] = {}
         self._chunks: ChunkLayer | None = None
         if chunks is not None:
             self._chunks = ChunkLayer(chunks, self._run, guarded=guarded, apart=todo.abreast == 1)
 
     def graph(self) -> TaskGraph:
-        made = [self._unit(unit) for unit in self._units]
+        begins = [self._begin(unit) for unit in self._units]
+        made = [[begin, *self._unit(unit)] for begin, unit in zip(begins, self._units, strict=True)]
         ends = tuple(self._end(unit, keys) for unit, keys in zip(self._units, made, strict=True))
         found: frozenset[Any] = frozenset()
         if self._chunks is not None:
@@ -219,18 +181,34 @@ class _Builder:
             name += "0"
         return name
 
-    def _unit(self, unit: Unit) -> list[Key]:
-        """The tasks of a unit, its beginning first."""
+    def _begin(self, unit: Unit) -> Key:
+        """The beginning of a unit, which all tasks that write into it wait for."""
         from dask._task_spec import Task
 
         begin: Key = (self._name("begin"), "0")
         self._layers[begin[0]] = {begin: Task(begin, begin_unit, unit.begin)}
-        work = [stage for stage in unit.stages if self._todo.included[stage.key].any()]
-        keys: list[Key] = []
+        self._begins |= {stage.key: begin for stage in unit.stages}
+        return begin
+
+    def _unit(self, unit: Unit) -> list[Key]:
+        """The tasks of a unit; some may make a part of other units, too."""
         single = bool(self._todo.failed) or self._todo.abreast == 1
+        work = [stage for stage in unit.stages if self._is_left(stage)]
+        if not single:
+            work = [one for stage in work for one in (stage, *self._beside(stage))]
         for tower in towers(work, workers=self._workers, memory=None if single else self._memory):
-            keys += self._tower(tower, begin)
-        return [begin, *keys]
+            self._tower(tower)
+        names = dict.fromkeys(self._made[stage.key][0] for stage in unit.stages if stage.key in self._made)
+        return [key for name in names for key in self._layers[name] if key in self._batches]
+
+    def _is_left(self, stage: Stage) -> bool:
+        """Whether there is something to do, and no task for it yet."""
+        return stage.key not in self._made and bool(self._todo.included[stage.key].any())
+
+    def _beside(self, stage: Stage) -> list[Stage]:
+        """Stages of other units that are made of the same."""
+        others = self._sharing.get(stage.compute.shares, ())
+        return [one for one in others if one is not stage and self._is_left(one) and beside(stage, one) is not None]
 
     def _end(self, unit: Unit, keys: Sequence[Key]) -> Key:
         """The end of a unit: after its tasks, and after those of others that read what it may put elsewhere."""
@@ -249,7 +227,7 @@ class _Builder:
         """Blocks that are neither there nor made by this graph."""
         return self._todo.missing[stage.key] & ~self._todo.included[stage.key]
 
-    def _tower(self, tower: Tower, begin: Key) -> list[Key]:
+    def _tower(self, tower: Tower) -> None:
         from dask._task_spec import Task, TaskRef
 
         missing = [self._todo.included[stage.key] for stage in tower.stages]
@@ -262,10 +240,11 @@ class _Builder:
         refs: dict[Key, TaskRef] = {}
         waits = self._waits(tower, layer)
         reads = self._reads(layer)
+        begins = dict.fromkeys(self._begins[stage.key] for stage in tower.stages)
         self._layers[name], self._towers[name] = tasks, tower
         for number, blocks in enumerate(layer.batches):
             key = _key(name, number, len(layer.batches))
-            needs = [begin, *waits.get(number, ())]
+            needs = [*begins, *waits.get(number, ())]
             abreast = self._todo.abreast or 0
             after = self._lasts[-abreast:][:1] if abreast and len(self._lasts) >= abreast else []
             before = [LEFT_OUT if one is None else refs.setdefault(one, TaskRef(one)) for one in (*needs, *after)]
@@ -280,7 +259,6 @@ class _Builder:
             self._lasts.append(key)
         for level, stage in enumerate(tower.stages):
             self._made[stage.key] = name, layer, level
-        return [key for key in tasks if key in self._batches]
 
     def _waits(self, tower: Tower, layer: Layer) -> dict[int, list[Key | None]]:
         """What each task waits for; None where what it reads is not there."""
@@ -351,50 +329,3 @@ def load_tower(payload: bytes) -> Tower:
     """Stages as they were sent; a task of its own, so that they travel once, and again where they are lost."""
     tower: Tower = pickle.loads(zlib.decompress(payload))
     return tower
-
-
-def begin_unit(begin: Begin) -> Ended:
-    """Make what the stages of a unit write to."""
-    begin()
-    return Ended(complete=True)
-
-
-def all_done(*results: Any) -> Ended:
-    """Whether a whole stage is there."""
-    failed = [failure for result in results for failure in result.failed]
-    return Ended(all(result.complete for result in results), failed=tuple(failed[:_FAILURES_KEPT]))
-
-
-def close_job(paths: tuple[str, ...], close: Callable[[], Any] | None, *ends: Ended) -> Ended:
-    """The paths of a job, or the error that says which blocks failed: a value, since rounds of retries go on."""
-    done = all_done(*ends)
-    if not done.complete:
-        return Ended(complete=False, value=failed_blocks([failure for _, failure in done.failed]))
-    if close is not None:
-        close()
-    return Ended(complete=True, value=paths)
-
-
-def failed_blocks(failures: Sequence[BlockFailure]) -> BlockError | OutputError:
-    """The error that names blocks which failed."""
-    refused = next((failure for failure in failures if failure.hopeless), None)
-    if refused is not None:
-        return OutputError(refused.error)
-    if not failures:
-        return BlockError("the run was stopped; what is done is kept, run again (or make the graph again) to continue")
-    named, count = failures[:_FAILURES_NAMED], len(failures)
-    more = [f"... and {count - len(named)} more blocks"] if count > len(named) else []
-    known = [failure.details for failure in failures if failure.details]  # of the first that came back
-    blocks = "1 block" if count == 1 else f"{count:,} blocks"
-    return BlockError(
-        f"{blocks} failed after all retries; the others are kept, running again continues",
-        *map(str, named),
-        *more,
-        tracebacks=known[:_FAILURES_NAMED],
-    )
-
-
-def end_unit(end: Callable[[], Any], whole: bool, own: int, *results: Any) -> Ended:
-    """Complete a unit, if all of its blocks are there: the first `own` results are those of its tasks."""
-    done = all_done(*results[:own])
-    return Ended(complete=True, value=end()) if whole and done.complete else Ended(False, None, done.failed)

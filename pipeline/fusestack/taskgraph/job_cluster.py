@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fusestack.model.errors import ConfigError, OutputError
-from fusestack.taskgraph.clusters import NATIVE_THREADS, Cluster, dask_settings, silent
+from fusestack.taskgraph.clusters import Cluster, dask_settings, silent, worker_environment
 from fusestack.taskgraph.job_systems import DRIVER, SYSTEM, SYSTEMS, dask_jobqueue
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ _LOOK_SECONDS = 3.0
 _SAY_SECONDS = 60.0
 _POLL_SECONDS = 0.2
 _WORKER_SETTINGS = {
-    **NATIVE_THREADS,
     # what fills the memory is a block, which neither spilling nor pausing makes smaller
     "DASK_DISTRIBUTED__WORKER__MEMORY__TARGET": "False",
     "DASK_DISTRIBUTED__WORKER__MEMORY__SPILL": "False",
@@ -121,7 +120,7 @@ class _Queue:
 
         found = getattr(dask_jobqueue(self.system.name), self.system.cluster)
         settings = {key: value for key, value in profile.items() if key not in (DRIVER, SYSTEM)}
-        exports = [f"export {key}={value}" for key, value in _WORKER_SETTINGS.items()]
+        exports = [f"export {key}={value}" for key, value in (worker_environment() | _WORKER_SETTINGS).items()]
         settings["job_script_prologue"] = [*exports, *settings.get("job_script_prologue", ())]
         # workers have pages, too
         own = ["--dashboard-address", "127.0.0.1:0"]

@@ -14,10 +14,11 @@ from fusestack.model.stage import BlockFailure
 from fusestack.taskgraph.departures import WorkerLeft
 from fusestack.taskgraph.events import BlocksEnded, Noticed, StageEnded
 from fusestack.taskgraph.exhaustion import Exhaustion, OutOfMemory, of_ended_worker
-from fusestack.taskgraph.job import Ended, Todo, build_graph, tick_name
+from fusestack.taskgraph.job import Todo, build_graph, tick_name
 from fusestack.taskgraph.ledger import Ticks, ledger_of, runs_of
 from fusestack.taskgraph.stop import stop
 from fusestack.taskgraph.tasks import BatchResult
+from fusestack.taskgraph.units import Ended
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,9 +29,10 @@ if TYPE_CHECKING:
     from fusestack.taskgraph.chunks import ChunkTasks
     from fusestack.taskgraph.clusters import Backend
     from fusestack.taskgraph.events import Listener
-    from fusestack.taskgraph.job import Key, TaskGraph, Unit
+    from fusestack.taskgraph.job import Key, TaskGraph
     from fusestack.taskgraph.ledger import Ledger
     from fusestack.taskgraph.tasks import StageResult
+    from fusestack.taskgraph.units import Unit
 
     Block: TypeAlias = tuple[str, int]
     _Bools: TypeAlias = NDArray[np.bool_]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 import traceback
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -103,14 +103,17 @@ def run_batch(tower: Tower, blocks: Sequence[int], run: str, name: str, needs: i
     """
     if not all(result.complete for result in before[:needs]):
         return LEFT_OUT
-    work, path, token = tower.top.target.work, tower.top.target.image.path, token_of(run)
-    with keeping_turn(work, path, token):
+    work, token = tower.top.target.work, token_of(run)
+    with ExitStack() as meanwhile:
+        for place in tower.places:
+            meanwhile.enter_context(keeping_turn(*place, token))
         with looking(Look() if is_address(work) else None):
             _foresee(tower, run, name)
             if is_stopped(work, run):
                 return LEFT_OUT
             try:
-                check_turn(work, path, token)
+                for place in tower.places:
+                    check_turn(*place, token)
                 _open_anew(run)
                 batch = _Batch(tower, run, name)
             except Exception as error:  # of ledgers that cannot be read, of kernels: as if every block had failed
@@ -124,7 +127,7 @@ def run_batch(tower: Tower, blocks: Sequence[int], run: str, name: str, needs: i
 
 def _foresee(tower: Tower, run: str, name: str) -> None:
     """Ask a store together for what a task looks at before its first block."""
-    work, path = tower.top.target.work, tower.top.target.image.path
+    work = tower.top.target.work
     if not is_address(work):
         return
 
@@ -132,7 +135,8 @@ def _foresee(tower: Tower, run: str, name: str) -> None:
         with suppress(OSError, OutputError):  # who needs it will say
             what()
 
-    asked: list[Callable[[], Any]] = [partial(is_stopped, work, run), partial(has_turn, work, path, token_of(run))]
+    asked: list[Callable[[], Any]] = [partial(is_stopped, work, run)]
+    asked += [partial(has_turn, *place, token_of(run)) for place in tower.places]
     asked += [partial(Ticks, stage, name) for stage in tower.stages]
     each(ask, asked, far=True)
 
@@ -248,6 +252,8 @@ class _Batch:
         if level == 0:  # what a helping thread of this task has made meanwhile is in memory
             return _STORED if ticked and block not in self._leaves_made else self._leaves.result(block)
         nesting, reduction = self._tower.nestings[level], self._tower.stages[level].compute
+        if nesting is not None and not isinstance(reduction, Reduction):
+            return self._make_beside(level, block, ticked=ticked)
         if nesting is None or not isinstance(reduction, Reduction):
             raise ValueError("the stages of a tower are nested")
         image = self._tower.top.target.image
@@ -279,6 +285,13 @@ class _Batch:
 
         return self._store(level, block, whole, seconds)
 
+    def _make_beside(self, level: int, block: int, *, ticked: bool) -> _Made:
+        """Make a block of another output after that of the one before it, whose thread remembers what it is made of."""
+        there = self.make(level - 1, block).there
+        if ticked or not there:
+            return _Made(there)
+        return self._store(level, block, self._tower.stages[level].compute)
+
     def _make_leaf(self, block: int) -> _Made:
         if is_stopped(self._tower.top.target.work, self._run):
             return _FAILED
@@ -299,12 +312,12 @@ class _Batch:
             pixels = compute(box)
             computed = time.perf_counter()
             stored = Written()
-            self._check_turn()
+            self._check_turn(stage)
             if pixels is not None:
                 stored = stage.target.open().write(stage.target.level, box, pixels)
             if level == len(self._tower.stages) - 1:
                 self._above.leave(block, pixels)
-            self._check_turn()
+            self._check_turn(stage)
             with self._mine:
                 if level == 0:
                     self._leaves_made.add(block)
@@ -326,9 +339,9 @@ class _Batch:
             tally.bytes_written += stored.bytes
         return _Made(there=True, in_memory=True, pixels=pixels)
 
-    def _check_turn(self) -> None:
-        """Refuse to go on where a later run has begun to write the image."""
-        target = self._tower.top.target
+    def _check_turn(self, stage: Stage) -> None:
+        """Refuse to go on where a later run has begun to write the image of a stage."""
+        target = stage.target
         check_turn(target.work, target.image.path, token_of(self._run))
 
     def _fail(self, level: int, block: int, error: Exception) -> None:
@@ -345,7 +358,7 @@ class _Batch:
             stage, ticks, tally = one
             try:
                 if tally.done:
-                    self._check_turn()
+                    self._check_turn(stage)
                 ticks.flush()
             except OSError as error:
                 tally.failed += [BlockFailure(b, stage.place(b), str(error), hopeless=True) for b in tally.done]
