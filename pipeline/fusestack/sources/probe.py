@@ -16,7 +16,7 @@ from fusestack.sources.base import excludable, open_source
 from fusestack.storage import is_address
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from fusestack.sources.base import PixelSource
     from fusestack.sources.pictures import PicturePage
@@ -35,7 +35,7 @@ class Sample:
     Parameters
     ----------
     label : str
-        For messages, such as ``view (timepoint 0, setup 3)``; may be empty.
+        The view, for messages, such as ``(timepoint 0, setup 3)``; may be empty.
     reads : SourceRef or PicturePage
     level : int
         Which is read of a source.
@@ -105,10 +105,10 @@ def probe(samples: Sequence[Sample], *, seconds: float = _SECONDS, memory: int =
             found = sorted((one for one in pool.map(look, fitting) if one is not None), key=lambda one: one.number)
         finally:
             stop.set()
-    problems = [_of(samples[one.number], problem) for one in found for problem in one.broken]
-    empty = [_of(samples[one.number], one.empty) for one in found if one.empty]
-    doubts = [_of(samples[one.number], one.doubt) for one in found if one.doubt]
-    if empty and len(empty) == len(found):
+    problems = _said(samples, ((one, problem) for one in found for problem in one.broken))
+    empty = _said(samples, ((one, one.empty) for one in found if one.empty))
+    doubts = _said(samples, ((one, one.doubt) for one in found if one.doubt))
+    if found and all(one.empty for one in found):
         problems += empty
     if problems:
         raise InputError(*bounded(problems))
@@ -125,16 +125,16 @@ class _Look:
     doubt: str = ""
 
 
+def _said(samples: Sequence[Sample], found: Iterable[tuple[_Look, str]]) -> list[str]:
+    return excludable(((samples[one.number].label, text) for one, text in found), len(samples))
+
+
 def _doubt(sample: Sample, error: Exception) -> str:
     cause = " ".join(str(error).split())[:200]
     return (
         f"{sample.reads.path}: a chunk could not be decoded ({type(error).__name__}{f': {cause}' if cause else ''}); "
         "a run tries again, and tells more"
     )
-
-
-def _of(sample: Sample, text: str) -> str:
-    return excludable(sample.label, text) if sample.label else text
 
 
 def _patiently(sample: Sample) -> str:
