@@ -198,7 +198,7 @@ def test_any_block_has_the_same_bytes(data: st.DataObject) -> None:
 
 
 def test_the_halo_is_no_larger_than_it_must_be() -> None:
-    """A pixel at its edge may count; a quarter of it would not do."""
+    """A pixel at its edge may count; a third of it would not do."""
     mixing = Mixing(2, 6, 1.5, 8, (0, 2), between=True, sharpen=1, clips=False)
     stack = np.random.default_rng(0).random((2, 1, 8, 200), np.float32)
     exposures = Exposures((1.0, 1.0), (0, 1), 0.02)
@@ -207,7 +207,7 @@ def test_the_halo_is_no_larger_than_it_must_be() -> None:
     stack[0, :, :, 100] += 50
     changed = mixing([SeenSlice(k, one.copy()) for k, one in enumerate(stack)], exposures, None, place) != before
     reach = np.abs(np.flatnonzero(changed.any(axis=(0, 1))) - 100).max()
-    assert mixing.depth // 2 < reach <= mixing.depth
+    assert mixing.depth // 3 < reach <= mixing.depth
 
 
 class Reduced:

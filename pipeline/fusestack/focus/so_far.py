@@ -130,5 +130,6 @@ class Depth:
         unsure = np.float32(_UNSURE)
         sure = np.maximum(0, 1 - unsure / np.maximum(self._energy.values[1], unsure))
         if between:
-            coarse = kernels.multiscale.evened(coarse, sure > 0, _EVEN)
+            known = sure > 0
+            coarse = kernels.surface.evened(kernels.surface.filled(coarse, known, _EVEN), known, _EVEN)
         return kernels.pyramid.finer(coarse, self._shape, _SMOOTH), kernels.pyramid.finer(sure, self._shape, 0)

@@ -8,3 +8,5 @@ DETAIL = 4
 """Pixels on either side whose detail counts for the energy of a pixel."""
 EVEN = 5
 """Pixels of every second one on either side that a depth is evened with."""
+FILL = 3
+"""Likewise, from which specks of a depth are filled in."""
