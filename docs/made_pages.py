@@ -306,6 +306,8 @@ def commands() -> str:
         rows = _arguments(parser, shared=False)
         if rows:
             lines += [*_table(("argument", ""), rows), ""]
+        if parser.epilog:
+            lines += [parser.epilog, ""]
     return "\n".join(lines)
 
 

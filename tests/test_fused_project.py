@@ -337,6 +337,24 @@ def test_a_split_hdf5_is_read_by_others(tmp_path: Path, options: dict[str, Any])
     assert names == ["fused-00-00.h5", "fused-00-01.h5", "fused.h5"]
 
 
+@pytest.mark.parametrize(
+    ("path", "first"),
+    {
+        "fused.tif": "fused_tp_0_vs_0.tif",
+        "fused.ome.tif": "fused_tp_0_vs_0.ome.tif",
+        "my_fused.h5": "my_fused_tp_0_vs_0.h5",
+        "new.tif": "new_fused_tp_0_vs_0.tif",
+        "new.ome.zarr": "new_fused_tp_0_vs_0.ome.zarr",
+        "fused.ome.zarr": "fused_fused_tp_0_vs_0.ome.zarr",  # as the contract says
+    }.items(),
+)
+def test_names_of_several_images(path: str, first: str, tmp_path: Path) -> None:
+    """Their titles are those of BigStitcher, which begin with a word that outputs often have, too."""
+    config = {"version": 1, "input": {"views": _four_views(tmp_path)}, "fusion": {"group_by": "view"}}
+    plan = fusestack.plan({**config, "output": {"path": str(tmp_path / path)}})
+    assert Path(plan.images[0].target.image.path).name == first
+
+
 @pytest.mark.parametrize("path", ["new.xml", "new.tif", "new", "new.ome.tif"])
 def test_a_project_of_tiff_files_names_them(tmp_path: Path, path: str) -> None:
     views = []

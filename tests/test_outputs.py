@@ -79,8 +79,7 @@ def tifffile_images(path: Path, pairs: Pairs) -> Images:
     """Stacks of the groups, one file each where there are several."""
     suffix = ".ome.tif" if path.name.endswith(".ome.tif") else ".tif"
     for t, c in pairs:
-        stem = path.name.removesuffix(suffix)
-        yield t, c, tifffile.imread(path if path.exists() else path.with_name(f"{stem}_fused_tp_{t}_ch_{c}{suffix}"))
+        yield t, c, tifffile.imread(path if path.exists() else path.with_name(f"fused_tp_{t}_ch_{c}{suffix}"))
 
 
 FORMATS = [

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import fusestack
-from fusestack.display import notebook
+from fusestack.display import notebook, progress
 from fusestack.display.notebook import NotebookProgress
 from fusestack.display.progress import progress_listener
 from fusestack.model.errors import BlockError, FusestackWarning
@@ -148,3 +148,14 @@ def test_very_many_stages_stay_small(shown: Shown) -> None:
 def test_an_address_that_is_none_is_no_link(shown: Shown) -> None:
     NotebookProgress()(RunStarted("out", (), 1, 0, 1, "javascript:alert(1)"))
     assert "href" not in shown[-1]["text/html"]
+
+
+def test_the_first_blocks_do_not_count_for_the_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They wait for kernels to be compiled: 20 seconds for the first one are no 20 seconds for each."""
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "perf_counter", lambda: now[0])
+    rate = progress.Rate(StageStarted("fuse", "", 10, 0, 10))
+    for seconds, number, left in ((20, 0, None), (21, 1, None), (23, 2, 3 / 2 * 7), (24, 3, 4 / 3 * 6)):
+        now[0] = float(seconds)
+        rate.add(BlocksEnded("fuse", (range(number, number + 1),), 1))
+        assert rate.seconds_left == (None if left is None else pytest.approx(left))

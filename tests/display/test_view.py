@@ -5,7 +5,10 @@ from __future__ import annotations
 import http.client
 import itertools
 import json
+import signal
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -475,6 +478,35 @@ def test_what_is_kept_stays_within_the_limit(job: Path) -> None:
         assert blocks.kept_bytes <= limit
     with pytest.raises(ConfigError, match=r"--mode precomputed: .* do not fit"):
         Blocks((image,), "precomputed", int(limit)).precompute()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_server_ends_by_ctrl_c(number: signal.Signals, job: Path) -> None:
+    """That is its normal end, as the help says: nothing is left to be resumed."""
+    command = [sys.executable, "-m", "fusestack", "view", str(job)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            assert any(line.startswith("http://127.0.0.1") for line in process.stdout)
+            process.send_signal(number)
+            _, errors = process.communicate(timeout=30)
+        finally:
+            process.kill()
+    assert process.returncode == 0
+    assert "interrupted" not in errors
+
+
+def test_before_it_serves_ctrl_c_is_an_interruption(
+    job: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Blocks, "precompute", interrupted)
+    assert run(["view", str(job), "--mode", "precomputed"]) == 130
+    with pytest.raises(SystemExit):
+        run(["view", "--help"])
+    assert "is how it ends: exit code 0; before" in " ".join(capsys.readouterr().out.split())
 
 
 def test_the_command(job: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from fusestack.cli.arguments import add_set
@@ -52,6 +53,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--browser", action="store_true", help="open the page in the browser")
     add_set(parser)
+    parser.epilog = (
+        "Ctrl-C (or SIGTERM) while the page is served is how it ends: exit code 0; before, while it is prepared, 130."
+    )
 
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -82,21 +86,18 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     blocks = Blocks(shown.scene.images, arguments.mode, shown.memory)
     drawing = shown.scene.drawing
     server = ViewServer(shown.scene, blocks, None if drawing is None else _Writing(arguments.source, drawing))
-    if arguments.mode == "precomputed":
-        blocks.precompute(_quiet if arguments.quiet else _Lines())
-    if not arguments.quiet:
-        print("serving this page on this machine until Ctrl-C:")
-    print(server.address, flush=True)
-    if arguments.browser:
-        import webbrowser
+    with server:
+        if arguments.mode == "precomputed":
+            blocks.precompute(_quiet if arguments.quiet else _Lines())
+        if not arguments.quiet:
+            print("serving this page on this machine until Ctrl-C:")
+        print(server.address, flush=True)
+        if arguments.browser:
+            import webbrowser
 
-        threading.Thread(target=webbrowser.open, args=(server.address,), daemon=True).start()
-    try:
-        server.serve_forever()
-    except KeyboardInterrupt:
-        pass
-    finally:
-        server.server_close()
+            threading.Thread(target=webbrowser.open, args=(server.address,), daemon=True).start()
+        with suppress(KeyboardInterrupt):
+            server.serve_forever()
     return {"page": server.address}
 
 

@@ -54,6 +54,7 @@ class Rate:
         self.stage = event
         self.start = time.perf_counter()
         self.done = event.done
+        self._first: tuple[float, int] | None = None
         self.bytes = 0
         self.failed = 0
         self.ended: StageEnded | None = None
@@ -61,6 +62,8 @@ class Rate:
     def add(self, event: BlocksEnded) -> None:
         """Take blocks that came back."""
         self.done += event.count
+        if self._first is None and event.count:
+            self._first = time.perf_counter(), self.done
         self.failed += len(event.failed)
         self.bytes += event.bytes
 
@@ -80,11 +83,12 @@ class Rate:
 
     @property
     def seconds_left(self) -> float | None:
-        """None where it is not known yet."""
-        new = self.done - self.stage.done
-        if not new or self.seconds < _SURE:
+        """None where it is not known yet: the first blocks wait for kernels to be compiled, and do not count."""
+        if self._first is None:
             return None
-        return self.seconds / new * (self.stage.blocks - self.done)
+        begin, before = self._first
+        seconds, new = time.perf_counter() - begin, self.done - before
+        return seconds / new * (self.stage.blocks - self.done) if new and seconds >= _SURE else None
 
     @property
     def trouble(self) -> str:

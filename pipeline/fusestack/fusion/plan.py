@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from fusestack.sources.probe import Sample
 
 
+_FUSED = "fused"
+"""With which all titles begin."""
 _COLOURS = ("FF0000", "00FF00", "0000FF")
 
 
@@ -94,7 +96,7 @@ def plan_fusion(loaded: LoadedConfig, output: Output, resources: Resources, cach
     options = _option_facts(config.fusion)
     single = len(design.images) == 1
     of_no_view = read.keys() - {path for opened in design.opened.values() for path in opened.view.source.paths}
-    places = [path if single else _titled(path, fused.title) for fused in design.images]
+    places = [path if single else _titled(path, fused.title, output.format) for fused in design.images]
 
     def read_of(fused: DesignedImage) -> dict[str, str]:
         return {path: read[path] for path in sorted(of_no_view.union(fused.compute.paths) & read.keys())}
@@ -329,9 +331,11 @@ def fitted(compute: FuseBlocks, target: Target, resources: Resources) -> FuseBlo
     return found
 
 
-def _titled(path: str, title: str) -> str:
-    """``fused.ome.zarr`` -> ``fused_<title>.ome.zarr``."""
+def _titled(path: str, title: str, file_format: str) -> str:
+    """``out.tif`` -> ``out_<title>.tif``; a word is not said twice, but in OME-Zarr, whose names are a contract."""
     stem, suffix = split_suffix(path)
+    if file_format != "ome-zarr" and stem.endswith(_FUSED):
+        return f"{stem}{title.removeprefix(_FUSED)}{suffix}"
     return f"{stem}_{title}{suffix}"
 
 
