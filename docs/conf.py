@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "pipeline")]
 
-import figures  # noqa: E402
 import fusestack  # noqa: E402
 import gallery  # noqa: E402
 import made_pages  # noqa: E402
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
 HERE = Path(__file__).parent
-MADE = HERE / "made"  # pages and pictures that the build writes; not in git
+MADE = HERE / "made"  # pages and pictures that the build writes; not in git, and no link of another page leads there
 
 project = "fusestack"
 author = "the authors of fusestack"
@@ -70,7 +69,18 @@ def _make(app: Sphinx) -> None:
         made_pages.write(MADE / name, text)
     pixels = int(os.environ.get("FUSESTACK_GALLERY_PIXELS", gallery.PIXELS))
     made_pages.write(MADE / "gallery.md", gallery.make(MADE / "gallery", pixels))
-    figures.difference(MADE / "figures")
+
+
+def _lead_to_made(app: Sphinx, name: str, source: list[str]) -> None:
+    """In the site, links to a section of the reference lead to the page that it names, and to a place in that.
+
+    In the sources they are ``reference/index.md#page/place``: where nothing is built, that page says what to do.
+    """
+    source[0] = re.sub(r"(\]\([./]*)reference/index\.md#(\w+)(?:/([\w-]+))?\)", _to_made, source[0])
+
+
+def _to_made(link: re.Match[str]) -> str:
+    return f"{link[1]}made/{link[2]}.md{'#' + link[3] if link[3] else ''})"
 
 
 def _list_external(app: Sphinx, exception: Exception | None) -> None:
@@ -87,4 +97,5 @@ def _list_external(app: Sphinx, exception: Exception | None) -> None:
 def setup(app: Sphinx) -> None:
     """Connect what the build makes."""
     app.connect("builder-inited", _make)
+    app.connect("source-read", _lead_to_made)
     app.connect("build-finished", _list_external)

@@ -1,8 +1,4 @@
-"""Pictures that are drawn from data.
-
-The difference of `exact` and `bigstitcher` is drawn when the documentation is built; the pictures of the README are in
-git, and ``python docs/figures.py`` makes them anew.
-"""
+"""Pictures that are drawn from data; they are in git, and ``python docs/figures.py`` makes them anew."""
 
 from __future__ import annotations
 
@@ -26,10 +22,8 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 
 
-def difference(folder: Path) -> None:
-    """Draw one fusion in both `numerics`, and by how much they differ."""
-    folder.mkdir(parents=True, exist_ok=True)
-    names = ("exact.png", "bigstitcher.png", "difference.png")
+def difference() -> dict[str, Pixels]:
+    """Draw one fusion in both `numerics`, and by how much they differ; pixels by name of the picture."""
     with tempfile.TemporaryDirectory() as work:
         simulate_acquisition(work, tile_shape=(16, 96, 96), channels=1)
         box = {"min": {"x": -10, "y": -10, "z": 0}, "max": {"x": 185, "y": 120, "z": 45}}
@@ -42,11 +36,11 @@ def difference(folder: Path) -> None:
     low, high = np.percentile(found[0], (1, 99.8))
     grey = [np.clip((one - low) / (high - low), 0, 1) for one in found]
     off = np.clip(abs(found[0] - found[1]) / 20, 0, 1)  # white: 20 grey values
-    for name, one in zip(names, (*grey, off), strict=True):
-        pixels = np.asarray(one * 255, np.uint8).repeat(3, 0).repeat(3, 1)
-        path = folder / name
-        if not path.exists() or not np.array_equal(np.asarray(Image.open(path)), pixels):
-            Image.fromarray(pixels).save(path)
+    names = ("exact", "bigstitcher", "difference")
+    return {
+        name: np.asarray(one * 255, np.uint8).repeat(3, 0).repeat(3, 1)
+        for name, one in zip(names, (*grey, off), strict=True)
+    }
 
 
 def _beside(*pictures: Pixels, gap: int = 8) -> Pixels:
@@ -102,3 +96,5 @@ if __name__ == "__main__":
     for name, pixels in (("mosaic", mosaic()), ("focus", focus())):
         save(pixels, HERE / "images" / f"{name}.jpg", quality=85)
         print(HERE / "images" / f"{name}.jpg", (HERE / "images" / f"{name}.jpg").stat().st_size)
+    for name, pixels in difference().items():
+        Image.fromarray(pixels).save(HERE / "images" / f"{name}.png")

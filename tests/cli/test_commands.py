@@ -186,7 +186,7 @@ def test_init_knows_photographs(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert run(["init", folder, "-o", config]) == 0
     assert "focus:" in Path(config).read_text()
     assert run(["run", config, "--quiet"]) == 0
-    (tmp_path / "sharp.tif").rename(tmp_path / "in" / "a_result.tif")
+    (tmp_path / "in.tif").rename(tmp_path / "in" / "a_result.tif")
     assert run(["init", folder, "-o", config, "--force"]) == 0
     assert "a_result" not in Path(config).read_text()
     assert run(["init", paths[0], "-o", config, "--force"]) == 0

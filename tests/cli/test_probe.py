@@ -118,6 +118,25 @@ def test_a_broken_view_is_named_before_anything_is_made(
     assert sorted(tmp_path.iterdir()) == before
 
 
+@pytest.mark.parametrize("suffix", [".h5", ".n5", ".ome.zarr"])
+def test_a_container_that_is_gone_is_named_once(
+    suffix: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A project has one data file for all of its views: what is wrong with that is no matter of each of them."""
+    tifffile.imwrite(tmp_path / "t.tif", PIXELS, metadata={"axes": "ZYX"})
+    channels = {"views": [{"path": "t.tif", "channel": channel} for channel in range(3)]}
+    made = write_config(tmp_path, input=channels, output={"path": f"data{suffix}", "project": "data.xml"})
+    assert said(capsys, "run", made)[0] == 0
+    (tmp_path / f"data{suffix}").rename(tmp_path / "elsewhere")
+    config = write_config(tmp_path, input={"project": "data.xml"})
+    for command in COMMANDS:
+        code, text = said(capsys, command, config)
+        assert code == 3
+        assert text.count(str(tmp_path / f"data{suffix}")) == 1
+        assert "3 views, (timepoint 0, setup 0) to (timepoint 0, setup 2): " in text
+        assert "leave" not in text  # there are no others
+
+
 def test_what_is_not_looked_at(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = write_config(tmp_path, input=views(damage_zarr(tmp_path)))
     for command in ("validate", "plan"):
@@ -135,7 +154,7 @@ def test_how_many_were_looked_at(tmp_path: Path, capsys: pytest.CaptureFixture[s
     for command in ("validate", "plan"):
         code, text = said(capsys, command, config, "--json")
         assert code == 0
-        assert "a chunk of each of 2 inputs was decoded" in text
+        assert "a chunk of each of 2 inputs was checked" in text
         assert json.loads(text.splitlines()[-1])["probed"] == 2
     assert said(capsys, "run", config)[0] == 0
     for i in (0, 1):  # nothing is left to be made of them
@@ -264,8 +283,66 @@ def test_places_that_cannot_be_written(command: str, tmp_path: Path, capsys: pyt
     assert code == 5
     assert f"{tmp_path / 'notes'} is a file, not a folder" in text
     assert "output.path" in text
+    assert text.count("is a file, not a folder") == 1
     config = write_config(tmp_path, input=views("t0.tif"), output={"path": "out.ome.zarr"})
     assert said(capsys, command, config)[0] == 0
+
+
+def test_what_is_said_of_several_outputs_is_said_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for k in range(3):
+        Image.fromarray(PIXELS[k].astype(np.uint8)).save(tmp_path / f"s{k}.png")
+    output = {"path": "sharp.tif", "depth": "depth.tif", "mask": "mask.tif"}
+    config = write_config(tmp_path, input={"images": "s?.png"}, focus={"output": output})
+    assert said(capsys, "run", config)[0] == 0
+    keys = "another focus.output.path and focus.output.mask and focus.output.depth, or replace it with"
+
+    def once(codes: tuple[int, int, int], *words: str, **output: Any) -> None:
+        focus = {"output": {**output}, "method": "masks"}
+        other = write_config(tmp_path, input={"images": "s?.png"}, focus=focus)
+        for command, code in zip(COMMANDS, codes, strict=True):
+            found, text = said(capsys, command, other)
+            assert found == code
+            for word in words:
+                assert text.count(word) == 1
+
+    once((0, 0, 5), "exists, made with other settings", "sharp.tif and 2 more (mask.tif, depth.tif): ", keys, **output)
+    for name in ("sharp", "depth", "mask"):
+        shutil.rmtree(tmp_path / f"{name}.tif.fusestack", ignore_errors=True)
+        (tmp_path / f"{name}.tif").write_bytes(b"of somebody else")
+    once(
+        (0, 0, 5), "this configuration did not make it", "sharp.tif and 2 more (mask.tif, depth.tif): ", keys, **output
+    )
+    (tmp_path / "notes").write_text("a file")
+    inside = {key: f"notes/{name}" for key, name in output.items()}
+    once(
+        (5, 5, 5), "is a file, not a folder", "sharp.tif and 2 more (mask.tif, depth.tif): cannot be written", **inside
+    )
+
+
+def test_folders_that_a_run_makes_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A name with a mistake in it makes a folder that nobody looks into."""
+    output = {"path": "reslts/deep/out.ome.zarr", "project": "xml/out.xml"}
+    config = write_config(tmp_path, input=_two_tiles(tmp_path)["input"], output=output)
+    told = [f"note: {tmp_path / name}: this folder does not exist; a run makes it" for name in ("reslts/deep", "xml")]
+    for command in COMMANDS:
+        code, text = said(capsys, command, config)
+        assert code == 0
+        assert [line for line in text.splitlines() if line.startswith("note: ")] == told
+        assert command == "run" or not (tmp_path / "reslts").exists()
+    for command in COMMANDS:
+        assert "note: " not in said(capsys, command, config)[1]
+
+
+def test_a_folder_of_slices_is_an_output_itself(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for k in range(3):
+        Image.fromarray(PIXELS[k].astype(np.uint8)).save(tmp_path / f"s{k}.png")
+    output = {"path": "sharp.tif", "slices": "prepared/"}
+    config = write_config(tmp_path, input={"images": "s?.png"}, focus={"output": output})
+    assert "note: " not in said(capsys, "plan", config)[1]
+    config = write_config(
+        tmp_path, input={"images": "s?.png"}, focus={"output": {**output, "slices": "reslts/prepared"}}
+    )
+    assert f"note: {tmp_path / 'reslts'}: " in said(capsys, "plan", config)[1]
 
 
 def test_a_disk_that_is_too_small(
@@ -304,7 +381,7 @@ def test_a_disk_that_will_never_do(
 def test_what_breaks_the_look_is_said(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An error that is none of the input's is no failure of it, and no chunk that was decoded."""
+    """An error that is none of the input's is no failure of it, and no chunk that was checked."""
     config = write_config(tmp_path, **_two_tiles(tmp_path))
 
     def breaks(self: TiffSource, level: int, box: Any) -> Any:
@@ -315,7 +392,7 @@ def test_what_breaks_the_look_is_said(
         code, text = said(capsys, command, config)
         assert code == 0
         assert "t1.tif: a chunk could not be decoded (RuntimeError: no memory for threads); a run tries again" in text
-        assert "a chunk of 0 of 2 inputs was decoded" in text
+        assert "a chunk of 0 of 2 inputs was checked" in text
 
 
 @pytest.mark.parametrize("key", ["path", "mask", "depth"])
@@ -335,18 +412,17 @@ def test_the_key_of_a_place_that_cannot_be_written(
 def test_time_and_memory_bound_the_look(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "t.tif", PIXELS, metadata={"axes": "ZYX"})
     ref = SourceRef("fusestack.sources.tiff:TiffSource", str(tmp_path / "t.tif"))
-    samples = [Sample(f"view {i}", ref, nbytes=1000 * (1 + 9 * (i % 2))) for i in range(40)]
+    samples = [Sample(str(i), ref, nbytes=1000 * (1 + 9 * (i % 2))) for i in range(40)]
     assert probe(samples).count == 40
     assert probe(samples, seconds=-1).count == 0
     assert probe(samples, memory=10_000).count == 20
-    assert str(probe(samples, memory=10_000)) == "a chunk of 20 of 40 inputs was decoded"
+    assert str(probe(samples, memory=10_000)) == "a chunk of 20 of 40 inputs was checked"
 
 
 def test_problems_are_bounded(tmp_path: Path) -> None:
-    name = damage_zarr(tmp_path)
-    ref = SourceRef("fusestack.sources.ome_zarr:OmeZarrSource", str(tmp_path / name))
+    refs = [SourceRef("fusestack.sources.tiff:TiffSource", str(tmp_path / f"{i}.tif")) for i in range(50)]
     with pytest.raises(InputError) as caught:
-        probe([Sample(f"view {i}", ref) for i in range(50)])
+        probe([Sample(str(i), ref) for i, ref in enumerate(refs)])
     assert len(caught.value.problems) == 21
     assert caught.value.problems[0].startswith("view 0: ")
     assert caught.value.problems[-1] == "... and 30 more"

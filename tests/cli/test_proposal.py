@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
+from PIL import Image
 
 from fusestack.cli.main import run
 from fusestack.cli.proposal import describe
@@ -98,6 +99,80 @@ def test_a_folder_with_a_project_is_the_project(tmp_path: Path) -> None:
     write(tmp_path)
     (name,) = [path.name for path in tmp_path.glob("*.xml")]
     assert proposed(tmp_path, tmp_path).project == name
+
+
+def zarr_below(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    zarr_image(folder / "volume.ome.zarr")
+    return folder / "volume.ome.zarr"
+
+
+@pytest.mark.parametrize("below", ["", "below/"])
+@pytest.mark.parametrize("pictures", [".png", ".tif"])
+def test_projects_and_zarr_are_taken_rather_than_pictures(pictures: str, below: str, tmp_path: Path) -> None:
+    """Pictures of a screen, or of what was made, lie in the folders of projects; what else is there is said."""
+    place, inside = tmp_path / "data", tmp_path / "data" / below
+    inside.mkdir(parents=True)
+    for n in range(2):
+        imwrite(place / f"shot{n}{pictures}")
+    (place / "cache.fusestack").mkdir()
+    zarr_below(place / "cache.fusestack")
+    assert len(proposed(place, place).views or proposed(place, place).images or ()) == 2
+    zarr_below(inside)
+    assert paths(proposed(place, place)) == [f"{below}volume.ome.zarr"]
+    (said,) = describe(place, place).said
+    assert said.startswith(f"The folder also holds shot0{pictures}, shot1{pictures}; to take them, name them")
+    assert len(proposed(sorted(place.glob("shot*")), place, "stack").images or ()) == 2
+    write(inside)
+    (name,) = [path.name for path in inside.glob("*.xml")]
+    assert proposed(place, place).project == f"{below}{name}"
+    (said,) = describe(place, place).said
+    assert f"shot0{pictures}, shot1{pictures}" in said
+
+
+def test_of_several_zarr_below_none_is_taken_rather(tmp_path: Path) -> None:
+    for n in range(2):
+        imwrite(tmp_path / f"shot{n}.png")
+        zarr_below(tmp_path / f"below {n}")
+    assert proposed(tmp_path, tmp_path).images == ("shot0.png", "shot1.png")
+
+
+def imwrite(path: Path) -> None:
+    tifffile.imwrite(path, np.ones((20, 30), np.uint16)) if path.suffix == ".tif" else Image.new("L", (8, 6)).save(path)
+
+
+def test_photographs_are_no_tiles(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for n in range(2):
+        imwrite(tmp_path / f"shot{n}.png")
+    for places in ([str(tmp_path)], [str(tmp_path / "shot0.png")]):
+        assert run(["init", *places, "-o", str(tmp_path / "c.yaml"), "--as", "tiles"]) == 3
+        assert "shot0.png" in (text := capsys.readouterr().err)
+        assert "not as tiles; save them as TIFF" in text
+
+
+def test_a_stack_is_called_like_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in the examples of the documentation: the slices of moss/ make moss.tif."""
+
+    def outputs(places: Any, folder: Path) -> str:
+        return describe(places, folder).text.partition("  output:")[2]
+
+    folder = tmp_path / "moss"
+    folder.mkdir()
+    for n in range(3):
+        imwrite(folder / f"s{n}.png")
+    text = outputs(folder, tmp_path)
+    assert "path: moss.tif\n" in text
+    assert "# depth: moss_depth.tif " in text
+    assert "# mask: moss_mask.tif" in text
+    assert "path: moss.tif\n" in outputs(str(folder / "*.png"), tmp_path)
+    monkeypatch.chdir(folder)
+    assert "path: moss.tif\n" in outputs(".", folder)
+    assert "path: sharp.tif\n" in outputs("s0.png", folder)
+    config = tmp_path / "moss.yaml"
+    assert run(["init", str(folder), "-o", str(config)]) == run(["run", str(config), "--quiet"]) == 0
+    assert "path: moss.tif\n" in outputs(folder, tmp_path)  # what we made of it may be made anew
+    imwrite(tmp_path / "moss.tif")
+    assert "path: sharp.tif\n" in outputs(folder, tmp_path)
 
 
 def test_results_are_a_question(tmp_path: Path) -> None:

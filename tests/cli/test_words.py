@@ -67,7 +67,7 @@ def test_photographs_of_a_board(capsys: pytest.CaptureFixture[str], tmp_path: Pa
     place = DATA.resolve() / "pcb"
     names = "front to back pcb_001.jpg to pcb_007.jpg"
     wanted = f"7 pictures in {place}, {names}, 2,048 x 1,536 pixels, 3 colours, uint8"
-    assert f"{config}: valid, {wanted}, a chunk of each of 7 inputs was decoded\n" in said(capsys, "validate", config)
+    assert f"{config}: valid, {wanted}, a chunk of each of 7 inputs was checked\n" in said(capsys, "validate", config)
     lines = said(capsys, "plan", config, "--no-probe").splitlines()
     assert lines[0] == f"input     {wanted}"
     assert lines[2:4] == [

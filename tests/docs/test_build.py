@@ -53,6 +53,12 @@ def test_every_link_within_the_site_leads_somewhere(site: Path) -> None:
     assert seen > 500
 
 
+def test_links_to_sections_of_the_reference_lead_to_the_pages_that_are_made(site: Path) -> None:
+    page = (site / "html" / "how-to" / "focus.html").read_text()
+    assert 'href="../made/performance.html#how-close-focus-stacking-comes-to-the-truth"' in page
+    assert 'href="../made/configuration.html"' in (site / "html" / "reference" / "index.html").read_text()
+
+
 def test_links_that_lead_elsewhere_are_listed(site: Path) -> None:
     listed = (site / "html" / "external-links.txt").read_text().splitlines()
     assert all("://" in link for link in listed)

@@ -11,7 +11,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 from pydantic import ValidationError
 
 import fusestack
@@ -151,3 +153,35 @@ def test_there_is_a_picture_of_every_operator(made: ModuleType, tmp_path: Path) 
             assert entry.options
     methods = {entry.options.get("method", "average") for entry in gallery.FUSION}
     assert methods == {"average", "max", "lowest_view", "highest_view", "closest_pixel", "mask"}
+
+
+def test_links_lead_somewhere_before_anything_is_built() -> None:
+    """People read the pages where the repository is shown, too, and there nothing is made."""
+    seen = 0
+    for page in pages():
+        text = re.sub(r"```.*?```|`[^`\n]*`", "", page.read_text(), flags=re.DOTALL)
+        for link in re.findall(r"\]\(([^)#\s]+)[^)]*\)", text):
+            if "://" not in link and not link.startswith("mailto:"):
+                target = (page.parent / link).resolve()
+                assert target.exists(), f"{page}: {link}"
+                assert "made" not in target.relative_to(ROOT).parts, f"{page}: {link}"
+                seen += 1
+    assert seen > 50
+
+
+def test_a_section_of_the_reference_stands_for_every_page_that_is_made() -> None:
+    sections = set(re.findall(r"^## (\w+)$", (ROOT / "docs/reference/index.md").read_text(), re.MULTILINE))
+    assert sections == {"configuration", "operators", "commands", "python", "performance", "gallery"}
+    for page in pages():
+        for name in re.findall(r"reference/index\.md#(\w+)", page.read_text()):
+            assert name in sections, f"{page}: {name}"
+
+
+def test_pictures_of_numerics_are_those_that_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The difference of `exact` and `bigstitcher` is what the program makes today."""
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    import figures
+
+    for name, pixels in figures.difference().items():
+        kept = np.asarray(Image.open(ROOT / "docs" / "images" / f"{name}.png")).astype(int)
+        assert abs(kept - pixels).max() <= 1, f"{name}: make it again: python docs/figures.py"

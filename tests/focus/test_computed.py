@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
+from distributed import LocalCluster
 
 import fusestack
 from fusestack.focus import blocks
@@ -151,3 +153,21 @@ def test_a_layered_picture_is_stored(paths: list[str], tmp_path: Path) -> None:
     assert not any(
         isinstance(one, ComputedPicture) for stage in plan.stages for one in getattr(stage.compute, "pictures", ())
     )
+
+
+def test_pixels_are_forgotten_with_the_task(tmp_path: Path) -> None:
+    """A thread of a cluster goes on, and what it reads may be exchanged without being noticed, and started over."""
+    paths = write(tmp_path / "raw", scene()[0], raw=True)
+    times = {path: Path(path).stat().st_mtime_ns for path in paths}
+    data = config(paths, tmp_path)
+    with LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=False, protocol="tcp://", dashboard_address=None
+    ) as cluster:
+        address = {"execution": {"scheduler": cluster.scheduler_address}}
+        fusestack.run(data | address)
+        first = tifffile.imread(tmp_path / "sharp.tif")
+        for path in paths:
+            tifffile.imwrite(path, 255 - tifffile.imread(path), photometric="rgb", rowsperstrip=16)
+            os.utime(path, ns=(times[path], times[path]))
+        fusestack.run(data | address, force=True)
+    assert np.abs(tifffile.imread(tmp_path / "sharp.tif").astype(int) + first - 255).max() <= 8

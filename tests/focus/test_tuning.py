@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 import fusestack
 from fusestack.api.tuning import apply_set
+from fusestack.cli.main import run
 from fusestack.config.load import from_mapping
 from fusestack.focus import scores as scoring
 from fusestack.focus.busiest import busiest
@@ -190,6 +192,28 @@ def test_what_sets_share_is_made_once_and_serves_a_run(slices: list[str], tmp_pa
     again = fusestack.tune(config)  # nothing is made again, and it is known what it took
     assert [one.seconds for one in again.sets] == [one.seconds for one in tuned.sets]
     assert all(one.run_seconds is not None for one in again.sets)
+
+
+def test_times_that_nobody_measured_are_said_not_to_be_known(
+    slices: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = settings(slices, tmp_path, ["--blur=s1 --fft --cutless=p5"])
+    (tmp_path / "tune.yaml").write_text(json.dumps(config))
+    why = "not known: what was in the cache already, made by a run, was not made again"
+    assert run(["tune", str(tmp_path / "tune.yaml")]) == 0
+    assert "not known" not in capsys.readouterr().out
+    assert "<dt>not known" not in (tmp_path / "sharp.tif.tune.html").read_text()
+    (tmp_path / "sharp.tif.tune" / "results.json").unlink()
+    assert run(["tune", str(tmp_path / "tune.yaml")]) == 0
+    text = capsys.readouterr().out
+    assert why in text
+    assert "?" not in text
+    page = (tmp_path / "sharp.tif.tune.html").read_text()
+    assert "<dt>not known</dt><dd>what was in the cache" in page
+    assert page.count("<td>not known</td>") == 2  # the part, and the whole
+    (one,) = fusestack.tune(config).sets
+    assert one.seconds is None
+    assert "not known" in repr(one)
 
 
 def test_volumes_of_channels_are_tuned(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from fusestack import kernels
 from fusestack.kernels import detail, mixing, multiscale, pyramid
 
 Planes = NDArray[np.float32]
@@ -232,3 +233,28 @@ def test_what_is_lost_between_slices() -> None:
     shaken = multiscale.lost_between(ones, peak, place, whole, 1e-6, power, 1.0)
     peak[0] = peak[2] / 2.5**4
     assert shaken == pytest.approx(multiscale.lost_between(ones, peak, place, whole, 1e-6, power, 1.0), abs=0.02)
+
+
+def test_an_even_depth_has_less_noise_and_all_its_edges() -> None:
+    rng = np.random.default_rng(0)
+    slope = np.mgrid[:60, :80][1] * np.float32(0.02)
+    truth = np.where(np.mgrid[:60, :80][0] < 25, slope, slope + np.float32(3)).astype(np.float32)
+    noisy = truth + 0.08 * rng.standard_normal(truth.shape).astype(np.float32)
+    known = rng.random(truth.shape) > 0.1
+    noisy[~known] = 50
+    found = kernels.multiscale.evened(noisy, known, 0.7)
+    assert np.array_equal(found[~known], noisy[~known])
+    before, after = (np.abs(one - truth)[known] for one in (noisy, found))
+    assert after.mean() < 0.3 * before.mean()
+    assert after.max() < 0.15, "neither an edge nor what is unknown has come in"
+
+
+def test_an_even_depth_does_not_depend_on_where_a_block_begins() -> None:
+    depth = np.random.default_rng(1).random((40, 50), np.float32)
+    known = depth > 0.05
+    reach = kernels.reaches.EVEN
+    whole = kernels.multiscale.evened(depth, known, 0.5)
+    part = (slice(8, 30), slice(11, 37))
+    found = kernels.multiscale.evened(depth[part], known[part], 0.5)
+    inner = (slice(reach, -reach), slice(reach, -reach))
+    assert np.array_equal(found[inner], whole[part][inner])

@@ -89,7 +89,7 @@ class TestPartitions(SourceContract):
 
     def test_missing_partition(self, example, tmp_path):
         (tmp_path / "dataset-00-00.h5").unlink()
-        assert_refused(example.ref, "t00000/s00", str(tmp_path / "dataset-00-00.h5"), "is missing", "restore")
+        assert_refused(example.ref, str(tmp_path / "dataset-00-00.h5"), "is missing", "restore")
 
     def test_truncated_partition(self, example, tmp_path):
         part = tmp_path / "dataset-00-00.h5"

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from fusestack.api.configured import checked_client, client_of, loaded_from
+from fusestack.focus.scores import NOT_KNOWN
 from fusestack.model.errors import ConfigError, tell
 from fusestack.model.geometry import Box
 from fusestack.model.summary import Shown, Summary
@@ -47,24 +48,23 @@ class TunedSet(Shown):
         Keys of ``focus``, as a configuration says them.
     scores : mapping of str to float
         See `fusestack.focus.scores`.
-    seconds : float
-        Of a worker, for the part.
+    seconds : float or None
+        Of a worker, for the part; None where it was in the cache already and nobody remembers what it took.
     run_seconds : float or None
-        Of a worker, for the whole stack, estimated; None where stages were there from the beginning and nobody
-        remembers what they took.
+        Of a worker, for the whole stack, estimated; None where a stage of it was in the cache already.
     """
 
     number: int
     options: str
     settings: Mapping[str, Any]
     scores: Mapping[str, float]
-    seconds: float
+    seconds: float | None
     run_seconds: float | None
 
     def summary(self) -> Summary:
         """Its options and scores."""
         scores = tuple((name, f"{value:.4g}") for name, value in self.scores.items())
-        return Summary(f"Set {self.number}: {self.options}", (*scores, ("seconds", f"{self.seconds:.3g}")))
+        return Summary(f"Set {self.number}: {self.options}", (*scores, ("seconds", _told(self.seconds, ".3g"))))
 
 
 @dataclass(frozen=True, repr=False)
@@ -102,7 +102,7 @@ class Tuned(Shown):
         """Sets and their scores."""
         names = tuple(self.sets[0].scores)
         rows = tuple(
-            (str(one.number), *(f"{one.scores[name]:.4g}" for name in names), f"{one.seconds:.2f}", one.options)
+            (str(one.number), *(f"{one.scores[name]:.4g}" for name in names), _told(one.seconds, ".2f"), one.options)
             for one in self.sets
         )
         x, y, width, height = (self.part[key] for key in ("x", "y", "width", "height"))
@@ -280,8 +280,12 @@ def _sets(
         known = own is not None and None not in whole
         run = own * times + sum(each or 0 for each in whole) if known and own is not None else None
         chosen = one.chosen
-        found.append(TunedSet(chosen.number, chosen.options, chosen.settings, its, own or 0.0, run))
+        found.append(TunedSet(chosen.number, chosen.options, chosen.settings, its, own, run))
     return tuple(found)
+
+
+def _told(seconds: float | None, form: str) -> str:
+    return NOT_KNOWN if seconds is None else f"{seconds:{form}}"
 
 
 def _noted(folder: str) -> dict[str, Any]:

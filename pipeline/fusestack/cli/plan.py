@@ -33,7 +33,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     from fusestack.planner import make_plan
     from fusestack.running.damage import find_damage
     from fusestack.running.inspection import inspect
-    from fusestack.running.places import check_places
+    from fusestack.running.places import check_places, folders_made
     from fusestack.running.probing import probe_plan
 
     plan = make_plan(load(arguments))
@@ -43,6 +43,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     probed = None if arguments.no_probe else probe_plan(plan, states)
     warnings = [*plan.warnings, *damage.said, *(() if probed is None else probed.warnings), *refusals(plan, states)]
     warn(warnings)
+    note(folders_made(plan), quiet=arguments.quiet)
     if not arguments.quiet:
         print_plan(plan, states, probed)
     return summary_of_plan(plan, states, probed) | {"warnings": warnings}
@@ -65,6 +66,12 @@ def warn(warnings: Iterable[str]) -> None:
     """Print warnings."""
     for warning in warnings:
         print(f"warning: {warning}", file=sys.stderr)
+
+
+def note(sentences: Iterable[str], *, quiet: bool) -> None:
+    """Print what is no matter of concern, but good to know."""
+    for sentence in () if quiet else sentences:
+        print(f"note: {sentence}", file=sys.stderr)
 
 
 def print_plan(plan: Plan, states: Sequence[StageState], probed: Probed | None) -> None:

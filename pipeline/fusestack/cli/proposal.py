@@ -26,6 +26,8 @@ _RESULT = re.compile(
     re.IGNORECASE,
 )
 """Names that programs give to what they made of tiles or slices: focus-stack, Zerene, Helicon Focus, ours, others."""
+_OURS = (".fusestack", ".tune")
+"""Suffixes of folders that are no data of people."""
 _MOST_NAMED = 5
 
 
@@ -97,17 +99,28 @@ def describe(places: str | Path | Sequence[str | Path], folder: Path, kind: str 
     if alone is not None and alone.is_file() and alone.suffix.lower() in PICTURE_SUFFIXES and kind != "tiles":
         return _for_stack([alone], folder)
     there = _look(paths)
-    if there.projects and kind is None:
-        first, *others = there.projects
-        others += [*there.images, *there.photographs]
-        return _with_notes(Proposal(_for_project(first, _relative(first, folder))), _not_taken(others))
+    if kind is None:
+        projects, images = _rather(there, paths)
+        others = [path for path in (*there.images, *there.photographs) if path not in images]
+        if projects:
+            first, *more = projects
+            notes = _not_taken([*more, *others], "the project says what belongs to it")
+            return _with_notes(Proposal(_for_project(first, _relative(first, folder))), notes)
+        if images:
+            notes = _not_taken(others, "to take them, name them, or say what they are with --as")
+            return _with_notes(_for_tiles(images, folder), notes)
     is_stack = (there.photographs and not there.images) or _in_colour(there.images) if kind is None else kind == "stack"
     if is_stack and (there.images or there.photographs):
         slices, left = sorted((there.photographs, there.images), key=len, reverse=True)
         return _with_notes(_for_stack(slices, folder, [*left, *there.others]), _question(there))
     if not there.images and not there.photographs:
         return _nothing(listed, there, folder, kind)
-    return _with_notes(_for_tiles(there.images or there.photographs, folder), _question(there))
+    if not there.images:
+        raise InputError(
+            f"{_named(there.photographs)}: JPEG and PNG are read as slices of a focus stack (--as stack), "
+            "not as tiles; save them as TIFF"
+        )
+    return _with_notes(_for_tiles(there.images, folder), _question(there))
 
 
 def _at_address(address: str) -> str:
@@ -156,13 +169,39 @@ def _look(paths: Sequence[Path]) -> _There:
             there.others.append(path)
         elif not named and picture and made_by_us(str(path)):
             there.own.append(path)
-        elif not named and _RESULT.search(path.name.split(".")[0]):
+        elif not named and _is_result(path):
             there.results.append(path)
         elif suffix in _PHOTOGRAPHS:
             there.photographs.append(path)
         else:
             there.images.append(path)
     return there
+
+
+def _rather(there: _There, paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+    """Projects, or else OME-Zarr, that are taken rather than other images of folders; also from one folder below.
+
+    Of OME-Zarr in the folders below only one that is alone: several may be anything.
+    """
+    from fusestack.sources.ome_zarr_facts import is_zarr
+
+    if there.projects or any(not path.is_dir() or is_zarr(str(path)) for path in paths):
+        return there.projects, []
+    if images := [path for path in there.images if path.is_dir()]:
+        return [], images
+    projects: list[Path] = []
+    below = [path for folder in paths for path in folder.iterdir() if path.is_dir() and path.suffix not in _OURS]
+    for entry in (entry for path in sorted(below) for entry in sorted(path.iterdir())):
+        if entry.suffix.lower() == ".xml" and _is_project(entry):
+            projects.append(entry)
+        elif entry.is_dir() and is_zarr(str(entry)) and not _is_result(entry):
+            images.append(entry)
+    return projects, images if len(images) == 1 else []
+
+
+def _is_result(path: Path) -> bool:
+    """Whether something has the name of a result, or lies beside the work folder of one of ours."""
+    return bool(_RESULT.search(path.name.split(".")[0])) or Path(f"{path}.fusestack").is_dir()
 
 
 def _is_project(path: Path) -> bool:
@@ -311,7 +350,18 @@ def _for_stack(images: Sequence[Path], folder: Path, left: Sequence[Path] = ()) 
     doubts += unread_files([str(path) for path in left], str(images[0].parent))
     doubts += told_files([str(path) for path in images]) if len(images) > 1 else []
     names = [_relative(path, folder) for path in images]
-    return Proposal(stack_template(names, doubts=doubts, volume=bool(volumes)), tuple(doubts))
+    text = stack_template(names, doubts=doubts, output=_named_as(images, folder), volume=bool(volumes))
+    return Proposal(text, tuple(doubts))
+
+
+def _named_as(images: Sequence[Path], folder: Path) -> str:
+    """Name of the picture that is made of slices: that of the folder that they are in."""
+    from fusestack.sources.picture_notes import made_by_us
+
+    parents = {path.absolute().parent for path in images}
+    made = f"{parents.pop().name}.tif"
+    is_free = not (folder / made).exists() or made_by_us(str(folder / made))
+    return made if len(images) > 1 and not parents and made != ".tif" and is_free else "sharp.tif"
 
 
 def _with_notes(made: Proposal, notes: Sequence[str]) -> Proposal:
@@ -331,8 +381,8 @@ def _question(there: _There) -> list[str]:
     return notes
 
 
-def _not_taken(others: Sequence[Path]) -> list[str]:
-    return [f"The folder also holds {_named(others)}; the project says what belongs to it."] if others else []
+def _not_taken(others: Sequence[Path], way_out: str) -> list[str]:
+    return [f"The folder also holds {_named(others)}; {way_out}."] if others else []
 
 
 def _named(paths: Sequence[Path]) -> str:

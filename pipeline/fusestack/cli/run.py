@@ -89,13 +89,13 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
 def make_once(arguments: argparse.Namespace, loaded: LoadedConfig, said: set[str]) -> dict[str, Any]:
     """Plan and run a configuration; warnings that were `said` are not repeated."""
     from fusestack.api.configured import run_planned
-    from fusestack.cli.plan import MOST_LISTED, print_plan, summary_of_plan
+    from fusestack.cli.plan import MOST_LISTED, note, print_plan, summary_of_plan
     from fusestack.cli.plan import warn as warn_of
     from fusestack.model.amounts import duration, size
     from fusestack.planner import make_plan
     from fusestack.running.aligning import plan_aligned
     from fusestack.running.damage import look
-    from fusestack.running.places import check_places, scarce_space
+    from fusestack.running.places import check_places, folders_made, scarce_space
     from fusestack.running.probing import probe_plan
     from fusestack.running.report import listed
 
@@ -111,6 +111,7 @@ def make_once(arguments: argparse.Namespace, loaded: LoadedConfig, said: set[str
     check_places(plan)
     states = known.states
     warn([*known.damage.said, *scarce_space(plan, states)])
+    note(folders_made(plan), quiet=arguments.quiet)
     probed = None if arguments.no_probe else probe_plan(plan, states)
     if probed is not None:
         warn(probed.warnings)

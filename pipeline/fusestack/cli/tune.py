@@ -72,14 +72,17 @@ def _begun(tuning: Tuning) -> str:
 
 
 def _print(tuned: Tuned, tuning: Tuning) -> None:
+    from fusestack.focus.scores import NOT_KNOWN, WHY_NOT_KNOWN
     from fusestack.model.amounts import duration, size
 
     names = list(tuned.sets[0].scores)
     print("  ".join(["set", *(f"{name:>9}" for name in names), "whole run", "options"]))
     for one in tuned.sets:
-        run = "?" if one.run_seconds is None else duration(one.run_seconds)
+        run = NOT_KNOWN if one.run_seconds is None else duration(one.run_seconds)
         scores = (f"{one.scores[name]:9.4g}" for name in names)
         print("  ".join([f"{one.number:3d}", *scores, f"{run:>9}", one.options]))
+    if any(one.run_seconds is None for one in tuned.sets):
+        print(f"{NOT_KNOWN}: {WHY_NOT_KNOWN}")
     x, y, width, height = (tuned.part[key] for key in ("x", "y", "width", "height"))
     print(f"part: {width} x {height} pixels at x {x}, y {y}")
     print(f"contact sheet: {tuned.page}")

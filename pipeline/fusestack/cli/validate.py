@@ -21,12 +21,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Check and say so."""
-    from fusestack.cli.plan import refusals, warn
+    from fusestack.cli.plan import note, refusals, warn
     from fusestack.config.load import unsupported
     from fusestack.model.amounts import counted
     from fusestack.planner import make_plan
     from fusestack.running.inspection import inspect
-    from fusestack.running.places import check_places
+    from fusestack.running.places import check_places, folders_made
     from fusestack.sources.probe import probe
 
     loaded = load(arguments)
@@ -34,6 +34,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     config = loaded.config
     fuses = config.input is not None and config.input.images is None
     stacks: list[str] = []
+    folders: list[str] = []
     if warnings or (fuses and config.output is None):
         views, samples, said = _opened(loaded) if fuses else (0, (), ())
         warnings = [*warnings, *said]
@@ -42,11 +43,12 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         check_places(plan)
         warnings = [*plan.warnings, *refusals(plan, inspect(plan))]
         views, samples = 0 if plan.inputs is None else len(plan.inputs.views), plan.samples
-        stacks = [] if fuses else [plan.source]
+        stacks, folders = [] if fuses else [plan.source], folders_made(plan)
     probed = None if arguments.no_probe else probe(samples)
     if probed is not None:
         warnings += probed.warnings
     warn(warnings)
+    note(folders, quiet=arguments.quiet)
     if not arguments.quiet:
         opened = [f"{counted(views, 'view')} found and opened"] if views else stacks
         decoded = [str(probed)] if probed is not None and probed.total else []

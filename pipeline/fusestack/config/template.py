@@ -187,6 +187,8 @@ def stack_template(
     """
     given = [_quoted(images)] if isinstance(images, str) else ["", *(f"    - {_quoted(path)}" for path in images)]
     read = ["input:", f"  images: {given[0]}".rstrip(), *given[1:]]
+    stem = output.rpartition(".")[0]
+    depth = f"depth: {_quoted(f'{stem}_depth.tif')}"
     if volume:
         read = ["focus:", f"  input: {_quoted(images if isinstance(images, str) else images[0])}"]
     lines = [
@@ -209,8 +211,8 @@ def stack_template(
         "  #   e.g.  background: max                            where nothing is sharp",
         "  output:",
         f"    path: {_quoted(output)}",
-        "    # mask: mask.tif",
-        "    # depth: depth.tif               # which slice is sharp, 0 in front; .jpg draws it in colours",
+        f"    # mask: {_quoted(f'{stem}_mask.tif')}",
+        f"    # {depth:<32} # which slice is sharp, 0 in front; .jpg draws it in colours",
         "    # overwrite: false               # true: replace it when options have changed",
         "",
         _EXECUTION.rstrip(),

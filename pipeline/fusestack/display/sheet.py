@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fusestack.focus.scores import SCORES, WITH_TRUTH
+from fusestack.focus.scores import NOT_KNOWN, SCORES, TIMES, WHY_NOT_KNOWN, WITH_TRUTH
 from fusestack.focus.tuned import picture_of
 from fusestack.model.amounts import counted, duration
 from fusestack.model.errors import OutputError
@@ -146,18 +146,18 @@ def _best(sets: Sequence[TunedSet], name: str) -> float:
 
 
 def _row(one: TunedSet, address: str, names: Sequence[str], best: dict[str, float]) -> str:
-    values: dict[str, Any] = {"number": one.number, **one.scores, "seconds": one.seconds}
-    values["run"] = "" if one.run_seconds is None else one.run_seconds
-    data = " ".join(f'data-{key}="{value}"' for key, value in values.items())
+    times = {"seconds": (one.seconds, ",.2f"), "run": (one.run_seconds, ",.1f")}
+    values: dict[str, Any] = {"number": one.number, **one.scores, **{key: value for key, (value, _) in times.items()}}
+    data = " ".join(f'data-{key}="{"" if value is None else value}"' for key, value in values.items())
     marks = {name: ' class="best"' if one.scores[name] == best[name] else "" for name in names}
     scores = "".join(f"<td{marks[name]}>{one.scores[name]:{_digits(name)}}</td>" for name in names)
-    run = "?" if one.run_seconds is None else f"{one.run_seconds:,.1f}"
+    told = (NOT_KNOWN if value is None else f"{value:{form}}" for value, form in times.values())
     options = escape(one.options)
     return (
         f"<tr {data}><td class='thumb'><div><img src='{address}' alt='set {one.number}' loading='lazy'>"
         "<span><button class='l' title='show on the left'>L</button>"
         "<button class='r' title='show on the right'>R</button></span></div></td>"
-        f"<td>{one.number}</td>{scores}<td>{one.seconds:,.2f}</td><td>{run}</td>"
+        f"<td>{one.number}</td>{scores}{''.join(f'<td>{time}</td>' for time in told)}"
         f"<td class='options'><code>{options}</code>"
         f"<button class='copy' data-text=\"{options}\">copy</button></td></tr>"
     )
@@ -171,9 +171,8 @@ def _said(key: str) -> str:
     known = {
         **SCORES,
         **WITH_TRUTH,
+        **TIMES,
         "number": "as fusestack tune --apply takes it",
-        "seconds": "seconds of a worker for the part",
-        "run": "seconds of a worker for the whole stack, estimated",
     }
     return known.get(key, "")
 
@@ -183,8 +182,10 @@ def _explained(tuned: Tuned) -> str:
     names = [*tuned.sets[0].scores, "seconds", "run"]
     listed = "".join(f"<dt>{name}</dt><dd>{escape(_said(name))}</dd>" for name in names)
     took = duration(tuned.seconds)
+    unknown = any(None in (one.seconds, one.run_seconds) for one in tuned.sets)
+    why = f"<dt>{NOT_KNOWN}</dt><dd>{escape(WHY_NOT_KNOWN)}</dd>" if unknown else ""
     return (
-        f"<section><h2>What the numbers say</h2><dl>{listed}</dl>"
+        f"<section><h2>What the numbers say</h2><dl>{listed}{why}</dl>"
         "<p>Scores without the truth are hints, not verdicts: look at the pictures.</p>"
         f"<p>Made in {escape(took)}. To write a set into the configuration: "
         "<code>fusestack tune CONFIG --apply NUMBER</code></p></section>"

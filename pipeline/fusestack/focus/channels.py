@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     Planes = NDArray[np.float32]
 
+_RGB = 3
+
 
 @dataclass(frozen=True)
 class Scale:
@@ -114,8 +116,14 @@ class SliceChannels:
         first = min(channels)
         found = self.array.read(region.box(t, (first, max(channels) + 1), (k, k + 1)))[0, :, 0]
         planes = np.empty((len(channels), *region.shape), np.float32)
-        for plane, channel in zip(planes, channels, strict=True):
-            shares(found[channel - first], self.scale.black_white(t, channel), plane)
+        ends = [self.scale.black_white(t, channel) for channel in channels]
+        pixels = np.moveaxis(found, 0, -1)
+        in_order = channels == tuple(range(first, first + len(found)))
+        if in_order and len(found) == _RGB and pixels.flags.c_contiguous and found.dtype.isnative:
+            kernels.interleaved.shares(pixels, ends, planes)
+        else:
+            for plane, channel, own in zip(planes, channels, ends, strict=True):
+                shares(found[channel - first], own, plane)
         if found.dtype.kind == "f":
             np.nan_to_num(planes, copy=False, nan=np.nan if keeps_nan else 0.0, posinf=1.0, neginf=0.0)
         if isinstance(self.scale, SharedScale) and self.scale.clips:

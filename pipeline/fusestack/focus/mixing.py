@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
 _UNSEEN = 32
 """How strongly outlines of what is transparent are kept out, as `Mixing.highlights`."""
-_DEPTH_REACH = 36
-"""Pixels around one that its depth is found from, at least: two levels, and their windows."""
+_DEPTH_REACH = 36 + 2 * kernels.reaches.EVEN
+"""Pixels around one that its depth is found from, at least: two levels, their windows, and what it is evened with."""
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from __future__ import annotations
 import functools
 import operator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -71,6 +71,8 @@ class MixedPicture(BlockWise):
     coarse : StoredArray or None
         The coarse levels, see `CoarsePicture`.
     """
+
+    VERSION: ClassVar[int] = 2
 
     function: Mixing
     looked: SliceChannels

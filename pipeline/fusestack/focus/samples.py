@@ -26,7 +26,7 @@ def samples_of(stack: StackInput) -> tuple[Sample, ...]:
         chunk = itemsize * math.prod(open_source(stack.slices.volumes[0][0]).levels[0].chunks)
         several = stack.shape[0] * stack.shape[1] > 1
         return tuple(
-            Sample(f"timepoint {t}, channel {c}" if several else "", volume, nbytes=chunk)
+            Sample(f"(timepoint {t}, channel {c})" if several else "", volume, nbytes=chunk)
             for t, channels in enumerate(stack.slices.volumes)
             for c, volume in enumerate(channels)
         )

@@ -35,6 +35,18 @@ WITH_TRUTH = {
 }
 """Names of the scores that need the truth; more is better."""
 
+TIMES = {
+    "seconds": "seconds of a worker for the part",
+    "run": "seconds of a worker for the whole stack, estimated",
+}
+"""What the times of a set say."""
+NOT_KNOWN = "not known"
+WHY_NOT_KNOWN = (
+    "what was in the cache already, made by a run, was not made again, and nobody measured how long it takes; "
+    "after fusestack cache rm all times are known"
+)
+"""Of times."""
+
 _WINDOW = 1.5
 """Deviation of the Gaussian window of the structural similarity."""
 _AROUND = 6

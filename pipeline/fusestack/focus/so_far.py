@@ -20,6 +20,8 @@ _UNSURE = 1.8
 """Energy in units of noise that is found where there is noise alone."""
 _CONTRADICTS = 0.07
 """Where the finest detail says another slice, how much more of what is sharp it must have there."""
+_EVEN = 0.7
+"""Slices by which neighbours of a surface differ at most, so that what they differ by is noise or a slope."""
 _SMOOTH = 0.5
 """Slices by which neighbours of a surface differ at most, for whatever lies between them."""
 
@@ -127,4 +129,6 @@ class Depth:
         np.copyto(coarse, self._share.found(between=between), where=contradicts)
         unsure = np.float32(_UNSURE)
         sure = np.maximum(0, 1 - unsure / np.maximum(self._energy.values[1], unsure))
+        if between:
+            coarse = kernels.multiscale.evened(coarse, sure > 0, _EVEN)
         return kernels.pyramid.finer(coarse, self._shape, _SMOOTH), kernels.pyramid.finer(sure, self._shape, 0)

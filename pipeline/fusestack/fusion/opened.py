@@ -28,7 +28,7 @@ def open_views(views: Sequence[View]) -> dict[ViewId, OpenedView]:
         Names every view whose source cannot be opened or has another size than the project says.
     """
     opened: dict[ViewId, OpenedView] = {}
-    problems: list[str] = []
+    problems: list[tuple[str, str]] = []
     for view in views:
         if view.pixels is not None:
             opened[view.id] = OpenedView(view, np.dtype(view.pixels.dtype), view.pixels.levels)
@@ -36,20 +36,18 @@ def open_views(views: Sequence[View]) -> dict[ViewId, OpenedView]:
         try:
             source = open_source(view.source)
         except InputError as error:
-            problems += [excludable(f"view {view.id}", problem) for problem in error.problems]
+            problems += [(str(view.id), problem) for problem in error.problems]
             continue
         members = tuple(path for path in files_of(source) if path not in view.source.paths)
         whole = replace(view, source=replace(view.source, files=(*view.source.files, *members))) if members else view
         found = OpenedView(whole, source.dtype, source.levels)
         if view.shape is not None and view.shape != found.shape:
             given, real = (" x ".join(str(n) for n in reversed(shape)) for shape in (view.shape, found.shape))
-            problems.append(
-                f"view {view.id}: the project says {given} pixels (xyz), {view.source.path} holds {real}; "
-                "re-save the project, or exclude the view with input.select"
-            )
+            text = f"the project says {given} pixels (xyz), {view.source.path} holds {real}; re-save the project"
+            problems.append((str(view.id), text))
         opened[view.id] = found
     if problems:
-        raise InputError(*bounded(problems))
+        raise InputError(*bounded(excludable(problems, len(views))))
     return opened
 
 

@@ -37,4 +37,4 @@ def samples_of_views(opened: Mapping[ViewId, OpenedView], levels: Mapping[Source
         if source.paths:
             level = levels.get(source, 0)
             nbytes = math.prod(view.levels[level].chunks) * view.dtype.itemsize
-            yield Sample(f"view {number}", source, level, nbytes)
+            yield Sample(str(number), source, level, nbytes)

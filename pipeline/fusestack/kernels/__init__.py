@@ -2,7 +2,7 @@
 
 Most modules load numba, so each is imported on first use: ``fuse`` with ``views`` (what it must know of views) and its
 compiled half ``rows``; ``aligned`` (views for functions of the user's); ``mask``; ``contrast`` (content-based weights)
-on ``nodes``; ``rims``; ``data_borders``; ``intensity``; ``downsample``; ``convert``.
+on ``nodes``; ``rims``; ``data_borders``; ``intensity``; ``downsample``; ``interleaved``; ``convert``.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         fuse,
         gaussians,
         intensity,
+        interleaved,
         levels,
         mask,
         mixing,
@@ -63,6 +64,7 @@ __all__ = [
     "fuse",
     "gaussians",
     "intensity",
+    "interleaved",
     "levels",
     "mask",
     "mixing",

@@ -8,6 +8,7 @@ import numpy as np
 
 from fusestack.kernels.jit import njit
 from fusestack.kernels.powers import raise_row
+from fusestack.kernels.reaches import EVEN
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,6 +23,7 @@ _MOST = 1.6
 _UNLIKE = 2.5
 """How many times as blurred as the slice on the other side one may count: it may be blurred by a shaken camera, or far
 away where steps are uneven, which says nothing of what lies between the two others."""
+_EVEN_WEIGHTS = np.exp(-1.4 * (np.arange(-EVEN, EVEN + 1) / EVEN) ** 2).astype(np.float32)
 
 
 def choose(detail: Planes, energies: Plane, total: Planes, weight: Plane, greatest: Plane, power: int) -> None:
@@ -170,6 +172,47 @@ def _between(peak: Any, place: Any, slices: Any, out: Any) -> None:
                     offset = half * (a * g - b * h) / (a + b)
                     top += min(max(offset, -half * h), half * g)
             out[y, x] = top
+
+
+def evened(depth: Plane, known: NDArray[np.bool_], limit: float) -> Plane:
+    """A depth without its noise: a Gaussian mean, along x and then along y, of what differs by less than a limit.
+
+    A mean of such neighbours keeps edges (Lee 1983, "Digital image smoothing and the sigma filter").
+
+    Parameters
+    ----------
+    depth : float32[y, x]
+    known : bool[y, x]
+        Others stay, and count for nobody.
+    limit : float
+        In slices.
+    """
+    plane = np.where(known, depth, np.float32(np.nan))
+    for turned in (False, True):
+        source = np.ascontiguousarray(plane.T) if turned else plane
+        out = np.empty_like(source)
+        _even_rows(source, np.float32(limit), _EVEN_WEIGHTS, out)
+        plane = out.T if turned else out
+    return np.where(known, plane, depth)
+
+
+@njit
+def _even_rows(plane: Any, limit: Any, weights: Any, out: Any) -> None:
+    zero, height, width = np.float32(0), plane.shape[0], plane.shape[1]
+    total, weight = np.empty(width, np.float32), np.empty(width, np.float32)
+    for y in range(height):
+        row = plane[y]
+        total[:] = zero
+        weight[:] = zero
+        for step in range(-EVEN, EVEN + 1):
+            own = weights[step + EVEN]
+            for x in range(max(0, -step), min(width, width - step)):
+                away = row[x + step] - row[x]
+                near = own if abs(away) < limit else zero  # not where one of them is unknown
+                total[x] += near * away if near > zero else zero
+                weight[x] += near
+        for x in range(width):
+            out[y, x] = row[x] + total[x] / max(weight[x], own)
 
 
 def lost_between(

@@ -6,3 +6,5 @@ PYRAMID = 2
 """Pixels of a level on either side of which a pixel of the next one is made, and which it is expanded to."""
 DETAIL = 4
 """Pixels on either side whose detail counts for the energy of a pixel."""
+EVEN = 5
+"""Pixels of every second one on either side that a depth is evened with."""

@@ -75,6 +75,21 @@ def bounded(lines: Sequence[str], most: int = 20) -> list[str]:
     return [*lines[:most], *([f"... and {more:,} more"] if more > 0 else [])]
 
 
+def several(paths: Sequence[str], most: int = 2) -> str:
+    """Paths of which the same is said: the first one whole, of some others the names.
+
+    Examples
+    --------
+    >>> several(["/a/b.tif"]), several(["/a/b.tif", "/a/c.tif"])
+    ('/a/b.tif', '/a/b.tif and 1 more (c.tif)')
+    """
+    names = [path.rpartition("/")[2] for path in paths[1 : 1 + most]]
+    if not names:
+        return paths[0]
+    dots = " ..." if len(paths) > 1 + len(names) else ""
+    return f"{paths[0]} and {len(paths) - 1:,} more ({', '.join(names)}{dots})"
+
+
 def span_xyz(box: Box) -> str:
     """A box for people, in x, y, z order, the last pixel included: ``x 0..63, y 0..63, z 0..15``."""
     low, high = box.inclusive()

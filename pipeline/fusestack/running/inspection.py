@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fusestack.model.amounts import bounded, counted
+from fusestack.model.amounts import bounded, counted, several
 from fusestack.model.errors import OutputError
 from fusestack.model.fingerprint import differing
 from fusestack.planning.copied import copied
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from fusestack.running.damage import Damage
     from fusestack.running.earlier import Earlier
 
-_MOST_NAMED = 2
 _NOT_MADE = "not made yet"
 
 
@@ -173,7 +172,7 @@ def check_outputs(plan: Plan, *, force: bool = False) -> None:
     problems = links_in_the_way(plan)
     if problems:
         raise OutputError(*problems)
-    found: dict[str, list[str]] = {}
+    found: dict[tuple[str, str, str], list[PlannedImage]] = {}
     record_of = functools.cache(read_record)
     for image in plan.images:
         record = record_of(image.target.work)
@@ -185,34 +184,37 @@ def check_outputs(plan: Plan, *, force: bool = False) -> None:
             continue
         if force or image.overwrite or free:
             for problem in _left_alone(image, record) if force or not started else []:
-                named = problem.startswith(f"{path}: ")
-                found.setdefault(problem.removeprefix(f"{path}: "), []).extend([path] if named else [])
+                reason = problem.removeprefix(f"{path}: ")
+                found.setdefault((reason, "", ""), []).extend([] if reason == problem else [image])
         elif started and (changed := list(changed_files(image.product))):
             for problem in changed:
-                found.setdefault(problem, [])
+                found.setdefault((problem, "", ""), [])
         elif path not in record:
-            reason = f"exists, and this configuration did not make it; {image.way_out}"
-            found.setdefault(reason, []).append(path)
+            _refuse(found, image, "exists, and this configuration did not make it")
         elif record[path]["fingerprint"] != image.fingerprint:
             differences = differing(record[path]["components"], image.components) or "other versions of the algorithms"
             kept = "" if serves is None else "; its pixels are used, not fused again, where they are the same"
-            found.setdefault(f"exists, made with other settings ({differences}); {image.way_out}{kept}", []).append(
-                path
-            )
-    problems += [f"{_several(paths)}: {reason}" if paths else reason for reason, paths in found.items()]
+            _refuse(found, image, f"exists, made with other settings ({differences})", kept)
+    problems += [_of_images(*said, images) for said, images in found.items()]
     problems += _foreign_links(plan, force=force)
     problems += [] if force else _foreign_projects(plan)
     if problems:
         raise OutputError(*bounded(problems))
 
 
-def _several(paths: Sequence[str]) -> str:
-    """Paths of which the same is said: the first one whole, of some others the names."""
-    names = [path.rpartition("/")[2] for path in paths[1 : 1 + _MOST_NAMED]]
-    if not names:
-        return paths[0]
-    dots = " ..." if len(paths) > 1 + len(names) else ""
-    return f"{paths[0]} and {len(paths) - 1:,} more ({', '.join(names)}{dots})"
+def _refuse(
+    found: dict[tuple[str, str, str], list[PlannedImage]], image: PlannedImage, reason: str, kept: str = ""
+) -> None:
+    """Note why an image is refused, with those of which the same is to be said, though other keys name them."""
+    found.setdefault((f"{reason}; ", image.way_out.replace(image.key, ""), kept), []).append(image)
+
+
+def _of_images(reason: str, way_out: str, kept: str, images: Sequence[PlannedImage]) -> str:
+    if not images:
+        return reason
+    keys = " and ".join(dict.fromkeys(image.key for image in images))
+    way_out = images[0].way_out.replace(images[0].key, keys) if way_out else ""
+    return f"{several([image.target.image.path for image in images])}: {reason}{way_out}{kept}"
 
 
 def _left_alone(image: PlannedImage, record: Mapping[str, Any]) -> list[str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fusestack.model.amounts import size
+from fusestack.model.amounts import several, size
 from fusestack.model.errors import OutputError
 from fusestack.storage import is_address
 from fusestack.writers.base import link_refused
@@ -20,7 +20,7 @@ _MOST_COMPRESSED = 100
 """Times that pixels become smaller at the very most."""
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from fusestack.planning.plan import Plan
     from fusestack.running.inspection import StageState
@@ -64,21 +64,49 @@ def check_places(plan: Plan) -> None:
     OutputError
         Names every such place.
     """
-    places: dict[str, str] = {}
+    places = _named_places(plan)
     for image in plan.images:
-        places.setdefault(image.target.image.path, image.key)
         places.setdefault(f"{image.target.work}/lock", image.key)
-        if image.project:
-            places.setdefault(image.project, "output.project")
-    if plan.statistics is not None:
-        places.setdefault(plan.statistics.path, "focus.statistics.save")
     if any(image.preparation for image in plan.images):
         places.setdefault(f"{plan.cache}/entry", "cache.path")
     found = [(path, _obstacle(path), key) for path, key in places.items() if not is_address(path)]
     found += [(path, "is a folder, not a file", key) for path, key in _files(plan) if Path(path).is_dir()]
-    problems = [f"{path}: cannot be written: {why}; choose another {key}" for path, why, key in found if why]
-    if problems:
-        raise OutputError(*problems)
+    alike: dict[str, dict[str, str]] = {}
+    for path, why, key in found:
+        if why:
+            alike.setdefault(why, {})[path] = key
+    if alike:
+        raise OutputError(*(_cannot_be_written(why, keys) for why, keys in alike.items()))
+
+
+def _cannot_be_written(why: str, keys: Mapping[str, str]) -> str:
+    """What is said of paths and their keys; what fusestack makes beside them goes without saying."""
+    named = [path for path in keys if ".fusestack/" not in path]
+    paths = named or list(keys)
+    choices = " and ".join(dict.fromkeys(keys[path] for path in paths))
+    return f"{several(paths)}: cannot be written: {why}; choose another {choices}"
+
+
+def folders_made(plan: Plan) -> list[str]:
+    """What is to be said of folders that a run makes, since a name in the configuration has them: maybe by mistake."""
+    parents: dict[Path, None] = {}
+    for path, key in _named_places(plan).items():
+        if not is_address(path):
+            parent = Path(path).parent
+            parents[parent.parent if key == "focus.output.slices" else parent] = None  # that one is a folder itself
+    return [f"{path}: this folder does not exist; a run makes it" for path in parents if not path.exists()]
+
+
+def _named_places(plan: Plan) -> dict[str, str]:
+    """Paths that the configuration names for what is made, and their keys."""
+    places: dict[str, str] = {}
+    for image in plan.images:
+        places.setdefault(image.target.image.path, image.key)
+        if image.project:
+            places.setdefault(image.project, "output.project")
+    if plan.statistics is not None:
+        places.setdefault(plan.statistics.path, "focus.statistics.save")
+    return places
 
 
 def links_in_the_way(plan: Plan) -> list[str]:

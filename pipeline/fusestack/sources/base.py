@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeAlias
 
 import numpy as np
 
+from fusestack.model.amounts import counted
 from fusestack.model.errors import FusestackError, InputError
 from fusestack.model.geometry import Box
 from fusestack.model.stage import resolve
@@ -17,7 +18,7 @@ from fusestack.model.view import SourceLevel as SourceLevel  # noqa: TC001 -- al
 from fusestack.storage import identity_of, is_address, is_container, open_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import DTypeLike, NDArray
 
@@ -170,10 +171,34 @@ def input_errors(where: str, what: str, way_out: str) -> Iterator[None]:
         raise InputError(f"{where}: {what} ({' '.join(cause.split())}); {way_out}") from error
 
 
-def excludable(view: str, problem: str) -> str:
-    """A problem of a view, with the way to do without that view."""
-    others = ", or leave it out: name the others in input.select.views (or its setups, tiles ...)"
-    return f"{view}: {problem}{'' if 'input.select' in problem else others}"
+def excludable(found: Iterable[tuple[str, str]], count: int) -> list[str]:
+    """Problems of views, each said once for all views that have it, and with the way to do without them.
+
+    Parameters
+    ----------
+    found : iterable of (str, str)
+        Name of a view, such as ``(timepoint 0, setup 3)``, or an empty one; and what is wrong with it.
+    count : int
+        Of all views: without all of them there is nothing left.
+
+    Examples
+    --------
+    >>> excludable([("(timepoint 0, setup 0)", "a.h5: is gone"), ("(timepoint 0, setup 1)", "a.h5: is gone")], 2)
+    ['2 views, (timepoint 0, setup 0) to (timepoint 0, setup 1): a.h5: is gone']
+    """
+    views: dict[str, list[str]] = {}
+    for view, problem in found:
+        views.setdefault(problem, []).extend([view] if view else [])
+    return [_of_views(names, problem, count) for problem, names in views.items()]
+
+
+def _of_views(names: Sequence[str], problem: str, count: int) -> str:
+    if not names:
+        return problem
+    them = "it" if len(names) == 1 else "them"
+    others = f", or leave {them} out: name the others in input.select.views (or its setups, tiles ...)"
+    where = f"view {names[0]}" if len(names) == 1 else f"{counted(len(names), 'view')}, {names[0]} to {names[-1]}"
+    return f"{where}: {problem}{'' if 'input.select' in problem or 1 < len(names) == count else others}"
 
 
 Identity: TypeAlias = str | None

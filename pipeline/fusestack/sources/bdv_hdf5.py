@@ -172,8 +172,12 @@ def _why_missing(file: Any, path: str, name: str) -> str:
             if not isinstance(link, h5py.ExternalLink):
                 break
             partition = Path(path).parent / link.filename
-            state = f"cannot be read ({error.args[0]})" if partition.exists() else "is missing"
-            return f"{path}: {part} is in the partition file {partition}, which {state}; restore that file"
+            if not partition.exists():  # the same is said for all that is in it
+                return f"{path}: its partition file {partition} is missing; restore that file"
+            return (
+                f"{path}: {part} is in the partition file {partition}, which cannot be read ({error.args[0]}); "
+                "restore that file"
+            )
     return f"{path}: has no dataset {name}; name the others in input.select.views, or {_RESTORE}"
 
 

@@ -113,6 +113,18 @@ def _png_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
         yield name, length
 
 
+def check_png(file: BinaryIO) -> None:
+    """See that all chunks of a PNG file are there, with the checksums that they say.
+
+    Raises
+    ------
+    ValueError
+        If not.
+    """
+    for name, length in _png_chunks(file):
+        _checked(file, name, length)
+
+
 def _checked(file: BinaryIO, name: bytes, length: int) -> bytes:
     data = file.read(length)
     if struct.pack(">I", zlib.crc32(name + data)) != file.read(4):

@@ -14,9 +14,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fusestack import kernels
 from fusestack.model.errors import InputError
 from fusestack.sources.base import input_errors, opened_file
-from fusestack.sources.picture_headers import JPEG, JPEG_END, PNG, Header, jpeg_header, jpeg_is_whole, png_header
+from fusestack.sources.picture_headers import (
+    JPEG,
+    JPEG_END,
+    PNG,
+    Header,
+    check_png,
+    jpeg_header,
+    jpeg_is_whole,
+    png_header,
+)
 from fusestack.sources.raw_pixels import RawPixels, raw_pixels
 from fusestack.sources.tiff_log import quiet_tifffile
 from fusestack.sources.tiff_structure import check_structure
@@ -158,7 +168,29 @@ def read_picture(picture: PicturePage, rows: slice | None = None) -> NDArray[Any
         if pixels.shape != (height, picture.shape[1], len(picture.colours)):
             found = " x ".join(map(str, pixels.shape))
             raise InputError(f"{path}: is {found} pixels (y, x, colours), and was not when it was described; run again")
+        if picture.colours == "RGB" and pixels.dtype == picture.dtype and pixels.flags.c_contiguous:
+            return kernels.interleaved.planes(pixels)
         return np.ascontiguousarray(np.moveaxis(pixels, -1, 0), dtype=picture.dtype)
+
+
+def check_picture(picture: PicturePage) -> None:
+    """See that a picture can be read, at little cost: PNG and JPEG say whether they are whole, of TIFF the end is read.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or damaged.
+    """
+    path, kind = picture.path, kind_of(picture.path)
+    if kind == "TIFF":
+        height = picture.shape[0]
+        read_picture(picture, slice(max(0, height - picture.piece), height) if picture.piece else None)
+        return
+    with input_errors(path, "the pixels cannot be read", RESTORE), opened_file(path) as file:
+        if kind == "PNG":
+            check_png(file)
+        elif not jpeg_is_whole(file.read()):
+            raise InputError(f"{path}: ends within the picture; {RESTORE}")
 
 
 def _turned(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:

@@ -1,4 +1,4 @@
-"""What can be seen of inputs before anything is computed: one chunk of each is decoded."""
+"""What can be seen of inputs before anything is computed: one chunk of each is decoded, or known to be whole."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fusestack.sources.base import excludable, open_source
 from fusestack.storage import is_address
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from fusestack.sources.base import PixelSource
     from fusestack.sources.pictures import PicturePage
@@ -35,7 +35,7 @@ class Sample:
     Parameters
     ----------
     label : str
-        For messages, such as ``view (timepoint 0, setup 3)``; may be empty.
+        The view, for messages, such as ``(timepoint 0, setup 3)``; may be empty.
     reads : SourceRef or PicturePage
     level : int
         Which is read of a source.
@@ -51,7 +51,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Probed:
-    """What was found: how many of the inputs were decoded, and what is right but may surprise."""
+    """What was found: how many of the inputs were checked, and what is right but may surprise."""
 
     count: int
     total: int
@@ -60,7 +60,7 @@ class Probed:
     def __str__(self) -> str:
         whole = "each" if self.count == self.total else f"{self.count:,}"
         of = "the input" if self.count == self.total == 1 else f"{whole} of {counted(self.total, 'input')}"
-        return f"a chunk of {of} was decoded"
+        return f"a chunk of {of} was checked"
 
 
 def probe(samples: Sequence[Sample], *, seconds: float = _SECONDS, memory: int = _MEMORY) -> Probed:
@@ -105,10 +105,10 @@ def probe(samples: Sequence[Sample], *, seconds: float = _SECONDS, memory: int =
             found = sorted((one for one in pool.map(look, fitting) if one is not None), key=lambda one: one.number)
         finally:
             stop.set()
-    problems = [_of(samples[one.number], problem) for one in found for problem in one.broken]
-    empty = [_of(samples[one.number], one.empty) for one in found if one.empty]
-    doubts = [_of(samples[one.number], one.doubt) for one in found if one.doubt]
-    if empty and len(empty) == len(found):
+    problems = _said(samples, ((one, problem) for one in found for problem in one.broken))
+    empty = _said(samples, ((one, one.empty) for one in found if one.empty))
+    doubts = _said(samples, ((one, one.doubt) for one in found if one.doubt))
+    if found and all(one.empty for one in found):
         problems += empty
     if problems:
         raise InputError(*bounded(problems))
@@ -125,16 +125,16 @@ class _Look:
     doubt: str = ""
 
 
+def _said(samples: Sequence[Sample], found: Iterable[tuple[_Look, str]]) -> list[str]:
+    return excludable(((samples[one.number].label, text) for one, text in found), len(samples))
+
+
 def _doubt(sample: Sample, error: Exception) -> str:
     cause = " ".join(str(error).split())[:200]
     return (
         f"{sample.reads.path}: a chunk could not be decoded ({type(error).__name__}{f': {cause}' if cause else ''}); "
         "a run tries again, and tells more"
     )
-
-
-def _of(sample: Sample, text: str) -> str:
-    return excludable(sample.label, text) if sample.label else text
 
 
 def _patiently(sample: Sample) -> str:
@@ -148,11 +148,9 @@ def _patiently(sample: Sample) -> str:
 def _look(sample: Sample) -> str:
     """Decode a chunk of an input; returns what is to be said of it."""
     if not isinstance(sample.reads, SourceRef):
-        from fusestack.sources.pictures import read_picture
+        from fusestack.sources.pictures import check_picture
 
-        picture = sample.reads
-        height = picture.shape[0]
-        read_picture(picture, slice(max(0, height - picture.piece), height) if picture.piece else None)
+        check_picture(sample.reads)
         return ""
     source, level, path = open_source(sample.reads), sample.level, sample.reads.path
     _check_levels(source, level, path)

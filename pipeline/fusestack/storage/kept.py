@@ -48,6 +48,10 @@ def forget_kept() -> None:
     """Let go of what this thread keeps."""
     _KEPT.entries.clear()
     _KEPT.bytes = 0
+
+
+def forget_last() -> None:
+    """Let go of what this thread made last: who reads the same later may find other pixels there."""
     _KEPT.last = None
 
 
@@ -96,6 +100,8 @@ def decoded(key: Hashable, data: bytes, decode: Callable[[bytes], NDArray[Any]],
 
 def made_last(key: Hashable, make: Callable[[], NDArray[Any]]) -> NDArray[Any]:
     """What this thread made last, if it has this key; else it is made, and kept in place of what was.
+
+    Until `forget_last`, which whoever makes blocks calls when they are done.
 
     Parameters
     ----------

@@ -14,7 +14,7 @@ from fusestack.model.clock import seconds_read
 from fusestack.model.errors import OutputError
 from fusestack.model.stage import BlockFailure, Reduction, Written, forget_writers
 from fusestack.storage import is_address
-from fusestack.storage.kept import forget_kept
+from fusestack.storage.kept import forget_kept, forget_last
 from fusestack.storage.look import Look, looking
 from fusestack.storage.together import each
 from fusestack.taskgraph.ahead import Ahead
@@ -223,7 +223,10 @@ class _Batch:
         """Make blocks of the highest stage; whether each is there."""
         level = len(self._tower.stages) - 1
         with self._leaves.of(leaf for block in blocks for leaf in self._below_block(level, block)):
-            return [self._make_top(block) for block in blocks]
+            try:
+                return [self._make_top(block) for block in blocks]
+            finally:
+                forget_last()
 
     def _below_block(self, level: int, block: int) -> Iterator[int]:
         """Blocks of the lowest stage that are missing below a block, as `make` comes to them."""
