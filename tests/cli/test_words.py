@@ -71,7 +71,7 @@ def test_photographs_of_a_board(capsys: pytest.CaptureFixture[str], tmp_path: Pa
     lines = said(capsys, "plan", config, "--no-probe").splitlines()
     assert lines[0] == f"input     {wanted}"
     assert lines[2:4] == [
-        f"output    {tmp_path / 'sharp.tif'}",
+        f"output    {tmp_path / 'pcb.tif'}",
         "          2,048 x 1,536 pixels, 3 colours, uint8, 9.0 MiB",
     ]
 

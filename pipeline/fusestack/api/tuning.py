@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from fusestack.api.configured import checked_client, client_of, loaded_from
-from fusestack.focus.scores import NOT_KNOWN
 from fusestack.model.errors import ConfigError, tell
 from fusestack.model.geometry import Box
 from fusestack.model.summary import Shown, Summary
@@ -285,6 +284,8 @@ def _sets(
 
 
 def _told(seconds: float | None, form: str) -> str:
+    from fusestack.focus.scores import NOT_KNOWN
+
     return NOT_KNOWN if seconds is None else f"{seconds:{form}}"
 
 
