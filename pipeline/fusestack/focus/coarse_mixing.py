@@ -93,7 +93,7 @@ class CoarseMixing:
             room = Levels(one.looked.shape, scales.levels)
             room.fill(one.looked / gain)
             floors = scales.floors(max(exposures.noise, self.least), len(one.looked))
-            energies = scales.energies(room, floors)
+            energies = scales.energies(room.planes, floors)
             if one.whites is not None and one.whites.any():
                 factors = scales.not_highlights(energies, one.whites)
                 energies = [energy * kept for energy, kept in zip(energies, factors, strict=True)]

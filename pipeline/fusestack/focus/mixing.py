@@ -164,22 +164,20 @@ class _Sums:
             self._span = self._span or Span(painted)
             self._span.add(painted)
         room.fill(looked)
-        factors = energies = None
-        if whites is not None:
-            energies = self._scales.energies(room, self._floors, 2)
-            factors = self._scales.not_highlights(energies, whites)
         if self._scales.base or painted is not looked or opacity is not None:
-            energies = energies or self._scales.energies(room, self._floors, 2)
+            energies = self._scales.energies(room.planes, self._floors, 2)
+            factors = None if whites is None else self._scales.not_highlights(energies, whites)
             self._add_any(one, painted, energies, factors, opacity)
         else:
-            self._add_row_by_row(one.k, energies, factors)
+            factors = None if whites is None else self._scales.not_highlights_around(room.planes, self._floors, whites)
+            self._add_row_by_row(one.k, factors)
 
-    def _add_row_by_row(self, k: int, energies: Sequence[Planes] | None, factors: Sequence[Plane] | None) -> None:
+    def _add_row_by_row(self, k: int, factors: Sequence[Plane] | None) -> None:
         """As `_add_any`, of what is looked at and not hidden, by rows that stay in the caches of the processor."""
         planes, sharpness = self._room.planes, self._options.sharpness
         below = second = None
         if self._depth is not None:
-            second = self._second() if energies is None else energies[1]
+            second = self._second()
             below = second[1], self._grain[0]
         for level, mean in enumerate(self._means):
             kept = None if factors is None else factors[level]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fusestack import kernels
+from fusestack.focus.region import Region
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 _WHITE = 0.9
 """From here on pixels count as white; noise lets some of them be darker."""
+_OUTLINES, _BESIDE = 32, 64
+"""Pixels around what is white where its outlines are, at the coarsest of the fine levels; around these, where energies
+depend on where they are cut."""
 _OUTLINED = 2.0
 """Where the finer level has the energy of a level divided by this, what is seen is sharp."""
 
@@ -89,15 +93,41 @@ class Scales:
         )
         return [(floor, self.noise * floor) for floor in floors]
 
-    def energies(self, room: Levels, floors: Sequence[tuple[float, float]], known: int = 0) -> list[Planes]:
+    def energies(self, planes: Sequence[Planes], floors: Sequence[tuple[float, float]], known: int = 0) -> list[Planes]:
         """Energies of all levels, of the first `known` ones with either window, too; see `fusestack.kernels.detail`."""
         found = []
-        for level, (planes, coarser) in enumerate(itertools.pairwise(room.planes)):
-            out = np.empty((3 if level < known else 1, *planes.shape[1:]), np.float32)
-            kernels.detail.energy(planes, coarser, *floors[level], out)
+        for level, (finer, coarser) in enumerate(itertools.pairwise(planes)):
+            out = np.empty((3 if level < known else 1, *finer.shape[1:]), np.float32)
+            kernels.detail.energy(finer, coarser, *floors[level], out)
             found.append(out)
         if self.base:
             found.append(kernels.pyramid.reduce(found[-1][:1]))
+        return found
+
+    def not_highlights_around(
+        self, planes: Sequence[Planes], floors: Sequence[tuple[float, float]], whites: Planes
+    ) -> list[Plane]:
+        """As `not_highlights` of the energies of levels (see `Levels`), found only around what is white.
+
+        Parameters
+        ----------
+        planes : sequence of float32[c, y, x]
+        floors : sequence of (float, float)
+            See `floors`.
+        whites : float32[1, y, x]
+            Some are 1.
+        """
+        step, plane = 1 << self.levels, planes[0].shape[1:]
+        rows, columns = (np.flatnonzero(whites[0].any(axis=axis)) for axis in (1, 0))
+        white = Region(int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1)
+        inner = _grown(white, _OUTLINES, plane, step)
+        outer = _grown(inner, _BESIDE, plane, step)
+        part = [np.ascontiguousarray(one[:, *_coarser(outer, level).parts]) for level, one in enumerate(planes)]
+        own = self.not_highlights(self.energies(part, floors), np.ascontiguousarray(whites[:, *outer.parts]))
+        found = [np.ones(one.shape[1:], np.float32) for one in planes[: len(own)]]
+        for level, (whole, made) in enumerate(zip(found, own, strict=True)):
+            small = _coarser(inner, level)
+            whole[small.parts] = made[small.within(_coarser(outer, level))]
         return found
 
     def not_highlights(self, energies: Sequence[Planes], whites: Planes) -> list[Plane]:
@@ -115,6 +145,19 @@ class Scales:
             found.append(kernels.detail.not_white(blur * whites[0], self.highlights))
             whites = kernels.pyramid.reduce(whites)
         return found
+
+
+def _coarser(region: Region, level: int) -> Region:
+    """Pixels of a coarser level in a region that begins at one of them."""
+    return Region(*(-(-edge // (1 << level)) for edge in (region.top, region.bottom, region.left, region.right)))
+
+
+def _grown(region: Region, halo: int, plane: tuple[int, ...], step: int) -> Region:
+    """With a halo, from a multiple of `step` to one, or to the end of the plane."""
+    height, width = plane
+    top, left = (max(0, start - halo) // step * step for start in region.origin)
+    bottom, right = (-(-(end + halo) // step) * step for end in (region.bottom, region.right))
+    return Region(top, min(bottom, height), left, min(right, width))
 
 
 def white(planes: Planes) -> Planes | None:
