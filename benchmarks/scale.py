@@ -34,8 +34,8 @@ from fusestack.storage import LocalFolder
 from fusestack.taskgraph.events import RunStarted, StageStarted
 from fusestack.taskgraph.job import tick_name
 from fusestack.taskgraph.ledger import Ledger, Ticks, ledger_of, ledger_path, runs_of
+from fusestack.taskgraph.results import BatchResult, StageResult
 from fusestack.taskgraph.rounds import run_units
-from fusestack.taskgraph.tasks import BatchResult, StageResult
 from fusestack.taskgraph.units import Ended, Unit
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def done_by(tower: Tower, tops: Sequence[int], name: str) -> BatchResult:
             ticks.add(number, STORED)
         ticks.flush()
         results.append(StageResult(stage.key, tuple(runs_of(numbers)), 1.0, len(numbers), len(numbers)))
-    return BatchResult(tuple(results), complete=True)
+    return BatchResult(tuple(results), tuple(one.stage for one in results))
 
 
 def nothing(**_: bool) -> None:

@@ -349,3 +349,19 @@ def test_the_picture_of_a_mask_is_white_where_a_view_is(tmp_path: Path) -> None:
     low, high = _limits(mask)
     assert low < 65535 <= high
     assert _limits(np.full((2, 2, 2), -3, np.int16)) == (-4, -3)
+
+
+def test_validating_photographs_compiles_nothing(tmp_path: Path) -> None:
+    for k in range(2):
+        tifffile.imwrite(tmp_path / f"s{k}.tif", np.full((20, 30, 3), k, np.uint8), photometric="rgb")
+    path = tmp_path / "stack.yaml"
+    path.write_text("version: 1\ninput: {images: 's*.tif'}\nfocus: {output: {path: sharp.tif}}\n")
+    code = (
+        "import sys; from fusestack.cli.main import run; code = run(sys.argv[1:]); "
+        "print(*sys.modules); raise SystemExit(code)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "validate", str(path)], capture_output=True, text=True, check=True
+    )
+    assert "fusestack.focus.plan" in done.stdout.split()
+    assert not {"numba", "distributed"} & set(done.stdout.split())

@@ -278,3 +278,20 @@ def test_images_in_folders_of_a_folder(tmp_path: Path, capsys: pytest.CaptureFix
     again = shlex.split(text.partition("fusestack init ")[2])
     assert run(["init", *again, "-o", str(tmp_path / "c.yaml")]) == 0
     assert (tmp_path / "c.yaml").read_text().count("img.ome.tif") == 2
+
+
+def test_folders_that_nobody_may_look_into_are_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    tile(tmp_path / "a.ome.tif", 0)
+    tile(tmp_path / "b.ome.tif", 20)
+    listed = Path.iterdir
+
+    def refused(self: Path) -> Any:
+        if self == closed:
+            raise PermissionError(13, "Permission denied", str(closed))
+        return listed(self)
+
+    monkeypatch.setattr(Path, "iterdir", refused)
+    monkeypatch.setattr("os.access", lambda path, mode: Path(path) != closed)
+    assert len(paths(proposed(tmp_path, tmp_path))) == 2

@@ -116,6 +116,47 @@ def test_an_output_that_fails_is_made_by_another_run(
     assert files(tmp_path) == files(tmp_path / "fresh")
 
 
+@pytest.mark.parametrize("how", ["run", "graph"])
+def test_an_output_that_fails_leaves_the_others_whole(
+    how: str, paths: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fusestack.focus.written import Shown
+
+    inner = Shown.__call__
+
+    def fail(self: Shown, *arguments: Any) -> Any:
+        if self.what == "depth":
+            raise RuntimeError("no more memory")
+        return inner(self, *arguments)
+
+    data = config(paths, tmp_path) | {"execution": {"workers": 2, "retries": 0}}
+    with monkeypatch.context() as patch:
+        patch.setattr(Shown, "__call__", fail)
+        with pytest.raises(BlockError, match=r"^1 block failed after all retries"):
+            _ = fusestack.run(data) if how == "run" else fusestack.graph(data).compute()
+    assert [(tmp_path / name).exists() for name in OUTPUTS] == [True, False, True]
+    fusestack.run(data)
+    run(paths, tmp_path / "fresh")
+    assert files(tmp_path) == files(tmp_path / "fresh")
+
+
+def test_pages_of_one_picture_are_made_of_a_stored_one(tmp_path: Path, mixed: Counter[Box]) -> None:
+    """Blocks of a page come one after the other: all of them would compute the picture again for each page."""
+    stack = np.moveaxis(scene(colours=3)[0], -1, 1)
+    tifffile.imwrite(tmp_path / "v.tif", (4000 * stack).astype("u2"), imagej=True, metadata={"axes": "ZCYX"})
+    output = {"path": str(tmp_path / "o.tif"), "depth": str(tmp_path / "d.tif")}
+    focus = {"input": str(tmp_path / "v.tif"), "reference_channel": 0, "output": output}
+    report = fusestack.run({"version": 1, "focus": focus})
+    assert "mixed" in computed(report)
+    assert set(mixed.values()) == {1}
+
+
+def test_blocks_of_far_caches_are_computed_once(paths: list[str], tmp_path: Path, mixed: Counter[Box]) -> None:
+    fusestack.run(config(paths, tmp_path) | {"cache": {"path": "memory://computed"}})
+    assert set(mixed.values()) == {1}
+    assert len(mixed) == 6
+
+
 def test_a_volume_in_files(tmp_path: Path, mixed: Counter[Box]) -> None:
     """Each channel has a picture of its own, and a page."""
     stack = np.moveaxis(scene(colours=2)[0], -1, 0)

@@ -17,8 +17,9 @@ import numpy as np
 from fusestack.taskgraph.allocator import keep_freed_memory
 if sys.argv[1] == "keep":
     keep_freed_memory()
-for _ in range(40):
-    np.ones(10_000_000, np.float32)  # more than what glibc keeps at most by itself
+for _ in range(20):
+    block = [np.ones(4_000_000, np.float32) for _ in range(5)]
+    del block  # more than what glibc keeps by itself
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
 """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from dataclasses import dataclass, field, replace
@@ -191,12 +192,17 @@ def _rather(there: _There, paths: Sequence[Path]) -> tuple[list[Path], list[Path
         return [], images
     projects: list[Path] = []
     below = [path for folder in paths for path in folder.iterdir() if path.is_dir() and path.suffix not in _OURS]
-    for entry in (entry for path in sorted(below) for entry in sorted(path.iterdir())):
+    for entry in (entry for path in sorted(below) for entry in _entries(path)):
         if entry.suffix.lower() == ".xml" and _is_project(entry):
             projects.append(entry)
         elif entry.is_dir() and is_zarr(str(entry)) and not _is_result(entry):
             images.append(entry)
     return projects, images if len(images) == 1 else []
+
+
+def _entries(folder: Path) -> list[Path]:
+    """What is in a folder; nothing where nobody may look."""
+    return sorted(folder.iterdir()) if os.access(folder, os.R_OK | os.X_OK) else []
 
 
 def _is_result(path: Path) -> bool:

@@ -6,6 +6,7 @@
        |            ^                            |                ^
        +-> images --+                            +-> level -------+
 
-Every arrow is an array on disk, ``[t, mask set, slice, y, x]``, every name a stage. A mask set is what is painted by
-one set of masks: the colours of a photograph, one channel of a volume, or all of its channels by the masks of one.
+Every arrow is an array ``[t, mask set, slice, y, x]``, on disk but for the last one before files, every name a stage.
+A mask set is what is painted by one set of masks: the colours of a photograph, one channel of a volume, or all of its
+channels by the masks of one.
 """

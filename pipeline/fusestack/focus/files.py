@@ -86,7 +86,7 @@ class FocusFiles:
         return WrittenImage(tuple(pages), shown, dtype, channels, sets.painted.sets, scale, spread), names
 
     def computes(self, kind: str, path: str, picture: ComputedPicture) -> bool:
-        """Whether blocks of a file are those of a picture, and there is memory for both."""
+        """Whether blocks of a file are those of a picture, each needed once, and there is memory for both."""
         suffix = picture_suffix(path)
         if suffix not in PICTURE_SUFFIXES:
             return False
@@ -94,7 +94,8 @@ class FocusFiles:
         (level,) = plane_levels((1, len(compute.channels), 1, *picture.array.shape[3:]), stored=False)
         sides = (zip(block[3:], level.shape[3:], strict=True) for block in (picture.block, level.block))
         same = len({tuple(itertools.starmap(min, one)) for one in sides}) == 1
-        return same and compute.peak_bytes(level.block) <= self.on.cached.resources.block_bytes
+        alone = compute.pages in (1, self.on.sets.count)
+        return same and alone and compute.peak_bytes(level.block) <= self.on.cached.resources.block_bytes
 
     def image(self, kind: str, path: str, pages: Sequence[Picture]) -> PlannedImage:
         """One output: its spec, its stages, what its fingerprint is made of."""

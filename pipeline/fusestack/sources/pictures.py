@@ -152,22 +152,10 @@ def read_picture(picture: PicturePage, rows: slice | None = None) -> NDArray[Any
         If the file is missing, damaged, or not the one that was described.
     """
     if picture.turned != 1:
-        stored = replace(picture, turned=1, shape=picture.shape[::-1] if picture.turned > 4 else picture.shape)
-        pixels = _turned(read_picture(stored), picture.turned)
+        pixels = _turned(read_picture(_as_stored(picture)), picture.turned)
         return np.ascontiguousarray(pixels if rows is None else pixels[:, rows])
-    path, kind = picture.path, kind_of(picture.path)
-    with input_errors(path, "the pixels cannot be read", RESTORE):
-        if kind == "TIFF":
-            with opened_tiff(path) as tiff:
-                pixels = _page_pixels(tiff.pages[picture.page], rows)
-        else:
-            pixels = _decoded(path, kind)[slice(None) if rows is None else rows]
-        if pixels.ndim == 2:
-            pixels = pixels[..., np.newaxis]
-        height = len(range(*(rows or slice(None)).indices(picture.shape[0])))
-        if pixels.shape != (height, picture.shape[1], len(picture.colours)):
-            found = " x ".join(map(str, pixels.shape))
-            raise InputError(f"{path}: is {found} pixels (y, x, colours), and was not when it was described; run again")
+    pixels = _pixels(picture, rows)
+    with input_errors(picture.path, "the pixels cannot be read", RESTORE):
         if picture.colours == "RGB" and pixels.dtype == picture.dtype and pixels.flags.c_contiguous:
             return kernels.interleaved.planes(pixels)
         return np.ascontiguousarray(np.moveaxis(pixels, -1, 0), dtype=picture.dtype)
@@ -183,14 +171,38 @@ def check_picture(picture: PicturePage) -> None:
     """
     path, kind = picture.path, kind_of(picture.path)
     if kind == "TIFF":
-        height = picture.shape[0]
-        read_picture(picture, slice(max(0, height - picture.piece), height) if picture.piece else None)
+        stored = _as_stored(picture)
+        height = stored.shape[0]
+        _pixels(stored, slice(max(0, height - stored.piece), height) if stored.piece else None)
         return
     with input_errors(path, "the pixels cannot be read", RESTORE), opened_file(path) as file:
         if kind == "PNG":
             check_png(file)
         elif not jpeg_is_whole(file.read()):
             raise InputError(f"{path}: ends within the picture; {RESTORE}")
+
+
+def _as_stored(picture: PicturePage) -> PicturePage:
+    """A picture that is not turned."""
+    return replace(picture, turned=1, shape=picture.shape[::-1] if picture.turned > 4 else picture.shape)
+
+
+def _pixels(picture: PicturePage, rows: slice | None) -> NDArray[Any]:
+    """Pixels [y, x, colour] as they are stored."""
+    path, kind = picture.path, kind_of(picture.path)
+    with input_errors(path, "the pixels cannot be read", RESTORE):
+        if kind == "TIFF":
+            with opened_tiff(path) as tiff:
+                pixels = _page_pixels(tiff.pages[picture.page], rows)
+        else:
+            pixels = _decoded(path, kind)[slice(None) if rows is None else rows]
+        if pixels.ndim == 2:
+            pixels = pixels[..., np.newaxis]
+        height = len(range(*(rows or slice(None)).indices(picture.shape[0])))
+        if pixels.shape != (height, picture.shape[1], len(picture.colours)):
+            found = " x ".join(map(str, pixels.shape))
+            raise InputError(f"{path}: is {found} pixels (y, x, colours), and was not when it was described; run again")
+        return pixels
 
 
 def _turned(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:

@@ -9,13 +9,15 @@ from __future__ import annotations
 import ctypes
 import os
 
-_KEPT, _LARGEST = 2**28, 2**26
+_ARENAS, _KEPT = 1, 2**28  # what one thread frees serves the others
+_LARGEST = (2**26, 2**25)
+"""Of what is kept; older ones refuse the first."""
 _KEEPING = {
-    "MALLOC_ARENA_MAX": "1",  # what one thread frees serves the others
-    "MALLOC_MMAP_THRESHOLD_": str(_LARGEST),
+    "MALLOC_ARENA_MAX": str(_ARENAS),
+    "MALLOC_MMAP_THRESHOLD_": str(_LARGEST[-1]),
     "MALLOC_TRIM_THRESHOLD_": str(_KEPT),
 }
-_NUMBERS = {"MALLOC_ARENA_MAX": -8, "MALLOC_MMAP_THRESHOLD_": -3, "MALLOC_TRIM_THRESHOLD_": -1}
+_ARENA_MAX, _MMAP_THRESHOLD, _TRIM_THRESHOLD = -8, -3, -1
 """Parameters of ``mallopt``, from ``malloc.h``."""
 
 
@@ -31,6 +33,8 @@ def keep_freed_memory() -> None:
     memory.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
-    if mallopt is not None:
-        for name, value in keeping().items():
-            mallopt(_NUMBERS[name], int(value))
+    if mallopt is None or not keeping():
+        return
+    if any(mallopt(_MMAP_THRESHOLD, size) for size in _LARGEST):  # the other alone would keep less than by itself
+        mallopt(_TRIM_THRESHOLD, _KEPT)
+        mallopt(_ARENA_MAX, _ARENAS)

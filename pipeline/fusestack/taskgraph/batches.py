@@ -214,9 +214,14 @@ def towers(stages: Sequence[Stage], *, workers: int, memory: int | None) -> list
 def _ahead(stages: Sequence[Stage], memory: int | None) -> int:
     """How many blocks a task has under way: several where they wait for a store, as many as its memory holds."""
     lowest = stages[0]
-    if memory is None or lowest.held_bytes or not any(map(_is_far, stages)):
+    if memory is None or lowest.held_bytes or not any(map(_is_far, stages)) or _are_beside(stages):
         return 1
     return max(1, min(_MOST_AHEAD, 1 + (memory - tower_bytes(stages)) // max(1, lowest.peak_bytes)))
+
+
+def _are_beside(stages: Sequence[Stage]) -> bool:
+    """Whether stages are made of what one thread remembers."""
+    return any(beside(*pair) is not None for pair in itertools.pairwise(stages))
 
 
 def _is_far(stage: Stage) -> bool:

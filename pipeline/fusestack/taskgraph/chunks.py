@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from fusestack.model.graph_array import GraphArray, Held
     from fusestack.model.stage import Stage
     from fusestack.taskgraph.batches import Tower
-    from fusestack.taskgraph.tasks import BatchResult
+    from fusestack.taskgraph.results import BatchResult
 
     Key: TypeAlias = Any
 

@@ -13,7 +13,8 @@ import numpy as np
 from fusestack.taskgraph.batches import beside, cut, towers
 from fusestack.taskgraph.chunks import ChunkLayer, parts_read, run_batch_holding
 from fusestack.taskgraph.edges import edges
-from fusestack.taskgraph.tasks import LEFT_OUT, run_batch
+from fusestack.taskgraph.results import LEFT_OUT
+from fusestack.taskgraph.tasks import run_batch
 from fusestack.taskgraph.turns import run_name
 from fusestack.taskgraph.units import all_done, begin_unit, end_unit
 
@@ -220,7 +221,7 @@ class _Builder:
         whole = not any(self._absent(stage).any() for stage in unit.stages)
         end: Key = (self._name("end"), "0")
         before = [TaskRef(key) for key in (*keys, *after)]
-        self._layers[end[0]] = {end: Task(end, end_unit, unit.end, whole, len(keys), *before)}
+        self._layers[end[0]] = {end: Task(end, end_unit, unit.end, tuple(sorted(own)), whole, len(keys), *before)}
         return end
 
     def _absent(self, stage: Stage) -> _Bools:
@@ -281,7 +282,7 @@ class _Builder:
                 name, producer, level = self._made[need]
                 pairs = None if reach is None else edges(lowest.grid, batches, written, producer.batch_of(level), reach)
                 if pairs is None:
-                    wait(self._barrier(name), every)
+                    wait(self._barrier(name, need), every)
                 known.clear()  # one key for all that wait for it: there are ten times as many edges as tasks
                 for number, before in pairs or ():
                     if before not in known:
@@ -304,14 +305,14 @@ class _Builder:
                 found.setdefault(number, []).append(block)
         return found
 
-    def _barrier(self, name: str) -> Key:
-        """One task that waits for a whole stage."""
+    def _barrier(self, name: str, stage: str) -> Key:
+        """One task that waits for a whole stage of a tower."""
         from dask._task_spec import Task, TaskRef
 
-        done: Key = (name, "done")
+        done: Key = (name, f"all of {stage}")
         tasks = self._layers[name]
         if done not in tasks:
-            tasks[done] = Task(done, all_done, *[TaskRef(key) for key in tasks if key in self._batches])
+            tasks[done] = Task(done, all_done, (stage,), *[TaskRef(key) for key in tasks if key in self._batches])
         return done
 
 

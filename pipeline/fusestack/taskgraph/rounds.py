@@ -16,8 +16,8 @@ from fusestack.taskgraph.events import BlocksEnded, Noticed, StageEnded
 from fusestack.taskgraph.exhaustion import Exhaustion, OutOfMemory, of_ended_worker
 from fusestack.taskgraph.job import Todo, build_graph, tick_name
 from fusestack.taskgraph.ledger import Ticks, ledger_of, runs_of
+from fusestack.taskgraph.results import BatchResult
 from fusestack.taskgraph.stop import stop
-from fusestack.taskgraph.tasks import BatchResult
 from fusestack.taskgraph.units import Ended
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from fusestack.taskgraph.events import Listener
     from fusestack.taskgraph.job import Key, TaskGraph
     from fusestack.taskgraph.ledger import Ledger
-    from fusestack.taskgraph.tasks import StageResult
+    from fusestack.taskgraph.results import StageResult
     from fusestack.taskgraph.units import Unit
 
     Block: TypeAlias = tuple[str, int]

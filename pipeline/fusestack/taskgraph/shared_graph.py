@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from fusestack.storage import is_address, open_folder
+from fusestack.taskgraph.results import BatchResult, StageResult
 from fusestack.taskgraph.stop import is_stopped
-from fusestack.taskgraph.tasks import BatchResult, StageResult
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -21,6 +21,7 @@ from fusestack.taskgraph.ahead import Ahead
 from fusestack.taskgraph.exhaustion import of_refused_memory
 from fusestack.taskgraph.ledger import Ticks, runs_of
 from fusestack.taskgraph.parts import Parts, inside, placed
+from fusestack.taskgraph.results import LEFT_OUT, BatchResult, StageResult
 from fusestack.taskgraph.stop import is_stopped, stop
 from fusestack.taskgraph.turns import check_turn, has_turn, keeping_turn, token_of
 
@@ -39,53 +40,6 @@ _MOST_READY = 256
 _TRACEBACKS_KEPT = 20
 
 
-@dataclass(frozen=True)
-class StageResult:
-    """What a task did of one stage.
-
-    Parameters
-    ----------
-    stage : str
-        Its key.
-    done : tuple of range
-        Blocks that are there now.
-    seconds : float
-    bytes : int
-        Of their pixels, uncompressed.
-    bytes_written : int
-        As they were stored.
-    failed : tuple of BlockFailure
-    reading, writing : float
-        Seconds of them for reading and decoding, and for encoding and storing.
-    """
-
-    stage: str
-    done: tuple[range, ...]
-    seconds: float
-    bytes: int
-    bytes_written: int
-    failed: tuple[BlockFailure, ...] = ()
-    reading: float = 0.0
-    writing: float = 0.0
-
-
-@dataclass(frozen=True)
-class BatchResult:
-    """What became of a task; small, since it travels. `complete`: all that it was to make is there."""
-
-    stages: tuple[StageResult, ...] = ()
-    complete: bool = False
-
-    @property
-    def failed(self) -> tuple[tuple[str, BlockFailure], ...]:
-        """Failures with the keys of their stages."""
-        return tuple((stage.stage, failure) for stage in self.stages for failure in stage.failed)
-
-
-LEFT_OUT = BatchResult()
-"""Of a task that was not tried, since something that it stands on is not there."""
-
-
 def run_batch(tower: Tower, blocks: Sequence[int], run: str, name: str, needs: int, *before: Any) -> BatchResult:
     """Compute and write blocks; a failure becomes a value and the batch goes on.
 
@@ -101,7 +55,7 @@ def run_batch(tower: Tower, blocks: Sequence[int], run: str, name: str, needs: i
     *before
         Results of other tasks.
     """
-    if not all(result.complete for result in before[:needs]):
+    if not all(result.has(tower.stages[0].needs) for result in before[:needs]):
         return LEFT_OUT
     work, token = tower.top.target.work, token_of(run)
     with ExitStack() as meanwhile:
@@ -119,10 +73,9 @@ def run_batch(tower: Tower, blocks: Sequence[int], run: str, name: str, needs: i
             except Exception as error:  # of ledgers that cannot be read, of kernels: as if every block had failed
                 failed = tuple(_failure(tower.top, block, error) for block in blocks)
                 return BatchResult((StageResult(tower.top.key, (), 0.0, 0, 0, failed),))
-        there = batch.make_tops(blocks)
+        batch.make_tops(blocks)
         batch.flush()
-    results = batch.results()
-    return BatchResult(results, all(there) and not any(one.failed for one in results))
+    return BatchResult(batch.results(), batch.whole)
 
 
 def _foresee(tower: Tower, run: str, name: str) -> None:
@@ -213,18 +166,20 @@ class _Batch:
         self._far = is_address(tower.top.target.work)
         self._ticks = each(lambda stage: Ticks(stage, name), tower.stages, far=self._far)
         self._tallies = [_Tally() for _ in tower.stages]
+        self._lacking: set[int] = set()
         self._mine = threading.Lock()
         self._leaves = Ahead(self._make_leaf, tower.ahead)
         self._leaves_made: set[int] = set()
         self._below = Parts(tower.nestings[0], tower.stages[0])
         self._above = Parts(tower.nesting_above, tower.above)
 
-    def make_tops(self, blocks: Sequence[int]) -> list[bool]:
-        """Make blocks of the highest stage; whether each is there."""
+    def make_tops(self, blocks: Sequence[int]) -> None:
+        """Make blocks of the highest stage."""
         level = len(self._tower.stages) - 1
         with self._leaves.of(leaf for block in blocks for leaf in self._below_block(level, block)):
             try:
-                return [self._make_top(block) for block in blocks]
+                for block in blocks:
+                    self._make_top(block)
             finally:
                 forget_last()
 
@@ -238,18 +193,30 @@ class _Batch:
             for child in nesting.children(block):
                 yield from self._below_block(level - 1, child)
 
-    def _make_top(self, block: int) -> bool:
-        """Make a block of the highest stage; whether it is there."""
+    @property
+    def whole(self) -> tuple[str, ...]:
+        """Stages of which nothing is lacking."""
+        return tuple(stage.key for level, stage in enumerate(self._tower.stages) if level not in self._lacking)
+
+    def _make_top(self, block: int) -> None:
+        """Make a block of the highest stage."""
         level = len(self._tower.stages) - 1
         try:
-            return self.make(level, block).there
+            self.make(level, block)
         except Exception as error:  # a worker must survive any block
+            self._lacking.update(range(level + 1))
             self._fail(level, block, error)
-            return False
 
     def make(self, level: int, block: int) -> _Made:
         """Make a block, and what is missing below it; nothing more where the run is stopped."""
+        made = self._make(level, block)
+        if not made.there:
+            self._lacking.add(level)
+        return made
+
+    def _make(self, level: int, block: int) -> _Made:
         if is_stopped(self._tower.top.target.work, self._run):
+            self._lacking.update(range(level + 1))
             return _FAILED
         ticked = block in self._ticks[level]
         if level == 0:  # what a helping thread of this task has made meanwhile is in memory
@@ -366,6 +333,7 @@ class _Batch:
             except OSError as error:
                 tally.failed += [BlockFailure(b, stage.place(b), str(error), hopeless=True) for b in tally.done]
                 tally.done.clear()
+                self._lacking.add(self._tower.stages.index(stage))
 
         each(flush, zip(self._tower.stages, self._ticks, self._tallies, strict=True), far=self._far)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from fusestack.model.errors import BlockError, OutputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from fusestack.model.stage import BlockFailure, Stage
 
@@ -58,6 +58,10 @@ class Ended:
     value: Any = None
     failed: tuple[tuple[str, BlockFailure], ...] = ()
 
+    def has(self, keys: Collection[str]) -> bool:
+        """Whether what others stand on is there."""
+        return self.complete
+
 
 def begin_unit(begin: Begin) -> Ended:
     """Make what the stages of a unit write to."""
@@ -65,17 +69,17 @@ def begin_unit(begin: Begin) -> Ended:
     return Ended(complete=True)
 
 
-def all_done(*results: Any) -> Ended:
-    """Whether a whole stage is there."""
-    failed = [failure for result in results for failure in result.failed]
-    return Ended(all(result.complete for result in results), failed=tuple(failed[:_FAILURES_KEPT]))
+def all_done(stages: Collection[str], *results: Any) -> Ended:
+    """Whether all is there of some stages, by their keys; tasks may have made others, too."""
+    failed = [(key, failure) for result in results for key, failure in result.failed if key in stages]
+    return Ended(all(result.has(stages) for result in results), failed=tuple(failed[:_FAILURES_KEPT]))
 
 
 def close_job(paths: tuple[str, ...], close: Callable[[], Any] | None, *ends: Ended) -> Ended:
     """The paths of a job, or the error that says which blocks failed: a value, since rounds of retries go on."""
-    done = all_done(*ends)
-    if not done.complete:
-        return Ended(complete=False, value=failed_blocks([failure for _, failure in done.failed]))
+    if not all(one.complete for one in ends):
+        failed = {(key, failure.block): failure for one in ends for key, failure in one.failed}
+        return Ended(complete=False, value=failed_blocks(list(failed.values())))
     if close is not None:
         close()
     return Ended(complete=True, value=paths)
@@ -100,7 +104,7 @@ def failed_blocks(failures: Sequence[BlockFailure]) -> BlockError | OutputError:
     )
 
 
-def end_unit(end: Callable[[], Any], whole: bool, own: int, *results: Any) -> Ended:
+def end_unit(end: Callable[[], Any], stages: Collection[str], whole: bool, own: int, *results: Any) -> Ended:
     """Complete a unit, if all of its blocks are there: the first `own` results are those of its tasks."""
-    done = all_done(*results[:own])
+    done = all_done(stages, *results[:own])
     return Ended(complete=True, value=end()) if whole and done.complete else Ended(False, None, done.failed)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from fusestack.taskgraph.clusters import Say
     from fusestack.taskgraph.job import Key, TaskGraph
-    from fusestack.taskgraph.tasks import BatchResult
+    from fusestack.taskgraph.results import BatchResult
 
 ANSWER_SECONDS = 10.0
 SILENT_SECONDS = 15.0
