@@ -178,10 +178,12 @@ def test_what_was_written_before_a_turn_ended_is_not_ticked_off_after_it(tmp_pat
     mine = new_token()
     take_turn(*place_of(stage), mine, alone=True)
     batch = _Batch(tower, run_name(mine), "a")
-    assert batch.make_tops([0])[0]
+    batch.make_tops([0])
+    assert batch.whole == (stage.key,)
     take_turn(*place_of(stage), new_token(), alone=True)
     batch.flush()
     assert batch.results()[0].failed
+    assert batch.whole == ()
     assert ledger_of(stage).finished == 0
 
 
