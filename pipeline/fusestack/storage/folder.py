@@ -250,10 +250,12 @@ class LocalFolder:
     def delete_tree(self, key: str) -> None:
         """Delete a file or a folder and everything in it."""
         path = self._own(key)
-        while path.is_dir() and not path.is_symlink():
-            with suppress(FileNotFoundError):  # somebody else deletes it, too
-                shutil.rmtree(path)
-        path.unlink(missing_ok=True)
+        while os.path.lexists(path):
+            with suppress(FileNotFoundError, IsADirectoryError):  # somebody else deletes it, too, or makes it anew
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink()
 
     def identity(self, key: str) -> str | None:
         """Size and time of change of a file; None if it does not exist."""
