@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from fusestack.model.errors import BlockError, ConfigError
-from fusestack.taskgraph.clusters import at_address
+from fusestack.taskgraph.clusters import Cluster, at_address
 from fusestack.taskgraph.ledger import ledger_of
 from tests.taskgraph.toys import drive, toy_stage, written
 
@@ -97,3 +97,30 @@ def test_a_script_that_every_process_would_run_again(tmp_path: Path) -> None:
     script.write_text(SCRIPT.replace("GUARD", 'if __name__ == "__main__":'))
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout == "workers: 1\n"
+
+
+@pytest.mark.parametrize("states", [("pending", "error"), ("pending", "finished"), ("finished", "pending")])
+def test_no_future_is_lost_whose_state_changes_while_it_is_looked_at(states: tuple[str, ...]) -> None:
+    """One that was given up, and came back in between, was in no list: the run waited for it for ever."""
+
+    class Future:
+        key = ("toy-0", "0")
+
+        def __init__(self) -> None:
+            self.states = list(states)
+
+        @property
+        def status(self) -> str:
+            return self.states.pop(0) if len(self.states) > 1 else self.states[0]
+
+    class Client:
+        status = "running"
+
+        def gather(self, futures: list[Future]) -> list[str]:
+            return ["result" for _ in futures]
+
+    backend = Cluster.__new__(Cluster)
+    backend.client = Client()
+    future = Future()
+    results, failed, again = backend._fetched([future], persisted=False)
+    assert [one for one, *_ in (*results, *failed)] + again == [future]

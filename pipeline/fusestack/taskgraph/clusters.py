@@ -213,15 +213,16 @@ class Cluster:
         self, futures: Sequence[Any], *, persisted: bool
     ) -> tuple[list[tuple[Any, Any]], list[tuple[Any, BaseException]], list[Any]]:
         """Results of futures all at once, those whose worker died, and those that are made again."""
-        if any(future.status == "cancelled" for future in futures):  # every task is, where the scheduler is gone
+        states = [(future, future.status) for future in futures]  # once: they change meanwhile
+        if any(status == "cancelled" for _, status in states):  # every task is, where the scheduler is gone
             raise BlockError(_CANCELLED if self.client.status == "running" else _LOST)
-        failed = [(future, future.exception()) for future in futures if future.status == "error"]
+        failed = [(future, future.exception()) for future, status in states if status == "error"]
         for future, cause in failed:
             if not died(cause) and not persisted:
                 name = future.key[0]
                 raise cause if isinstance(cause, FusestackError) else BlockError(f"{name}: {cause!r}") from cause
-        good = [future for future in futures if future.status == "finished"]
-        again = [future for future in futures if future.status == "pending"]
+        good = [future for future, status in states if status == "finished"]
+        again = [future for future, status in states if status not in ("error", "finished")]
         try:
             return list(zip(good, self.client.gather(good), strict=True)), failed, again
         except Exception:  # lost with their worker before they came: their next state says what became of them
