@@ -51,6 +51,7 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, Path]:
     text = MODULE.replace("WEIGHT_OF_HELPER", "3").replace("{mark!r}", repr(str(mark)))
     (folder / "masks.py").write_text(text)
     monkeypatch.syspath_prepend(str(folder.parent))
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # it tells files apart by whole seconds and their size
     importlib.invalidate_caches()
     yield "lab_code.masks", mark
     for name in [name for name in sys.modules if name.startswith("lab_code")]:

@@ -286,6 +286,7 @@ def test_an_edited_function_is_another_one(tmp_path: Path, monkeypatch: pytest.M
     import sys
 
     monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # it tells files apart by whole seconds and their size
     paths = write(tmp_path / "in", scene()[0], "uint16")
     options: Any = {"masks": [{"blur": {"sigma": 1, "sigma2": 2}}, {"cmd": {"command": "my_mask:mask", "reach": 1}}]}
     pictures = []

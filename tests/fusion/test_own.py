@@ -287,6 +287,7 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     import sys
 
     monkeypatch.syspath_prepend(str(tmp_path / "code"))
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # it tells files apart by whole seconds and their size
     (tmp_path / "code").mkdir()
 
     def write(factor: int) -> None:
