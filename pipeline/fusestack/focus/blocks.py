@@ -22,10 +22,9 @@ from fusestack.planning.stored import sharded
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fusestack.focus.computed import ComputedPicture
+    from fusestack.focus.computed import PictureArray
     from fusestack.model.geometry import Box
     from fusestack.model.image import Level
-    from fusestack.model.stage import StoredArray
 
     Planes = NDArray[np.float32]
 
@@ -123,7 +122,7 @@ class BlockWise(Compute):
         return math.prod(sides)
 
 
-def read_planes(array: StoredArray | ComputedPicture, t: int, m: int, k: tuple[int, int], region: Region) -> Planes:
+def read_planes(array: PictureArray, t: int, m: int, k: tuple[int, int], region: Region) -> Planes:
     """Slices or planes ``k[0] <= i < k[1]`` of a stored array [t, m, k, y, x]: float32[k, y, x]."""
     found: Planes = array.read(region.box(t, (m, m + 1), k))[0, 0]
     return found

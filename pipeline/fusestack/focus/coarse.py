@@ -74,7 +74,7 @@ class ReducedSlices(Compute):
         """Compute a region; a box holds all planes of some mask sets."""
         out = np.empty(box.shape, np.float32)
         small, plane, count = Region.of(box), self.looked.plane, self.planes
-        wanted = Region(*(edge * _FACTOR for edge in (small.top, small.bottom, small.left, small.right)))
+        wanted = small.finer(_FACTOR)
         whole = Region(wanted.top, min(wanted.bottom, plane[0]), wanted.left, min(wanted.right, plane[1]))
         around = whole.grown(_HALO, plane, _FACTOR)
         rows, columns = small.within(Region(around.top // _FACTOR, 0, around.left // _FACTOR, 0))
@@ -148,7 +148,7 @@ class CoarsePicture(Compute):
         """Compute a region; a box holds all colours of a mask set."""
         out = np.empty(box.shape, np.float32)
         inner = Region.of(box)
-        small = Region(*(2 * edge for edge in (inner.top, inner.bottom, inner.left, inner.right)))
+        small = inner.finer(2)
         height, width = self.plane
         small = Region(small.top, min(small.bottom, height), small.left, min(small.right, width))
         outer = small.grown(self.function.depth, self.plane, self.function.step)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from fusestack.focus.blocks import BYTES
 from fusestack.model.fingerprint import arrays_of
@@ -63,3 +63,7 @@ class ComputedPicture:
     def peak_bytes(self) -> int:
         """Memory of a block, and of the planes that are kept for other outputs."""
         return self.compute.peak_bytes(self.block) + BYTES * math.prod(self.block)
+
+
+PictureArray: TypeAlias = "StoredArray | ComputedPicture"
+"""A picture, as those read it who write files."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import itertools
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,12 +38,9 @@ if TYPE_CHECKING:
 
     from fusestack.config.focus import Focus
     from fusestack.config.load import LoadedConfig
-    from fusestack.focus.computed import ComputedPicture
+    from fusestack.focus.computed import ComputedPicture, PictureArray
     from fusestack.focus.input import StackInput
     from fusestack.focus.recipe import StackRecipe
-    from fusestack.model.stage import StoredArray
-
-    Picture = StoredArray | ComputedPicture
 
 KINDS = ("mask", "depth", "height", "depth_colour", "mesh")
 """Outputs besides the sharp picture: keys of ``focus.output``."""
@@ -71,7 +67,7 @@ class FocusFiles:
     on: StackRecipe
     path: str
 
-    def written(self, kind: str, suffix: str, pages: Sequence[Picture]) -> tuple[WrittenImage, tuple[str, ...]]:
+    def written(self, kind: str, suffix: str, pages: Sequence[PictureArray]) -> tuple[WrittenImage, tuple[str, ...]]:
         """What a file of that suffix holds, and the names of its channels."""
         sets = self.on.sets
         what, dtype, channels, names = self._written(kind, suffix)
@@ -92,12 +88,11 @@ class FocusFiles:
             return False
         compute, _ = self.written(kind, suffix, [picture])
         (level,) = plane_levels((1, len(compute.channels), 1, *picture.array.shape[3:]), stored=False)
-        sides = (zip(block[3:], level.shape[3:], strict=True) for block in (picture.block, level.block))
-        same = len({tuple(itertools.starmap(min, one)) for one in sides}) == 1
+        sides = {tuple(map(min, block[3:], level.shape[3:])) for block in (picture.block, level.block)}
         alone = compute.pages in (1, self.on.sets.count)
-        return same and alone and compute.peak_bytes(level.block) <= self.on.cached.resources.block_bytes
+        return len(sides) == 1 and alone and compute.peak_bytes(level.block) <= self.on.cached.resources.block_bytes
 
-    def image(self, kind: str, path: str, pages: Sequence[Picture]) -> PlannedImage:
+    def image(self, kind: str, path: str, pages: Sequence[PictureArray]) -> PlannedImage:
         """One output: its spec, its stages, what its fingerprint is made of."""
         suffix = picture_suffix(path)
         if kind == "mesh":
@@ -117,7 +112,7 @@ class FocusFiles:
             notes |= {"page_axis": "C", "page_names": list(names) if spread > 1 else []}
         return self._planned(kind, compute, target, notes, file_format)
 
-    def _mesh(self, path: str, suffix: str, pages: Sequence[Picture]) -> PlannedImage:
+    def _mesh(self, path: str, suffix: str, pages: Sequence[PictureArray]) -> PlannedImage:
         """The surface: corners are coarse pixels of the heights."""
         heights, names = self.written("height", suffix, pages)
         self._check("mesh", path, suffix, "float32", len(names), 1)

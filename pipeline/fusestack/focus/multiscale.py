@@ -27,7 +27,6 @@ from fusestack.focus.coarse import coarse_stage, reduced_stages
 from fusestack.focus.exposures import Exposures, LeftOut, exposures_of
 from fusestack.focus.mixing import Mixing
 from fusestack.focus.montage import planes_of
-from fusestack.focus.region import Region
 from fusestack.focus.seen import SeenSlice
 from fusestack.focus.slices import sides_of
 from fusestack.model.stage import Along
@@ -41,6 +40,7 @@ if TYPE_CHECKING:
     from fusestack.config.focus import Multiscale
     from fusestack.focus.channels import SliceChannels
     from fusestack.focus.recipe import StackRecipe
+    from fusestack.focus.region import Region
     from fusestack.model.stage import Reach, StoredArray
     from fusestack.planning.plan import Statistic
 
@@ -99,7 +99,7 @@ class MixedPicture(BlockWise):
         if self.coarse is None:
             return None
         step, colours = self.function.step, len(self.painted.sets[0])
-        part = Region(*(-(-edge // step) for edge in (region.top, region.bottom, region.left, region.right)))
+        part = region.coarser(step)
         found: Planes = self.coarse.read(part.box(t, (m * colours, (m + 1) * colours), (0, 1)))[0, :, 0]
         return found
 

@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
     from fusestack.config.load import LoadedConfig
     from fusestack.focus.aligning.wanted import WantedAlignment
+    from fusestack.focus.computed import PictureArray
     from fusestack.focus.input import StackInput
     from fusestack.focus.painted import Painted
     from fusestack.focus.recipe import Recipe
-    from fusestack.model.stage import StoredArray
     from fusestack.planning.plan import Finding, Statistic
     from fusestack.planning.resources import Resources
     from fusestack.sources.probe import Sample
@@ -211,7 +211,7 @@ class _StackOutputs:
             made += slice_images(self.loaded, self.focus, self.input, array, self.cached, self.output.slices)
         return made
 
-    def _final(self, painted: Painted, files: FocusFiles) -> StoredArray | ComputedPicture:
+    def _final(self, painted: Painted, files: FocusFiles) -> PictureArray:
         """The picture: computed where it is written, where all that is written is a file; else stored."""
         stages, output = self.cached.stages, self.output
         stage = stages[painted.final.key]

@@ -43,6 +43,14 @@ class Region:
         top, left = (max(0, start - halo) // step * step for start in self.origin)
         return Region(top, min(shape[0], self.bottom + halo), left, min(shape[1], self.right + halo))
 
+    def coarser(self, factor: int) -> Region:
+        """Pixels of a level in which so many are one, of a region that begins at one of them; the last may be cut."""
+        return Region(*(-(-edge // factor) for edge in (self.top, self.bottom, self.left, self.right)))
+
+    def finer(self, factor: int) -> Region:
+        """Pixels of a level that is so many times as fine."""
+        return Region(*(factor * edge for edge in (self.top, self.bottom, self.left, self.right)))
+
     def within(self, outer: Region) -> tuple[slice, slice]:
         """Where this region lies in an array of a larger one."""
         rows = slice(self.top - outer.top, self.bottom - outer.top)

@@ -117,17 +117,17 @@ class Scales:
         whites : float32[1, y, x]
             Some are 1.
         """
-        step, plane = 1 << self.levels, planes[0].shape[1:]
+        step, plane = 1 << self.levels, (planes[0].shape[1], planes[0].shape[2])
         rows, columns = (np.flatnonzero(whites[0].any(axis=axis)) for axis in (1, 0))
         white = Region(int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1)
         inner = _grown(white, _OUTLINES, plane, step)
         outer = _grown(inner, _BESIDE, plane, step)
-        part = [np.ascontiguousarray(one[:, *_coarser(outer, level).parts]) for level, one in enumerate(planes)]
+        part = [np.ascontiguousarray(one[:, *outer.coarser(1 << level).parts]) for level, one in enumerate(planes)]
         own = self.not_highlights(self.energies(part, floors), np.ascontiguousarray(whites[:, *outer.parts]))
         found = [np.ones(one.shape[1:], np.float32) for one in planes[: len(own)]]
         for level, (whole, made) in enumerate(zip(found, own, strict=True)):
-            small = _coarser(inner, level)
-            whole[small.parts] = made[small.within(_coarser(outer, level))]
+            small = inner.coarser(1 << level)
+            whole[small.parts] = made[small.within(outer.coarser(1 << level))]
         return found
 
     def not_highlights(self, energies: Sequence[Planes], whites: Planes) -> list[Plane]:
@@ -147,17 +147,11 @@ class Scales:
         return found
 
 
-def _coarser(region: Region, level: int) -> Region:
-    """Pixels of a coarser level in a region that begins at one of them."""
-    return Region(*(-(-edge // (1 << level)) for edge in (region.top, region.bottom, region.left, region.right)))
-
-
-def _grown(region: Region, halo: int, plane: tuple[int, ...], step: int) -> Region:
+def _grown(region: Region, halo: int, plane: tuple[int, int], step: int) -> Region:
     """With a halo, from a multiple of `step` to one, or to the end of the plane."""
-    height, width = plane
-    top, left = (max(0, start - halo) // step * step for start in region.origin)
-    bottom, right = (-(-(end + halo) // step) * step for end in (region.bottom, region.right))
-    return Region(top, min(bottom, height), left, min(right, width))
+    found = region.grown(halo, plane, step)
+    bottom, right = (min(-(-end // step) * step, n) for end, n in zip((found.bottom, found.right), plane, strict=True))
+    return Region(found.top, bottom, found.left, right)
 
 
 def white(planes: Planes) -> Planes | None:

@@ -70,7 +70,7 @@ class Surface(Compute):
         rows = max(1, _ROWS // self.step)
         for top in range(region.top, region.bottom, rows):
             part = Region(top, min(top + rows, region.bottom), region.left, region.right)
-            pixels = Region(*(self.step * edge for edge in (part.top, part.bottom, part.left, part.right)))
+            pixels = part.finer(self.step)
             found = self.heights(Box((0, 0, 0, pixels.top, pixels.left), (1, 1, 1, pixels.bottom, pixels.right)))
             out[0, 0, 0, part.top - region.top : part.bottom - region.top] = middles(found[0, 0, 0], self.step)
         return out

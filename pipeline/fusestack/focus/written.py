@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from fusestack.focus.computed import PictureArray
     from fusestack.model.geometry import Box
     from fusestack.model.stage import Reach, StoredArray
 
@@ -107,7 +108,7 @@ class WrittenImage(Compute):
         Over how many pages (along z) the channels are spread.
     """
 
-    pictures: tuple[StoredArray | ComputedPicture, ...]
+    pictures: tuple[PictureArray, ...]
     function: Shown
     dtype: str
     channels: tuple[tuple[int, int], ...]
@@ -151,9 +152,8 @@ class WrittenImage(Compute):
     def facts(self) -> dict[str, Any]:
         """What the pixels depend on: not whether pictures are stored."""
         stored = tuple(one.array if isinstance(one, ComputedPicture) else one for one in self.pictures)
-        return {field.name: facts_of(getattr(self, field.name)) for field in fields(self)} | {
-            "pictures": facts_of(stored)
-        }
+        known = {field.name: getattr(self, field.name) for field in fields(self)} | {"pictures": stored}
+        return {name: facts_of(value) for name, value in known.items()}
 
     def reaches(self) -> dict[StoredArray, Reach]:
         """The same pixels, or what these are computed of."""

@@ -222,10 +222,10 @@ class _Batch:
         if level == 0:  # what a helping thread of this task has made meanwhile is in memory
             return _STORED if ticked and block not in self._leaves_made else self._leaves.result(block)
         nesting, reduction = self._tower.nestings[level], self._tower.stages[level].compute
-        if nesting is not None and not isinstance(reduction, Reduction):
-            return self._make_beside(level, block, ticked=ticked)
-        if nesting is None or not isinstance(reduction, Reduction):
+        if nesting is None:
             raise ValueError("the stages of a tower are nested")
+        if not isinstance(reduction, Reduction):
+            return self._make_beside(level, block, ticked=ticked)
         image = self._tower.top.target.image
         out: Pixels | None = None
         box = self._tower.stages[level].grid.box(block)
