@@ -365,3 +365,29 @@ def test_validating_photographs_compiles_nothing(tmp_path: Path) -> None:
     )
     assert "fusestack.focus.plan" in done.stdout.split()
     assert not {"numba", "distributed"} & set(done.stdout.split())
+
+
+MASKS = {
+    "operators": ("generators", "masks", "cuts", "commands", "comparisons", "edges", "preparations"),
+    "focus": (
+        *("images", "lowpass", "masks", "merge", "stretching", "picture", "finals", "retouching"),
+        *("prepared", "preparing", "mean_image"),
+    ),
+    "kernels": ("fourier",),
+    "api": ("fusing", "stacking"),
+}
+
+
+def test_photographs_that_are_mixed_load_nothing_of_masks(tmp_path: Path) -> None:
+    for k in range(2):
+        tifffile.imwrite(tmp_path / f"s{k}.tif", np.full((20, 30, 3), k, np.uint8), photometric="rgb")
+    path = tmp_path / "stack.yaml"
+    path.write_text("version: 1\ninput: {images: 's*.tif'}\nfocus: {output: {path: sharp.tif, depth: depth.tif}}\n")
+    code = (
+        "import sys; from fusestack.cli.main import run; code = run(sys.argv[1:]); "
+        "print(*sys.modules); raise SystemExit(code)"
+    )
+    command = [sys.executable, "-c", code, "run", str(path), "--quiet"]
+    loaded = set(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
+    assert "fusestack.focus.mixing" in loaded
+    assert not loaded & {f"fusestack.{room}.{name}" for room, names in MASKS.items() for name in names}
