@@ -391,3 +391,12 @@ def test_photographs_that_are_mixed_load_nothing_of_masks(tmp_path: Path) -> Non
     loaded = set(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
     assert "fusestack.focus.mixing" in loaded
     assert not loaded & {"numcodecs", *(f"fusestack.{room}.{name}" for room, names in MASKS.items() for name in names)}
+
+
+def test_nothing_looks_for_garbage_in_all_modules_when_a_command_ends() -> None:
+    code = (
+        "import atexit, gc; atexit.register(lambda: print(gc.get_freeze_count())); "
+        "from fusestack.cli.main import main; main(['--version'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout.split()[-1]) > 5000
