@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import math
 import os
@@ -110,7 +111,8 @@ def test_run_reports_and_leaves_a_record(fuse: Path, capsys: pytest.CaptureFixtu
     assert "fuse: fused" in printed.err
     record = json.loads((fuse.parent / "fused.ome.zarr.run.json").read_text())
     assert record["config"]["execution"]["workers"] == 2
-    assert record["versions"]["fusestack"]
+    assert record["versions"]["fusestack"] == importlib.metadata.version("fusestack")
+    assert record["versions"]["numpy"] == np.__version__
     assert [stage["stage"] for stage in record["stages"]] == ["fuse", "pyramid/1"]
     assert all(stage["seconds"] > 0 and stage["bytes_written"] > 0 for stage in record["stages"])
     assert set(record["images"][0]["fingerprints"]) == {"fuse", "pyramid/1"}
