@@ -154,7 +154,7 @@ def denoised(plane: NDArray[np.float64], share: float) -> NDArray[np.float64]:
 
 
 @pytest.mark.parametrize("share", [0, 0.05, 0.2, 1])
-@pytest.mark.parametrize("shape", [(70, 61), (20, 40), (3, 50)])
+@pytest.mark.parametrize("shape", [(70, 61), (33, 9), (32, 40), (17, 5), (3, 50), (2, 7), (1, 30)])
 def test_wavelets(share: float, shape: tuple[int, int]) -> None:
     plane = noise(*shape)
     assert (
