@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import tracemalloc
+import zlib
 from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
@@ -301,6 +302,21 @@ def test_odd_sizes_and_blocks(tmp_path_factory, data):
     path = made(tmp_path_factory.mktemp("odd") / f"a{suffix}", pixels, chunk=chunk)
     found = tifffile.imread(path) if suffix == ".tif" else imagecodecs.png_decode(path.read_bytes())
     assert np.array_equal(found.reshape(pixels.shape), pixels)
+
+
+def test_a_png_of_parts_is_one_stream(tmp_path, monkeypatch):
+    pixels = smooth(400, 300, 3)
+    sizes = []
+    for band in (picture_png.BAND_BYTES, 2**16):
+        monkeypatch.setattr(picture_png, "BAND_BYTES", band)
+        data = made(tmp_path / str(band) / "a.png", pixels).read_bytes()
+        places = [place for place in range(len(data)) if data[place : place + 4] == b"IDAT"]
+        parts = [data[place + 4 : place + 4 + int.from_bytes(data[place - 4 : place])] for place in places]
+        assert len(parts) > (8 if band == 2**16 else 1)
+        rows = np.frombuffer(zlib.decompress(b"".join(parts)), np.uint8).reshape(400, 901)
+        assert set(rows[:, 0]) <= {1, 2}
+        sizes.append(len(data))
+    assert sizes[1] < 1.2 * sizes[0]
 
 
 def camera():
