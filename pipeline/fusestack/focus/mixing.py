@@ -177,7 +177,11 @@ class _Sums:
     def _add_row_by_row(self, k: int, pixels: Pixels, white: float) -> None:
         """As `_add_any`, of what is looked at and not hidden, by rows that stay in the caches of the processor."""
         options = self._options
-        waiting = self._waiting = self._waiting or Waiting(pixels, finds_depth=options.finds_depth)
+        waiting = self._waiting
+        if waiting is not None and not waiting.has_room(pixels):
+            self._mix_waiting(waiting)
+        if waiting is None or not waiting.has_room(pixels):
+            waiting = self._waiting = Waiting(pixels, finds_depth=options.finds_depth)
         at, factors = len(waiting.numbers), None
         begun = Begun(pixels, options.fine, white, waiting.coarse[at])
         if begun.whites:
@@ -188,8 +192,6 @@ class _Sums:
             parts = finer, coarser, self._floors[level], kept, self._means[level].sums
             kernels.mixing.mix(*parts, options.sharpness, windows)
         waiting.add(k, pixels, None if factors is None else factors[0])
-        if waiting.is_full:
-            self._mix_waiting(waiting)
 
     def _mix_waiting(self, waiting: Waiting) -> None:
         """Mix the finest level of the slices that wait."""

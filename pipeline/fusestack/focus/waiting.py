@@ -27,7 +27,7 @@ class Waiting:
     Parameters
     ----------
     first : Pixels
-        Of a slice; all have its type and size.
+        Of a slice; those of all lie in memory as these do.
     finds_depth : bool
         Whether energies of the next level are wanted.
 
@@ -52,10 +52,11 @@ class Waiting:
         self._places: list[int] = []
         self._plane = plane
 
-    @property
-    def is_full(self) -> bool:
-        """Whether there is no room for another slice."""
-        return len(self.numbers) == MOST
+    def has_room(self, pixels: Pixels) -> bool:
+        """Whether another slice can wait: colours of some files lie beside one another, those of others do not."""
+        values = self._values[0]
+        alike = (values.shape, values.dtype) == (pixels.values.shape, pixels.values.dtype)
+        return alike and len(self.numbers) < MOST
 
     def add(self, k: int, pixels: Pixels, factors: Plane | None) -> None:
         """Add a slice, whose energies are multiplied by factors; its `coarse` and `windows` are there already."""
