@@ -46,6 +46,7 @@ CHAINS = {
 def cut(monkeypatch: pytest.MonkeyPatch, block: int, chunk: int) -> None:
     """Have everything computed in blocks of another size."""
     monkeypatch.setattr(blocks, "BLOCK", block)
+    monkeypatch.setattr(blocks, "SMALL_PIXELS", 0)
     monkeypatch.setattr(fusestack.planning.stored, "_CHUNK", chunk)
     monkeypatch.setattr(fusestack.planning.stored, "_FILE", block)
     monkeypatch.setattr(statistics, "BAND_PIXELS", 64 * block)

@@ -8,6 +8,7 @@ import os
 import shutil
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,14 @@ import zarr
 
 import fusestack
 from fusestack.cli.main import run as command
+from fusestack.focus import blocks
 from fusestack.model.errors import BlockError, ConfigError, FusestackWarning, InputError, OutputError
+from fusestack.model.stage import Stage
+from fusestack.planning import resources, stored
+from fusestack.planning.resources import Resources
 from fusestack.running.inspection import inspect
 from fusestack.running.stage_cache import cache_entries, cache_in_use, trim_cache
+from fusestack.writers.ome_zarr import OmeZarrWriter
 from tests.focus.stacks import computed, config, run, scene, write
 
 OPTIONS = "--blur=s1 --statistic=r4 --maskblur=s2"
@@ -370,3 +376,57 @@ def test_a_terminal_is_asked(
     assert command(["cache", "rm", cache, "--yes"]) == 0
     assert "[y/N]" not in capsys.readouterr().err
     assert cache_entries(cache) == []
+
+
+@pytest.mark.parametrize("scarce", [False, True])
+def test_masks_are_decoded_where_memory_is_scarce(
+    scarce: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = write(tmp_path / "slices", scene((60, 80), 4)[0], raw=True)
+    read: list[str] = []
+    inner = OmeZarrWriter.read
+
+    def watched(self: OmeZarrWriter, level: int, box: Any) -> Any:
+        read.append(self.spec.path)
+        return inner(self, level, box)
+
+    monkeypatch.setattr(OmeZarrWriter, "read", watched)
+    with monkeypatch.context() as patch:
+        if scarce:
+            patch.setattr(resources, "_MOST_KEPT", 0)
+        run(paths, tmp_path / "one", options=OPTIONS)
+    names = {Path(path).parent.name.rpartition("-")[0] for path in read}
+    assert {"masks-blur", "merge"}.isdisjoint(names) != scarce
+    run(paths, tmp_path / "other", options=OPTIONS)
+    for name in ("sharp.tif", "mask.tif", "depth.tif"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "other" / name).read_bytes()
+
+
+def test_memory_that_blocks_leave_is_for_what_is_read_again() -> None:
+    blocks_of, most = 2 * 2**30, resources._MOST_KEPT
+    four = Resources("threads", 4, 1, blocks_of + resources.WORKER_BYTES // 4, 3)
+    assert four.kept_bytes(2**20) == most
+    assert four.kept_bytes(blocks_of - 5) == 20
+    assert four.kept_bytes(blocks_of) == four.kept_bytes(blocks_of + 1) == 0
+    assert replace(four, scheduler="processes").kept_bytes(2**20) == 0, "each has memory of its own"
+
+
+def test_small_planes_are_blocks_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where they fit the memory of a worker."""
+    monkeypatch.setattr(blocks, "BLOCK", 32)
+    monkeypatch.setattr(stored, "_CHUNK", 16)
+    monkeypatch.setattr(stored, "_FILE", 32)
+    paths = write(tmp_path / "slices", scene((60, 80), 4)[0], raw=True)
+
+    def masks() -> Stage:
+        plan = fusestack.plan(config(paths, tmp_path, options=OPTIONS))
+        return next(stage for stage in plan.stages if stage.name == "masks/blur")
+
+    assert masks().grid.block == (1, 1, 1, 64, 80)
+    assert masks().target.image.levels[0].shards == (1, 1, 1, 64, 80)
+    few = Resources("threads", 2, 1, resources.WORKER_BYTES // 2 + masks().peak_bytes - 1, 3)
+    with monkeypatch.context() as patch:
+        patch.setattr("fusestack.planner.resolve_resources", lambda *_: few)
+        assert masks().grid.block == (1, 1, 1, 32, 32)
+    monkeypatch.setattr(blocks, "SMALL_PIXELS", 60 * 80 - 1)
+    assert masks().grid.block == (1, 1, 1, 32, 32)

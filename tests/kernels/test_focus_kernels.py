@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
-from scipy import ndimage
+from scipy import fft, ndimage
 
 from fusestack import kernels
 from fusestack.kernels import fourier
@@ -155,7 +155,7 @@ def denoised(plane: NDArray[np.float64], share: float) -> NDArray[np.float64]:
 
 
 @pytest.mark.parametrize("share", [0, 0.05, 0.2, 1])
-@pytest.mark.parametrize("shape", [(70, 61), (20, 40), (3, 50)])
+@pytest.mark.parametrize("shape", [(70, 61), (33, 9), (32, 40), (17, 5), (3, 50), (2, 7), (1, 30)])
 def test_wavelets(share: float, shape: tuple[int, int]) -> None:
     plane = noise(*shape)
     assert (
@@ -486,6 +486,21 @@ def test_low_and_high_passes(curve: str, shape: str) -> None:
         )
         assert np.abs(low + high - planes).max() < 1e-5
         assert np.std(low) < np.std(planes)
+
+
+@pytest.mark.parametrize("shape", [(50, 61), (150, 131), (9, 200)])
+def test_planes_are_transformed_in_pieces(shape: tuple[int, int]) -> None:
+    """The same bytes as all rows and columns at once, also those of frequencies that a low pass leaves nothing of."""
+    planes = noise(2, *shape)
+    transfers = (*(Transfer(radius, "log1000") for radius in (25, 75)), Transfer(75, high_pass=True))
+    side = fourier.padded_side(*shape)
+    before = [(side - n) // 2 for n in shape]
+    padded = np.pad(planes, ((0, 0), *((b, side - n - b) for b, n in zip(before, shape, strict=True))), mode="edge")
+    spectrum = fft.fft(fft.rfft(padded, axis=2), axis=1)
+    v, u = np.fft.fftfreq(side, 1 / side)[:, None], np.arange(side // 2 + 1)[None]
+    for transfer, found in zip(transfers, fourier.whole(planes, transfers), strict=True):
+        plain = fft.irfft(fft.ifft(spectrum * transfer.at(side, v, u), axis=1), n=side, axis=2)
+        assert np.array_equal(found, plain[:, before[0] :, before[1] :][:, : shape[0], : shape[1]])
 
 
 def test_sigmoidal_contrast_and_its_inverse() -> None:

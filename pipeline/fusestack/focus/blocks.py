@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 BLOCK = 1024
 """Pixels of a block along y and x: a multiple of the tiles of low passes."""
+SMALL_PIXELS = 3 * 2**20
+"""Planes of up to so many pixels may be a block each: rows are read in one piece, and nothing is computed twice."""
 BYTES = 4
 """Of a number in a plane."""
 

@@ -250,12 +250,16 @@ class Masks(BlockWise):
             self.function.generator.apply(np.zeros((1, 4, 4), np.float32), Place((0, 0), (4, 4)))
 
 
-def mask_level(on: StackRecipe, *, whole: bool) -> Level:
-    """How masks are cut: several slices where planes are small, so that blocks are few; or whole planes."""
+def mask_levels(on: StackRecipe, *, whole: bool) -> list[Level]:
+    """How masks may be cut, the better ways first: whole planes, several of them where they are small; blocks."""
     if whole:
-        return blocks.in_planes(on.mask_shape, (1, 1, 1))
+        return [blocks.in_planes(on.mask_shape, (1, 1, 1))]
     height, width = on.resizing.target
-    return blocks.in_blocks(on.mask_shape, (1, 1, max(1, blocks.BLOCK**2 // (height * width))))
+    usual = blocks.in_blocks(on.mask_shape, (1, 1, max(1, blocks.BLOCK**2 // (height * width))))
+    if height * width > blocks.SMALL_PIXELS:
+        return [usual]
+    side = -(-max(height, width) // blocks.BLOCK) * blocks.BLOCK
+    return [blocks.in_blocks(on.mask_shape, (1, 1, usual.block[2]), side), usual]
 
 
 def mask_stages(on: StackRecipe, generator: Generator) -> tuple[StoredArray, Levels | None]:
@@ -289,7 +293,8 @@ def mask_stages(on: StackRecipe, generator: Generator) -> tuple[StoredArray, Lev
     plain = plain.model_copy(update={"level": generator.levelled, "equalise": True})
     function = SliceMask(plain, source.one_channel, low_pass is not None)
     compute = Masks(on.mask_shape[2:], function, source, low_pass)
-    masks = on.cached.add(name, f"masks of {label}", compute, mask_level(on, whole=whole))
+    level = on.cached.fitting(compute, mask_levels(on, whole=whole))
+    masks = on.cached.add(name, f"masks of {label}", compute, level)
     return masks, _levels(on, generator, masks, f"{on.prefix}{label}")
 
 

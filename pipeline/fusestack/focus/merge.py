@@ -11,7 +11,7 @@ from fusestack import kernels
 from fusestack.config.optionstring import option_string
 from fusestack.focus.blocks import BYTES, BlockWise, read_planes
 from fusestack.focus.lowpass import low_pass_stages, transformed_whole, whole_bytes
-from fusestack.focus.masks import mask_level, mask_stages
+from fusestack.focus.masks import mask_levels, mask_stages
 from fusestack.focus.stretching import Stretched, limits_of
 from fusestack.model.errors import ConfigError
 from fusestack.model.stage import Along
@@ -300,7 +300,8 @@ def merged_masks(on: StackRecipe) -> StoredArray:
             on.sets.looked if function.guided else None,
         )
         title = " ".join(["merged masks", option_string(chain)]).rstrip()
-        below = StoredMasks(on.cached.add(name, title, compute, mask_level(on, whole=whole)))
+        level = on.cached.fitting(compute, mask_levels(on, whole=whole))
+        below = StoredMasks(on.cached.add(name, title, compute, level))
     if below is None:
         raise ConfigError("focus.masks: the list is empty; name at least one operator")
     return below.array

@@ -220,9 +220,7 @@ class Extremes(BandStatistic):
 
     def measure(self, box: Box) -> tuple[float, float]:
         """See `BandStatistic.measure`."""
-        found = self.array.read(box)
-        finite = found[np.isfinite(found)] if found.dtype.kind == "f" else found
-        return (finite.min(), finite.max()) if finite.size else (np.inf, -np.inf)
+        return _extremes(self.array.read(box))
 
     def reaches(self) -> dict[StoredArray, Reach]:
         """The rows of the bands."""
@@ -232,6 +230,15 @@ class Extremes(BandStatistic):
         """Memory of an entry: as it is read, and as numbers."""
         kind = np.dtype(self.array.dtype)
         return (2 * kind.itemsize + 4 * (kind.kind == "f")) * self.bands.plane_pixels() * self.bands.slices
+
+
+def _extremes(found: NDArray[Any]) -> tuple[float, float]:
+    """Least and greatest number; a copy without what is none is made only where there is such a thing."""
+    ends = found.min(), found.max()
+    if np.isfinite(ends).all():
+        return ends
+    finite = found[np.isfinite(found)]
+    return (finite.min(), finite.max()) if finite.size else (np.inf, -np.inf)
 
 
 @dataclass(frozen=True)
@@ -244,8 +251,7 @@ class WideExtremes(Extremes):
         if found.shape[-1] >= _RUN:
             parts = [found[..., i : found.shape[-1] - _RUN + 1 + i] for i in range(_RUN)]
             found = kernels.levels.median_of_five(*parts)
-        finite = found[np.isfinite(found)] if found.dtype.kind == "f" else found
-        return (finite.min(), finite.max()) if finite.size else (np.inf, -np.inf)
+        return _extremes(found)
 
     def peak_bytes(self, block: tuple[int, ...]) -> int:
         """Memory of an entry: as it is read, and seven such arrays while medians are found."""

@@ -29,6 +29,9 @@ REDUCTION = 4
 """Pixels in one pixel of the reduced plane that the lowest frequencies are taken from."""
 _SPLIT = 1 / 96
 _ROWS = 256
+"""Rows of frequencies that transfers are computed of together."""
+_LINES = 64
+"""Rows or columns that are transformed together."""
 _TABLE = 4097
 _STRAIGHT = 50
 
@@ -213,6 +216,8 @@ def _whole_response(transfer: Transfer, side: int) -> NDArray[np.float32]:
 def _response(transfer: Transfer, side: int, size: int, share: int = 0) -> NDArray[np.float32]:
     """Values for the frequencies of ``rfft2`` of a square of `size` pixels; a few rows at a time, planes may be large.
 
+    Columns behind the last one of which something is left are not there.
+
     Parameters
     ----------
     transfer : Transfer
@@ -235,28 +240,42 @@ def _response(transfer: Transfer, side: int, size: int, share: int = 0) -> NDArr
         elif share < 0:
             found = found * (1 - low)
         out[top : top + _ROWS] = found
-    return out
+    left = np.flatnonzero(out.any(axis=0))
+    return np.ascontiguousarray(out[:, : left[-1] + 1 if left.size else 1])
 
 
 def _filtered(planes: Planes, side: int, responses: list[NDArray[np.float32]]) -> list[Planes]:
-    """Rows that only repeat the edge are not transformed by themselves, and not transformed back."""
+    """Rows that only repeat the edge are not transformed by themselves, and not transformed back.
+
+    Neither are columns of frequencies that nothing is left of. The others go some at a time, as rows do: they stay in
+    the cache of a core from one step to the next.
+    """
     from scipy import fft
 
     height, width = planes.shape[1:]
     top, left = (side - height) // 2, (side - width) // 2
     rows = slice(top, top + height)
-    around = ((0, 0), (left, side - width - left))
+    count = max(response.shape[1] for response in responses)
+    lines = np.empty((height, count), np.complex64)
+    columns = [np.empty((height, response.shape[1]), np.complex64) for response in responses]
     results = [np.empty_like(planes) for _ in responses]
     for c, plane in enumerate(planes):
-        lines = fft.rfft(np.pad(plane, around, mode="edge"), axis=1)
-        spectrum = np.empty((side, lines.shape[1]), lines.dtype)
-        spectrum[:top], spectrum[rows], spectrum[rows.stop :] = lines[0], lines, lines[-1]
-        spectrum = fft.fft(spectrum, axis=0, overwrite_x=True)
-        for number, (response, result) in enumerate(zip(responses, results, strict=True), 1):
-            part = spectrum if number == len(responses) else spectrum.copy()
-            part *= response
-            back = fft.ifft(part, axis=0, overwrite_x=True)[rows]
-            result[c] = fft.irfft(back, n=side, axis=1)[:, left : left + width]
+        for first in range(0, height, _LINES):
+            padded = np.pad(plane[first : first + _LINES], ((0, 0), (left, side - width - left)), mode="edge")
+            lines[first : first + _LINES] = fft.rfft(padded, axis=1)[:, :count]
+        for first in range(0, count, _LINES):
+            some = slice(first, first + _LINES)
+            part = np.empty((side, lines[:, some].shape[1]), lines.dtype)
+            part[:top], part[rows], part[rows.stop :] = lines[0, some], lines[:, some], lines[-1, some]
+            spectrum = fft.fft(part, axis=0, overwrite_x=True)
+            for response, filtered in zip(responses, columns, strict=True):
+                shares = response[:, some]
+                found = fft.ifft(spectrum[:, : shares.shape[1]] * shares, axis=0, overwrite_x=True)
+                filtered[:, some] = found[rows]
+        for filtered, result in zip(columns, results, strict=True):
+            for first in range(0, height, _LINES):
+                some = slice(first, first + _LINES)
+                result[c, some] = fft.irfft(filtered[some], n=side, axis=1)[:, left : left + width]
     return results
 
 

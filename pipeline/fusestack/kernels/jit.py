@@ -44,6 +44,14 @@ def njit(function: Function) -> Function:
     return cast("Function", compiled)
 
 
+def external(name: str, signature: str) -> Any:
+    """A function of the C library that kernels call, as ``intp(int32, uintp)``: what it gives, and what it takes."""
+    from numba.core import sigutils, types
+
+    takes, gives = sigutils.normalize_signature(signature)
+    return types.ExternalFunction(name, gives(*takes))
+
+
 def _nothing() -> None:
     pass
 

@@ -39,24 +39,40 @@ def denoise(planes: Planes, share: float) -> Planes:
 
 @njit
 def _denoise(plane: Any, thresholds: Any, out: Any) -> None:
+    """All levels go down the plane together, each as many rows behind the one before it as it looks ahead.
+
+    Of what a level makes, only rows are kept that are needed again: they stay in the cache of a core.
+    """
     height, width = plane.shape
-    smooth = plane.copy()
-    rows = np.empty_like(plane)
-    next_smooth = np.empty_like(plane)
+    count = thresholds.size
+    size = np.ones((2, count + 1), np.int64)  # rows that are kept of each level: smoothed along x, smoothed along both
+    first = np.zeros((2, count + 2), np.int64)
+    for level in range(count + 1):
+        if level < count:
+            size[0, level] = min(height, 2 ** (level + 1) + 1)
+            size[1, level] = min(height, 2**level + 1)
+        first[:, level + 1] = first[:, level] + size[:, level]
+    rows, smooth = np.empty((first[0, -1], width), np.float32), np.empty((first[1, -1], width), np.float32)
     out[:] = 0
-    step = 1
-    for threshold in thresholds:
-        for y in range(height):
-            _smooth_row(smooth[y], step, rows[y])
-        for y in range(height):
-            _smooth_between(rows[_mirror(y - step, height)], rows[y], rows[_mirror(y + step, height)], next_smooth[y])
-            _add_detail(smooth[y], next_smooth[y], threshold, out[y])
-        smooth, next_smooth = next_smooth, smooth
-        step *= 2
-    for y in range(height):
-        row, line = out[y], smooth[y]
-        for x in range(width):
-            row[x] += line[x]
+    for begun in range(height + 2**count - 1):
+        y = begun
+        for level in range(count):
+            step, kept, lines = 2**level, size[0, level], rows[first[0, level] : first[0, level + 1]]
+            if y < height:
+                source = smooth[first[1, level] + y % size[1, level]]
+                if level == 0:
+                    source[:] = plane[y]
+                _smooth_row(source, step, lines[y % kept])
+            y -= step
+            if y < 0:
+                break
+            if y < height:
+                target = smooth[first[1, level + 1] + y % size[1, level + 1]]
+                above, below = lines[_mirror(y - step, height) % kept], lines[_mirror(y + step, height) % kept]
+                _smooth_between(above, lines[y % kept], below, target)
+                _add_detail(smooth[first[1, level] + y % size[1, level]], target, thresholds[level], out[y])
+                if level == count - 1:
+                    _add(target, out[y])
 
 
 @njit
@@ -95,3 +111,9 @@ def _add_detail(row: Any, smooth: Any, threshold: Any, out: Any) -> None:
         detail = row[x] - smooth[x]
         # what exceeds the threshold, on either side
         out[x] += max(detail - threshold, np.float32(0)) + min(detail + threshold, np.float32(0))
+
+
+@njit
+def _add(row: Any, out: Any) -> None:
+    for x in range(out.size):
+        out[x] += row[x]

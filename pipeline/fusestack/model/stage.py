@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias
 from fusestack.model.amounts import counted, size, span_xyz
 from fusestack.model.clock import reading
 from fusestack.model.geometry import Box
+from fusestack.model.recent import read_back
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -294,7 +295,7 @@ class StoredArray:
             If the store is not there or damaged.
         """
         with reading():
-            return self.target.open().read(self.target.level, box)
+            return read_back(self.target, box)
 
 
 @dataclass(frozen=True, repr=False)

@@ -73,7 +73,7 @@ def bytes_of_levels(spec: ImageSpec) -> tuple[int, int]:
 def memory_needed(plan: Plan) -> int:
     """Bytes that all workers need at once, at most: the program, and a block for each of their threads."""
     resources = plan.resources
-    peak = max((stage.peak_bytes for stage in plan.stages), default=0)
+    peak = plan.peak_bytes
     processes = 1 if resources.scheduler == "threads" else resources.workers
     threads = resources.workers if resources.scheduler == "threads" else resources.threads_per_worker
     return processes * (WORKER_BYTES + threads * peak)
@@ -128,7 +128,7 @@ def _is_picture(spec: ImageSpec, file_format: str) -> bool:
 def workers(plan: Plan) -> str:
     """Who computes, and what a block needs."""
     resources = plan.resources
-    peak = max((stage.peak_bytes for stage in plan.stages), default=0)
+    peak = plan.peak_bytes
     each = f"{size(resources.memory)} each; a block needs at most {size(peak)}"
     return f"{resources.workers} ({resources.scheduler}), {each}"
 

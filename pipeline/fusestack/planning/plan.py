@@ -249,6 +249,11 @@ class Plan(Shown):
         }
         return tuple(found.values())
 
+    @property
+    def peak_bytes(self) -> int:
+        """Memory that a block of any stage needs at most."""
+        return max((stage.peak_bytes for stage in self.stages), default=0)
+
 
 def refuse_inputs_as_outputs(images: Sequence[PlannedImage], paths: Sequence[str], key: str = "output.path") -> None:
     """Never write over what is read, not even where overwriting is allowed; `key` is said to be wrong."""

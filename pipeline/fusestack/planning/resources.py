@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 # What a process holds before its first block: Python, numba, the libraries of the formats.
 WORKER_BYTES = 350 * 2**20
 _SHARE_OF_MACHINE = 0.6
+_MOST_KEPT = 256 * 2**20
 _CLUSTER_WORKERS = 4
 _CLUSTER_MEMORY = 4 * 2**30
 _SHARE_OF_JOB = 0.9
@@ -57,6 +58,12 @@ class Resources:
         if self.scheduler == "threads":
             return self.memory - WORKER_BYTES // self.workers
         return (self.memory - WORKER_BYTES) // self.threads_per_worker
+
+    def kept_bytes(self, most: int) -> int:
+        """Memory for what is read again, where blocks need `most`: none where workers are processes of their own."""
+        if self.scheduler != "threads":
+            return 0
+        return max(0, min(_MOST_KEPT, self.workers * (self.block_bytes - most)))
 
 
 def resolve_resources(execution: Execution, folder: Path, client: Any = None) -> Resources:

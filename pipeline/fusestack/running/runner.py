@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from fusestack.model.amounts import counted
 from fusestack.model.errors import ConfigError, OutputError
 from fusestack.model.function import import_functions
+from fusestack.model.recent import keeping
 from fusestack.planning.copied import Copied
 from fusestack.running.aligning import refuse_pending
 from fusestack.running.damage import foresee_plan, look, mend
@@ -103,6 +104,8 @@ def run_plan(
         workers = hire() if todo else None
         stack.enter_context(_locked(plan))
         stack.enter_context(cache_in_use(plan.cache) if cached else nullcontext())
+        read_again = {stage.target.image.path for image in plan.images for stage in image.preparation}
+        stack.enter_context(keeping(read_again, plan.resources.kept_bytes(plan.peak_bytes)))
         seen = Look()  # under the lock nobody else writes
         with looking(seen):
             foresee_plan(plan)
@@ -113,7 +116,7 @@ def run_plan(
         if isinstance(workers, Cluster):
             workers.watch.say = run.notice
             workers.watch.block_timeout = plan.resources.block_timeout
-            workers.watch.block_bytes = max((stage.peak_bytes for stage in plan.stages), default=0)
+            workers.watch.block_bytes = plan.peak_bytes
         outcome, message = "failed", ""
         try:
             run.make()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from fusestack.model.clock import seconds_read
 from fusestack.model.errors import OutputError
+from fusestack.model.recent import keep
 from fusestack.model.stage import BlockFailure, Reduction, Written, forget_writers
 from fusestack.storage import is_address
 from fusestack.storage.kept import forget_kept, forget_last
@@ -288,6 +289,7 @@ class _Batch:
             if level == len(self._tower.stages) - 1:
                 self._above.leave(block, pixels)
             self._check_turn(stage)
+            keep(stage.target, block, pixels)
             with self._mine:
                 if level == 0:
                     self._leaves_made.add(block)
