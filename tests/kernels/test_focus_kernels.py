@@ -331,8 +331,20 @@ def test_equalising_table_of_imfuse() -> None:
     assert list(np.nonzero(counts)[0]) == [0, 64, 128, 255]
     table = kernels.levels.equalising_table(counts)
     assert np.allclose(table[[0, 1, 64, 65, 128, 129, 255]], [0, 1 / 3, 1 / 3, 2 / 3, 2 / 3, 1, 1], atol=1 / 65535)
-    made = kernels.levels.equalise(np.array([[0.25, 0.5, 1, 0]], np.float32), 0, 1, table)[0]
+    steps = kernels.levels.between_entries(table)
+    assert np.array_equal(steps[[0, 257, -1]], table[[0, 1, -1]])
+    made = kernels.levels.look_up(np.array([[0.25, 0.5, 1, 0]], np.float32), 0, 1, steps)[0]
     assert np.allclose(made, [1 / 3, 2 / 3, 1, 0], atol=2 / 65535)
+
+
+def test_what_is_looked_up_is_stretched_and_rounded() -> None:
+    """Also where numbers lie beyond the limits, and where they are none; pieces of rows have no edges."""
+    planes = 3 * noise(3, 40, 61) - 1
+    planes[0, 0, :3] = np.nan, np.inf, -np.inf
+    steps = noise(2**16)
+    found = kernels.levels.look_up(planes, 0.2, 1.4, steps)
+    stretched = kernels.levels.stretch(np.nan_to_num(planes, nan=-1), 0.2, 1.4)
+    assert np.array_equal(found, steps[(stretched * np.float32(65535) + np.float32(0.5)).astype(int)])
 
 
 @pytest.mark.parametrize(
