@@ -133,6 +133,16 @@ def test_statistics_of_imagemagick() -> None:
 # Wavelets and morphology
 
 
+@pytest.mark.parametrize("sigmas", [(0.3, 0.6), (2, 1), (0, 3), (1, 1)])
+@pytest.mark.parametrize("shape", [(40, 61), (3, 5), (1, 30), (30, 1)])
+def test_differences_of_blurs(sigmas: tuple[float, float], shape: tuple[int, int]) -> None:
+    planes = noise(2, *shape)
+    first, second = (kernels.gaussians.blur_weights(0, sigma) for sigma in sigmas)
+    found = kernels.smooth.difference(planes, first, second)
+    blurred, other = (kernels.smooth.blur(planes, 0, sigma) for sigma in sigmas)
+    assert np.array_equal(found, np.abs(blurred - other))
+
+
 def denoised(plane: NDArray[np.float64], share: float) -> NDArray[np.float64]:
     """Step by step as ImageMagick's ``-wavelet-denoise`` does it, with numpy's mirror."""
     total, smooth = np.zeros_like(plane), plane
