@@ -265,6 +265,17 @@ def test_lab(rgb: tuple[float, ...], lab: tuple[float, ...]) -> None:
     assert np.allclose(found, (lab[0] / 100, lab[1] / 255 + 0.5, lab[2] / 255 + 0.5), atol=2e-4)
 
 
+@pytest.mark.parametrize("space", kernels.colour.SPACES)
+@pytest.mark.parametrize("colours", [1, 3])
+def test_one_channel_of_a_space(space: str, colours: int) -> None:
+    rgb = noise(colours, 9, 40)
+    rgb[:, 0, :3] = [[0, 1, 0.5]]  # without a hue
+    planes = kernels.colour.convert(rgb, space)
+    for number in range(3):
+        found = kernels.colour.channel(rgb, space, number)
+        assert np.array_equal(found, planes[[min(number, len(planes) - 1)]])
+
+
 def test_the_rainbow() -> None:
     stops = [(75, 0, 130), (0, 0, 255), (0, 128, 0), (255, 255, 0), (255, 165, 0), (255, 0, 0), (255, 255, 255)]
     found = kernels.colour.rainbow(np.arange(7)[None] / 6)[:, 0].T * 255
