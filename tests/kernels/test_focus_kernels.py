@@ -134,6 +134,16 @@ def test_statistics_of_imagemagick() -> None:
 # Wavelets and morphology
 
 
+@pytest.mark.parametrize("sigmas", [(0.3, 0.6), (2, 1), (0, 3), (1, 1)])
+@pytest.mark.parametrize("shape", [(40, 61), (3, 5), (1, 30), (30, 1)])
+def test_differences_of_blurs(sigmas: tuple[float, float], shape: tuple[int, int]) -> None:
+    planes = noise(2, *shape)
+    first, second = (kernels.gaussians.blur_weights(0, sigma) for sigma in sigmas)
+    found = kernels.smooth.difference(planes, first, second)
+    blurred, other = (kernels.smooth.blur(planes, 0, sigma) for sigma in sigmas)
+    assert np.array_equal(found, np.abs(blurred - other))
+
+
 def denoised(plane: NDArray[np.float64], share: float) -> NDArray[np.float64]:
     """Step by step as ImageMagick's ``-wavelet-denoise`` does it, with numpy's mirror."""
     total, smooth = np.zeros_like(plane), plane
@@ -256,6 +266,17 @@ def test_lab(rgb: tuple[float, ...], lab: tuple[float, ...]) -> None:
     assert np.allclose(found, (lab[0] / 100, lab[1] / 255 + 0.5, lab[2] / 255 + 0.5), atol=2e-4)
 
 
+@pytest.mark.parametrize("space", kernels.colour.SPACES)
+@pytest.mark.parametrize("colours", [1, 3])
+def test_one_channel_of_a_space(space: str, colours: int) -> None:
+    rgb = noise(colours, 9, 40)
+    rgb[:, 0, :3] = [[0, 1, 0.5]]  # without a hue
+    planes = kernels.colour.convert(rgb, space)
+    for number in range(3):
+        found = kernels.colour.channel(rgb, space, number)
+        assert np.array_equal(found, planes[[min(number, len(planes) - 1)]])
+
+
 def test_the_rainbow() -> None:
     stops = [(75, 0, 130), (0, 0, 255), (0, 128, 0), (255, 255, 0), (255, 165, 0), (255, 0, 0), (255, 255, 255)]
     found = kernels.colour.rainbow(np.arange(7)[None] / 6)[:, 0].T * 255
@@ -332,8 +353,20 @@ def test_equalising_table_of_imfuse() -> None:
     assert list(np.nonzero(counts)[0]) == [0, 64, 128, 255]
     table = kernels.levels.equalising_table(counts)
     assert np.allclose(table[[0, 1, 64, 65, 128, 129, 255]], [0, 1 / 3, 1 / 3, 2 / 3, 2 / 3, 1, 1], atol=1 / 65535)
-    made = kernels.levels.equalise(np.array([[0.25, 0.5, 1, 0]], np.float32), 0, 1, table)[0]
+    steps = kernels.levels.between_entries(table)
+    assert np.array_equal(steps[[0, 257, -1]], table[[0, 1, -1]])
+    made = kernels.levels.look_up(np.array([[0.25, 0.5, 1, 0]], np.float32), 0, 1, steps)[0]
     assert np.allclose(made, [1 / 3, 2 / 3, 1, 0], atol=2 / 65535)
+
+
+def test_what_is_looked_up_is_stretched_and_rounded() -> None:
+    """Also where numbers lie beyond the limits, and where they are none; pieces of rows have no edges."""
+    planes = 3 * noise(3, 40, 61) - 1
+    planes[0, 0, :3] = np.nan, np.inf, -np.inf
+    steps = noise(2**16)
+    found = kernels.levels.look_up(planes, 0.2, 1.4, steps)
+    stretched = kernels.levels.stretch(np.nan_to_num(planes, nan=-1), 0.2, 1.4)
+    assert np.array_equal(found, steps[(stretched * np.float32(65535) + np.float32(0.5)).astype(int)])
 
 
 @pytest.mark.parametrize(

@@ -92,11 +92,9 @@ class MaskInput:
             return np.asarray(1 - np.abs(source - reference))
         if self.colorspace is None:
             return source
-        planes = kernels.colour.convert(source, self.colorspace)
         if self.channel is None:
-            return planes
-        channel = min(self.channel, len(planes) - 1)  # a grey slice stands for three equal colours
-        return planes[channel : channel + 1]
+            return kernels.colour.convert(source, self.colorspace)
+        return kernels.colour.channel(source, self.colorspace, self.channel)
 
     def reaches(self, along: Along | None) -> dict[StoredArray, Reach]:
         """Slices, and the image that they are compared with."""

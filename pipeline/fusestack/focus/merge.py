@@ -81,8 +81,19 @@ class WeightedMasks:
     def read(self, t: int, m: int, k: int, region: Region) -> Plane:
         """Levelled, thresholded and weighted: float32[y, x]."""
         mask: Plane = self.masks.read(t, m, k, region)[0]
-        if self.levels is not None:
-            mask = self.levels.apply(mask, t, m)
+        weigh = _Weighing(self.weight, self.low, self.high)
+        return weigh(mask) if self.levels is None else self.levels.apply(mask, t, m, weigh)
+
+
+@dataclass(frozen=True)
+class _Weighing:
+    """What is done with each number of a mask: see `WeightedMasks`."""
+
+    weight: float
+    low: float
+    high: float
+
+    def __call__(self, mask: Plane) -> Plane:
         if self.low > 0:
             mask = np.where(mask < np.float32(self.low), np.float32(0), mask)
         if self.high < 1:
@@ -248,7 +259,7 @@ class Merge(BlockWise):
         kernels.levels.shorten(kernels.levels.screened(one, one))
         for part in (*self.first, *self.last):
             if part.levels is not None and part.levels.counts is not None:
-                kernels.levels.equalise(one, 0, 1, np.zeros(kernels.levels.BINS, np.float32))
+                kernels.levels.look_up(one, 0, 1, np.zeros(kernels.levels.STEPS, np.float32))
         for operator in self.function.chain:
             if operator.compiles:
                 zeros = np.zeros((1, 4, 4), np.float32)

@@ -19,6 +19,8 @@ from fusestack.model.stage import Along, Compute
 from fusestack.storage import identity_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from fusestack.focus.slices import SliceArray
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from fusestack.planning.plan import Statistic
 
     Numbers = NDArray[np.float64]
+    Planes = NDArray[np.float32]
 
 BAND_PIXELS = 2**24
 """About how many pixels one entry of a statistic is taken of."""
@@ -303,14 +306,15 @@ class Levels:
     limits: Statistic
     counts: Statistic | None
 
-    def apply(self, planes: NDArray[np.float32], t: int, m: int) -> NDArray[np.float32]:
-        """Level masks float32[...] of one timepoint and mask set."""
+    def apply(self, planes: Planes, t: int, m: int, then: Callable[[Planes], Planes]) -> Planes:
+        """Level masks float32[...] of one timepoint and mask set, and do what is done `then` with each number."""
         low, high = kernels.levels.six_digits(*self.limits.of(t, m))
         if self.counts is None:
-            return kernels.levels.stretch(planes, low, high)
-        return kernels.levels.equalise(planes, low, high, _table(tuple(self.counts.of(t, m).tolist())))
+            return then(kernels.levels.stretch(planes, low, high))
+        steps = _steps(tuple(self.counts.of(t, m).tolist()), then)
+        return kernels.levels.look_up(planes, low, high, steps)
 
 
-@functools.lru_cache(maxsize=4096)
-def _table(counts: tuple[float, ...]) -> NDArray[np.float32]:
-    return kernels.levels.equalising_table(np.array(counts))
+@functools.lru_cache(maxsize=64)
+def _steps(counts: tuple[float, ...], then: Callable[[Planes], Planes]) -> Planes:
+    return then(kernels.levels.between_entries(kernels.levels.equalising_table(np.array(counts))))

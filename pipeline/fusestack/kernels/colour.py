@@ -5,6 +5,7 @@ Every conversion takes float32[3, y, x] in sRGB and gives float32[n, y, x]; hue,
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,6 +26,8 @@ _TO_XYZ = np.array(
 )
 _WHITE = (0.95047, 1.0, 1.08883)
 _CHROMA_RED = (0.5, -0.418688, -0.081312)
+_CYLINDERS = {"HSL": 0, "HSB": 1, "HSV": 1, "HCL": 2, "HSI": 3, "HWB": 4}
+"""Spaces of a hue and what belongs to it."""
 _CHROMA_BLUE = (-0.168736, -0.331264, 0.5)
 
 
@@ -42,9 +45,7 @@ def convert(rgb: Planes, space: str) -> Planes:
     """
     if space == "sRGB":
         return rgb
-    if rgb.shape[0] == 1:
-        rgb = np.repeat(rgb, 3, axis=0)
-    return SPACES[space](np.ascontiguousarray(rgb))
+    return SPACES[space](_three(rgb))
 
 
 def luma(planes: Planes) -> Planes:
@@ -57,16 +58,36 @@ def _weighted(rgb: Planes, weights: tuple[float, ...], offset: float = 0.0) -> N
     return np.asarray(r * rgb[0] + g * rgb[1] + b * rgb[2] + np.float32(offset))
 
 
-@njit
-def _cylinder(rgb: Any, kind: Any) -> Any:
-    """Hue and what belongs to it: 0 HSL, 1 HSB, 2 HCL, 3 HSI, 4 HWB."""
+def channel(rgb: Planes, space: str, number: int) -> Planes:
+    """One channel of a space, the last one where there are fewer: float32[1, y, x]; see `convert`."""
+    if space not in _CYLINDERS or number == 0:
+        planes = convert(rgb, space)
+        number = min(number, len(planes) - 1)
+        return planes[number : number + 1]
+    out = np.empty((1, *rgb.shape[1:]), np.float32)
+    _beside_hue(_three(rgb), _CYLINDERS[space], number, out[0])
+    return out
+
+
+def _three(rgb: Planes) -> Planes:
+    return np.ascontiguousarray(np.repeat(rgb, 3, axis=0) if rgb.shape[0] == 1 else rgb)
+
+
+def _cylinder(rgb: Planes, kind: int) -> Planes:
     out = np.empty_like(rgb)
-    half, one = np.float32(0.5), np.float32(1)
+    _hue(rgb, out[0])
+    for number in (1, 2):
+        _beside_hue(rgb, kind, number, out[number])
+    return out
+
+
+@njit
+def _hue(rgb: Any, out: Any) -> None:
     for y in range(rgb.shape[1]):
         for x in range(rgb.shape[2]):
             r, g, b = rgb[0, y, x], rgb[1, y, x], rgb[2, y, x]
-            high, low = max(r, g, b), min(r, g, b)
-            chroma = high - low
+            high = max(r, g, b)
+            chroma = high - min(r, g, b)
             hue = np.float32(0)
             if chroma > 0:
                 if high == r:
@@ -77,26 +98,36 @@ def _cylinder(rgb: Any, kind: Any) -> Any:
                     hue = np.float32(2) + (b - r) / chroma
                 else:
                     hue = np.float32(4) + (r - g) / chroma
-            out[0, y, x] = hue / np.float32(6)
+            out[y, x] = hue / np.float32(6)
+
+
+@njit
+def _beside_hue(rgb: Any, kind: Any, number: Any, out: Any) -> None:
+    """The second or third channel of one of `_CYLINDERS`; without the hue, it vectorises."""
+    zero, half, one, two = np.float32(0), np.float32(0.5), np.float32(1), np.float32(2)
+    for y in range(rgb.shape[1]):
+        reds, greens, blues, row = rgb[0, y], rgb[1, y], rgb[2, y], out[y]
+        for x in range(row.size):
+            r, g, b = reds[x], greens[x], blues[x]
+            high, low = max(r, g, b), min(r, g, b)
+            chroma = high - low
             if kind == 0:
                 light = half * (high + low)
-                scale = light + light if light <= half else np.float32(2) - (light + light)
-                out[1, y, x] = chroma / scale if chroma > 0 and scale > 0 else np.float32(0)
-                out[2, y, x] = light
+                scale = light + light if light <= half else two - (light + light)
+                share = chroma / scale if chroma > 0 and scale > 0 else zero
+                row[x] = share if number == 1 else light
             elif kind == 1:
-                out[1, y, x] = chroma / high if high > 0 else np.float32(0)
-                out[2, y, x] = high
+                share = chroma / high if high > 0 else zero
+                row[x] = share if number == 1 else high
             elif kind == 2:
-                out[1, y, x] = chroma
-                out[2, y, x] = np.float32(0.298839) * r + np.float32(0.586811) * g + np.float32(0.114350) * b
+                luma = np.float32(0.298839) * r + np.float32(0.586811) * g + np.float32(0.114350) * b
+                row[x] = chroma if number == 1 else luma
             elif kind == 3:
                 mean = (r + g + b) / np.float32(3)
-                out[1, y, x] = one - low / mean if mean > 0 else np.float32(0)
-                out[2, y, x] = mean
+                share = one - low / mean if mean > 0 else zero
+                row[x] = share if number == 1 else mean
             else:
-                out[1, y, x] = low
-                out[2, y, x] = one - high
-    return out
+                row[x] = low if number == 1 else one - high
 
 
 def _linear(rgb: Planes) -> Planes:
@@ -136,12 +167,7 @@ SPACES: dict[str, Callable[[Planes], Planes]] = {
     "sRGB": lambda rgb: rgb,
     "RGB": _linear,
     "Gray": lambda rgb: _weighted(rgb, LUMA)[None],
-    "HSL": lambda rgb: _cylinder(rgb, 0),
-    "HSB": lambda rgb: _cylinder(rgb, 1),
-    "HSV": lambda rgb: _cylinder(rgb, 1),
-    "HCL": lambda rgb: _cylinder(rgb, 2),
-    "HSI": lambda rgb: _cylinder(rgb, 3),
-    "HWB": lambda rgb: _cylinder(rgb, 4),
+    **{space: functools.partial(_cylinder, kind=kind) for space, kind in _CYLINDERS.items()},
     "Lab": _lab,
     "LCH": _lch,
     "XYZ": _xyz,

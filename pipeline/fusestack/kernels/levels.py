@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     Planes = NDArray[np.float32]
 
 BINS = 256
+STEPS = 2**16
+_PLACES = 1024
 _SIXTEEN_BITS = 2.0**-16
 
 
@@ -60,14 +62,22 @@ def equalising_table(counts: NDArray[Any]) -> NDArray[np.float32]:
     return np.asarray((np.floor(below / below[-1] * 65535) / 65535).astype(np.float32))
 
 
-def equalise(planes: Planes, low: float, high: float, table: NDArray[np.float32]) -> Planes:
-    """Stretch, round to 16 bits, and look up between the entries of a table.
+def between_entries(table: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What a table says at each step of 16 bits, in a straight line between two entries: float32[256] to [65536]."""
+    place = np.arange(STEPS, dtype=np.float32) * np.float32((BINS - 1) / (STEPS - 1))
+    entry = np.minimum(place, np.float32(BINS - 2)).astype(np.int64)
+    rest = place - entry.astype(np.float32)
+    return np.asarray(table[entry] + rest * (table[entry + 1] - table[entry]))
+
+
+def look_up(planes: Planes, low: float, high: float, steps: NDArray[np.float32]) -> Planes:
+    """Stretch, round to 16 bits, and take what stands there in a table.
 
     Parameters
     ----------
     planes : float32[...]
     low, high : float
-    table : float32[256]
+    steps : float32[65536]
 
     Returns
     -------
@@ -75,20 +85,22 @@ def equalise(planes: Planes, low: float, high: float, table: NDArray[np.float32]
     """
     out = np.empty(planes.shape, np.float32)
     scale = np.float32(1 / max(high - low, 1e-12))
-    _look_up(np.ascontiguousarray(planes).ravel(), np.float32(low), scale, table, out.ravel())
+    _look_up(np.ascontiguousarray(planes).ravel(), np.float32(low), scale, steps, out.ravel())
     return out
 
 
 @njit
-def _look_up(values: Any, low: Any, scale: Any, table: Any, out: Any) -> None:
-    whole = np.float32(65535)
-    for i in range(values.size):
-        value = (values[i] - low) * scale
-        value = min(max(value, np.float32(0)), np.float32(1)) if value == value else np.float32(0)
-        place = np.floor(value * whole + np.float32(0.5)) * np.float32(255 / 65535)
-        bin_ = int(min(place, np.float32(254)))
-        rest = place - np.float32(bin_)
-        out[i] = table[bin_] + rest * (table[bin_ + 1] - table[bin_])
+def _look_up(values: Any, low: Any, scale: Any, steps: Any, out: Any) -> None:
+    """Some places at a time: finding them vectorises, looking there does not."""
+    last, places = np.float32(steps.size - 1), np.empty(_PLACES, np.int32)
+    for first in range(0, values.size, _PLACES):
+        some, found = values[first : first + _PLACES], out[first : first + _PLACES]
+        for i in range(some.size):
+            value = (some[i] - low) * scale
+            value = min(max(value, np.float32(0)), np.float32(1)) if value == value else np.float32(0)
+            places[i] = np.int32(value * last + np.float32(0.5))
+        for i in range(found.size):
+            found[i] = steps[places[i]]
 
 
 def screened(source: NDArray[np.float32], destination: NDArray[np.float32]) -> NDArray[np.float32]:

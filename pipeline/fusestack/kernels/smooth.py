@@ -49,23 +49,57 @@ def separable(planes: Planes, weights: Sequence[float]) -> Planes:
     return out
 
 
+def difference(planes: Planes, first: Sequence[float], second: Sequence[float]) -> Planes:
+    """Size of the difference of two convolutions as `separable`, neither of which is stored; float32[c, y, x]."""
+    halves = [np.asarray(weights[len(weights) // 2 :], dtype=np.float32) for weights in (first, second)]
+    out = np.empty_like(planes)
+    for plane, result in zip(planes, out, strict=True):
+        _difference(np.ascontiguousarray(plane), halves[0], halves[1], result)
+    return out
+
+
 @njit
 def _separable(plane: Any, half: Any, out: Any) -> None:
     """Rows are blurred once into a ring of as many rows as the window is high, then summed."""
+    ring, padded = _rings(plane.shape[1], half)
+    for y in range(plane.shape[0]):
+        _fill(plane, half, y, ring, padded)
+        _weigh_rows(ring, half, y, plane.shape[0], out[y])
+
+
+@njit
+def _difference(plane: Any, first: Any, second: Any, out: Any) -> None:
+    height, width = plane.shape
+    ring, padded = _rings(width, first)
+    ring2, padded2 = _rings(width, second)
+    other = np.empty(width, np.float32)
+    for y in range(height):
+        _fill(plane, first, y, ring, padded)
+        _fill(plane, second, y, ring2, padded2)
+        row = out[y]
+        _weigh_rows(ring, first, y, height, row)
+        _weigh_rows(ring2, second, y, height, other)
+        for x in range(width):
+            row[x] = abs(row[x] - other[x])
+
+
+@njit
+def _rings(width: Any, half: Any) -> Any:
+    """Room for blurred rows, and for a row with what repeats beyond its ends."""
+    reach = half.size - 1
+    return np.empty((2 * reach + 1, width), np.float32), np.empty(width + 2 * reach, np.float32)
+
+
+@njit
+def _fill(plane: Any, half: Any, y: Any, ring: Any, padded: Any) -> None:
+    """Blur the rows that a row of the result needs, and the one before it did not."""
     height, width = plane.shape
     reach = half.size - 1
-    ring = np.empty((2 * reach + 1, width), np.float32)
-    padded = np.empty(width + 2 * reach, np.float32)
-    filled = 0
-    for y in range(height):
-        while filled < min(height, y + reach + 1):
-            padded[reach : reach + width] = plane[filled]
-            padded[:reach] = plane[filled, 0]
-            padded[reach + width :] = plane[filled, width - 1]
-            row = ring[filled % (2 * reach + 1)]
-            _weigh_row(padded, half, row)
-            filled += 1
-        _weigh_rows(ring, half, y, height, out[y])
+    for filled in range(0 if y == 0 else y + reach, min(height, y + reach + 1)):
+        padded[reach : reach + width] = plane[filled]
+        padded[:reach] = plane[filled, 0]
+        padded[reach + width :] = plane[filled, width - 1]
+        _weigh_row(padded, half, ring[filled % ring.shape[0]])
 
 
 @njit

@@ -37,6 +37,8 @@ from fusestack.operators.choices import (
 from fusestack.operators.resizing import resize_halo, there_and_back
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from fusestack.kernels.fourier import Transfer
@@ -132,16 +134,18 @@ class Blur(Generator):
 
     def halo(self) -> int:
         """Half of the wider window."""
-        weights = kernels.gaussians.gaussian_weights if self.kernel == "gaussian" else kernels.gaussians.blur_weights
-        return max(len(weights(self.radius, sigma)) // 2 for sigma in (self.sigma, self._second))
+        return max(len(self._weights(sigma)) // 2 for sigma in (self.sigma, self._second))
 
     def apply(self, planes: Planes, place: Place) -> Planes:
         """See `Generator.apply`."""
-        smooth = kernels.smooth.gaussian if self.kernel == "gaussian" else kernels.smooth.blur
-        first = smooth(planes, self.radius, self.sigma)
-        return (
-            first if self._second == 0 else kernels.compose.difference(first, smooth(planes, self.radius, self._second))
-        )
+        first, second = (self._weights(sigma) for sigma in (self.sigma, self._second))
+        if self._second == 0:
+            return kernels.smooth.separable(planes, first)
+        return kernels.smooth.difference(planes, first, second)
+
+    def _weights(self, sigma: float) -> Sequence[float]:
+        weights = kernels.gaussians.gaussian_weights if self.kernel == "gaussian" else kernels.gaussians.blur_weights
+        return weights(self.radius, sigma)
 
 
 @operator("generator", "dog")
