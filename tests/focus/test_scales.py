@@ -27,7 +27,7 @@ def factors(planes: Planes) -> tuple[list[Planes], list[Planes]]:
     for one, other in zip(begun.planes, room.planes[1:], strict=True):
         assert np.array_equal(one, other)
     whole = scales.not_highlights(scales.energies(room.planes, floors), whites)
-    return whole, scales.not_highlights_around(begun, floors)
+    return whole, scales.not_highlights_around(begun, floors, np.empty(SHAPE, np.float32))
 
 
 def noise(colours: int, seed: int) -> Planes:

@@ -104,17 +104,22 @@ class BlockWise(Compute):
 
     def __call__(self, box: Box) -> Planes:
         """Compute a region t, m, k, y, x; a box of a picture holds all its planes."""
-        out = np.empty(box.shape, np.float32)
         region = Region.of(box)
         outer = self.around(region)
         rows, columns = region.within(outer)
         axes = 3 if self.BY_SLICE else 2
-        for at in itertools.product(*(range(a, b) for a, b in zip(box.start[:axes], box.stop[:axes], strict=True))):
-            t, m, k = at if self.BY_SLICE else (*at, 0)
-            place = Place(outer.origin, self.plane, k, self.size[0])
-            made = self.function(*self.read(t, m, k, outer), place)
-            out[tuple(i - first for i, first in zip(at, box.start, strict=False))] = made[..., rows, columns]
+        places = list(itertools.product(*(range(a, b) for a, b in zip(box.start[:axes], box.stop[:axes], strict=True))))
+        found = (self._made(at, outer)[..., rows, columns] for at in places)
+        if len(places) == 1:
+            return next(found).reshape(box.shape)  # as it is: copies of pictures are large
+        out = np.empty(box.shape, np.float32)
+        for at, made in zip(places, found, strict=True):
+            out[tuple(i - first for i, first in zip(at, box.start, strict=False))] = made
         return out
+
+    def _made(self, at: tuple[int, ...], outer: Region) -> Planes:
+        t, m, k = at if self.BY_SLICE else (*at, 0)
+        return self.function(*self.read(t, m, k, outer), Place(outer.origin, self.plane, k, self.size[0]))
 
     def outer_pixels(self, block: tuple[int, ...]) -> int:
         """Pixels of a plane of a block with what is around it, at most."""

@@ -185,13 +185,13 @@ class _Sums:
         at, factors = len(waiting.numbers), None
         begun = Begun(pixels, options.fine, white, waiting.coarse[at])
         if begun.whites:
-            factors = self._scales.not_highlights_around(begun, self._floors)
+            factors = self._scales.not_highlights_around(begun, self._floors, waiting.factors())
         for level, (finer, coarser) in enumerate(itertools.pairwise(begun.planes), 1):
             kept = None if factors is None else factors[level]
             windows = waiting.windows[at] if level == 1 and options.finds_depth else None
             parts = finer, coarser, self._floors[level], kept, self._means[level].sums
             kernels.mixing.mix(*parts, options.sharpness, windows)
-        waiting.add(k, pixels, None if factors is None else factors[0])
+        waiting.add(k, pixels, has_factors=factors is not None)
 
     def _mix_waiting(self, waiting: Waiting) -> None:
         """Mix the finest level of the slices that wait."""
@@ -272,18 +272,18 @@ class _Sums:
         self._waiting = None
         options, span = self._options, self._span
         levels = [mean.found() for mean in self._means]
-        lost = None
+        planes = np.empty((len(levels[0]) + 4, *levels[0].shape[1:]), np.float32)
+        picture = Picture.unpacked(planes)
         if options.sharpen:
             peak, whole = self._finest, self._exposures.follow_one_another(self._finest.slices)
-            lost = kernels.multiscale.lost_between(
-                levels[0], peak.values, peak.place, whole, self._floors[0][0], options.sharpness, options.sharpen
+            sharpness = options.sharpness, options.sharpen
+            kernels.multiscale.lost_between(
+                levels[0], peak.values, peak.place, whole, self._floors[0][0], *sharpness, picture.colours
             )
         colours = put_together(levels, levels.pop() if coarse is None else coarse)
         if span is not None and not options.clips:
             np.clip(colours, span.least, span.most, out=colours)
-        planes = np.empty((len(colours) + 4, *colours.shape[1:]), np.float32)
-        picture = Picture.unpacked(planes)
-        np.add(colours, 0 if lost is None else lost, out=picture.colours)
+        np.add(colours, picture.colours if options.sharpen else 0, out=picture.colours)
         if options.clips:
             ends = (0, 1) if span is None else (np.minimum(span.least, 0), np.maximum(span.most, 1))
             np.clip(picture.colours, *ends, out=picture.colours)

@@ -153,7 +153,7 @@ class Scales:
             found.append(kernels.pyramid.reduce(found[-1][:1]))
         return found
 
-    def not_highlights_around(self, begun: Begun, floors: Sequence[tuple[float, float]]) -> list[Plane]:
+    def not_highlights_around(self, begun: Begun, floors: Sequence[tuple[float, float]], finest: Plane) -> list[Plane]:
         """As `not_highlights` of the energies of all levels, found only around what is white.
 
         Parameters
@@ -162,9 +162,12 @@ class Scales:
             With as many levels.
         floors : sequence of (float, float)
             See `floors`.
+        finest : float32[y, x]
+            Becomes what energies of the first level are multiplied by.
         """
         step, plane = 1 << self.levels, begun.pixels.shape[1:]
-        found = [np.ones(size, np.float32) for size in sizes_of(plane, self.levels)]
+        finest[...] = 1
+        found = [finest, *(np.ones(size, np.float32) for size in sizes_of(plane, self.levels)[1:])]
         for white in begun.whites:
             inner = _grown(white, _OUTLINES * step, plane, step)
             outer = _grown(inner, _BESIDE * step, plane, step)

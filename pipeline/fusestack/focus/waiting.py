@@ -48,9 +48,8 @@ class Waiting:
         self.windows = np.empty((MOST if finds_depth else 0, 2, *half), np.float32)
         self._values = np.empty((MOST, *first.values.shape), first.values.dtype)
         self._black, self._spans = np.empty((2, MOST, colours), np.float32)
-        self._factors: list[Plane] = []
+        self._factors = np.empty((0, *plane), np.float32)
         self._places: list[int] = []
-        self._plane = plane
 
     def has_room(self, pixels: Pixels) -> bool:
         """Whether another slice can wait: colours of some files lie beside one another, those of others do not."""
@@ -58,23 +57,27 @@ class Waiting:
         alike = (values.shape, values.dtype) == (pixels.values.shape, pixels.values.dtype)
         return alike and len(self.numbers) < MOST
 
-    def add(self, k: int, pixels: Pixels, factors: Plane | None) -> None:
-        """Add a slice, whose energies are multiplied by factors; its `coarse` and `windows` are there already."""
+    def factors(self) -> Plane:
+        """Room for what energies of the next slice are multiplied by, for one that needs it."""
+        if not len(self._factors):
+            self._factors = np.empty((MOST, *self._factors.shape[1:]), np.float32)
+        room: Plane = self._factors[len(self.numbers)]
+        return room
+
+    def add(self, k: int, pixels: Pixels, *, has_factors: bool) -> None:
+        """Add a slice; its `coarse`, `windows` and `factors` are there already."""
         at = len(self.numbers)
         self._values[at], self._black[at], self._spans[at] = pixels
-        self._places.append(-1 if factors is None else len(self._factors))
-        if factors is not None:
-            self._factors.append(factors)
+        self._places.append(at if has_factors else -1)
         self.numbers.append(k)
 
     def finest(self) -> Finest:
         """Those that wait."""
         count = len(self.numbers)
-        factors = np.stack(self._factors) if self._factors else np.empty((0, *self._plane), np.float32)
         stored = self._values[:count], self._black[:count], self._spans[:count]
-        places = np.array(self._places, np.int64)
-        return kernels.mixing.Finest(*stored, self.coarse[:count], self.windows[:count], factors, places)
+        coarse, windows, factors = self.coarse[:count], self.windows[:count], self._factors[:count]
+        return kernels.mixing.Finest(*stored, coarse, windows, factors, np.array(self._places, np.int64))
 
     def clear(self) -> None:
         """None waits any more."""
-        self.numbers, self._factors, self._places = [], [], []
+        self.numbers, self._places = [], []

@@ -194,7 +194,14 @@ def _between(peak: Any, place: Any, slices: Any, out: Any) -> None:
 
 
 def lost_between(
-    detail: Planes, peak: Planes, place: Plane, whole: NDArray[np.bool_], noise: float, power: int, part: float
+    detail: Planes,
+    peak: Planes,
+    place: Plane,
+    whole: NDArray[np.bool_],
+    noise: float,
+    power: int,
+    part: float,
+    out: Planes | None = None,
 ) -> Planes:
     """What the mean of the finest level lacks beside the top of the peak.
 
@@ -214,13 +221,15 @@ def lost_between(
         See `choose`.
     part : float
         How much of it is wanted, 0..1.
+    out : float32[c, y, x], optional
+        Where it is put.
 
     Returns
     -------
     float32[c, y, x]
         To be added.
     """
-    out = np.empty_like(detail)
+    out = np.empty_like(detail) if out is None else out
     _lost_between(detail, peak, place, whole, np.float32(noise), power, np.float32(part), out)
     return out
 

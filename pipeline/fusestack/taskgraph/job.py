@@ -317,8 +317,8 @@ class _Builder:
 
 
 def _key(name: str, number: int, count: int) -> Key:
-    """Key of a task; dask orders texts, so that neighbours follow one another."""
-    return name, f"{number:0{len(str(count - 1))}}"
+    """Key of a task: of equal ones dask takes the last text first, so the first block begins, and small ones end."""
+    return name, f"{count - 1 - number:0{len(str(count - 1))}}"
 
 
 def tick_name(run: str, key: Key) -> str:
