@@ -103,18 +103,22 @@ class BlockWise(Compute):
         return region.grown(self.function.depth, self.plane, self.step)
 
     def __call__(self, box: Box) -> Planes:
-        """Compute a region t, m, k, y, x; a box of a picture holds all its planes."""
-        out = np.empty(box.shape, np.float32)
+        """Compute a region t, m, k, y, x; a box of a picture holds all its planes. What is made of it is not copied."""
         region = Region.of(box)
         outer = self.around(region)
         rows, columns = region.within(outer)
         axes = 3 if self.BY_SLICE else 2
+        alone = outer == region and math.prod(box.shape[:axes]) == 1
+        out = None
         for at in itertools.product(*(range(a, b) for a, b in zip(box.start[:axes], box.stop[:axes], strict=True))):
             t, m, k = at if self.BY_SLICE else (*at, 0)
             place = Place(outer.origin, self.plane, k, self.size[0])
             made = self.function(*self.read(t, m, k, outer), place)
+            if alone:
+                return made.astype(np.float32, "C", copy=False).reshape(box.shape)
+            out = np.empty(box.shape, np.float32) if out is None else out
             out[tuple(i - first for i, first in zip(at, box.start, strict=False))] = made[..., rows, columns]
-        return out
+        return np.empty(box.shape, np.float32) if out is None else out
 
     def outer_pixels(self, block: tuple[int, ...]) -> int:
         """Pixels of a plane of a block with what is around it, at most."""
