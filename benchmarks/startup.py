@@ -40,6 +40,11 @@ def main() -> None:
         for stem, source in (("project", "project: dataset.xml"), ("tile", "views: [{path: tile.tif}]")):
             text = f"version: 1\ninput: {{{source}}}\noutput: {{path: {stem}.ome.zarr}}\n"
             (folder / f"{stem}.yaml").write_text(text)
+        for number in range(7):
+            photograph = np.random.default_rng(number).integers(0, 255, (150, 200, 3), np.uint8)
+            tifffile.imwrite(folder / f"slice_{number}.tif", photograph, photometric="rgb")
+        text = "version: 1\ninput: {images: slice_*.tif}\nfocus: {output: {path: sharp.tif, depth: depth.tif}}\n"
+        (folder / "photographs.yaml").write_text(text)
         program = [sys.executable, "-m", "fusestack"]
         commands = {
             "import numpy": [sys.executable, "-c", "import numpy"],
@@ -48,6 +53,7 @@ def main() -> None:
             "validate": [*program, "validate", "project.yaml"],
             "plan": [*program, "plan", "project.yaml"],
             "run 20 x 64 x 64 (0.7 s)": [*program, "run", "tile.yaml", "--quiet", "--force"],
+            "run 7 photographs": [*program, "run", "photographs.yaml", "--quiet", "--force"],
             "run, nothing to do (0.4 s)": [*program, "run", "tile.yaml", "--quiet"],
         }
         for command in () if arguments.toy else commands.values():

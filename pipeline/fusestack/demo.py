@@ -6,7 +6,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from fusestack import api
+from fusestack.api.configured import run
 from fusestack.model.errors import OutputError
 from fusestack.model.geometry import Box
 from fusestack.planner import make_plan
@@ -70,7 +70,7 @@ def run_demo(folder: Path, *, seed: int, progress: bool | None = None) -> DemoRe
     except OSError as error:
         raise OutputError(f"{config}: cannot be written: {error.strerror or error}; choose another folder") from error
     plan = make_plan(load_config(config))
-    api.run(plan, progress=progress)
+    run(plan, progress=progress)
     (image,) = plan.images
     fused = image.target.open().read(0, Box.of_shape(image.target.image.shape))
     found = score(fused, simulation.truth, plan.design.frame.box if plan.design else None)
@@ -132,7 +132,7 @@ def run_focus_demo(folder: Path, *, seed: int, progress: bool | None = None) -> 
         config.write_text(schema_line() + _FOCUS_CONFIG, encoding="utf-8")
     except OSError as error:
         raise OutputError(f"{folder}: cannot be written: {error.strerror or error}; choose another folder") from error
-    api.run(make_plan(load_config(config)), progress=progress)
+    run(make_plan(load_config(config)), progress=progress)
     picture = tifffile.imread(folder / "sharp.tif")[..., :3] / np.float32(65535)
     off = np.abs(np.squeeze(tifffile.imread(folder / "depth.tif")) - stack.depth)[12:-12, 12:-12]
     return FocusDemoResult(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import math
 import os
@@ -110,7 +111,8 @@ def test_run_reports_and_leaves_a_record(fuse: Path, capsys: pytest.CaptureFixtu
     assert "fuse: fused" in printed.err
     record = json.loads((fuse.parent / "fused.ome.zarr.run.json").read_text())
     assert record["config"]["execution"]["workers"] == 2
-    assert record["versions"]["fusestack"]
+    assert record["versions"]["fusestack"] == importlib.metadata.version("fusestack")
+    assert record["versions"]["numpy"] == np.__version__
     assert [stage["stage"] for stage in record["stages"]] == ["fuse", "pyramid/1"]
     assert all(stage["seconds"] > 0 and stage["bytes_written"] > 0 for stage in record["stages"])
     assert set(record["images"][0]["fingerprints"]) == {"fuse", "pyramid/1"}
@@ -364,4 +366,39 @@ def test_validating_photographs_compiles_nothing(tmp_path: Path) -> None:
         [sys.executable, "-c", code, "validate", str(path)], capture_output=True, text=True, check=True
     )
     assert "fusestack.focus.plan" in done.stdout.split()
-    assert not {"numba", "distributed"} & set(done.stdout.split())
+    assert not {"numba", "distributed", "PIL"} & set(done.stdout.split())
+
+
+MASKS = {
+    "operators": ("generators", "masks", "cuts", "commands", "comparisons", "edges", "preparations"),
+    "focus": (
+        *("images", "lowpass", "masks", "merge", "stretching", "picture", "finals", "retouching"),
+        *("prepared", "preparing", "mean_image"),
+    ),
+    "kernels": ("fourier",),
+    "api": ("fusing", "stacking"),
+}
+
+
+def test_photographs_that_are_mixed_load_nothing_of_masks(tmp_path: Path) -> None:
+    for k in range(2):
+        tifffile.imwrite(tmp_path / f"s{k}.tif", np.full((20, 30, 3), k, np.uint8), photometric="rgb")
+    path = tmp_path / "stack.yaml"
+    path.write_text("version: 1\ninput: {images: 's*.tif'}\nfocus: {output: {path: sharp.tif, depth: depth.tif}}\n")
+    code = (
+        "import sys; from fusestack.cli.main import run; code = run(sys.argv[1:]); "
+        "print(*sys.modules); raise SystemExit(code)"
+    )
+    command = [sys.executable, "-c", code, "run", str(path), "--quiet"]
+    loaded = set(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
+    assert "fusestack.focus.mixing" in loaded
+    assert not loaded & {"numcodecs", *(f"fusestack.{room}.{name}" for room, names in MASKS.items() for name in names)}
+
+
+def test_nothing_looks_for_garbage_in_all_modules_when_a_command_ends() -> None:
+    code = (
+        "import atexit, gc; atexit.register(lambda: print(gc.get_freeze_count())); "
+        "from fusestack.cli.main import main; main(['--version'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout.split()[-1]) > 5000

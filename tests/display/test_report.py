@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import fusestack
-from fusestack.display.charts import count_views, depth_map, histogram
-from fusestack.display.still import Volume, draw
+from fusestack.display.charts import _counts, count_views, depth_map, histogram
+from fusestack.display.still import Volume, _panel, draw
 from tests.small import config
 
 SHAPE = (6, 10, 12)
@@ -98,3 +98,20 @@ def test_channels_are_drawn_one_by_one() -> None:
     each = Volume(channels, colors, (1.0, 1.0, 1.0), "µm", "t", names)
     assert isinstance(draw(each), Image.Image)
     assert draw(each).height > draw(whole).height + 500  # two rows
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "uint32", "float32"])
+def test_counts_are_those_of_numpy(dtype: str) -> None:
+    values = np.random.default_rng(0).integers(3, 250, 5000).astype(dtype)
+    for low, high in ((3.0, 249.0), (3.0, 500.0)):
+        assert np.array_equal(_counts(values, low, high), np.histogram(values, bins=128, range=(low, high))[0])
+
+
+def test_colours_of_channels_are_added_up() -> None:
+    pixels = np.random.default_rng(0).integers(0, 99, (2, 1, 20, 30)).astype(np.uint8)
+    volume = Volume(tuple(pixels), ("00FF80", "4000FF"), (1.0, 1.0, 1.0), "µm", "title")
+    drawn = np.asarray(_panel(volume, [(10, 80), (0, 98)], 0, "middle", 1.0))
+    greys = (np.clip((pixels[0, 0] - 10.0) / 70, 0, 1), pixels[1, 0] / 98)
+    inks = ((0, 255, 128), (64, 0, 255))
+    wanted = sum(grey[..., None] * np.array(ink) for grey, ink in zip(greys, inks, strict=True))
+    assert np.abs(drawn - np.clip(wanted, 0, 255)).max() <= 1.01

@@ -81,8 +81,12 @@ def test_slices_that_lie_in_their_files_as_they_are(chain: str, dtype: str, tmp_
     stored = write(tmp_path / "stored", scene()[0], dtype)
     raw = [str(tmp_path / "raw" / Path(path).name) for path in stored]
     (tmp_path / "raw").mkdir()
-    for source, path in zip(stored, raw, strict=True):
-        tifffile.imwrite(path, tifffile.imread(source), photometric="rgb")
+    for k, (source, path) in enumerate(zip(stored, raw, strict=True)):
+        pixels = tifffile.imread(source)
+        if k in (1, 4):  # of some files, colours lie in planes
+            tifffile.imwrite(path, np.moveaxis(pixels, -1, 0), photometric="rgb", planarconfig="separate")
+        else:
+            tifffile.imwrite(path, pixels, photometric="rgb")
     names = {stage.name for stage in fusestack.plan(config(raw, tmp_path / "a", **section(chain))).stages}
     assert "slices" not in names
     assert results(raw, tmp_path / "a", chain) == results(stored, tmp_path / "b", chain)

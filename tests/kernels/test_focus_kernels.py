@@ -20,7 +20,8 @@ from fusestack import kernels
 from fusestack.kernels import fourier
 from fusestack.kernels.fourier import CORE, OVERLAP, REDUCTION, Transfer
 from fusestack.kernels.resample import Axis
-from fusestack.operators.cuts import TOLERANCE, CutAlpha, CutLess, Step
+from fusestack.operators.canvas import TOLERANCE, Step
+from fusestack.operators.cuts import CutAlpha, CutLess
 
 Plane = NDArray[np.float32]
 

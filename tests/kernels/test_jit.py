@@ -101,6 +101,13 @@ def test_an_edit_of_any_kernel_compiles_all_anew(tmp_path, monkeypatch):
     assert fusestack.kernels.rows.fuse_rows.py_func.__qualname__.endswith(jit._stamp())
 
 
+def test_no_kernel_has_numba_look_for_extensions_in_all_packages():
+    script = f"{SCRIPT}\nfrom numba.core import entrypoints\nprint(entrypoints._already_initialized)"
+    for _ in range(2):  # its compiler may, whoever takes kernels from the cache need not
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split()[-1] == "False"
+
+
 def test_import_of_the_package_loads_no_numba():
     script = "import sys, fusestack.kernels; sys.exit('numba' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

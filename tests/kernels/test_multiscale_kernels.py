@@ -108,33 +108,48 @@ def test_energy(shape: tuple[int, ...]) -> None:
 
 @pytest.mark.parametrize("shape", [*SHAPES, (3, 40, 50), (1, 41, 4), (1, 3, 3), (1, 4, 3)])
 @pytest.mark.parametrize("hides", [False, True])
-def test_levels_are_mixed_row_by_row_as_by_whole_planes(shape: tuple[int, ...], hides: bool) -> None:
-    """The same bytes: what is seen in one block row by row may be seen in another one by planes."""
-    plane = shape[1:]
+@pytest.mark.parametrize("together", [1, 2, 3])
+def test_levels_are_mixed_row_by_row_as_by_whole_planes(shape: tuple[int, ...], hides: bool, together: int) -> None:
+    """The same bytes, of however many slices at once: what is mixed by rows here may be mixed by planes elsewhere."""
+    plane, half = shape[1:], [pyramid.halved(n) for n in shape[1:]]
     factors = noise(*plane, seed=5) if hides else None
     by_rows = np.zeros(shape, np.float32), *np.zeros((2, *plane), np.float32)
-    by_planes = tuple(one.copy() for one in by_rows)
-    rows = np.zeros(plane, np.float32), np.zeros((3, *plane), np.float32), np.zeros(plane, np.float32)
-    planes = tuple(one.copy() for one in rows)
-    finest = tuple(one.copy() for one in by_rows)
-    for index in range(3):
-        slice_ = noise(*shape, seed=index)
-        coarse, below = pyramid.reduce(slice_), noise(*map(pyramid.halved, plane), seed=9 + index)
-        found = np.empty((3, *plane), np.float32)
-        detail.energy(slice_, coarse, 0.01, 0.02, found)
-        share = pyramid.reduce(detail.share(found[1], below, 0.03)[None])[0]
+    by_planes, finest = (tuple(one.copy() for one in by_rows) for _ in range(2))
+    planes = np.zeros(plane, np.float32), np.zeros((3, *plane), np.float32), np.zeros(plane, np.float32)
+    rows = tuple(one.copy() for one in planes)
+    span = np.full(shape, np.inf, np.float32), np.full(shape, -np.inf, np.float32)
+    slices = [noise(*shape, seed=index) for index in range(4)]
+    coarse, below = [pyramid.reduce(one) for one in slices], [noise(2, *half, seed=9 + index) for index in range(4)]
+    shares = []
+    for index, (slice_, coarser) in enumerate(zip(slices, coarse, strict=True)):
+        found, windows = np.empty((3, *plane), np.float32), np.empty((2, *plane), np.float32)
+        detail.energy(slice_, coarser, 0.01, 0.02, found)
+        shares.append(pyramid.reduce(detail.share(found[1], below[index][0], 0.03)[None])[0])
+        mixing.mix(slice_, coarser, (0.01, 0.02), factors, by_rows, 6, windows)
+        assert np.array_equal(windows, found[1:])
         if factors is not None:
             found[0] *= factors
             found[2] *= factors
         multiscale.follow_peak(found[2], index, *planes)
         details = slice_.copy()
-        pyramid.add_expanded(details, coarse, -1)
+        pyramid.add_expanded(details, coarser, -1)
         multiscale.choose(details, found[0], *by_planes, 6)
-        mixing.mix(slice_, coarse, (0.01, 0.02), factors, by_rows, 6)
-        seen = mixing.mix_finest(slice_, coarse, (0.01, 0.02), factors, finest, 6, index, rows, (below, 0.03))
-        assert np.array_equal(seen, share)
+    for first in range(0, len(slices), together):
+        some = slice(first, first + together)
+        count = len(slices[some])
+        given_ = mixing.Finest(
+            np.stack(slices[some]),
+            *(np.full((count, shape[0]), value, np.float32) for value in (0, 1)),
+            np.stack(coarse[some]),
+            np.stack(below[some]),
+            np.stack([factors if hides else slices[0][0]]),
+            np.full(count, 0 if hides else -1),
+        )
+        seen = mixing.mix_finest(given_, (0.01, 0.02), finest, 6, first, rows, span, 0.03)
+        assert np.array_equal(seen, shares[some])
     for one, other in zip((*by_rows, *finest, *rows), (*by_planes, *by_planes, *planes), strict=True):
         assert np.array_equal(one, other)
+    assert np.array_equal(span, [np.min(slices, axis=0), np.max(slices, axis=0)])
 
 
 def test_energy_of_noise() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -14,7 +16,8 @@ from fusestack import kernels
 from fusestack.focus.statistics import united
 from fusestack.operators import REGISTRY
 from fusestack.operators.base import Operator, Place
-from fusestack.operators.cuts import TOLERANCE, Canvas, CutOperator, Step
+from fusestack.operators.canvas import TOLERANCE, Canvas, Step
+from fusestack.operators.cuts import CutOperator
 from fusestack.operators.finals import FinalOperator, Picture
 from fusestack.operators.generators import Generator
 from fusestack.operators.masks import MaskGuided, MaskOperator
@@ -99,6 +102,13 @@ def regions(
                 outer.append(slice(low, min(whole, stop + halo)))
                 inner.append(slice(start - low, stop - low))
             yield (part[0], part[1]), (outer[0], outer[1]), (inner[0], inner[1])
+
+
+def test_operators_have_one_order_whichever_was_loaded_first() -> None:
+    code = "import {}; from fusestack.operators import REGISTRY; print([*map(list, REGISTRY.values())])"
+    for first in ("fusestack.operators.edges", "fusestack.operators.commands"):
+        done = subprocess.run([sys.executable, "-c", code.format(first)], capture_output=True, text=True, check=True)
+        assert done.stdout.strip() == str([*map(list, REGISTRY.values())])
 
 
 def test_every_operator_has_a_row() -> None:

@@ -489,3 +489,22 @@ def test_rows_of_other_files(tmp_path):
     (picture,) = describe_picture(str(path))
     assert picture.piece == 0
     assert np.array_equal(read_picture(picture, slice(10, 20)), np.moveaxis(pixels, -1, 0)[:, 10:20])
+
+
+def test_rows_are_read_without_the_call_of_the_system_too(tmp_path, monkeypatch):
+    monkeypatch.delattr("os.pread", raising=False)
+    pixels = noise((13, 17, 3))
+    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="rgb")
+    check(tmp_path / "a.tif", pixels)
+
+
+@pytest.mark.parametrize("rows", [slice(0, 13), slice(11, 13)])
+def test_part_of_a_file_that_is_cut(tmp_path, rows):
+    """Rows that are there are read, and the one that is cut is found."""
+    tifffile.imwrite(tmp_path / "a.tif", noise((13, 17)))
+    (picture,) = describe_picture(str(tmp_path / "a.tif"))
+    whole = (tmp_path / "a.tif").read_bytes()
+    (tmp_path / "a.tif").write_bytes(whole[: picture.raw.start + 12 * 17 + 9])
+    assert read_raw(picture, slice(0, 13), slice(2, 9)).shape == (1, 13, 7)
+    with pytest.raises(InputError, match="the file is cut"):
+        read_raw(picture, rows, slice(2, 10))

@@ -9,8 +9,10 @@ import subprocess
 import sys
 import time
 import tracemalloc
+import zlib
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import imagecodecs
 import numpy as np
@@ -24,7 +26,9 @@ from fusestack.model.errors import OutputError
 from fusestack.model.geometry import Box
 from fusestack.model.image import Channel, Codec, ImageSpec, Level
 from fusestack.writers import picture_jpeg, picture_png, picture_tiff
+from fusestack.writers.ome_zarr import OmeZarrWriter
 from fusestack.writers.picture import PictureWriter
+from fusestack.writers.tile_store import TileStore
 from tests.contracts.writer_contract import WriterContract, all_blocks, image_spec, random_levels, tree
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -92,10 +96,47 @@ class TestLevels(TestTiff):
         return super().spec(path, shape=shape, factors=factors, **changes)
 
 
-def picture_spec(path, pixels, *, chunk=(512, 512), codec=None):
+class TestTiles(TestTiff):
+    """Blocks of whole tiles, which are encoded as they are written."""
+
+    cut: ClassVar = {"shape": (1, 3, 2, 41, 50), "chunk": (1, 16, 16)}
+
+    @pytest.fixture(autouse=True)
+    def small_tiles(self, monkeypatch):
+        monkeypatch.setattr(picture_tiff, "_TILE", 16)
+
+    def spec(self, path, **changes):
+        spec = super().spec(path, **(self.cut | changes))
+        return replace(spec, levels=tuple(map(with_all_colours, spec.levels)))
+
+    def target_in(self, folder, **changes):
+        target = super().target_in(folder, **changes)
+        assert isinstance(target.open()._store, TileStore)
+        return target
+
+    def test_spawned_processes_give_the_same_bytes_as_threads(self, tmp_path, monkeypatch):
+        monkeypatch.undo()  # they have tiles of the usual size
+        monkeypatch.setattr(type(self), "cut", {"shape": (1, 3, 1, 1100, 20), "chunk": (1, 512, 512)})
+        super().test_spawned_processes_give_the_same_bytes_as_threads(tmp_path)
+
+
+class TestTilesOfLevels(TestTiles):
+    suffix = ".ome.tif"
+
+    def spec(self, path, *, factors=((1, 1, 1), (1, 2, 2), (1, 4, 4)), **changes):
+        return super().spec(path, factors=factors, **changes)
+
+
+def with_all_colours(level):
+    """A level whose blocks are chunks, as those of pictures are."""
+    colours = level.shape[1]
+    return replace(level, chunks=(1, colours, *level.block[2:]), block=(1, colours, *level.block[2:]))
+
+
+def picture_spec(path, pixels, *, chunk=(512, 512), codec=None, colours_apart=True):
     """Spec of an array [page, y, x, colour]."""
     pages, height, width, colours = pixels.shape
-    chunks = (1, 1, 1, min(chunk[0], height), min(chunk[1], width))
+    chunks = (1, 1 if colours_apart else colours, 1, min(chunk[0], height), min(chunk[1], width))
     level = Level((1, 1, 1), (1, colours, pages, height, width), chunks, None, chunks)
     channels = tuple(Channel(i, str(i)) for i in range(colours))
     place = ((1.0, 1.0, 1.0), (0.0, 0.0, 0.0), None, (0,), channels)
@@ -175,6 +216,63 @@ def test_others_read_our_tiff(tmp_path, colours, dtype, codec, monkeypatch):
             assert np.array_equal(np.atleast_3d(np.asarray(picture)), pixels[0])
 
 
+@pytest.mark.parametrize("codec", ["gzip", "zstd", "blosc", "none"])
+@pytest.mark.parametrize("colours", [1, 3])
+@pytest.mark.parametrize("dtype", picture_tiff.TIFF.dtypes)
+def test_tiles_that_tasks_encode_are_those_that_are_encoded_at_the_end(tmp_path, monkeypatch, colours, dtype, codec):
+    monkeypatch.setattr(picture_tiff, "_TILE", 32)
+    pixels = noise((2, 103, 75, colours), dtype)
+    files = []
+    for chunk, store in (((64, 32), TileStore), ((48, 16), OmeZarrWriter)):
+        path = tmp_path / store.__name__ / "a.tif"
+        settings = {"chunk": chunk, "codec": Codec(codec, 2), "colours_apart": False}
+        writer = written(path, pixels, **settings)
+        assert type(writer._store) is store
+        writer.finish({})
+        files.append(path.read_bytes())
+    assert files[0] == files[1]
+
+
+def test_blocks_that_nobody_wrote_are_tiles_of_the_fill_value(tmp_path, monkeypatch):
+    monkeypatch.setattr(picture_tiff, "_TILE", 16)
+    pixels = noise((1, 40, 40, 3), "uint16")
+    writer = written(tmp_path / "a.tif", pixels, slice(0, 0), chunk=(16, 32), colours_apart=False)
+    (box, *_) = [box for _, box in all_blocks(writer.spec)]
+    writer.write(0, box, np.ascontiguousarray(np.moveaxis(pixels, -1, 0)[np.newaxis][box.slices]))
+    writer.finish({})
+    pixels[:, 16:], pixels[:, :, 32:] = 0, 0
+    assert np.array_equal(tifffile.imread(tmp_path / "a.tif"), pixels[0])
+
+
+def test_opacity_may_be_left_out_so_its_tiles_are_encoded_at_the_end(tmp_path):
+    pixels = noise((1, 40, 40, 4), "uint8")
+    pixels[..., 3] = 255
+    writer = written(tmp_path / "a.tif", pixels, colours_apart=False)
+    assert not isinstance(writer._store, TileStore)
+    writer.finish({"drop_opaque_alpha": True})
+    assert np.array_equal(tifffile.imread(tmp_path / "a.tif"), pixels[0, ..., :3])
+
+
+def test_a_flipped_bit_of_an_encoded_tile_is_found(tmp_path):
+    pixels = noise((1, 40, 40, 3), "uint8")
+    writer = written(tmp_path / "a.tif", pixels, colours_apart=False)
+    (file,) = (Path(name) for name in writer.files(0, Box.of_shape(writer.spec.shape)))
+    data = bytearray(file.read_bytes())
+    data[100] ^= 4
+    file.write_bytes(data)
+    for action in (lambda: writer.finish({}), lambda: writer.read(0, Box.of_shape(writer.spec.shape))):
+        with pytest.raises(OutputError, match=r"a\.tif\.zarr: level 0 .*checksum .* is wrong.*; delete the output"):
+            action()
+    assert [path.name for path in tmp_path.iterdir()] == ["work"]
+
+
+def test_tiles_of_another_codec_are_not_taken_for_those_of_the_file(tmp_path):
+    pixels = noise((1, 40, 40, 3), "uint8")
+    written(tmp_path / "a.tif", pixels, colours_apart=False)
+    with pytest.raises(OutputError, match=r"exists with another .* codec: set output\.overwrite"):
+        written(tmp_path / "a.tif", pixels, colours_apart=False, codec=Codec("zstd", 3))
+
+
 @pytest.mark.parametrize("colours", [1, 3])
 @pytest.mark.parametrize("size", [(64, 48), (67, 45), (8, 8), (3, 5), (401, 33)])
 def test_a_jpeg_of_strips_has_the_pixels_of_one_encoded_in_one_piece(tmp_path, colours, size, monkeypatch):
@@ -204,6 +302,21 @@ def test_odd_sizes_and_blocks(tmp_path_factory, data):
     path = made(tmp_path_factory.mktemp("odd") / f"a{suffix}", pixels, chunk=chunk)
     found = tifffile.imread(path) if suffix == ".tif" else imagecodecs.png_decode(path.read_bytes())
     assert np.array_equal(found.reshape(pixels.shape), pixels)
+
+
+def test_a_png_of_parts_is_one_stream(tmp_path, monkeypatch):
+    pixels = smooth(400, 300, 3)
+    sizes = []
+    for band in (picture_png.BAND_BYTES, 2**16):
+        monkeypatch.setattr(picture_png, "BAND_BYTES", band)
+        data = made(tmp_path / str(band) / "a.png", pixels).read_bytes()
+        places = [place for place in range(len(data)) if data[place : place + 4] == b"IDAT"]
+        parts = [data[place + 4 : place + 4 + int.from_bytes(data[place - 4 : place])] for place in places]
+        assert len(parts) > (8 if band == 2**16 else 1)
+        rows = np.frombuffer(zlib.decompress(b"".join(parts)), np.uint8).reshape(400, 901)
+        assert set(rows[:, 0]) <= {1, 2}
+        sizes.append(len(data))
+    assert sizes[1] < 1.2 * sizes[0]
 
 
 def camera():

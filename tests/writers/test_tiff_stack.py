@@ -13,6 +13,7 @@ import tifffile
 from fusestack.model.errors import OutputError
 from fusestack.model.image import Codec
 from fusestack.writers import picture_tiff, tiff_stack
+from fusestack.writers.tile_store import TileStore
 from tests.contracts.writer_contract import WriterContract, image_spec, random_levels, tree
 
 FLAT = ((1, 1, 1), (1, 2, 2), (1, 6, 4))
@@ -58,6 +59,40 @@ class TestImageJ(StackContract):
 
 class TestOmeTiff(StackContract):
     suffix, factors = ".ome.tif", FLAT
+
+
+class TestTiles(TestOmeTiff):
+    """Blocks of whole tiles, which are encoded as they are written."""
+
+    @pytest.fixture(autouse=True)
+    def small_tiles(self, monkeypatch):
+        monkeypatch.setattr(picture_tiff, "_TILE", 16)
+
+    def target_in(self, folder, **changes):
+        target = super().target_in(folder, **changes)
+        assert isinstance(target.open()._store, TileStore)
+        return target
+
+    test_spawned_processes_give_the_same_bytes_as_threads = None  # they have larger tiles
+
+
+@pytest.mark.parametrize("codec", ["gzip", "zstd", "none"])
+@pytest.mark.parametrize("dtype", tiff_stack.DTYPES)
+def test_tiles_that_tasks_encode_are_those_that_are_encoded_at_the_end(tmp_path, monkeypatch, dtype, codec):
+    monkeypatch.setattr(picture_tiff, "_TILE", 16)
+    for tiles in ("tiles", "blocks"):
+        made(OME, tmp_path / tiles, dtype=dtype, codec=Codec(codec, 2))
+        monkeypatch.setattr(tiff_stack, "holds_tiles", lambda _: False)
+    assert tree(tmp_path / "tiles") == tree(tmp_path / "blocks")
+
+
+@pytest.mark.parametrize("kind", [TestImageJ, TestOmeTiff, TestTiles])
+def test_a_version_of_ome_zarr_changes_nothing(tmp_path, monkeypatch, kind):
+    """Stores of blocks have shards, which 0.4 has not."""
+    if kind is TestTiles:
+        monkeypatch.setattr(picture_tiff, "_TILE", 16)
+    spec, (pixels, *_) = made(kind(), tmp_path, ome_zarr_version="0.4")
+    assert np.array_equal(tifffile.imread(spec.path, level=0), pixels[0, 0])
 
 
 IMAGEJ, OME = TestImageJ(), TestOmeTiff()

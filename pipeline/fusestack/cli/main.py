@@ -86,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Run one command and exit with the code of its outcome."""
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # looking for them takes longer than the validation
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its threads start with NumPy and spin; our matrices are 3x3
-    gc.set_threshold(50_000)  # the modules that a run loads are no garbage: looking for it takes a seventh of its time
+    gc.set_threshold(200_000)  # the modules that a run loads are no garbage: looking for it takes a seventh of its time
     keep_freed_memory()
     end_as_after_ctrl_c()
     for stream in (sys.stdout, sys.stderr):  # a console or a pipe with an old code page has no µ, × or bars
@@ -100,6 +100,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     code = run(argv)
     sys.stdout.flush()
     sys.stderr.flush()
+    gc.freeze()  # or Python would look through all modules for garbage once more: a fifth of a second after a run
     raise SystemExit(code)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from concurrent.futures import ThreadPoolExecutor
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 _MOST_PIXELS = 2**22  # of all channels of an image: read and drawn in a tenth of a second, however large it is
 _DRAWN_PIXELS = 2**20
 _MOST_IMAGES = 12
+_AT_ONCE = 2  # images that are read and drawn: memory is bounded
 _MOST_ENTRIES = 12  # of a list in the configuration: an affine has as many
 _DEPTHS = ("depth", "height")
 _STYLE = """
@@ -49,8 +51,10 @@ def write_report(plan: Plan, report: RunReport) -> str:
     """
     title = escape(plan.output.rpartition("/")[2])
     parts = [f"<h1>{title}</h1>", _facts(plan, report), _warnings([*plan.warnings, *report.found])]
-    for image in plan.images[:_MOST_IMAGES]:
-        parts += [f"<h2>{escape(image.title)}</h2>", *_shown(image)]
+    images = plan.images[:_MOST_IMAGES]
+    with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="fusestack-report") as pool:
+        for image, shown in zip(images, pool.map(_shown, images), strict=True):
+            parts += [f"<h2>{escape(image.title)}</h2>", *shown]
     if len(plan.images) > _MOST_IMAGES:
         parts.append(f"<p>... and {len(plan.images) - _MOST_IMAGES} more images</p>")
     parts += ["<h2>Where the time went</h2>", _stages(plan, report), "<h2>Configuration</h2>"]

@@ -174,17 +174,19 @@ def _limits(channel: NDArray[Any]) -> tuple[float, float]:
 def _panel(volume: Volume, limits: Sequence[tuple[float, float]], axis: int, kind: str, scale: float) -> Image.Image:
     from PIL import Image
 
-    picture: NDArray[np.float32] | None = None
+    picture: NDArray[np.float32] = np.zeros((), np.float32)
     for channel, color, (low, high) in zip(volume.channels, volume.colors, limits, strict=True):
         data = channel if channel.dtype.kind in "iu" else np.nan_to_num(channel, nan=0.0)
         plane = data.max(axis=axis) if kind == "maximum" else data.take(data.shape[axis] // 2, axis=axis)
         plane = plane.astype(np.float32)
         if axis == 2:
             plane = plane.T
-        grey = np.clip((plane - low) / (high - low), 0, 1)[..., None]
-        ink = np.array(_ink(color), dtype=np.float32)
-        picture = grey * ink if picture is None else picture + grey * ink
-    assert picture is not None
+        grey = np.clip((plane - low) / (high - low), 0, 1)
+        if picture.ndim == 0:
+            picture = np.zeros((*grey.shape, 3), np.float32)
+        for place, ink in enumerate(_ink(color)):
+            if ink:
+                picture[..., place] += grey * np.float32(ink)
     image = Image.fromarray(np.clip(picture, 0, 255).astype(np.uint8))
     heights, widths = {0: (1, 2), 1: (0, 2), 2: (1, 0)}[axis]
     size = [max(1, round(volume.channels[0].shape[a] * volume.pixel_size[a] * scale)) for a in (widths, heights)]

@@ -15,7 +15,7 @@ from fusestack.model.image import PICTURE_SUFFIXES
 from fusestack.model.view import SourceRef
 from fusestack.project.readers import READERS
 from fusestack.sources.base import open_source
-from fusestack.storage.zarr_chunks import open_zarr
+from fusestack.storage.zarr_python import open_zarr
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

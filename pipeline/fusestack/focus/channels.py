@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,12 +19,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fusestack.focus.slices import SliceArray
+    from fusestack.kernels.pixels import Pixels
     from fusestack.model.stage import Reach, StoredArray
     from fusestack.planning.plan import Statistic
 
     Planes = NDArray[np.float32]
-
-_RGB = 3
 
 
 @dataclass(frozen=True)
@@ -75,14 +74,6 @@ class SharedScale(Scale):
         return min(low for low, _ in ends), max(high for _, high in ends)
 
 
-def shares(pixels: NDArray[Any], ends: tuple[float, float], out: Planes) -> None:
-    """Fill `out` with pixels of any type as float32: 0 what is black, 1 what is white."""
-    low, high = ends
-    if low:
-        pixels = np.subtract(pixels, np.float32(low), out=out, dtype=np.float32, casting="unsafe")
-    np.divide(pixels, np.float32(high - low), out=out, dtype=np.float32, casting="unsafe")
-
-
 @dataclass(frozen=True)
 class SliceChannels:
     """Some channels of the slices for each mask set; what is no number is black.
@@ -110,25 +101,33 @@ class SliceChannels:
         """Rows and columns of the slices."""
         return self.array.shape[3], self.array.shape[4]
 
+    @property
+    def _clips(self) -> bool:
+        return isinstance(self.scale, SharedScale) and self.scale.clips
+
+    def pixels(self, t: int, m: int, k: int, region: Region) -> Pixels:
+        """What `read` makes numbers of: channels of a mask set as they are stored, if they are whole numbers."""
+        if np.dtype(self.array.dtype).kind in "iu" and not self._clips:
+            return self._stored(t, m, k, region)
+        return kernels.pixels.Pixels.of(self.read(t, m, k, region))
+
     def read(self, t: int, m: int, k: int, region: Region, *, keeps_nan: bool = False) -> Planes:
         """Channels of a mask set: float32[c, y, x]."""
+        pixels = self._stored(t, m, k, region)
+        planes = kernels.pixels.shares(pixels)
+        if pixels.values.dtype.kind == "f":
+            np.nan_to_num(planes, copy=False, nan=np.nan if keeps_nan else 0.0, posinf=1.0, neginf=0.0)
+        if self._clips:
+            np.clip(planes, 0, 1, out=planes)
+        return planes
+
+    def _stored(self, t: int, m: int, k: int, region: Region) -> Pixels:
         channels = self.sets[m]
         first = min(channels)
         found = self.array.read(region.box(t, (first, max(channels) + 1), (k, k + 1)))[0, :, 0]
-        planes = np.empty((len(channels), *region.shape), np.float32)
-        ends = [self.scale.black_white(t, channel) for channel in channels]
-        pixels = np.moveaxis(found, 0, -1)
-        in_order = channels == tuple(range(first, first + len(found)))
-        if in_order and len(found) == _RGB and pixels.flags.c_contiguous and found.dtype.isnative:
-            kernels.interleaved.shares(pixels, ends, planes)
-        else:
-            for plane, channel, own in zip(planes, channels, ends, strict=True):
-                shares(found[channel - first], own, plane)
-        if found.dtype.kind == "f":
-            np.nan_to_num(planes, copy=False, nan=np.nan if keeps_nan else 0.0, posinf=1.0, neginf=0.0)
-        if isinstance(self.scale, SharedScale) and self.scale.clips:
-            np.clip(planes, 0, 1, out=planes)
-        return planes
+        if channels != tuple(range(first, first + len(found))):
+            found = found[[channel - first for channel in channels]]
+        return kernels.pixels.Pixels.of(found, [self.scale.black_white(t, channel) for channel in channels])
 
     def scaled(self, value: float, t: int, m: int) -> Planes:
         """A pixel value as `read` gives it: float32[c, 1, 1]."""

@@ -16,7 +16,7 @@ from fusestack.focus.blocks import BYTES
 from fusestack.focus.coarse_mixing import FINE, REDUCED, CoarseMixing, SmallSlice
 from fusestack.focus.exposures import SliceCounts, exposures_of
 from fusestack.focus.region import Region
-from fusestack.focus.scales import reduced, white
+from fusestack.focus.scales import WHITE, reduced
 from fusestack.focus.slices import sides_of
 from fusestack.focus.statistics import Bands
 from fusestack.kernels import reaches
@@ -75,8 +75,7 @@ class ReducedSlices(Compute):
         out = np.empty(box.shape, np.float32)
         small, plane, count = Region.of(box), self.looked.plane, self.planes
         wanted = small.finer(_FACTOR)
-        whole = Region(wanted.top, min(wanted.bottom, plane[0]), wanted.left, min(wanted.right, plane[1]))
-        around = whole.grown(_HALO, plane, _FACTOR)
+        around = wanted.within_plane(plane).grown(_HALO, plane, _FACTOR)
         rows, columns = small.within(Region(around.top // _FACTOR, 0, around.left // _FACTOR, 0))
         for t in range(box.start[0], box.stop[0]):
             for m in range(box.start[1] // count, box.stop[1] // count):
@@ -87,14 +86,11 @@ class ReducedSlices(Compute):
         return out
 
     def _reduced(self, t: int, m: int, k: int, region: Region) -> Planes:
-        looked = self.looked.read(t, m, k, region)
-        parts = [reduced(looked, REDUCED)]
+        colours = len(self.looked.sets[0])
+        looked, grain = kernels.begin.twice(self.looked.pixels(t, m, k, region), WHITE if self.whites else None)
+        parts = [looked[:colours], looked[colours:], grain[None]]
         if self.painted is not None:
-            parts.append(reduced(self.painted.read(t, m, k, region), REDUCED))
-        if self.whites:
-            whites = white(looked)
-            parts.append(np.zeros_like(parts[0][:1]) if whites is None else reduced(whites, REDUCED))
-        parts.append(kernels.detail.grain(looked, _FACTOR)[None])
+            parts.insert(1, reduced(self.painted.read(t, m, k, region), REDUCED))
         return np.concatenate(parts)
 
     def reaches(self) -> dict[StoredArray, Reach]:
@@ -106,9 +102,12 @@ class ReducedSlices(Compute):
         return {array: (reach[0], own if reach[1] is not None else None, *reach[2:]) for array, reach in found.items()}
 
     def peak_bytes(self, block: tuple[int, ...]) -> int:
-        """Memory of a block: what is read, as stored and as numbers, and what becomes of it."""
+        """Memory of a block: what is read, as stored, or as numbers where those are not of its pixels alone."""
         sides = (min(n, b * _FACTOR + 2 * _HALO) for n, b in zip(self.looked.plane, block[3:], strict=True))
-        return BYTES * 3 * self.planes * math.prod(sides) + 2**20
+        dtype = np.dtype(self.looked.array.dtype)
+        as_stored = self.painted is None and dtype.kind in "iu"
+        each = 2 * dtype.itemsize if as_stored else 3 * BYTES
+        return (each * (self.planes - 1) + self.planes) * math.prod(sides) + 2**20
 
 
 @dataclass(frozen=True)
@@ -148,10 +147,7 @@ class CoarsePicture(Compute):
         """Compute a region; a box holds all colours of a mask set."""
         out = np.empty(box.shape, np.float32)
         inner = Region.of(box)
-        small = inner.finer(2)
-        height, width = self.plane
-        small = Region(small.top, min(small.bottom, height), small.left, min(small.right, width))
-        outer = small.grown(self.function.depth, self.plane, self.function.step)
+        outer = inner.finer(2).within_plane(self.plane).grown(self.function.depth, self.plane, self.function.step)
         rows, columns = inner.within(Region(outer.top // 2, 0, outer.left // 2, 0))
         for t in range(box.start[0], box.stop[0]):
             for m in range(box.start[1] // self.colours, box.stop[1] // self.colours):

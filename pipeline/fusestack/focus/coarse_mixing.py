@@ -90,16 +90,14 @@ class CoarseMixing:
         means: list[Mean] = []
         for one in slices:
             gain = np.float32(exposures.gains[one.k])
-            room = Levels(one.looked.shape, scales.levels)
-            room.fill(one.looked / gain)
+            room = Levels(one.looked / gain, scales.levels)
             floors = scales.floors(max(exposures.noise, self.least), len(one.looked))
             energies = scales.energies(room.planes, floors)
             if one.whites is not None and one.whites.any():
                 factors = scales.not_highlights(energies, one.whites)
                 energies = [energy * kept for energy, kept in zip(energies, factors, strict=True)]
             if one.painted is not None:
-                room = Levels(one.painted.shape, scales.levels)
-                room.fill(one.painted / gain)
+                room = Levels(one.painted / gain, scales.levels)
             details = room.leave_details()
             # what is finer says how blurred the others are, and is mixed from whole slices
             del details[: FINE - REDUCED], energies[: FINE - REDUCED]

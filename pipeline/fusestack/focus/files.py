@@ -25,7 +25,6 @@ from fusestack.model.image import (
     is_ome_tiff,
 )
 from fusestack.model.stage import Target
-from fusestack.operators.commands import function_sources
 from fusestack.planning import pyramid
 from fusestack.planning.levels import cut_facts, int3, layout_facts, with_pyramid
 from fusestack.planning.pictures import CODEC, colour_channel, is_picture, picture_suffix, pixels_per_inch, plane_levels
@@ -146,7 +145,7 @@ class FocusFiles:
         recipe, spec = self.on.recipe, target.image
         key = "path" if kind == "image" else kind
         layout = layout_facts(spec, file_format)
-        functions = function_sources((*recipe.generators, *recipe.chain, *recipe.cuts, *recipe.finals))
+        functions = recipe.function_sources()
         components = {
             "focus": {
                 "options": recipe.option_string(),

@@ -7,6 +7,8 @@ whole slices (`Mixing`).
 
 from __future__ import annotations
 
+import itertools
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,9 +16,10 @@ import numpy as np
 
 from fusestack import kernels
 from fusestack.focus.coarse_mixing import FINE, CoarseMixing, reach_of
-from fusestack.focus.scales import Levels, Scales, put_together, white
-from fusestack.focus.seen import Shown, as_bright
+from fusestack.focus.scales import WHITE, Begun, Levels, Scales, put_together, sizes_of
+from fusestack.focus.seen import Shown, as_bright, stored
 from fusestack.focus.so_far import Depth, Mean, Peak, Span
+from fusestack.focus.waiting import Waiting
 from fusestack.operators.finals import Picture
 
 if TYPE_CHECKING:
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
 
     from fusestack.focus.exposures import Exposures
     from fusestack.focus.seen import SeenSlice
+    from fusestack.kernels.pixels import Pixels
     from fusestack.operators.base import Place
 
     Plane = NDArray[np.float32]
@@ -138,70 +142,81 @@ class _Sums:
         self._options, self._exposures = options, exposures
         noise = max(exposures.noise, options.least)
         colours, *plane = first.looked.shape
-        self._scales = Scales(options.fine, options.noise, options.highlights, base)
+        highlights = options.highlights if options.clips else 0
+        self._scales = Scales(options.fine, options.noise, highlights, base)
         self._floors = self._scales.floors(noise, colours)
         grain = max(noise, options.grain)
         self._grain = [kernels.detail.noise_energy(level, grain, colours) for level in (0, 1)]
-        self._room = Levels(first.looked.shape, options.fine)
         painted = colours if first.painted is None or options.clips else len(first.painted)
-        shapes = [(painted, *planes.shape[1:]) for planes in self._room.planes]
-        self._means = [Mean(shape) for shape in (shapes if base else shapes[:-1])]
+        self._means = [Mean((painted, *size)) for size in sizes_of(plane, options.fine + base)]
         self._finest = Peak(plane)
         self._depth = Depth(plane) if options.finds_depth else None
         self._opacity: Mean | None = None
-        self._span: Span | None = None
+        self._span = None if options.clips and first.painted is None else Span((painted, *plane))
+        self._waiting: Waiting | None = None
 
     def add(self, one: SeenSlice, gain: float, shown: Shown | None) -> None:
         """Add a slice, which comes after those before; its pixels are divided by `gain`."""
-        options, room = self._options, self._room
-        whites = white(one.looked) if options.clips and options.highlights else None
-        looked, painted = as_bright(one, gain, keeps=shown is not None)
+        white = WHITE / gain if self._scales.highlights else math.inf
+        if shown is None and one.painted is None and not self._scales.base:
+            self._add_row_by_row(one.k, stored(one.looked).divided(gain), white)
+            return
+        looked, painted = as_bright(one, gain)
+        whites = kernels.detail.white(looked, white)
         opacity = one.opacity
         if shown is not None and opacity is not None:
             opacity = shown.beside_others(opacity)
             looked, painted = shown.fill(looked, painted, opacity)
-        if painted is not looked or not options.clips:
-            self._span = self._span or Span(painted)
+        if self._span is not None:
             self._span.add(painted)
-        room.fill(looked)
-        if self._scales.base or painted is not looked or opacity is not None:
-            energies = self._scales.energies(room.planes, self._floors, 2)
-            factors = None if whites is None else self._scales.not_highlights(energies, whites)
-            self._add_any(one, painted, energies, factors, opacity)
-        else:
-            factors = None if whites is None else self._scales.not_highlights_around(room.planes, self._floors, whites)
-            self._add_row_by_row(one.k, factors)
+        room = Levels(looked, self._options.fine)
+        energies = self._scales.energies(room.planes, self._floors, 2)
+        factors = None if whites is None else self._scales.not_highlights(energies, whites)
+        self._add_any(one, room, painted, energies, factors, opacity)
 
-    def _add_row_by_row(self, k: int, factors: Sequence[Plane] | None) -> None:
+    def _add_row_by_row(self, k: int, pixels: Pixels, white: float) -> None:
         """As `_add_any`, of what is looked at and not hidden, by rows that stay in the caches of the processor."""
-        planes, sharpness = self._room.planes, self._options.sharpness
-        below = second = None
-        if self._depth is not None:
-            second = self._second()
-            below = second[1], self._grain[0]
-        for level, mean in enumerate(self._means):
+        options = self._options
+        waiting = self._waiting
+        if waiting is not None and not waiting.has_room(pixels):
+            self._mix_waiting(waiting)
+        if waiting is None or not waiting.has_room(pixels):
+            waiting = self._waiting = Waiting(pixels, finds_depth=options.finds_depth)
+        at, factors = len(waiting.numbers), None
+        begun = Begun(pixels, options.fine, white, waiting.coarse[at])
+        if begun.whites:
+            factors = self._scales.not_highlights_around(begun, self._floors)
+        for level, (finer, coarser) in enumerate(itertools.pairwise(begun.planes), 1):
             kept = None if factors is None else factors[level]
-            parts = planes[level], planes[level + 1], self._floors[level], kept, mean.sums, sharpness
-            if level:
-                kernels.mixing.mix(*parts)
-                continue
-            share = kernels.mixing.mix_finest(*parts, len(self._finest.slices), self._finest.so_far, below)
-            self._finest.slices.append(k)
-            if self._depth is not None and second is not None:
-                deep = kernels.detail.smooth(second[2], 1 / self._grain[1])
-                self._depth.add(k, deep, kernels.detail.smooth(share))
+            windows = waiting.windows[at] if level == 1 and options.finds_depth else None
+            parts = finer, coarser, self._floors[level], kept, self._means[level].sums
+            kernels.mixing.mix(*parts, options.sharpness, windows)
+        waiting.add(k, pixels, None if factors is None else factors[0])
 
-    def _second(self) -> Planes:
-        """Energies of the second level, see `fusestack.kernels.detail.energy`."""
-        planes = self._room.planes[1]
-        coarser = self._room.planes[2] if len(self._room.planes) > 2 else kernels.pyramid.reduce(planes)
-        out = np.empty((3, *planes.shape[1:]), np.float32)
-        kernels.detail.energy(planes, coarser, *self._floors[1], out)
-        return out
+    def _mix_waiting(self, waiting: Waiting) -> None:
+        """Mix the finest level of the slices that wait."""
+        span = None if self._span is None else (self._span.least, self._span.most)
+        shares = kernels.mixing.mix_finest(
+            waiting.finest(),
+            self._floors[0],
+            self._means[0].sums,
+            self._options.sharpness,
+            len(self._finest.slices),
+            self._finest.so_far,
+            span,
+            self._grain[0],
+        )
+        self._finest.slices += waiting.numbers
+        if self._depth is not None:
+            for k, windows, share in zip(waiting.numbers, waiting.windows, shares, strict=False):
+                deep = kernels.detail.smooth(windows[1], 1 / self._grain[1])
+                self._depth.add(k, deep, kernels.detail.smooth(share))
+        waiting.clear()
 
     def _add_any(
         self,
         one: SeenSlice,
+        room: Levels,
         painted: Planes,
         energies: Sequence[Planes],
         factors: Sequence[Plane] | None,
@@ -211,7 +226,7 @@ class _Sums:
         options = self._options
         hidden = None if opacity is None or opacity.min() == 1 else _hidden(opacity, len(energies))
         if self._depth is not None:
-            second = energies[1] if options.fine > 1 else self._second()
+            second = energies[1] if options.fine > 1 else self._second(room)
             deep = kernels.detail.smooth(second[2], 1 / self._grain[1])
             share = kernels.detail.share(energies[0][1], second[1], self._grain[0])
             if hidden is not None:
@@ -228,13 +243,19 @@ class _Sums:
             self._opacity = self._opacity or Mean(one.opacity.shape)
             self._opacity.add(one.opacity, energies[0][0], options.sharpness)
         self._finest.add(one.k, finest)
-        details = self._details(painted)
+        details = self._details(room, painted)
         for level, mean in enumerate(self._means):
             mean.add(details[level], energies[level][0], options.sharpness if level < options.levels else 1)
 
-    def _details(self, painted: Planes) -> list[Planes]:
+    def _second(self, room: Levels) -> Planes:
+        """Energies of the second level where one is all that is mixed, see `fusestack.kernels.detail.energy`."""
+        planes = room.planes[1]
+        out = np.empty((3, *planes.shape[1:]), np.float32)
+        kernels.detail.energy(planes, kernels.pyramid.reduce(planes), *self._floors[1], out)
+        return out
+
+    def _details(self, room: Levels, painted: Planes) -> list[Planes]:
         """Levels of what is mixed; what has the same pixels has them, but for what is beyond black and white."""
-        room = self._room
         if painted is room.planes[0]:
             return room.leave_details()
         if self._options.clips:
@@ -242,12 +263,13 @@ class _Sums:
             details = room.leave_details()
             details[0] += beyond
             return details
-        other = Levels(painted.shape, self._options.fine)
-        other.fill(painted)
-        return other.leave_details()
+        return Levels(painted, self._options.fine).leave_details()
 
     def found(self, coarse: Planes | None) -> Planes:
         """The picture, see `Mixing`."""
+        if self._waiting is not None and self._waiting.numbers:
+            self._mix_waiting(self._waiting)
+        self._waiting = None
         options, span = self._options, self._span
         levels = [mean.found() for mean in self._means]
         lost = None

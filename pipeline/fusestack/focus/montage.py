@@ -8,13 +8,10 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 import numpy as np
 
 from fusestack import kernels
-from fusestack.config.optionstring import option_string
 from fusestack.focus.blocks import BYTES, BlockWise, in_blocks, in_planes, read_planes
-from fusestack.focus.lowpass import transformed_whole
-from fusestack.focus.merge import merged_masks
 from fusestack.focus.statistics import Bands, Extremes
 from fusestack.model.stage import Along
-from fusestack.operators.cuts import TOLERANCE, Canvas, CutBackground, CutFill, Step
+from fusestack.operators.canvas import TOLERANCE, Canvas, Step
 from fusestack.operators.finals import Picture
 
 if TYPE_CHECKING:
@@ -145,12 +142,12 @@ class Painting:
     @property
     def keeps_canvas(self) -> bool:
         """Whether a second canvas follows as further planes (colours, opacity): a layer of the background."""
-        return any(isinstance(cut, CutBackground) and cut.use == "background" for cut in self.cuts)
+        return any(cut.keeps_canvas for cut in self.cuts)
 
     @property
     def _fills(self) -> bool:
         """Whether a cut looks at what is painted."""
-        return any(isinstance(cut, CutFill) for cut in self.cuts)
+        return any(cut.sees_painted for cut in self.cuts)
 
     @property
     def depth(self) -> int | None:
@@ -291,7 +288,7 @@ class Montage(BlockWise):
         count, function = len(self.painted.sets[0]), self.function
         planes = 7 * count + 20 + 4 * function.mattes
         planes += (5 + 4 * count * (function.sharpen > 0)) * function.between
-        planes += 2 * (count + 1) * any(isinstance(cut, CutBackground) for cut in function.cuts)
+        planes += 2 * (count + 1) * any(cut.second_canvas for cut in function.cuts)
         return BYTES * self.outer_pixels(block) * planes + 2**23
 
     def warm_up(self) -> None:
@@ -310,15 +307,20 @@ def montage_stages(
     on: StackRecipe, parts: Sequence[tuple[int, int]], *, between: bool = False, sharpen: float = 0.0
 ) -> list[tuple[StoredArray, Painting]]:
     """Paintings of ranges of slices, before the final operators."""
+    from fusestack.config.optionstring import option_string  # here: who mixes slices has no masks
+    from fusestack.focus.lowpass import transformed_whole
+    from fusestack.focus.merge import merged_masks
+    from fusestack.operators.masks import MaskLevel
+
     masks = merged_masks(on)
-    sets, level, cuts = on.sets, on.recipe.level, on.recipe.cuts
+    sets, level, cuts = on.sets, on.recipe.level or MaskLevel(), on.recipe.cuts
     whole = any(transformed_whole(cut, sets.painted.plane) for cut in cuts)
     kind = Painting if sets.opacity is None else MattePainting
     found = []
     for number, part in enumerate(parts):
         painting = kind(cuts, part, between, sharpen)
         own = part if level.over == "substack" and len(parts) > 1 else None
-        last = FinalLevel(level, _limits(on, masks, own))
+        last = FinalLevel(level, _limits(on, level, masks, own))
         planes = planes_of(sets.colours, canvas=painting.keeps_canvas)
         array = on.cached.add(
             f"{on.prefix}montage" + (f"/{number + 1}" if len(parts) > 1 else ""),
@@ -330,9 +332,8 @@ def montage_stages(
     return found
 
 
-def _limits(on: StackRecipe, masks: StoredArray, part: tuple[int, int] | None) -> Statistic | None:
+def _limits(on: StackRecipe, level: MaskLevel, masks: StoredArray, part: tuple[int, int] | None) -> Statistic | None:
     """Least and greatest merged mask of all slices, or of some; None where nobody asks for them."""
-    level = on.recipe.level
     if level.over == "off" or (level.low is not None and level.high is not None):
         return None
     bands, where = Bands(masks.shape), ""

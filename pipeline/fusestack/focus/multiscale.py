@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from fusestack import kernels
 from fusestack.focus.blocks import BYTES, BlockWise, in_blocks
 from fusestack.focus.coarse import coarse_stage, reduced_stages
 from fusestack.focus.exposures import Exposures, LeftOut, exposures_of
@@ -29,6 +30,7 @@ from fusestack.focus.mixing import Mixing
 from fusestack.focus.montage import planes_of
 from fusestack.focus.seen import SeenSlice
 from fusestack.focus.slices import sides_of
+from fusestack.focus.waiting import MOST
 from fusestack.model.stage import Along
 from fusestack.operators.base import Place
 
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from fusestack.focus.channels import SliceChannels
     from fusestack.focus.recipe import StackRecipe
     from fusestack.focus.region import Region
+    from fusestack.kernels.pixels import Pixels
     from fusestack.model.stage import Reach, StoredArray
     from fusestack.planning.plan import Statistic
 
@@ -72,7 +75,7 @@ class MixedPicture(BlockWise):
         The coarse levels, see `CoarsePicture`.
     """
 
-    VERSION: ClassVar[int] = 2
+    VERSION: ClassVar[int] = 3
 
     function: Mixing
     looked: SliceChannels
@@ -118,9 +121,13 @@ class MixedPicture(BlockWise):
     def peak_bytes(self, block: tuple[int, ...]) -> int:
         """Memory of a block: pyramids of a slice and of the sums, energies and weights, depth, the picture."""
         looked, painted = len(self.looked.sets[0]), len(self.painted.sets[0])
-        if self.coarse is not None:  # row by row, or with what is mixed beside it
-            other = 0 if self.looked == self.painted else 6 * painted + 8
-            return BYTES * self.outer_pixels(block) * (3 * looked + 6 * painted + 26 + other) + 2**23
+        if self.by_rows:
+            stored = looked * np.dtype(self.looked.array.dtype).itemsize / BYTES
+            span = 0 if self.function.clips else 2 * looked
+            planes = 4 * looked + 20 + span + stored + MOST * (stored + looked / 4 + 3)
+            return int(BYTES * self.outer_pixels(block) * planes) + 2**23
+        if self.coarse is not None:  # with what is mixed beside it
+            return BYTES * self.outer_pixels(block) * (3 * looked + 12 * painted + 34) + 2**23
         pyramids = 3 * looked + 4 * painted + 10
         return BYTES * self.outer_pixels(block) * (4 * pyramids // 3 + 2 * painted + 27) + 2**23
 
@@ -130,7 +137,15 @@ class MixedPicture(BlockWise):
         if self.coarse is None:
             self.function([SeenSlice(0, planes, opacity=planes)], exposures, None, place)
             return
-        self.function([SeenSlice(0, planes)], exposures, planes[:, :1, :1].copy(), place)
+        seen: Planes | Pixels = planes
+        if self.by_rows:
+            seen = kernels.pixels.Pixels.of(planes.astype(self.looked.array.dtype))
+        self.function([SeenSlice(0, seen)], exposures, planes[:, :1, :1].copy(), place)
+
+    @property
+    def by_rows(self) -> bool:
+        """Whether pixels are mixed as they are stored, of some slices at once."""
+        return self.coarse is not None and self.looked == self.painted
 
 
 @dataclass(frozen=True)
@@ -144,6 +159,10 @@ class _Slices:
 
     def __iter__(self) -> Iterator[SeenSlice]:
         source, (t, m) = self.source, self.place
+        if source.by_rows:
+            for k in self.numbers:
+                yield SeenSlice(k, source.painted.pixels(t, m, k, self.region))
+            return
         for k in self.numbers:
             looked, known = self._known(source.painted, k)
             painted = None

@@ -6,12 +6,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from fusestack.focus.channels import MaskSets, Scale, SharedScale, SliceChannels
-from fusestack.focus.finals import final_stages
-from fusestack.focus.montage import montage_stages
 from fusestack.focus.multiscale import mixing_stages
-from fusestack.focus.picture import backgrounds_of, composition_stage, is_background
 from fusestack.focus.recipe import NESTED, Recipe, StackRecipe, ranges
-from fusestack.focus.retouching import check_retouch, retouched
 from fusestack.focus.slices import stored_slices
 from fusestack.focus.statistics import Bands, Extremes, WideExtremes
 from fusestack.model.errors import ConfigError
@@ -90,15 +86,26 @@ def paint_stack(
         needed = depth or bool(recipe.finals or recipe.backgrounds or recipe.substacks)
         pictures, counts = mixing_stages(on, recipe.multiscale, parts, names, depth=needed, no_data=stack.no_data)
     elif recipe.generators:
+        from fusestack.focus.montage import montage_stages
+
         painted = montage_stages(on, parts, between=recipe.between, sharpen=recipe.sharpen)
         keeps = painted[0][1].keeps_canvas
         pictures = [made for made, _ in painted]
     if recipe.retouch:
+        from fusestack.focus.retouching import check_retouch, retouched
+
         check_retouch(loaded, recipe, stack)
         pictures = [retouched(on, pictures[0], counts, stack.timepoints)]
-    numbers = range(len(pictures)) if len(pictures) > 1 else [-1]
-    pictures = [final_stages(on, made, number) for made, number in zip(pictures, numbers, strict=False)]
+    if recipe.finals:
+        from fusestack.focus.finals import final_stages
+
+        numbers = range(len(pictures)) if len(pictures) > 1 else [-1]
+        pictures = [final_stages(on, made, number) for made, number in zip(pictures, numbers, strict=False)]
     solid = recipe.multiscale is not None and not (recipe.finals or recipe.backgrounds or recipe.substacks)
+    if solid and len(pictures) == 1:
+        return Painted(on, pictures[0], tuple(pictures), ())
+    from fusestack.focus.picture import backgrounds_of, composition_stage
+
     backgrounds = [] if solid else backgrounds_of(on, opaque=opaque)
     final = pictures[0] if len(pictures) == 1 and not backgrounds and not keeps else None
     if final is None:
@@ -113,16 +120,12 @@ def check_recipe(loaded: LoadedConfig, recipe: Recipe) -> None:
     ------
     ConfigError
     """
-    from fusestack.operators.commands import COMMANDS, check_command
+    if recipe.backgrounds:
+        _check_backgrounds(loaded, recipe)
+    if recipe.operators:
+        from fusestack.operators.commands import COMMANDS, check_command
 
-    for name in recipe.backgrounds:
-        if not is_background(name):
-            raise ConfigError(
-                f"{loaded.cite('focus.background')}: '{name}' is no background; use a colour (a name or #rrggbb), "
-                f"transparent, {', '.join(NESTED)}, enfuse, or an image of the stack such as max, median, overlay"
-            )
-    for operators in (recipe.generators, recipe.chain, recipe.cuts, recipe.finals):
-        for operator in operators:
+        for operator in recipe.operators:
             if isinstance(operator, COMMANDS):
                 check_command(operator)
     if (
@@ -133,6 +136,17 @@ def check_recipe(loaded: LoadedConfig, recipe: Recipe) -> None:
         raise ConfigError(
             f"{loaded.cite('focus.background')}: without masks, nothing would be painted; name a background"
         )
+
+
+def _check_backgrounds(loaded: LoadedConfig, recipe: Recipe) -> None:
+    from fusestack.focus.picture import is_background
+
+    for name in recipe.backgrounds:
+        if not is_background(name):
+            raise ConfigError(
+                f"{loaded.cite('focus.background')}: '{name}' is no background; use a colour (a name or #rrggbb), "
+                f"transparent, {', '.join(NESTED)}, enfuse, or an image of the stack such as max, median, overlay"
+            )
 
 
 def doubts_of(recipe: Recipe, focus: Focus) -> list[str]:

@@ -18,8 +18,8 @@ from fusestack.focus.montage import PICTURE_PLANES, montage_stages, planes_of
 from fusestack.focus.recipe import NESTED, StackRecipe, recipe_of
 from fusestack.model.stage import Along
 from fusestack.operators.base import spelled
+from fusestack.operators.canvas import Canvas
 from fusestack.operators.choices import IMAGES
-from fusestack.operators.cuts import Canvas
 from fusestack.operators.finals import Picture
 
 if TYPE_CHECKING:

@@ -11,8 +11,6 @@ from fusestack.focus.computed import ComputedPicture
 from fusestack.focus.files import KINDS, FocusFiles, check_suffix
 from fusestack.focus.input import stack_inputs
 from fusestack.focus.painted import check_recipe, doubts_of, paint_stack
-from fusestack.focus.picture import composition_stage
-from fusestack.focus.preparing import alignment_of, ready_stack
 from fusestack.focus.recipe import recipe_of
 from fusestack.focus.samples import samples_of
 from fusestack.focus.slice_outputs import slice_images
@@ -92,9 +90,12 @@ def plan_focus(
         prefix = f"{title}: " if title else ""
         known = None if frozen is None else {label.removeprefix(prefix): found for label, found in frozen.items()}
         cached = CachedStages(cache, resources, known)
-        ready, missing = ready_stack(loaded, focus, one, cached)
-        pending += [] if missing is None else [missing]
-        prepared.append(ready)
+        if focus.align is not None or focus.prepare:
+            from fusestack.focus.preparing import ready_stack
+
+            one, missing = ready_stack(loaded, focus, one, cached)
+            pending += [] if missing is None else [missing]
+        prepared.append(one)
         outputs = _StackOutputs(loaded, focus, recipe, prepared[-1], cached, title)
         images += outputs.images()
         paths.append(outputs.path)
@@ -136,6 +137,8 @@ def alignments_wanted(loaded: LoadedConfig, cache: str) -> list[WantedAlignment]
     focus = turned_round(loaded, focus)
     if focus.input == "fused" and (loaded.config.input is None or loaded.config.input.images is None):
         return []  # what is fused first is refused by the plan
+    from fusestack.focus.preparing import alignment_of
+
     return [alignment_of(loaded, focus, one, cache) for one in stack_inputs(loaded, focus, ())]
 
 
@@ -199,6 +202,8 @@ class _StackOutputs:
         final = self._final(painted, files)
         pages = [final]
         if self.focus.layered:
+            from fusestack.focus.picture import composition_stage
+
             pages += [composition_stage(painted.on, [], [one], keeps_canvas=False) for one in painted.backgrounds]
             pages += list(reversed(painted.pictures))
         made = [files.image("image", self.path, pages)]

@@ -16,7 +16,6 @@ import numpy as np
 
 from fusestack import kernels
 from fusestack.focus import blocks
-from fusestack.focus.channels import shares
 from fusestack.focus.region import Region
 from fusestack.focus.slices import PictureSlices, RawPictures, VolumeSlices
 from fusestack.model.geometry import Box
@@ -313,9 +312,10 @@ def prepared_level(stack: StackInput, slices: PlacedSlices | TonedSlices) -> Lev
 
 
 def numbers_of(pixels: Pixels, ends: tuple[float, float]) -> Planes:
-    """Pixels as `shares`; what is no number is black."""
-    found = np.empty(pixels.shape, np.float32)
-    shares(pixels, ends, found)
+    """Pixels as numbers 0 (black) to 1 (white); what is no number is black."""
+    low, high = ends
+    found = np.subtract(pixels, np.float32(low), dtype=np.float32, casting="unsafe")
+    found /= np.float32(high - low)
     if pixels.dtype.kind == "f":
         np.nan_to_num(found, copy=False, nan=0.0, posinf=1.0, neginf=0.0)
     return found

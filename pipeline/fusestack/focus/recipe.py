@@ -8,10 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fusestack.config.focus import Focus
-from fusestack.config.optionstring import option_string
 from fusestack.focus.areas import Area
 from fusestack.focus.channels import Resizing
-from fusestack.operators.masks import MaskLevel, MaskMerge
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,10 +17,11 @@ if TYPE_CHECKING:
     from fusestack.config.focus import Colorspace, MaskSize, Multiscale, Substacks
     from fusestack.focus.cached import CachedStages
     from fusestack.focus.channels import MaskSets
+    from fusestack.operators.base import Operator
     from fusestack.operators.cuts import CutOperator
     from fusestack.operators.finals import FinalOperator
     from fusestack.operators.generators import Generator
-    from fusestack.operators.masks import MaskOperator
+    from fusestack.operators.masks import MaskLevel, MaskOperator
 
 PRESET = "--blur=s1,S2 --maskwave=p100 --maskblur=s4"
 """What method masks does where the configuration names no masks.
@@ -50,9 +49,10 @@ class Recipe:
         With their weights, 0..1, in `weights`.
     weights : tuple of float
     mode : str
-        How masks are merged.
+        How masks are merged; empty where there are none.
     chain : tuple of MaskOperator
-    level : MaskLevel
+    level : MaskLevel or None
+        None where there are no masks.
     cuts : tuple of CutOperator
     finals : tuple of FinalOperator
     backgrounds : tuple of str
@@ -76,7 +76,7 @@ class Recipe:
     weights: tuple[float, ...]
     mode: str
     chain: tuple[MaskOperator, ...]
-    level: MaskLevel
+    level: MaskLevel | None
     cuts: tuple[CutOperator, ...]
     finals: tuple[FinalOperator, ...]
     backgrounds: tuple[str, ...]
@@ -89,14 +89,23 @@ class Recipe:
     multiscale: Multiscale | None = None
     retouch: tuple[Area, ...] = ()
 
+    @property
+    def operators(self) -> tuple[Operator, ...]:
+        """All of them, but how masks are merged and stretched."""
+        return (*self.generators, *self.chain, *self.cuts, *self.finals)
+
+    def function_sources(self) -> dict[str, str]:
+        """Hashes of the sources of the user's functions, by name."""
+        if not self.operators:  # their modules would be loaded for nothing
+            return {}
+        from fusestack.operators.commands import function_sources
+
+        return function_sources(self.operators)
+
     def option_string(self) -> str:
         """The shortest option string that says the same."""
-        levels = () if self.level == MaskLevel() else (self.level,)
-        merges = () if self.mode == MaskMerge().mode else (MaskMerge(mode=self.mode),)
-        lists = (self.generators, merges, self.chain, levels, self.cuts, self.finals)
-        words = [option_string(operators) for operators in lists if operators]
-        if self.multiscale is not None:
-            words.insert(0, _multiscale_option(self.multiscale))
+        words = [] if self.multiscale is None else [_multiscale_option(self.multiscale)]
+        words += self._operator_options()
         if self.mask_size is not None:
             words.insert(0, f"--prepresize=p{self.mask_size.percent:g},{self.mask_size.interpolation}")
         if self.colorspace.space != "sRGB" or self.colorspace.channel is not None:
@@ -109,6 +118,17 @@ class Recipe:
         if self.reverse:
             words.append("--revert")
         return " ".join(words)
+
+    def _operator_options(self) -> list[str]:
+        if self.level is None and not self.operators:
+            return []
+        from fusestack.config.optionstring import option_string
+        from fusestack.operators.masks import MaskLevel, MaskMerge
+
+        levels = () if self.level in (None, MaskLevel()) else (self.level,)
+        merges = () if self.mode in ("", MaskMerge().mode) else (MaskMerge(mode=self.mode),)
+        lists = (self.generators, merges, self.chain, levels, self.cuts, self.finals)
+        return [option_string(operators) for operators in lists if operators]
 
 
 @dataclass(frozen=True)
@@ -169,6 +189,8 @@ def recipe_of(focus: Focus, *, photographs: bool, opacity: bool = False) -> Reci
     asked = focus.multiscale is not None or focus.method == "multiscale"
     if (multiscale := focus.mixing) is not None and (asked or not opacity):
         return _mixing(focus, multiscale)
+    from fusestack.operators.masks import MaskLevel, MaskMerge  # here: who mixes slices has no masks
+
     background = focus.background
     own_masks = focus.masks is not None
     lists = {key: getattr(focus, key) for key in ("masks", "merge", "cut", "final")}
@@ -223,9 +245,9 @@ def _mixing(focus: Focus, multiscale: Multiscale) -> Recipe:
     return Recipe(
         generators=(),
         weights=(),
-        mode=MaskMerge().mode,
+        mode="",
         chain=(),
-        level=MaskLevel(),
+        level=None,
         cuts=(),
         finals=focus.final or (),
         backgrounds=_named(focus.background or ()),

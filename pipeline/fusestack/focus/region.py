@@ -51,6 +51,10 @@ class Region:
         """Pixels of a level that is so many times as fine."""
         return Region(*(factor * edge for edge in (self.top, self.bottom, self.left, self.right)))
 
+    def within_plane(self, shape: tuple[int, int]) -> Region:
+        """What there is of it in a plane."""
+        return Region(self.top, min(self.bottom, shape[0]), self.left, min(self.right, shape[1]))
+
     def within(self, outer: Region) -> tuple[slice, slice]:
         """Where this region lies in an array of a larger one."""
         rows = slice(self.top - outer.top, self.bottom - outer.top)

@@ -16,26 +16,39 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from fusestack.kernels.pixels import Pixels
+
     Plane = NDArray[np.float32]
     Planes = NDArray[np.float32]
 
-_WHITE = 0.9
+WHITE = 0.9
 """From here on pixels count as white; noise lets some of them be darker."""
-_OUTLINES, _BESIDE = 32, 64
-"""Pixels around what is white where its outlines are, at the coarsest of the fine levels; around these, where energies
-depend on where they are cut."""
+_OUTLINES, _BESIDE = 2, 3
+"""Pixels of the level after the last one that is looked at: around what is white, where its outlines are; around these,
+where energies depend on where they are cut."""
 _OUTLINED = 2.0
 """Where the finer level has the energy of a level divided by this, what is seen is sharp."""
 
 
+def sizes_of(plane: Sequence[int], count: int) -> list[tuple[int, int]]:
+    """Rows and columns of a plane and of the levels after it, so many altogether."""
+    height, width = plane
+    sizes = [(height, width)]
+    while len(sizes) < count:
+        height, width = map(kernels.pyramid.halved, sizes[-1])
+        sizes.append((height, width))
+    return sizes
+
+
 class Levels:
-    """Levels of one slice after the other; all but the first in the same memory.
+    """Levels of one slice.
 
     Parameters
     ----------
-    shape : (int, int, int)
-        Colours, rows and columns of the planes that are taken apart.
+    planes : float32[c, y, x]
+        That are taken apart; they are changed by `leave_details`.
     count : int
+        Levels besides the first.
 
     Attributes
     ----------
@@ -43,23 +56,59 @@ class Levels:
         Each half as large as the last.
     """
 
-    def __init__(self, shape: tuple[int, ...], count: int) -> None:
-        self.planes = [np.empty(shape, np.float32)]
+    def __init__(self, planes: Planes, count: int) -> None:
+        self.planes = [np.ascontiguousarray(planes)]
         for _ in range(count):
-            colours, *plane = self.planes[-1].shape
-            self.planes.append(np.empty((colours, *map(kernels.pyramid.halved, plane)), np.float32))
-
-    def fill(self, planes: Planes) -> None:
-        """Make all levels from the first one, float32[c, y, x]."""
-        self.planes[0] = np.ascontiguousarray(planes)
-        for finer, coarser in itertools.pairwise(self.planes):
-            kernels.pyramid.reduce(finer, coarser)
+            self.planes.append(kernels.pyramid.reduce(self.planes[-1]))
 
     def leave_details(self) -> list[Planes]:
         """What each level has beyond the next, and what is coarser, in their places."""
         for finer, coarser in itertools.pairwise(self.planes):
             kernels.pyramid.add_expanded(finer, coarser, -1.0)
         return self.planes
+
+
+class Begun:
+    """Levels of a slice but for the finest one, which stays as it is stored.
+
+    Parameters
+    ----------
+    pixels : Pixels
+    count : int
+    white : float
+        From here on colours are white.
+    first : float32[c, y, x]
+        Becomes the first of the levels.
+
+    Attributes
+    ----------
+    planes : list of float32[c, y, x]
+        Each half as large as the last.
+    whites : list of Region
+        Where something is white: pieces of rows of squares.
+    """
+
+    def __init__(self, pixels: Pixels, count: int, white: float, first: Planes) -> None:
+        self.pixels, self.white = pixels, white
+        self.planes = [first]
+        cells = kernels.begin.once(pixels, white, first)
+        for _ in range(1, count):
+            self.planes.append(kernels.pyramid.reduce(self.planes[-1]))
+        plane = pixels.shape[1:]
+        runs = (Region(y, y + 1, *run) for y, row in enumerate(cells) for run in _runs(row))
+        self.whites = [run.finer(kernels.begin.CELL).within_plane(plane) for run in runs]
+
+    def part(self, region: Region) -> list[Planes]:
+        """All levels of a region, also the finest one; it begins at pixels of the last one."""
+        finest = kernels.pixels.shares(self.pixels.part(*region.parts))
+        coarser = (one[:, *region.coarser(2 << level).parts] for level, one in enumerate(self.planes))
+        return [finest, *map(np.ascontiguousarray, coarser)]
+
+
+def _runs(row: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """Where neighbours are true: the first one, and the one after the last."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], row, [False]])))
+    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
 
 
 @dataclass(frozen=True)
@@ -104,30 +153,28 @@ class Scales:
             found.append(kernels.pyramid.reduce(found[-1][:1]))
         return found
 
-    def not_highlights_around(
-        self, planes: Sequence[Planes], floors: Sequence[tuple[float, float]], whites: Planes
-    ) -> list[Plane]:
-        """As `not_highlights` of the energies of levels (see `Levels`), found only around what is white.
+    def not_highlights_around(self, begun: Begun, floors: Sequence[tuple[float, float]]) -> list[Plane]:
+        """As `not_highlights` of the energies of all levels, found only around what is white.
 
         Parameters
         ----------
-        planes : sequence of float32[c, y, x]
+        begun : Begun
+            With as many levels.
         floors : sequence of (float, float)
             See `floors`.
-        whites : float32[1, y, x]
-            Some are 1.
         """
-        step, plane = 1 << self.levels, (planes[0].shape[1], planes[0].shape[2])
-        rows, columns = (np.flatnonzero(whites[0].any(axis=axis)) for axis in (1, 0))
-        white = Region(int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1)
-        inner = _grown(white, _OUTLINES, plane, step)
-        outer = _grown(inner, _BESIDE, plane, step)
-        part = [np.ascontiguousarray(one[:, *outer.coarser(1 << level).parts]) for level, one in enumerate(planes)]
-        own = self.not_highlights(self.energies(part, floors), np.ascontiguousarray(whites[:, *outer.parts]))
-        found = [np.ones(one.shape[1:], np.float32) for one in planes[: len(own)]]
-        for level, (whole, made) in enumerate(zip(found, own, strict=True)):
-            small = inner.coarser(1 << level)
-            whole[small.parts] = made[small.within(outer.coarser(1 << level))]
+        step, plane = 1 << self.levels, begun.pixels.shape[1:]
+        found = [np.ones(size, np.float32) for size in sizes_of(plane, self.levels)]
+        for white in begun.whites:
+            inner = _grown(white, _OUTLINES * step, plane, step)
+            outer = _grown(inner, _BESIDE * step, plane, step)
+            planes = begun.part(outer)
+            whites = kernels.detail.white(planes[0], begun.white)
+            if whites is None:
+                continue
+            for level, made in enumerate(self.not_highlights(self.energies(planes, floors), whites)):
+                small = inner.coarser(1 << level)
+                found[level][small.parts] = made[small.within(outer.coarser(1 << level))]
         return found
 
     def not_highlights(self, energies: Sequence[Planes], whites: Planes) -> list[Plane]:
@@ -138,7 +185,7 @@ class Scales:
         energies : sequence of float32[1 or 3, y, x]
             By level.
         whites : float32[1, y, x]
-            Of the first level, see `white`.
+            Of the first level, see `fusestack.kernels.detail.white`.
         """
         found = []
         for blur in _blurred([energy[0] for energy in energies], base=self.base):
@@ -152,11 +199,6 @@ def _grown(region: Region, halo: int, plane: tuple[int, int], step: int) -> Regi
     found = region.grown(halo, plane, step)
     bottom, right = (min(-(-end // step) * step, n) for end, n in zip((found.bottom, found.right), plane, strict=True))
     return Region(found.top, bottom, found.left, right)
-
-
-def white(planes: Planes) -> Planes | None:
-    """1 where all colours are white, else 0: float32[1, y, x]; None where that is nowhere."""
-    return kernels.detail.white(planes, _WHITE)
 
 
 def reduced(planes: Planes, times: int) -> Planes:

@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from fusestack import kernels
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from numpy.typing import NDArray
 
     from fusestack.focus.exposures import Exposures
+    from fusestack.kernels.pixels import Pixels
 
     Planes = NDArray[np.float32]
 
@@ -19,26 +22,23 @@ if TYPE_CHECKING:
 class SeenSlice(NamedTuple):
     """A slice: its number, what is looked at float32[c, y, x], what is mixed, and its opacity float32[1, y, x].
 
-    None where what is mixed is the same, and where all is opaque. Mixing changes its arrays.
+    None where what is mixed is the same, and where all is opaque; there it may be given as it is stored.
     """
 
     k: int
-    looked: Planes
+    looked: Planes | Pixels
     painted: Planes | None = None
     opacity: Planes | None = None
 
 
-def as_bright(one: SeenSlice, gain: float, *, keeps: bool = True) -> tuple[Planes, Planes]:
-    """What is looked at and what is mixed, as bright as in other slices; the same array where that is the same.
+def stored(looked: Planes | Pixels) -> Pixels:
+    """Numbers, or pixels, as pixels."""
+    return looked if isinstance(looked, kernels.pixels.Pixels) else kernels.pixels.Pixels.of(looked)
 
-    Parameters
-    ----------
-    one : SeenSlice
-    gain : float
-    keeps : bool
-        Whether the arrays of the slice stay as they are.
-    """
-    looked = np.divide(one.looked, np.float32(gain), out=None if keeps else one.looked)
+
+def as_bright(one: SeenSlice, gain: float) -> tuple[Planes, Planes]:
+    """What is looked at and what is mixed, as bright as in other slices; the same array where that is the same."""
+    looked = kernels.pixels.shares(stored(one.looked).divided(gain))
     return looked, looked if one.painted is None else one.painted / np.float32(gain)
 
 

@@ -236,20 +236,20 @@ def reaches_of(array: SliceArray, reach: Reach) -> dict[StoredArray, Reach]:
 
 def stored_slices(cached: CachedStages, one: StackInput) -> SliceArray:
     """Slices of a stack for other stages: stored, unless files are read as quickly."""
-    from fusestack.focus.prepared import PlacedSlices, TonedSlices, prepared_level
-
     slices = one.slices
-    if isinstance(slices, (PlacedSlices, TonedSlices)):
-        if isinstance(slices, PlacedSlices) and one.direct:
-            return slices
-        return cached.add("slices", "slices, prepared", slices, prepared_level(one, slices), dtype=one.dtype)
-    if isinstance(slices, PictureSlices) and one.direct:
-        return RawPictures(slices.pictures)
+    if isinstance(slices, (PictureSlices, ArraySlices)):
+        if isinstance(slices, PictureSlices) and one.direct:
+            return RawPictures(slices.pictures)
+        colours = one.shape[1]
+        level = sharded(one.shape, (1, colours, 1, slices.rows, one.shape[4]), together=colours)
+        return cached.add("slices", "slices", slices, level, dtype=one.dtype)
     if isinstance(slices, VolumeSlices):
         if one.direct:
             return slices
         level = blocks.in_blocks(one.shape, (1, 1, one.depth_chunk))
-    else:
-        colours = one.shape[1]
-        level = sharded(one.shape, (1, colours, 1, slices.rows, one.shape[4]), together=colours)
-    return cached.add("slices", "slices", slices, level, dtype=one.dtype)
+        return cached.add("slices", "slices", slices, level, dtype=one.dtype)
+    from fusestack.focus.prepared import PlacedSlices, prepared_level
+
+    if isinstance(slices, PlacedSlices) and one.direct:
+        return slices
+    return cached.add("slices", "slices, prepared", slices, prepared_level(one, slices), dtype=one.dtype)

@@ -51,8 +51,8 @@ class Span:
     Not so for photographs: the ground beside a hair is in no slice without the blur of the hair.
     """
 
-    def __init__(self, first: Planes) -> None:
-        self.least, self.most = first.copy(), first.copy()
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.least, self.most = np.full(shape, np.inf, np.float32), np.full(shape, -np.inf, np.float32)
 
     def add(self, planes: Planes) -> None:
         """Add a slice."""

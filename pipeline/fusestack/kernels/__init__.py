@@ -2,7 +2,7 @@
 
 Most modules load numba, so each is imported on first use: ``fuse`` with ``views`` (what it must know of views) and its
 compiled half ``rows``; ``aligned`` (views for functions of the user's); ``mask``; ``contrast`` (content-based weights)
-on ``nodes``; ``rims``; ``data_borders``; ``intensity``; ``downsample``; ``interleaved``; ``convert``.
+on ``nodes``; ``rims``; ``data_borders``; ``intensity``; ``downsample``; ``pixels``; ``convert``.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fusestack.kernels import (
         aligned,
+        begin,
         blend,
         cleaning,
         colour,
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
         fuse,
         gaussians,
         intensity,
-        interleaved,
         levels,
         mask,
         mixing,
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         multiscale,
         nodes,
         paint,
+        pixels,
         polygon,
         pyramid,
         reaches,
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "aligned",
+    "begin",
     "blend",
     "cleaning",
     "colour",
@@ -65,7 +67,6 @@ __all__ = [
     "fuse",
     "gaussians",
     "intensity",
-    "interleaved",
     "levels",
     "mask",
     "mixing",
@@ -73,6 +74,7 @@ __all__ = [
     "multiscale",
     "nodes",
     "paint",
+    "pixels",
     "polygon",
     "pyramid",
     "reaches",

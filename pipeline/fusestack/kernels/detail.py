@@ -226,23 +226,30 @@ def grain(planes: Planes, cell: int) -> Plane:
 
 @njit
 def _grain(planes: Any, cell: Any, out: Any) -> None:
-    half, squares = np.float32(0.5), planes.shape[2] // 2
-    sums = np.empty(squares, np.float32)
+    sums = np.empty(planes.shape[2] // 2, np.float32)
     for i in range(out.shape[0]):
-        sums[:] = np.float32(0)
-        first, end = i * cell, min((i + 1) * cell, planes.shape[1] // 2 * 2)
-        for c in range(planes.shape[0]):
-            for y in range(first, end, 2):
-                above, below = planes[c, y], planes[c, y + 1]
-                for x in range(squares):
-                    sums[x] += abs((above[2 * x] - above[2 * x + 1]) - (below[2 * x] - below[2 * x + 1]))
-        for j in range(out.shape[1]):
-            total, count = np.float32(0), max(0, end - first) // 2 * planes.shape[0]
-            start, stop = j * cell // 2, min((j + 1) * cell // 2, squares)
-            for x in range(start, stop):
-                total += sums[x]
-            count *= max(0, stop - start)
-            out[i, j] = half * total / np.float32(count) if count > 0 else np.float32(-1)
+        first = i * cell
+        rows = min(cell, planes.shape[1] - first)
+        grain_row(planes, first, rows // 2, planes.shape[0], cell, sums, out[i])
+
+
+@njit
+def grain_row(planes: Any, first: Any, pairs: Any, colours: Any, cell: Any, sums: Any, out: Any) -> None:
+    """See `grain`; of the cells of so many pairs of rows from the first one on; `sums` is room for work."""
+    half, squares = np.float32(0.5), sums.size
+    sums[:] = np.float32(0)
+    for c in range(colours):
+        for y in range(first, first + 2 * pairs, 2):
+            above, below = planes[c, y], planes[c, y + 1]
+            for x in range(squares):
+                sums[x] += abs((above[2 * x] - above[2 * x + 1]) - (below[2 * x] - below[2 * x + 1]))
+    for j in range(out.size):
+        total, count = np.float32(0), pairs * colours
+        start, stop = j * cell // 2, min((j + 1) * cell // 2, squares)
+        for x in range(start, stop):
+            total += sums[x]
+        count *= max(0, stop - start)
+        out[j] = half * total / np.float32(count) if count > 0 else np.float32(-1)
 
 
 def white(colours: Planes, level: float) -> Planes | None:
@@ -253,18 +260,26 @@ def white(colours: Planes, level: float) -> Planes | None:
 
 @njit
 def _white(colours: Any, level: Any, out: Any) -> Any:
-    zero, found = np.float32(0), np.float32(0)
+    found = False
     for y in range(out.shape[0]):
-        row, first = out[y], colours[0, y]
-        for x in range(row.size):
-            row[x] = first[x] >= level
-        for c in range(1, colours.shape[0]):
-            more = colours[c, y]
-            for x in range(row.size):
-                row[x] = row[x] if more[x] >= level else zero
-        for x in range(row.size):
-            found = max(found, row[x])
-    return found > zero
+        found |= white_row(colours, y, colours.shape[0], level, out[y])
+    return found
+
+
+@njit
+def white_row(planes: Any, y: Any, colours: Any, level: Any, out: Any) -> Any:
+    """See `white`; of row y of the first planes. Whether something is white."""
+    zero, one, first = np.float32(0), np.float32(1), planes[0, y]
+    for x in range(out.size):
+        out[x] = one if first[x] >= level else zero
+    for c in range(1, colours):
+        more = planes[c, y]
+        for x in range(out.size):
+            out[x] = out[x] if more[x] >= level else zero
+    found = np.int32(0)  # sums of whole numbers go by many at a time
+    for x in range(out.size):
+        found |= np.int32(out[x])
+    return found > 0
 
 
 def not_white(whites: Plane, power: int) -> Plane:

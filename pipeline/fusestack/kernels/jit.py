@@ -39,7 +39,21 @@ def njit(function: Function) -> Function:
         compiled.compile = functools.partial(_compile, compiled.compile, turn)
     except RuntimeError:  # numba: "no locator available"
         compiled = numba.njit(nogil=True, error_model="numpy")(function)
+    # kernels take arrays and numbers: no types of other packages, for which numba looks through all that are installed
+    compiled._compilation_chain_init_hook = _nothing
     return cast("Function", compiled)
+
+
+def external(name: str, signature: str) -> Any:
+    """A function of the C library that kernels call, as ``intp(int32, uintp)``: what it gives, and what it takes."""
+    from numba.core import sigutils, types
+
+    takes, gives = sigutils.normalize_signature(signature)
+    return types.ExternalFunction(name, gives(*takes))
+
+
+def _nothing() -> None:
+    pass
 
 
 def _compile(compile_one: Callable[[Any], Any], turn: ExitStack, signature: Any) -> Any:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     Plane = NDArray[np.float32]
     Planes = NDArray[np.float32]
 
+_USUAL = 6
+"""The power that is chosen with unless something else is wanted."""
 _SURELY = 4.0
 """Energy in units of the noise from which on the blur between slices is undone more than not."""
 _MOST = 1.6
@@ -53,6 +55,9 @@ def _choose(detail: Any, energies: Any, total: Any, weight: Any, greatest: Any, 
 @njit
 def choose_row(energy: Any, weight: Any, greatest: Any, power: Any, rows: Any) -> None:
     """Weights of one row: `rows` becomes what the sum so far is multiplied by, and what the slice is."""
+    if power == _USUAL:
+        _choose_row(energy, weight, greatest, rows[0], rows[1])
+        return
     one = np.float32(1)
     old, new, ratio = rows[0], rows[1], rows[2]
     for x in range(energy.size):
@@ -63,6 +68,22 @@ def choose_row(energy: Any, weight: Any, greatest: Any, power: Any, rows: Any) -
         old[x], new[x] = less if here > before else one, one if here > before else less
         weight[x] = old[x] * weight[x] + new[x]
         greatest[x] = max(here, before)
+
+
+@njit
+def _choose_row(energy: Any, weight: Any, greatest: Any, old: Any, new: Any) -> None:
+    """As `choose_row` of the usual power, with the same products, going through the row once."""
+    one = np.float32(1)
+    for x in range(energy.size):
+        here, before, sum_of_weights = energy[x], greatest[x], weight[x]
+        more = here > before
+        most = here if more else before
+        ratio = (before if more else here) / most
+        square = ratio * ratio
+        less = square * (square * square)
+        a, b = less if more else one, one if more else less
+        old[x], new[x], greatest[x] = a, b, most
+        weight[x] = a * sum_of_weights + b
 
 
 @njit

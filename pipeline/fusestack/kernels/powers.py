@@ -17,6 +17,7 @@ def raise_row(row: Any, base: Any, power: Any) -> None:
         if rest % 2:
             for x in range(row.size):
                 row[x] *= base[x]
-        for x in range(row.size):
-            base[x] *= base[x]
         rest //= 2
+        if rest > 0:
+            for x in range(row.size):
+                base[x] *= base[x]

@@ -56,27 +56,47 @@ def mirrored(i: Any, size: Any) -> Any:
 @njit
 def _reduce(planes: Any, out: Any) -> None:
     height, width = planes.shape[1:]
-    row = np.empty(width + 4, np.float32)
+    row = np.empty(room_of(width), np.float32)
     for c in range(planes.shape[0]):
-        plane = planes[c]
         for y in range(out.shape[1]):
-            a, b = plane[mirrored(2 * y - 2, height)], plane[mirrored(2 * y - 1, height)]
-            d, e = plane[mirrored(2 * y + 1, height)], plane[mirrored(2 * y + 2, height)]
-            reduce_row(a, b, plane[2 * y], d, e, row, out[c, y])
+            reduce_rows(planes[c], y, height, height, row, out[c, y])
+
+
+@njit
+def reduce_rows(rows: Any, j: Any, height: Any, count: Any, row: Any, out: Any) -> None:
+    """Row j of the next level; row y of a plane is the one of `rows` whose number divided by `count` has its rest."""
+    a, b = rows[mirrored(2 * j - 2, height) % count], rows[mirrored(2 * j - 1, height) % count]
+    d, e = rows[mirrored(2 * j + 1, height) % count], rows[mirrored(2 * j + 2, height) % count]
+    reduce_row(a, b, rows[2 * j % count], d, e, row, out)
+
+
+@njit
+def room_of(width: Any) -> Any:
+    """Numbers that `reduce_row` needs room for, for rows of so many pixels or fewer."""
+    return width + 5
 
 
 @njit
 def reduce_row(a: Any, b: Any, here: Any, d: Any, e: Any, row: Any, out: Any) -> None:
-    """As `reduce`, for one row from five; `row` is room for work, four more than there are columns."""
-    four, six, scale, width = np.float32(4), np.float32(6), np.float32(1 / 256), here.size
-    for x in range(width):
-        row[x + 2] = (a[x] + e[x]) + four * (b[x] + d[x]) + six * here[x]
-    for i in (-2, -1, width, width + 1):
-        row[i + 2] = row[mirrored(i, width) + 2]
-    for x in range(out.size):
-        i = 2 * x + 2
-        total = (row[i - 2] + row[i + 2]) + four * (row[i - 1] + row[i + 1]) + six * row[i]
-        out[x] = scale * total
+    """As `reduce`, for one row from five; `row` is room for work, see `room_of`.
+
+    Every second pixel first, then the others: what lies side by side is added many at a time.
+    """
+    four, six, scale, width, half = np.float32(4), np.float32(6), np.float32(1 / 256), here.size, out.size
+    even, odd = row[: half + 2], row[half + 2 : 2 * half + 3]  # pixels 2 x and 2 x + 1 are at x + 1
+    for x in range(width // 2):
+        even[x + 1] = (a[2 * x] + e[2 * x]) + four * (b[2 * x] + d[2 * x]) + six * here[2 * x]
+        odd[x + 1] = (a[2 * x + 1] + e[2 * x + 1]) + four * (b[2 * x + 1] + d[2 * x + 1]) + six * here[2 * x + 1]
+    if width % 2:
+        x = width - 1
+        even[half] = (a[x] + e[x]) + four * (b[x] + d[x]) + six * here[x]
+        odd[half] = even[half]
+        even[half + 1] = odd[half - 1] if width > 1 else even[half]
+    else:
+        even[half + 1] = odd[half]
+    odd[0], even[0] = even[1], odd[1]
+    for x in range(half):
+        out[x] = scale * ((even[x] + even[x + 2]) + four * (odd[x] + odd[x + 1]) + six * even[x + 1])
 
 
 def add_expanded(planes: Planes, coarse: Planes, factor: float = 1.0) -> None:

@@ -53,9 +53,10 @@ def _support_rows(plane: Any, limit: Any, weights: Any, out: Any) -> None:
         found[:] = zero
         for step in range(-EVEN, EVEN + 1):
             if step != 0:
-                own = weights[step + EVEN]
-                for x in range(max(0, -step), min(width, width - step)):
-                    found[x] += own if abs(row[x + step] - row[x]) < limit else zero
+                own, first, end = weights[step + EVEN], max(0, -step), min(width, width - step)
+                here, there, sums = row[first:end], row[first + step : end + step], found[first:end]
+                for x in range(end - first):  # of parts that begin at 0, so that they are added many at a time
+                    sums[x] += own if abs(there[x] - here[x]) < limit else zero
 
 
 @njit
@@ -108,11 +109,13 @@ def _even_rows(plane: Any, limit: Any, weights: Any, out: Any) -> None:
         total[:] = zero
         weight[:] = zero
         for step in range(-EVEN, EVEN + 1):
-            own = weights[step + EVEN]
-            for x in range(max(0, -step), min(width, width - step)):
-                away = row[x + step] - row[x]
+            own, first, end = weights[step + EVEN], max(0, -step), min(width, width - step)
+            here, there = row[first:end], row[first + step : end + step]
+            sums, found = total[first:end], weight[first:end]
+            for x in range(end - first):
+                away = there[x] - here[x]
                 near = own if abs(away) < limit else zero  # not where one of them is unknown
-                total[x] += near * away if near > zero else zero
-                weight[x] += near
+                sums[x] += near * away if near > zero else zero
+                found[x] += near
         for x in range(width):
             out[y, x] = row[x] + total[x] / max(weight[x], own)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fusestack.operators.base import Operator
-    from fusestack.operators.cuts import Step
+    from fusestack.operators.canvas import Step
     from fusestack.operators.finals import Picture
 
     Planes = NDArray[np.float32]

@@ -6,8 +6,7 @@ The slices are painted from the back to the front. An operator changes a `Step` 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -25,70 +24,9 @@ from fusestack.operators.base import (
     choice,
     operator,
 )
+from fusestack.operators.canvas import TOLERANCE, Canvas, Step
 from fusestack.operators.choices import KERNELS, METHOD_REACH, METHODS, WAVELET_REACH
 from fusestack.operators.masks import blended
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Plane = NDArray[np.float32]
-    Planes = NDArray[np.float32]
-
-TOLERANCE = np.float32(0.7071 / 65535)
-"""Masks are equal when they differ by less: 0.7071 of a step of 16 bits, as ImageMagick compares."""
-
-
-@dataclass
-class Canvas:
-    """Colours float32[c, y, x] and their opacity float32[y, x]."""
-
-    colours: Planes
-    alpha: Plane
-
-    @staticmethod
-    def empty(shape: tuple[int, ...]) -> Canvas:
-        """Nothing painted yet; `shape` is c, y, x."""
-        return Canvas(np.zeros(shape, np.float32), np.zeros(shape[1:], np.float32))
-
-    def paint(self, colours: Planes, alpha: Plane) -> None:
-        """Paint over what is there."""
-        kernels.paint.paint_over(self.colours, self.alpha, colours, alpha)
-
-
-@dataclass
-class Step:
-    """What the cut operators see of one slice.
-
-    Parameters
-    ----------
-    mask : float32[y, x]
-        Of this slice.
-    cut : float32[y, x]
-        1 where its mask is the greatest so far.
-    greatest : float32[y, x]
-        Greatest mask so far, this slice included.
-    colours : float32[c, y, x]
-    painted : float32[y, x]
-        Opacity of what is painted so far.
-    valley : float32[y, x]
-        Lowest mask since the greatest one (``less``).
-    stored : float32[y, x]
-        The cut that ``soft`` does not go below.
-    canvas : Canvas or None
-        Second canvas (``background``).
-    """
-
-    mask: Plane
-    cut: Plane
-    greatest: Plane
-    colours: Planes
-    painted: Plane
-    valley: Plane
-    stored: Plane = field(init=False)
-    canvas: Canvas | None = None
-
-    def __post_init__(self) -> None:
-        self.stored = self.cut
 
 
 class CutOperator(Operator):
@@ -96,6 +34,15 @@ class CutOperator(Operator):
 
     recursive: ClassVar[bool] = False
     """Whether the result at one slice decides about the next ones."""
+    sees_painted: ClassVar[bool] = False
+    """Whether it looks at what is painted so far."""
+    second_canvas: ClassVar[bool] = False
+    """Whether it paints on a canvas of its own."""
+
+    @property
+    def keeps_canvas(self) -> bool:
+        """Whether that canvas is kept, as a layer of the background."""
+        return False
 
     def apply(self, step: Step) -> None:
         """Change the step."""
@@ -125,6 +72,12 @@ class CutBackground(CutOperator):
         description="compose: the result is painted over it; background: a layer of the background; off: only stored",
     )
     words: ClassVar = ("use",)
+    second_canvas: ClassVar = True
+
+    @property
+    def keeps_canvas(self) -> bool:
+        """As `use` says."""
+        return bool(self.use == "background")
 
     def apply(self, step: Step) -> None:
         """See `CutOperator.apply`."""
@@ -266,6 +219,7 @@ class CutFill(CutOperator):
     percent: Percent = Field(default=20, description="percent")
     letters: ClassVar = {"t": "percent"}
     recursive: ClassVar = True
+    sees_painted: ClassVar = True
 
     def apply(self, step: Step) -> None:
         """See `CutOperator.apply`."""

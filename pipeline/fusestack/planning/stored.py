@@ -39,7 +39,7 @@ def stored_target(cache: str, name: str, fingerprint: str, title: str, dtype: st
         name=title,
         dtype=dtype,
         levels=(level,),
-        codec=Codec("lz4", 1) if level.shards else Codec("blosc", 1),
+        codec=Codec("lz4", 1),
         pixel_size=(1.0, 1.0, 1.0),
         origin=(0.0, 0.0, 0.0),
         unit=None,

@@ -6,7 +6,7 @@ import json
 import platform
 from dataclasses import asdict
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, distribution
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -98,10 +98,14 @@ def recorded_configuration(output: str) -> tuple[LoadedConfig | None, str]:
 
 
 def _version(name: str) -> str | None:
+    """As `importlib.metadata.version`, which reads the whole description of a library as if it were a mail."""
     try:
-        return version(name)
+        found = distribution(name)
     except PackageNotFoundError:
         return None
+    lines = (found.read_text("METADATA") or "").partition("\n\n")[0].splitlines()
+    said = (line.removeprefix("Version:").strip() for line in lines if line.startswith("Version:"))
+    return next(said, None) or found.version
 
 
 def write_statistics(statistics: FrozenStatistics) -> None:

@@ -14,7 +14,7 @@ from fusestack.sources.base import check_exists, input_errors, opened_file
 from fusestack.sources.hdf5_chunks import require_filters
 from fusestack.storage import is_address
 from fusestack.storage.n5_chunks import n5_reader, read_attributes
-from fusestack.storage.zarr_chunks import open_zarr
+from fusestack.storage.zarr_python import open_zarr
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -22,7 +22,8 @@ from fusestack.sources.base import (
 )
 from fusestack.sources.ngff import attributes_of, axes_of, declared_axes, is_scaling, matrix_of
 from fusestack.storage import is_address
-from fusestack.storage.zarr_chunks import ChunkReader, chunk_reader, dimension_names, group_attributes, open_zarr
+from fusestack.storage.zarr_chunks import ChunkReader, chunk_reader, dimension_names, group_attributes
+from fusestack.storage.zarr_python import open_zarr
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -26,7 +26,8 @@ from fusestack.sources.ngff import (
 )
 from fusestack.sources.ome_zarr import array_axes, levels_of, multiscale, open_node
 from fusestack.storage import is_address, open_folder
-from fusestack.storage.zarr_chunks import group_attributes, open_zarr
+from fusestack.storage.zarr_chunks import group_attributes
+from fusestack.storage.zarr_python import open_zarr
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

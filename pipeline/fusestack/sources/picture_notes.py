@@ -128,7 +128,9 @@ def _exif_tag(exif: bytes | None, tag: int) -> str:
 
 
 def _tiff_exif(page: Any) -> bytes | None:
-    """EXIF as in a JPEG file from the tags of a TIFF page."""
+    """EXIF as in a JPEG file from the tags of a TIFF page; None where it has none of those that say something."""
+    if not any(tag in page.tags for tag in (*_CAMERA_TAGS, *_EXPOSURE_TAGS, _EXIF_TAG, _GPS_TAG)):
+        return None
     from PIL import Image
 
     found, made = Image.Exif(), Image.Exif()

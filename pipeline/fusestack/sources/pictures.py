@@ -157,7 +157,7 @@ def read_picture(picture: PicturePage, rows: slice | None = None) -> NDArray[Any
     pixels = _pixels(picture, rows)
     with input_errors(picture.path, "the pixels cannot be read", RESTORE):
         if picture.colours == "RGB" and pixels.dtype == picture.dtype and pixels.flags.c_contiguous:
-            return kernels.interleaved.planes(pixels)
+            return kernels.pixels.planes(pixels)
         return np.ascontiguousarray(np.moveaxis(pixels, -1, 0), dtype=picture.dtype)
 
 

@@ -86,29 +86,30 @@ def read_raw(picture: PicturePage, rows: slice, columns: slice) -> NDArray[Any]:
     found = np.empty((planes, rows.stop - rows.start, columns.stop - columns.start, count // planes), stored)
     with input_errors(picture.path, "the pixels cannot be read", _RESTORE), Path(picture.path).open("rb", 0) as file:
         for number, plane in enumerate(found):
-            start = raw.start + number * height * width * pixel
+            start = raw.start + (number * height * width + rows.start * width + columns.start) * pixel
             if len(plane[0]) == width:
-                _read_into(file, start + rows.start * width * pixel, plane)
-                continue
-            for y, row in enumerate(plane, rows.start):
-                _read_into(file, start + (y * width + columns.start) * pixel, row)
+                _read_into(file, start, plane)
+            else:
+                _read_rows(file, start, width * pixel, plane)
     pixels = found[..., 0] if raw.apart else np.moveaxis(found[0], -1, 0)
     return pixels.astype(picture.dtype, copy=False)
+
+
+def _read_rows(file: Any, start: int, step: int, out: NDArray[Any]) -> None:
+    read = 0
+    if hasattr(os, "pread"):
+        from fusestack.sources.file_rows import read_rows
+
+        read = read_rows(file.fileno(), start, step, out)
+    for y in range(read, len(out)):
+        _read_into(file, start + y * step, out[y])
 
 
 def _read_into(file: Any, start: int, out: NDArray[Any]) -> None:
     wanted = out.data.cast("B")
     while wanted:
-        count = _read_at(file, start, wanted)
+        file.seek(start)
+        count = file.readinto(wanted)
         if not count:
             raise ValueError("the file is cut")
         start, wanted = start + count, wanted[count:]
-
-
-def _read_at(file: Any, start: int, out: memoryview) -> int:
-    """Read into a buffer, by one call where the system has that: regions of pictures are a thousand rows."""
-    if hasattr(os, "preadv"):
-        return os.preadv(file.fileno(), (out,), start)
-    file.seek(start)
-    count: int = file.readinto(out)
-    return count

@@ -79,7 +79,7 @@ def blosc(data: Any, most: int) -> Any:
     RuntimeError
         If it is damaged.
     """
-    from numcodecs import blosc as codec
+    import imagecodecs
 
     if len(data) < _BLOSC_HEADER.size:
         raise ValueError("the chunk is cut")
@@ -87,7 +87,7 @@ def blosc(data: Any, most: int) -> Any:
     if stored > len(data) or size >= _BLOSC_MOST:
         raise ValueError("the chunk is cut or damaged")
     _fits(size, most)
-    return codec.decompress(data)
+    return imagecodecs.blosc_decode(data, numthreads=1)
 
 
 def gzip(data: Any, most: int) -> bytes:

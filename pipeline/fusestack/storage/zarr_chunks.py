@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fusestack.storage import bounded, is_address, open_folder, open_store
+from fusestack.storage import bounded, is_address, open_folder
 from fusestack.storage.chunk_keys import ChunkKeys, keys_in, stored_cells
 from fusestack.storage.kept import decoded
 from fusestack.storage.together import chunks_ahead, in_turn
@@ -117,6 +117,21 @@ class ChunkReader:
     @property
     def _is_far(self) -> bool:
         return is_address(self.folder.where)
+
+    def encoded(self, index: tuple[int, ...]) -> bytes | None:
+        """Bytes of a chunk as they are stored, by its index; None where it is not.
+
+        Raises
+        ------
+        OSError, ValueError
+            If its file cannot be read or is damaged; names it.
+        """
+        start = [i * n for i, n in zip(index, self.chunk, strict=True)]
+        ((cell, low, high),) = _cells(start, [a + 1 for a in start], self.shard or self.chunk)
+        key = self.key(cell)
+        with self._of_file(key):
+            ((*_, data),) = self._stored(key, cell, low, high, None if self.shard else self._first(key))
+        return data
 
     @contextmanager
     def _of_file(self, key: str) -> Iterator[None]:
@@ -249,31 +264,6 @@ class ChunkReader:
         return pixels.reshape(self.chunk)
 
 
-def open_zarr(path: str, **options: Any) -> Any:
-    """Open a group or an array, to be read.
-
-    Parameters
-    ----------
-    path : str
-        Local folder or address.
-    **options
-        Of `zarr.open`.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is neither.
-    """
-    import zarr
-
-    if not is_address(path):
-        return zarr.open(path, mode="r", **options)
-    from zarr.storage import ObjectStore
-
-    folder = open_store(path)
-    return zarr.open(ObjectStore(folder.store, read_only=True), path=folder.prefix, mode="r", **options)
-
-
 def group_attributes(path: str) -> dict[str, Any] | None:
     """Attributes of a group at a local folder or an address; None where zarr-python has to say what is there."""
     folder = open_folder(path)
@@ -368,11 +358,17 @@ def _decoder_of_chain(codecs: Sequence[Any], most: int) -> Callable[[Any], Any] 
     if codecs[0].get("configuration", {}).get("endian", "little") != "little":
         return None
     decode = _decoder(codecs[1]["name"] if len(codecs) == 2 else None, most)
-    return (lambda data: decode(_checked(data))) if checked and decode is not None else decode
+    return (lambda data: decode(without_checksum(data))) if checked and decode is not None else decode
 
 
-def _checked(data: bytes) -> Any:
-    """What comes before the checksum of a chunk."""
+def without_checksum(data: bytes) -> Any:
+    """What comes before the CRC-32C of a chunk.
+
+    Raises
+    ------
+    ValueError
+        If that is wrong.
+    """
     import google_crc32c
 
     content = np.frombuffer(data, np.uint8)[:-_CHECKSUM]  # no copy

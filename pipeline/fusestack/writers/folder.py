@@ -43,6 +43,10 @@ class OutputFolder:
         """Write files that do not depend on one another; to a store together."""
         each(lambda key: self.put(key, [files[key]]), files, far=self.is_far)
 
+    def put_changed(self, files: Mapping[str, bytes]) -> None:
+        """As `put_each`, those alone that hold something else."""
+        self.put_each({key: data for key, data in files.items() if self.get(key) != data})
+
     def store(self, key: str, parts: Sequence[bytes]) -> Written:
         """Write a file of a block in one atomic step; returns what was written."""
         self.put(key, parts)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from fusestack.model.image import ImageSpec, Level
 
 VERSIONS = ("0.4", "0.5")
+SHARDED = "0.5"
+"""The version that has shards."""
 CHECKSUM = "crc32c"
 _OF_PIXELS = frozenset({
     *("shape", "fill_value", "zarr_format"),

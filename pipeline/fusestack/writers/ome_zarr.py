@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 import re
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -77,7 +78,6 @@ class OmeZarrWriter(BlockFiles):
         self._scratch = f"0/{SCRATCH}"
         self._folder = OutputFolder(spec.path, self._scratch)
         self._open: dict[int, ChunkReader] = {}
-        self._encoder: Callable[[NDArray[Any]], bytes] | None = None
 
     def exists(self) -> bool:
         """Whether `create` has made a container that is still there, also where the group has lost its own file."""
@@ -103,7 +103,7 @@ class OmeZarrWriter(BlockFiles):
         OutputError
             If something else is there, or an image with other settings, or the place cannot be written.
         """
-        self._encoder = None
+        vars(self).pop("_encode", None)
         self._foresee()
         files = self._array_files()
         windows = [full_window(self.spec.dtype)] * len(self.spec.channels)
@@ -145,7 +145,6 @@ class OmeZarrWriter(BlockFiles):
         check_block(self.spec, level, box, pixels)
         target = self.spec.levels[level]
         parts = parts_of(box, target.shards or target.chunks, pixels)
-        self._encoder = self._encoder or self._new_encoder()
         return self._folder.store_each(parts, lambda one: (self._key(level, one[0]), self._encoded(level, one[1])))
 
     def _key(self, level: int, index: tuple[int, ...]) -> str:
@@ -161,10 +160,8 @@ class OmeZarrWriter(BlockFiles):
         yield from ((key, {}) for key in group_files(self.spec.ome_zarr_version, {}))
         yield from ((key, pixel_facts(data)) for key, data in self._array_files().items())
 
-    def _encode(self, chunk: NDArray[Any]) -> bytes:
-        return (self._encoder or self._new_encoder())(chunk)
-
-    def _new_encoder(self) -> Callable[[NDArray[Any]], bytes]:
+    @cached_property
+    def _encode(self) -> Callable[[NDArray[Any]], bytes]:
         encode = encoder(self.spec.codec)
         return with_checksum(encode) if self._has_checksums() else encode
 
@@ -195,10 +192,16 @@ class OmeZarrWriter(BlockFiles):
         OutputError
             If the store is not there or damaged.
         """
+        with self._reading(level) as reader:
+            return np.asarray(reader.read(box.start, box.stop), dtype=self.spec.dtype)
+
+    @contextmanager
+    def _reading(self, level: int) -> Iterator[ChunkReader]:
+        """A reader of a level, whose errors say what to do."""
         try:
             if level not in self._open:
                 self._open[level] = self._reader(level)
-            return np.asarray(self._open[level].read(box.start, box.stop), dtype=self.spec.dtype)
+            yield self._open[level]
         except Exception as error:  # each codec and store has exceptions of its own
             raise OutputError(
                 f"{self.spec.path}: level {level} cannot be read back: {error}; delete the output and run again"
@@ -230,8 +233,7 @@ class OmeZarrWriter(BlockFiles):
             if level_paths(found) == level_paths(own):
                 own.get("ome", own)["multiscales"] = multiscales(found)
             attributes = found | own | ({"fusestack": made} if made else {})
-            files = group_files(self.spec.ome_zarr_version, attributes)
-            self._folder.put_each({key: data for key, data in files.items() if self._folder.get(key) != data})
+            self._folder.put_changed(group_files(self.spec.ome_zarr_version, attributes))
         if not is_address(self.spec.path):
             self._folder.delete_tree(self._scratch)
 
@@ -271,8 +273,7 @@ class OmeZarrWriter(BlockFiles):
         is_ours = self._is_ours()
         self._folder.remove_ours(lambda key: is_ours(key) and _level(key) >= levels, _rank)
         windows = [full_window(self.spec.dtype)] * len(self.spec.channels)
-        for key, data in group_files(self.spec.ome_zarr_version, image_attributes(self.spec, windows)).items():
-            self._folder.put(key, [data])
+        self._folder.put_changed(group_files(self.spec.ome_zarr_version, image_attributes(self.spec, windows)))
 
     def adapts(self) -> bool:
         """Whether an earlier image can become another one: chunks stay where they are when t and c grow."""
@@ -288,8 +289,7 @@ class OmeZarrWriter(BlockFiles):
         """
         self._open.clear()
         attributes = adapted_attributes(self._group() or {}, before, self.spec)
-        files = group_files(self.spec.ome_zarr_version, attributes) | self._array_files()
-        self._folder.put_each({key: data for key, data in files.items() if self._folder.get(key) != data})
+        self._folder.put_changed(group_files(self.spec.ome_zarr_version, attributes) | self._array_files())
 
     def remove(self) -> None:
         """Delete the image, also where so much is missing that it is none any more.
@@ -300,7 +300,7 @@ class OmeZarrWriter(BlockFiles):
             If the folder holds anything that is no part of the image; nothing is deleted then.
         """
         self._open.clear()
-        self._encoder = None
+        vars(self).pop("_encode", None)
         self.check_removable()
         self._folder.remove_ours(self._is_ours(), _rank)
 

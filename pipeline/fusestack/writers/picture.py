@@ -19,6 +19,7 @@ from fusestack.writers.picture_jpeg import JPEG
 from fusestack.writers.picture_png import PNG
 from fusestack.writers.picture_tiff import TIFF
 from fusestack.writers.staged import StagedWriter
+from fusestack.writers.tile_store import TileStore, holds_tiles
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fusestack.model.image import ImageSpec
+    from fusestack.writers.ome_zarr import OmeZarrWriter
     from fusestack.writers.picture_format import PictureFormat
 
 FORMATS = {".tif": TIFF, ".tiff": TIFF, ".png": PNG, ".jpg": JPEG, ".jpeg": JPEG}
@@ -70,8 +72,12 @@ class PictureWriter(StagedWriter):
         problems += _unfit(spec, found)
         if problems:
             raise OutputError(*problems)
-        super().__init__(spec, work)
         self._format = found
+        super().__init__(spec, work)
+
+    def _store_at(self, path: Path) -> OmeZarrWriter:
+        encoded = self._format is TIFF and holds_tiles(self.spec)
+        return TileStore(self.spec, path) if encoded else super()._store_at(path)
 
     @property
     def _decodes_parts(self) -> bool:
@@ -106,7 +112,8 @@ class PictureWriter(StagedWriter):
         others = range(1, len(self.spec.levels)) if level == 0 else ()
         smaller = tuple(self._page(number, other) for other in others)
         read = functools.partial(self._stored, number, level)
-        return Page((height, width, colours), np.dtype(self.spec.dtype), read, smaller)
+        tiles = functools.partial(self._store.tiles, level, number) if isinstance(self._store, TileStore) else None
+        return Page((height, width, colours), np.dtype(self.spec.dtype), read, smaller, tiles)
 
     def _stored(self, page: int, level: int, rows: slice, columns: slice) -> NDArray[Any]:
         """Pixels [y, x, colour] of a region of the store."""

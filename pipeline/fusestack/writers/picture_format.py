@@ -39,12 +39,15 @@ class Page:
         Pixels [y, x, colour] of a region, from its slices along y and x.
     smaller : tuple of Page
         The same picture at lower resolutions.
+    tiles : callable or None
+        Gives its tiles as a TIFF file has them, where they are encoded already.
     """
 
     shape: tuple[int, int, int]
     dtype: np.dtype[Any]
     read: Callable[[slice, slice], NDArray[Any]]
     smaller: tuple[Page, ...] = ()
+    tiles: Callable[[], Iterator[bytes]] | None = None
 
     @property
     def pixel_bytes(self) -> int:

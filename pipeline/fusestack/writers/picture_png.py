@@ -8,23 +8,29 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fusestack.storage.together import in_turn
 from fusestack.writers.picture_format import BAND_BYTES, Layout, PictureFormat, exif_of, power_of_two
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
-    from typing import BinaryIO
+    from typing import BinaryIO, TypeAlias
 
     from numpy.typing import NDArray
 
     from fusestack.model.image import Codec
     from fusestack.writers.picture_format import Notes, Page
 
+    _Part: TypeAlias = tuple[NDArray[np.uint8], NDArray[np.uint8], int]
+
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
 _SUB, _UP = 1, 2
-_DATA_BYTES = 2**20
 _LEVEL = 6
+_WORKERS = 4
+_ZLIB = b"\x78\x9c"
+_NOTHING_MORE = b"\x03\0"
+"""An empty block that is the last one (RFC 1951, 3.2.3)."""
 _INCH = 0.0254
 
 
@@ -38,14 +44,25 @@ def _write(path: Path, pages: Sequence[Page], notes: Notes, codec: Codec) -> Non
         _chunk(file, b"IHDR", header)
         for name, data in _notes(notes, page.shape):
             _chunk(file, name, data)
-        compressor, pending = zlib.compressobj(level), b""
-        for rows in _filtered(page):
-            pending += compressor.compress(rows)
-            if len(pending) >= _DATA_BYTES:
-                _chunk(file, b"IDAT", pending)
-                pending = b""
-        _chunk(file, b"IDAT", pending + compressor.flush())
+        for data in _compressed(_parts(page), level):
+            _chunk(file, b"IDAT", data)
         _chunk(file, b"IEND", b"")
+
+
+def _compressed(parts: Iterable[_Part], level: int) -> Iterator[bytes]:
+    """A stream of zlib (RFC 1950), whose parts threads filter and compress, without a look at one another."""
+
+    def compressed(part: _Part) -> tuple[bytes, bytes]:
+        rows = _smaller_differences(*part).tobytes()
+        compressor = zlib.compressobj(level, wbits=-zlib.MAX_WBITS)
+        return rows, compressor.compress(rows) + compressor.flush(zlib.Z_SYNC_FLUSH)
+
+    checksum, head = zlib.adler32(b""), _ZLIB
+    for rows, data in in_turn(compressed, parts, far=True, most=_WORKERS):
+        checksum = zlib.adler32(rows, checksum)
+        yield head + data
+        head = b""
+    yield _NOTHING_MORE + struct.pack(">I", checksum)
 
 
 def _chunk(file: BinaryIO, name: bytes, data: bytes) -> None:
@@ -67,8 +84,8 @@ def _notes(notes: Notes, shape: tuple[int, ...]) -> Iterator[tuple[bytes, bytes]
             yield b"iTXt", keyword.encode() + b"\0\0\0\0\0" + text.replace("\0", " ").encode()
 
 
-def _filtered(page: Page) -> Iterator[bytes]:
-    """Rows with their filter byte, big-endian; of each row the filter is taken whose differences are smaller."""
+def _parts(page: Page) -> Iterator[_Part]:
+    """Some rows, big-endian, the row above them, and the bytes of a pixel."""
     width = page.shape[1] * page.pixel_bytes
     rows = power_of_two(BAND_BYTES // width)
     few = max(1, rows // 8)
@@ -77,12 +94,12 @@ def _filtered(page: Page) -> Iterator[bytes]:
         for top in range(0, len(band), few):
             part = np.ascontiguousarray(band[top : top + few], dtype=page.dtype.newbyteorder(">"))
             raw = part.view(np.uint8).reshape(len(part), width)
-            yield _smaller_differences(raw, above, page.pixel_bytes).tobytes()
+            yield raw, above, page.pixel_bytes
             above = raw[-1:]
 
 
 def _smaller_differences(raw: NDArray[np.uint8], above: NDArray[np.uint8], pixel_bytes: int) -> NDArray[np.uint8]:
-    """Rows as differences from the pixel to the left or from the row above, after a byte that says which."""
+    """Rows as the smaller differences from the pixel to the left or the row above, after a byte that says which."""
     out = np.empty((len(raw), raw.shape[1] + 1), np.uint8)
     sub, up = raw.copy(), raw - np.concatenate([above, raw[:-1]])
     sub[:, pixel_bytes:] -= raw[:, :-pixel_bytes]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import struct
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,8 @@ import numpy as np
 
 from fusestack.model.geometry import Box
 from fusestack.model.grid import Grid
+from fusestack.model.image import Codec
+from fusestack.storage import bounded
 from fusestack.writers.picture_format import (
     BAND_BYTES,
     EXIF_TAG,
@@ -27,7 +30,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from fusestack.model.image import Codec
     from fusestack.writers.picture_format import Notes, Page
 
 _TILE = 512
@@ -81,12 +83,58 @@ def _layout_options(page: Page, codec: Codec) -> dict[str, Any]:
         options["planarconfig"] = "contig"
     if colours in (2, 4):
         options["extrasamples"] = ["unassalpha"]
+    codec = tile_codec(codec)
     if codec.name != "none":
-        known = codec.name in ("zstd", "gzip")
         options["compression"] = "zstd" if codec.name == "zstd" else "zlib"
-        options["compressionargs"] = {"level": codec.level if known else _LEVEL}
+        options["compressionargs"] = {"level": codec.level}
         options["predictor"] = True
     return options
+
+
+def tile_codec(codec: Codec) -> Codec:
+    """How tiles are compressed: by ``zstd``, by deflate (``gzip``), or not at all (``none``)."""
+    return codec if codec.name in ("zstd", "gzip", "none") else Codec("gzip", _LEVEL)
+
+
+def encoded_tile(pixels: NDArray[Any], codec: Codec) -> bytes:
+    """A tile [colour, y, x] as it is in the file: colours side by side, as differences along x, compressed.
+
+    The bytes are those that tifffile makes of it.
+
+    Parameters
+    ----------
+    pixels : array
+        Little-endian.
+    codec : Codec
+        Of `tile_codec`.
+    """
+    import imagecodecs
+
+    tile = np.moveaxis(pixels, 0, -1)
+    if codec.name == "none":
+        return tile.tobytes()
+    predict: Any = imagecodecs.floatpred_encode if tile.dtype.kind == "f" else imagecodecs.delta_encode
+    compress: Any = imagecodecs.zstd_encode if codec.name == "zstd" else imagecodecs.deflate_encode
+    return bytes(compress(predict(tile, axis=-2), level=codec.level))
+
+
+def decoded_tile(data: Any, shape: Sequence[int], dtype: np.dtype[Any], codec: Codec) -> NDArray[Any]:
+    """Pixels [colour, y, x] of a tile; the reverse of `encoded_tile`.
+
+    Raises
+    ------
+    ValueError, RuntimeError, zlib.error
+        If it is damaged.
+    """
+    import imagecodecs
+
+    colours, rows, columns = shape
+    if codec.name != "none":
+        data = (bounded.zstd if codec.name == "zstd" else bounded.deflate)(data, math.prod(shape) * dtype.itemsize)
+    tile: Any = np.frombuffer(data, dtype.newbyteorder("<")).reshape(rows, columns, colours)
+    if codec.name != "none":
+        tile = (imagecodecs.floatpred_decode if dtype.kind == "f" else imagecodecs.delta_decode)(tile, axis=-2)
+    return np.ascontiguousarray(np.moveaxis(tile, -1, 0))
 
 
 def tile_of(shape: Sequence[int]) -> tuple[int, int]:
@@ -95,8 +143,13 @@ def tile_of(shape: Sequence[int]) -> tuple[int, int]:
     return rows, columns
 
 
-def tiles_of(page: Page) -> Iterator[NDArray[Any]]:
-    """Tiles from left to right, from top to bottom, padded; several are read at a time."""
+def tiles_of(page: Page) -> Iterator[NDArray[Any]] | Iterator[bytes]:
+    """Tiles from left to right, from top to bottom: encoded where they are there, else padded pixels."""
+    return _cut(page) if page.tiles is None else page.tiles()
+
+
+def _cut(page: Page) -> Iterator[NDArray[Any]]:
+    """Several are read at a time."""
     height, width, colours = page.shape
     rows, columns = tile_of(page.shape)
     section = columns * power_of_two(BAND_BYTES // (rows * columns * page.pixel_bytes))

@@ -26,6 +26,7 @@ from fusestack.writers.base import (
     settings_differ,
     unchecked,
 )
+from fusestack.writers.ome_metadata import SHARDED
 from fusestack.writers.ome_zarr import OmeZarrWriter
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class StagedWriter(KeepsNoLevels):
 
     So `write` stores blocks in an OME-Zarr in `work`, and `finish` encodes the file from it, lets it appear by a
     rename, and deletes the store. Where both are there, the store counts more than the file. A block that nobody wrote
-    holds the fill value. Subclasses say how the file is encoded and read.
+    holds the fill value. Subclasses say how the file is encoded and read; a store may hold what is encoded already.
 
     Parameters
     ----------
@@ -83,7 +84,8 @@ class StagedWriter(KeepsNoLevels):
         return True
 
     def _store_at(self, path: Path) -> OmeZarrWriter:
-        return OmeZarrWriter(replace(self.spec, path=str(path), codec=_STORE_CODEC), str(path.parent))
+        spec = replace(self.spec, path=str(path), codec=_STORE_CODEC, ome_zarr_version=SHARDED)
+        return OmeZarrWriter(spec, str(path.parent))
 
     def exists(self) -> bool:
         """Whether the file, or the store of its blocks that `create` has made, is still there."""

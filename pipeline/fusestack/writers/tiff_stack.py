@@ -16,6 +16,7 @@ from fusestack.writers import ome_tiff
 from fusestack.writers.picture_format import BAND_BYTES, Page
 from fusestack.writers.picture_tiff import CLASSIC_BYTES, region_of, tile_of, tiles_of
 from fusestack.writers.staged import StagedWriter
+from fusestack.writers.tile_store import TileStore, holds_tiles
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fusestack.model.image import ImageSpec
+    from fusestack.writers.ome_zarr import OmeZarrWriter
 
 DTYPES = ("uint8", "uint16", "int16", "uint32", "float32")
 _SOFTWARE = "fusestack"
@@ -63,6 +65,10 @@ class TiffStackWriter(StagedWriter):
         if problems:
             raise OutputError(*(f"{spec.path}: {problem}" for problem in problems))
         super().__init__(spec, work)
+
+    def _store_at(self, path: Path) -> OmeZarrWriter:
+        encoded = self._is_ome and holds_tiles(self.spec)
+        return TileStore(self.spec, path) if encoded else super()._store_at(path)
 
     def _encode(self, path: Path, options: Mapping[str, Any]) -> None:
         import tifffile
@@ -120,11 +126,13 @@ class TiffStackWriter(StagedWriter):
                 data = self._stored(level, plane, slice(top, min(top + rows, height)), slice(0, width)).tobytes()
                 yield zlib.compress(data, self.spec.codec.level) if self.spec.codec.name == "gzip" else data
 
-    def _tiles(self, level: int) -> Iterator[NDArray[Any]]:
+    def _tiles(self, level: int) -> Iterator[NDArray[Any]] | Iterator[bytes]:
         planes, height, width = self.spec.levels[level].shape[2:]
+        store = self._store
         for plane in range(planes):
             read = functools.partial(self._stored, level, plane)
-            yield from tiles_of(Page((height, width, 1), np.dtype(self.spec.dtype), read))
+            tiles = functools.partial(store.tiles, level, plane) if isinstance(store, TileStore) else None
+            yield from tiles_of(Page((height, width, 1), np.dtype(self.spec.dtype), read, tiles=tiles))
 
     def _stored(self, level: int, plane: int, rows: slice, columns: slice) -> NDArray[Any]:
         """Pixels [y, x, 1] of a region of the store."""

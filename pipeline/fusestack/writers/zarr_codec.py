@@ -7,6 +7,7 @@ same bytes for the same pixels. The result is plain Zarr.
 
 from __future__ import annotations
 
+import functools
 import gzip
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,8 @@ def encoder(codec: Codec) -> Callable[[NDArray[Any]], bytes]:
         return lambda chunk: chunk.tobytes()
     if codec.name == "gzip":
         return lambda chunk: gzip.compress(chunk.data, codec.level, mtime=0)
+    if codec.name == "lz4":  # caches: importing numcodecs takes longer than compressing many of them
+        return functools.partial(_lz4, codec.level)
     from numcodecs import Zstd, blosc
 
     if codec.name == "zstd":
@@ -40,6 +43,15 @@ def encoder(codec: Codec) -> Callable[[NDArray[Any]], bytes]:
     blosc.use_threads = False  # its threads write their parts in the order in which they finish
     compressor = blosc.Blosc(blosc_library(codec), codec.level, blosc.BITSHUFFLE)
     return lambda chunk: bytes(compressor.encode(chunk))
+
+
+def _lz4(level: int, chunk: NDArray[Any]) -> bytes:
+    """The same bytes as numcodecs would make; other libraries inside blosc differ from version to version."""
+    import imagecodecs
+
+    encode: Any = imagecodecs.blosc_encode
+    options = {"compressor": "lz4", "shuffle": "bitshuffle", "typesize": chunk.itemsize, "numthreads": 1}
+    return bytes(encode(chunk, level=level, **options))
 
 
 def with_checksum(encode: Callable[[NDArray[Any]], bytes]) -> Callable[[NDArray[Any]], bytes]:
