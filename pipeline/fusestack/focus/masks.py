@@ -106,7 +106,8 @@ class MaskInput:
 
     def read_bytes(self, pixels: int) -> int:
         """Memory of reading a region of so many pixels: planes of the source, where they are resized or converted."""
-        converted = 0 if self.colorspace is None else 6 * pixels
+        whole = self.channel in (None, 0) or self.colorspace not in kernels.colour.CYLINDERS
+        converted = 0 if self.colorspace is None else (6 if whole else 1) * pixels
         return BYTES * len(self.looked.sets[0]) * (2 * self.resizing.source_pixels(pixels) + converted)
 
 
@@ -184,7 +185,7 @@ class SliceMask:
         combining: Fourier | Command = generator  # type: ignore[assignment]
         answer = combining.combine(parts) if self.filtered else generator.apply(planes, place)
         if generator.compared:
-            answer = answer - planes
+            answer = np.subtract(answer, planes, out=None if np.may_share_memory(answer, planes) else answer)
             np.minimum(np.abs(answer, out=answer), 1, out=answer)
         if generator.negate:
             answer = 1 - answer

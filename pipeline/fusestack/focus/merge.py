@@ -87,7 +87,7 @@ class WeightedMasks:
 
 @dataclass(frozen=True)
 class _Weighing:
-    """What is done with each number of a mask: see `WeightedMasks`."""
+    """What is done with each number of a mask, which may be changed: see `WeightedMasks`."""
 
     weight: float
     low: float
@@ -98,7 +98,7 @@ class _Weighing:
             mask = np.where(mask < np.float32(self.low), np.float32(0), mask)
         if self.high < 1:
             mask = np.where(mask > np.float32(self.high), np.float32(1), mask)
-        return mask * np.float32(self.weight)
+        return np.multiply(mask, np.float32(self.weight), out=mask)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from fusestack import kernels
 from fusestack.focus.slices import reaches_of
 from fusestack.model.errors import InputError
 from fusestack.model.geometry import Box
-from fusestack.model.stage import Along, Compute
+from fusestack.model.stage import Along, Compute, StoredArray
 from fusestack.storage import identity_of
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fusestack.focus.slices import SliceArray
-    from fusestack.model.stage import Reach, StoredArray
+    from fusestack.model.stage import Reach
     from fusestack.planning.plan import Statistic
 
     Numbers = NDArray[np.float64]
@@ -223,7 +223,21 @@ class Extremes(BandStatistic):
 
     def measure(self, box: Box) -> tuple[float, float]:
         """See `BandStatistic.measure`."""
-        return _extremes(self.array.read(box))
+        first, last = box.start[2], box.stop[2]
+        parts = [(k, min(k + self._together, last)) for k in range(first, last, self._together)]
+        boxes = (Box((*box.start[:2], a, *box.start[3:]), (*box.stop[:2], b, *box.stop[3:])) for a, b in parts)
+        low, high = zip(*(_extremes(self.array.read(part)) for part in boxes), strict=True)
+        return min(low), max(high)
+
+    @property
+    def _together(self) -> int:
+        """Slices that are read in one piece: those of a chunk."""
+        array = self.array
+        return (
+            array.target.image.levels[array.target.level].chunks[2]
+            if isinstance(array, StoredArray)
+            else self.bands.slices
+        )
 
     def reaches(self) -> dict[StoredArray, Reach]:
         """The rows of the bands."""
@@ -232,7 +246,8 @@ class Extremes(BandStatistic):
     def peak_bytes(self, block: tuple[int, ...]) -> int:
         """Memory of an entry: as it is read, and as numbers."""
         kind = np.dtype(self.array.dtype)
-        return (2 * kind.itemsize + 4 * (kind.kind == "f")) * self.bands.plane_pixels() * self.bands.slices
+        slices = min(self._together, self.bands.slices)
+        return (2 * kind.itemsize + 4 * (kind.kind == "f")) * self.bands.plane_pixels() * slices
 
 
 def _extremes(found: NDArray[Any]) -> tuple[float, float]:

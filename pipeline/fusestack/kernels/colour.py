@@ -26,7 +26,7 @@ _TO_XYZ = np.array(
 )
 _WHITE = (0.95047, 1.0, 1.08883)
 _CHROMA_RED = (0.5, -0.418688, -0.081312)
-_CYLINDERS = {"HSL": 0, "HSB": 1, "HSV": 1, "HCL": 2, "HSI": 3, "HWB": 4}
+CYLINDERS = {"HSL": 0, "HSB": 1, "HSV": 1, "HCL": 2, "HSI": 3, "HWB": 4}
 """Spaces of a hue and what belongs to it."""
 _CHROMA_BLUE = (-0.168736, -0.331264, 0.5)
 
@@ -60,12 +60,12 @@ def _weighted(rgb: Planes, weights: tuple[float, ...], offset: float = 0.0) -> N
 
 def channel(rgb: Planes, space: str, number: int) -> Planes:
     """One channel of a space, the last one where there are fewer: float32[1, y, x]; see `convert`."""
-    if space not in _CYLINDERS or number == 0:
+    if space not in CYLINDERS or number == 0:
         planes = convert(rgb, space)
         number = min(number, len(planes) - 1)
         return planes[number : number + 1]
     out = np.empty((1, *rgb.shape[1:]), np.float32)
-    _beside_hue(_three(rgb), _CYLINDERS[space], number, out[0])
+    _beside_hue(_three(rgb), CYLINDERS[space], number, out[0])
     return out
 
 
@@ -103,7 +103,7 @@ def _hue(rgb: Any, out: Any) -> None:
 
 @njit
 def _beside_hue(rgb: Any, kind: Any, number: Any, out: Any) -> None:
-    """The second or third channel of one of `_CYLINDERS`; without the hue, it vectorises."""
+    """The second or third channel of one of `CYLINDERS`; without the hue, it vectorises."""
     zero, half, one, two = np.float32(0), np.float32(0.5), np.float32(1), np.float32(2)
     for y in range(rgb.shape[1]):
         reds, greens, blues, row = rgb[0, y], rgb[1, y], rgb[2, y], out[y]
@@ -167,7 +167,7 @@ SPACES: dict[str, Callable[[Planes], Planes]] = {
     "sRGB": lambda rgb: rgb,
     "RGB": _linear,
     "Gray": lambda rgb: _weighted(rgb, LUMA)[None],
-    **{space: functools.partial(_cylinder, kind=kind) for space, kind in _CYLINDERS.items()},
+    **{space: functools.partial(_cylinder, kind=kind) for space, kind in CYLINDERS.items()},
     "Lab": _lab,
     "LCH": _lch,
     "XYZ": _xyz,

@@ -80,7 +80,8 @@ def keep(target: Target, block: int, pixels: NDArray[Any] | None) -> None:
     """Keep a block that was written, where somebody asked for it; nobody changes its pixels any more."""
     path = target.image.path
     if pixels is not None and (recent := _RECENT.get(path)) is not None:
-        recent.keep(path, block, pixels if pixels.base is None else pixels.copy())
+        part = pixels.base is not None and pixels.base.nbytes > pixels.nbytes
+        recent.keep(path, block, pixels.copy() if part else pixels)
 
 
 def read_back(target: Target, box: Box) -> NDArray[Any]:
