@@ -103,7 +103,7 @@ class BlockWise(Compute):
         return region.grown(self.function.depth, self.plane, self.step)
 
     def __call__(self, box: Box) -> Planes:
-        """Compute a region t, m, k, y, x; a box of a picture holds all its planes. What is made alone is not copied."""
+        """Compute a region t, m, k, y, x; a box of a picture holds all its planes. A whole plane is not copied."""
         region = Region.of(box)
         outer = self.around(region)
         rows, columns = region.within(outer)
@@ -111,7 +111,7 @@ class BlockWise(Compute):
         places = list(itertools.product(*(range(a, b) for a, b in zip(box.start[:axes], box.stop[:axes], strict=True))))
         found = (self._made(at, outer)[..., rows, columns] for at in places)
         if len(places) == 1:
-            return next(found).reshape(box.shape)
+            return np.ascontiguousarray(next(found)).reshape(box.shape)
         out = np.empty(box.shape, np.float32)
         for at, made in zip(places, found, strict=True):
             out[tuple(i - first for i, first in zip(at, box.start, strict=False))] = made
@@ -120,7 +120,7 @@ class BlockWise(Compute):
     def _made(self, at: tuple[int, ...], outer: Region) -> Planes:
         t, m, k = at if self.BY_SLICE else (*at, 0)
         made = self.function(*self.read(t, m, k, outer), Place(outer.origin, self.plane, k, self.size[0]))
-        return made.astype(np.float32, "C", copy=False)
+        return made.astype(np.float32, copy=False)
 
     def outer_pixels(self, block: tuple[int, ...]) -> int:
         """Pixels of a plane of a block with what is around it, at most."""

@@ -118,7 +118,8 @@ def _screen(source: Any, destination: Any, out: Any) -> None:
 
 
 def shorten(planes: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Round numbers to 16 binary digits after the first, in place: they compress twice as well."""
+    """Round numbers, in place if they lie in one piece, to 16 binary digits after the first: they compress better."""
+    planes = np.ascontiguousarray(planes)  # of others, a copy would be shortened
     _shorten(planes.reshape(-1).view(np.uint32))
     return planes
 
