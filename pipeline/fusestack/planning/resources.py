@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 # What a process holds before its first block: Python, numba, the libraries of the formats.
 WORKER_BYTES = 350 * 2**20
 _SHARE_OF_MACHINE = 0.6
-_MOST_KEPT = 256 * 2**20
+_MOST_KEPT = 128 * 2**20
 _CLUSTER_WORKERS = 4
 _CLUSTER_MEMORY = 4 * 2**30
 _SHARE_OF_JOB = 0.9
