@@ -210,6 +210,22 @@ def test_the_halo_is_no_larger_than_it_must_be() -> None:
     assert mixing.depth // 3 < reach <= mixing.depth
 
 
+@pytest.mark.parametrize("coarse", [True, False])
+def test_what_is_white_only_because_it_was_made_brighter_is_no_highlight(coarse: bool) -> None:
+    """A slice of half the light, whose brightest pixels no sensor has clipped."""
+    stack = np.random.default_rng(0).random((2, 3, 64, 64), np.float32) * np.float32(0.5)
+    stack[1, :, 20:30, 20:30] = 0.6
+    exposures = Exposures((1.0, 0.5), (0, 1), 0.01)
+    under = np.full((3, 8, 8), 0.5, np.float32) if coarse else None
+    found = [
+        Mixing(5 if coarse else 2, 6, 1.5, highlights, (0, 2), between=True, sharpen=1, clips=True)(
+            [SeenSlice(k, one.copy()) for k, one in enumerate(stack)], exposures, under, Place((0, 0), (64, 64))
+        )
+        for highlights in (0, 32)
+    ]
+    assert np.array_equal(*found)
+
+
 class Reduced:
     """Stands for reduced slices of a stack [k, c, y, x]."""
 

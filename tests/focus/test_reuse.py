@@ -21,8 +21,9 @@ import fusestack
 from fusestack.cli.main import run as command
 from fusestack.focus import blocks
 from fusestack.model.errors import BlockError, ConfigError, FusestackWarning, InputError, OutputError
-from fusestack.model.stage import Stage
-from fusestack.planning import resources, stored
+from fusestack.model.image import Codec
+from fusestack.model.stage import Stage, Target
+from fusestack.planning import resources, stages, stored
 from fusestack.planning.resources import Resources
 from fusestack.running.inspection import inspect
 from fusestack.running.stage_cache import cache_entries, cache_in_use, trim_cache
@@ -172,6 +173,28 @@ def test_another_place_for_the_cache(paths: list[str], tmp_path: Path) -> None:
     other = tmp_path / "other"
     report = fusestack.run(config(paths, other, options=f"{OPTIONS} --cutwave") | settings)
     assert "merge" not in computed(report), "outputs of other names find the same masks"
+
+
+@pytest.mark.parametrize("options", ["", "--saturation=w25,level"])
+def test_tables_that_were_packed_otherwise_are_made_again(
+    options: str, paths: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cache of an earlier version is used as far as it goes, and never refuses."""
+    packed, make = Codec("blosc", 1), stages.stored_target
+
+    def stored_target(*of: Any) -> Target:
+        target = make(*of)
+        return target if of[-1].shards else replace(target, image=replace(target.image, codec=packed))
+
+    with monkeypatch.context() as earlier:
+        earlier.setattr(stages, "CODEC", packed)
+        earlier.setattr(stages, "stored_target", stored_target)
+        run(paths, tmp_path, options=options)
+    again = {key: str(tmp_path / f"again_{key}.tif") for key in ("path", "depth", "mask")}
+    _, report = run(paths, tmp_path, options=options, output=again)
+    assert computed(report)
+    for key, name in (("path", "sharp"), ("depth", "depth"), ("mask", "mask")):
+        assert tifffile.imread(again[key]).tobytes() == tifffile.imread(tmp_path / f"{name}.tif").tobytes()
 
 
 def test_a_damaged_entry_is_made_again(paths: list[str], tmp_path: Path) -> None:

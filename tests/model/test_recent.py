@@ -101,3 +101,23 @@ def test_blank_blocks_are_left_to_who_stores_them(pixels: NDArray[Any] | None) -
     with keeping(["a"], PIXELS.nbytes):
         keep(target("a"), 0, pixels)
         assert (kept("a", GRID.box(0)) is None) == (pixels is None)
+
+
+def test_runs_that_do_not_end_in_the_order_in_which_they_began() -> None:
+    first, second = keeping(["a", "b"], PIXELS.nbytes), keeping(["b", "c"], PIXELS.nbytes)
+    first.__enter__()
+    second.__enter__()
+    keep_all("b")
+    first.__exit__(None, None, None)
+    assert kept("b", ALL) is None, "it was kept for the first"
+    keep_all("c")
+    assert kept("c", ALL) is not None
+    second.__exit__(None, None, None)
+    assert kept("c", ALL) is None
+
+
+def test_blocks_that_are_too_large_drive_out_no_others() -> None:
+    with keeping(["a", "b"], 2 * PIXELS[GRID.box(0).slices].nbytes):
+        keep(target("a"), 0, PIXELS[GRID.box(0).slices])
+        keep(target("b"), 0, PIXELS)
+        assert kept("a", GRID.box(0)) is not None

@@ -162,7 +162,7 @@ class _Sums:
             self._add_row_by_row(one.k, stored(one.looked).divided(gain), white)
             return
         looked, painted = as_bright(one, gain)
-        whites = kernels.detail.white(looked, white)
+        whites = kernels.detail.white(looked, white) if self._scales.highlights else None
         opacity = one.opacity
         if shown is not None and opacity is not None:
             opacity = shown.beside_others(opacity)

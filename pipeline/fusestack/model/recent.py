@@ -30,6 +30,8 @@ class _Recent:
         self._lock = threading.Lock()
 
     def keep(self, path: str, block: int, pixels: NDArray[Any]) -> None:
+        if pixels.nbytes > self._limit:
+            return
         with self._lock:
             before = self._blocks.pop((path, block), None)
             self._blocks[path, block] = pixels
@@ -41,11 +43,11 @@ class _Recent:
         ranges = [range(a // n, -(-b // n)) for a, b, n in zip(box.start, box.stop, grid.block, strict=True)]
         numbers = [grid.number(index) for index in itertools.product(*ranges)]
         with self._lock:
-            found = [self._blocks.get((path, number)) for number in numbers]
+            found = [self._blocks[path, number] for number in numbers if (path, number) in self._blocks]
+        if len(found) < len(numbers):
+            return None
         out = None
         for number, pixels in zip(numbers, found, strict=True):
-            if pixels is None:
-                return None
             block = grid.box(number)
             part = block.intersect(box)
             out = np.empty(box.shape, pixels.dtype) if out is None else out
@@ -67,21 +69,23 @@ def keeping(paths: Collection[str], limit: int) -> Iterator[None]:
         Bytes of all of them.
     """
     recent = _Recent(limit)
-    mine = dict.fromkeys(set(paths) - _RECENT.keys(), recent) if limit > 0 else {}
-    _RECENT.update(mine)
+    for path in set(paths) if limit > 0 else ():
+        _RECENT.setdefault(path, recent)  # of two runs that share a cache, the first keeps what both read
     try:
         yield
     finally:
-        for path in mine:
-            del _RECENT[path]
+        for path in paths:
+            if _RECENT.get(path) is recent:
+                del _RECENT[path]
 
 
 def keep(target: Target, block: int, pixels: NDArray[Any] | None) -> None:
     """Keep a block that was written, where somebody asked for it; nobody changes its pixels any more."""
     path = target.image.path
     if pixels is not None and (recent := _RECENT.get(path)) is not None:
-        part = pixels.base is not None and pixels.base.nbytes > pixels.nbytes
-        recent.keep(path, block, pixels.copy() if part else pixels)
+        base = pixels.base
+        alone = base is None or (isinstance(base, np.ndarray) and base.nbytes <= pixels.nbytes)
+        recent.keep(path, block, pixels if alone else pixels.copy())
 
 
 def read_back(target: Target, box: Box) -> NDArray[Any]:

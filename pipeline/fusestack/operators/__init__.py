@@ -34,6 +34,7 @@ def __getattr__(name: str) -> Any:
 def _registry() -> dict[str, dict[str, type[Operator]]]:
     """All operators, in one order, whichever modules were loaded before."""
     names = [importlib.import_module(f"{__name__}.{module}").__name__ for module in _MODULES]
+    order = {name: number for number, name in enumerate(names)}
     for kind, found in base.REGISTRY.items():
-        base.REGISTRY[kind] = dict(sorted(found.items(), key=lambda one: names.index(one[1].__module__)))
+        base.REGISTRY[kind] = dict(sorted(found.items(), key=lambda one: order.get(one[1].__module__, len(order))))
     return base.REGISTRY

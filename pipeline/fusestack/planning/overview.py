@@ -71,12 +71,12 @@ def bytes_of_levels(spec: ImageSpec) -> tuple[int, int]:
 
 
 def memory_needed(plan: Plan) -> int:
-    """Bytes that all workers need at once, at most: the program, and a block for each of their threads."""
+    """Bytes that all workers need at once, at most: the program, blocks of their threads, and what is read again."""
     resources = plan.resources
     peak = plan.peak_bytes
     processes = 1 if resources.scheduler == "threads" else resources.workers
     threads = resources.workers if resources.scheduler == "threads" else resources.threads_per_worker
-    return processes * (WORKER_BYTES + threads * peak)
+    return processes * (WORKER_BYTES + threads * peak) + resources.kept_bytes(peak)
 
 
 def output_facts(spec: ImageSpec, file_format: str = "") -> Facts:

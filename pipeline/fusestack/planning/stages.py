@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from fusestack.model.errors import ConfigError
 from fusestack.model.fingerprint import arrays_of, digest, facts_of
 from fusestack.model.stage import Stage
-from fusestack.planning.stored import stored_target
+from fusestack.planning.stored import CODEC, stored_target
 
 if TYPE_CHECKING:
     from typing import Any
@@ -68,7 +68,8 @@ def make_cached_stage(
     ConfigError
         If a block does not fit the memory of a worker.
     """
-    fingerprint = _fingerprint(name, compute, level, dtype)
+    layout = dtype if level.shards else [dtype, CODEC.name]  # tables of earlier versions have another one
+    fingerprint = _fingerprint(name, compute, level, layout)
     target = stored_target(cache, name, fingerprint, title, dtype, level)
     return _stage(name, compute, target, fingerprint, resources, "execution.workers")
 

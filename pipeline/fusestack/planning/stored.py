@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 
 DATA = "data.ome.zarr"
+CODEC = Codec("lz4", 1)
 _CHUNK = 256
 _FILE = 1024
 _TABLE_FILES = 512
@@ -39,7 +40,7 @@ def stored_target(cache: str, name: str, fingerprint: str, title: str, dtype: st
         name=title,
         dtype=dtype,
         levels=(level,),
-        codec=Codec("lz4", 1),
+        codec=CODEC,
         pixel_size=(1.0, 1.0, 1.0),
         origin=(0.0, 0.0, 0.0),
         unit=None,

@@ -46,7 +46,7 @@ def encoder(codec: Codec) -> Callable[[NDArray[Any]], bytes]:
 
 
 def _lz4(level: int, chunk: NDArray[Any]) -> bytes:
-    """The same bytes as numcodecs would make; other libraries inside blosc differ from version to version."""
+    """The same bytes as numcodecs makes in one thread; other libraries inside blosc differ from version to version."""
     import imagecodecs
 
     encode: Any = imagecodecs.blosc_encode
