@@ -89,14 +89,14 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     with server:
         if arguments.mode == "precomputed":
             blocks.precompute(_quiet if arguments.quiet else _Lines())
-        if not arguments.quiet:
-            print("serving this page on this machine until Ctrl-C:")
-        print(server.address, flush=True)
-        if arguments.browser:
-            import webbrowser
+        with suppress(KeyboardInterrupt):  # whoever has read the address may already end it
+            if not arguments.quiet:
+                print("serving this page on this machine until Ctrl-C:")
+            print(server.address, flush=True)
+            if arguments.browser:
+                import webbrowser
 
-            threading.Thread(target=webbrowser.open, args=(server.address,), daemon=True).start()
-        with suppress(KeyboardInterrupt):
+                threading.Thread(target=webbrowser.open, args=(server.address,), daemon=True).start()
             server.serve_forever()
     return {"page": server.address}
 
