@@ -74,6 +74,14 @@ class SharedScale(Scale):
         return min(low for low, _ in ends), max(high for _, high in ends)
 
 
+def numbers_of(pixels: Pixels, nan: float = 0.0) -> Planes:
+    """Pixels as numbers 0 (black) to 1 (white), float32[c, y, x]; what is no number is black, or what is said."""
+    planes = kernels.pixels.shares(pixels)
+    if pixels.values.dtype.kind == "f":
+        np.nan_to_num(planes, copy=False, nan=nan, posinf=1.0, neginf=0.0)
+    return planes
+
+
 @dataclass(frozen=True)
 class SliceChannels:
     """Some channels of the slices for each mask set; what is no number is black.
@@ -113,10 +121,7 @@ class SliceChannels:
 
     def read(self, t: int, m: int, k: int, region: Region, *, keeps_nan: bool = False) -> Planes:
         """Channels of a mask set: float32[c, y, x]."""
-        pixels = self._stored(t, m, k, region)
-        planes = kernels.pixels.shares(pixels)
-        if pixels.values.dtype.kind == "f":
-            np.nan_to_num(planes, copy=False, nan=np.nan if keeps_nan else 0.0, posinf=1.0, neginf=0.0)
+        planes = numbers_of(self._stored(t, m, k, region), np.nan if keeps_nan else 0.0)
         if self._clips:
             np.clip(planes, 0, 1, out=planes)
         return planes

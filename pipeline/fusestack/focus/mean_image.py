@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from fusestack.focus.prepared import numbers_of
+from fusestack import kernels
+from fusestack.focus.channels import numbers_of
 from fusestack.focus.slices import PictureSlices
 from fusestack.focus.statistics import BandStatistic
 from fusestack.model.geometry import Box
@@ -67,7 +68,8 @@ class MeanCounts(BandStatistic):
             total = np.zeros((channels[1] - channels[0], bottom - top, box.shape[4]), np.float32)
             for k in range(box.start[2], box.stop[2]):
                 part = Box((box.start[0], read[0], k, top, 0), (box.stop[0], read[1], k + 1, bottom, box.stop[4]))
-                total += numbers_of(self.placed(part)[0, channels[0] - read[0] : channels[1] - read[0], 0], ends)
+                found = self.placed(part)[0, channels[0] - read[0] : channels[1] - read[0], 0]
+                total += numbers_of(kernels.pixels.Pixels.of(found, [ends] * len(found)))
             total /= box.shape[2]
             places = np.floor(np.clip(total, 0, 1) * (BINS - 1) + np.float32(0.5)).astype(np.int64)
             counts += np.bincount(places.ravel(), minlength=BINS)

@@ -16,6 +16,7 @@ import numpy as np
 
 from fusestack import kernels
 from fusestack.focus import blocks
+from fusestack.focus.channels import numbers_of
 from fusestack.focus.region import Region
 from fusestack.focus.slices import PictureSlices, RawPictures, VolumeSlices
 from fusestack.model.geometry import Box
@@ -272,7 +273,7 @@ class TonedSlices(Compute):
         return found
 
     def _toned(self, pixels: Pixels, ends: tuple[float, float], counts: Sequence[NDArray[np.float64] | None]) -> Pixels:
-        planes = numbers_of(pixels, ends)
+        planes = numbers_of(kernels.pixels.Pixels.of(pixels, [ends] * len(pixels)))
         for one, known in zip(self.tones, counts, strict=True):
             planes = one.apply(planes, known)
         kind = np.dtype(self.dtype)
@@ -309,16 +310,6 @@ def prepared_level(stack: StackInput, slices: PlacedSlices | TonedSlices) -> Lev
     if isinstance(source, RawPictures):
         return sharded(stack.shape, (1, colours, 1, blocks.BLOCK, blocks.BLOCK), together=colours)
     return sharded(stack.shape, (1, colours, 1, min(source.rows, stack.shape[3]), stack.shape[4]), together=colours)
-
-
-def numbers_of(pixels: Pixels, ends: tuple[float, float]) -> Planes:
-    """Pixels as numbers 0 (black) to 1 (white); what is no number is black."""
-    low, high = ends
-    found = np.subtract(pixels, np.float32(low), dtype=np.float32, casting="unsafe")
-    found /= np.float32(high - low)
-    if pixels.dtype.kind == "f":
-        np.nan_to_num(found, copy=False, nan=0.0, posinf=1.0, neginf=0.0)
-    return found
 
 
 def _opaque(pixels: Pixels, run: Callable[[Pixels], Pixels]) -> Pixels:
